@@ -1,2 +1,25 @@
+//! The decision of `shaper`: what happens to a packet, as one pure function.
+//!
+//! [`pipeline::decide`] is compiled into the eBPF programs and into userspace. There is no floating
+//! point, no allocation and no clock in here: time and randomness are arguments, so that the userspace
+//! build replays recorded arrivals and must come to the same fates as the kernel, bit for bit.
 #![no_std]
-//! The decision.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod delay;
+pub mod fate;
+pub mod layout;
+pub mod loss;
+pub mod normal;
+mod normal_table;
+pub mod order;
+pub mod outage;
+pub mod parse;
+pub mod pipeline;
+pub mod rate;
+pub mod rng;
+pub mod units;

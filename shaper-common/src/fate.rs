@@ -1,0 +1,95 @@
+//! Fate: what was decided for a packet, and why.
+
+use crate::units::Nanos;
+
+/// Why a packet did not come through; `None` for one that did.
+///
+/// The first block is decided by the pipeline. The second is what can befall a packet afterwards, on
+/// its way through the kernel's rings to the delay line and out of it: losses of the harness, counted
+/// apart so that they are never taken for the link's.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Not dropped.
+    #[default]
+    None = 0,
+    /// The link was down.
+    Outage = 1,
+    /// Lost by the loss model.
+    Loss = 2,
+    /// The queue before the bottleneck was full.
+    Queue = 3,
+    /// No room for the metadata in front of the frame.
+    Metadata = 16,
+    /// The redirect to the delay line was refused: no socket bound.
+    Redirect = 17,
+    /// The delay line's receive ring was full.
+    RxRing = 18,
+    /// The delay line had no free frame: its fill ring was empty.
+    FillRing = 19,
+    /// The device did not take the frame after its hold.
+    Transmit = 20,
+}
+
+impl Cause {
+    /// All causes, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::None,
+        Self::Outage,
+        Self::Loss,
+        Self::Queue,
+        Self::Metadata,
+        Self::Redirect,
+        Self::RxRing,
+        Self::FillRing,
+        Self::Transmit,
+    ];
+
+    /// The name used in output, JSON and packet comments.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Outage => "outage",
+            Self::Loss => "loss",
+            Self::Queue => "queue",
+            Self::Metadata => "metadata",
+            Self::Redirect => "redirect",
+            Self::RxRing => "rx_ring",
+            Self::FillRing => "fill_ring",
+            Self::Transmit => "transmit",
+        }
+    }
+
+    /// The cause of a stored number; `None` for a number that names no cause.
+    #[must_use]
+    pub fn from_raw(raw: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u8 == raw)
+    }
+}
+
+/// What was decided for one packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// When the packet is to leave, CLOCK_MONOTONIC; zero for a dropped one.
+    pub release: Nanos,
+    /// Why it was dropped, or [`Cause::None`].
+    pub cause: Cause,
+}
+
+impl Fate {
+    /// Forwarded at `release`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn forward(release: Nanos) -> Self {
+        Self { release, cause: Cause::None }
+    }
+
+    /// Dropped for `cause`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn drop(cause: Cause) -> Self {
+        Self { release: Nanos::ZERO, cause }
+    }
+}

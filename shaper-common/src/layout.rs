@@ -1,0 +1,199 @@
+//! What the eBPF programs and userspace share through maps, ring buffer and packet metadata.
+//!
+//! Every struct is `repr(C)` without padding that is not named, so that both sides see the same bytes.
+
+use crate::fate::Cause;
+use crate::rate::Bottleneck;
+use crate::units::{BitsPerSec, Nanos, Probability};
+
+/// How many link directions one loaded set of programs can serve.
+pub const DIRECTIONS: u32 = 128;
+
+/// The settings of one link direction, compiled to integers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// The seed of all draws.
+    pub seed: u64,
+    /// CLOCK_MONOTONIC time from which the outage schedule counts.
+    pub start: Nanos,
+    /// Probability of an i.i.d. loss.
+    pub loss: Probability,
+    /// Base delay.
+    pub delay: Nanos,
+    /// Half-width of uniform jitter, sigma of normal jitter.
+    pub jitter: Nanos,
+    /// Rate of the bottleneck; zero for none.
+    pub rate: BitsPerSec,
+    /// The most time a packet may need from its arrival until it is through the bottleneck.
+    pub queue: Nanos,
+    /// Bytes on the wire beside each packet's own.
+    pub overhead: u32,
+    /// A [`crate::delay::Jitter`].
+    pub jitter_kind: u32,
+    /// A [`crate::order::Order`].
+    pub order: u32,
+    /// Which independent stream of draws this direction takes.
+    pub stream: u32,
+    /// The number of the rule, for records.
+    pub rule: u32,
+    /// One when the outage schedule holds any window.
+    pub has_outages: u32,
+}
+
+/// What a direction carries over from packet to packet and what decides later fates.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// The latest release time given so far.
+    pub last_release: Nanos,
+    /// The bottleneck.
+    pub bottleneck: Bottleneck,
+}
+
+/// Counts of one direction, all brought up to date under the direction's lock.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets given to the delay line.
+    pub forwarded: u64,
+    /// Bytes of those packets.
+    pub forwarded_bytes: u64,
+    /// Dropped because the link was down.
+    pub outage: u64,
+    /// Dropped by the loss model.
+    pub loss: u64,
+    /// Dropped at the tail of the queue.
+    pub queue: u64,
+}
+
+/// The state of one direction: written only under its lock.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The index the next packet takes: also how many packets have come in, and the lock sequence.
+    pub next_index: u64,
+    /// What later fates depend on.
+    pub carried: Carried,
+    /// What happened so far.
+    pub counts: Counts,
+}
+
+/// Counts that are kept outside the lock, by atomic addition.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EdgeCounts {
+    /// Control packets (ARP, neighbour discovery, IGMP, MLD) that passed unimpaired.
+    pub bypassed: u64,
+    /// Decided as forwarded, then dropped: no room for metadata.
+    pub metadata: u64,
+    /// Decided as forwarded, then dropped: redirect refused.
+    pub redirect: u64,
+    /// Records that found no room in the ring buffer.
+    pub records_lost: u64,
+}
+
+/// What an attached device is to the program: found by its interface index.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// The direction whose packets arrive here.
+    pub direction: u32,
+    /// The place of this device's socket in the XSKMAP.
+    pub socket: u32,
+}
+
+/// The metadata in front of a frame on its way to the delay line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XskMeta {
+    /// When the frame is to leave, CLOCK_MONOTONIC.
+    pub release: Nanos,
+    /// The packet's id, see [`packet_id`].
+    pub id: u64,
+}
+
+/// The bit that marks the id of a control packet, which takes no index.
+pub const BYPASS: u64 = 1 << 63;
+
+/// The id of a packet: direction and lock sequence in one number, unique within an attachment.
+#[inline(always)]
+#[must_use]
+pub const fn packet_id(direction: u32, sequence: u64) -> u64 {
+    (((direction as u64) & 0x7fff) << 48) | (sequence & 0xffff_ffff_ffff)
+}
+
+/// The direction and lock sequence of an id.
+#[must_use]
+pub const fn split_id(id: u64) -> (u32, u64) {
+    (((id >> 48) & 0x7fff) as u32, id & 0xffff_ffff_ffff)
+}
+
+/// The record of one decision: what went in, what came out, and the state it met.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Packet index, which is the order of the lock.
+    pub sequence: u64,
+    /// The decision's clock, CLOCK_MONOTONIC.
+    pub arrival: Nanos,
+    /// Intended release, zero for a dropped packet.
+    pub release: Nanos,
+    /// The carried state before this packet: makes each record checkable by itself.
+    pub before: Carried,
+    /// Length on the wire without frame check sequence.
+    pub len: u32,
+    /// Hash of the flow, see [`crate::parse`].
+    pub flow_hash: u32,
+    /// Number of the rule.
+    pub rule: u32,
+    /// Link direction.
+    pub direction: u16,
+    /// The layer-4 checksum as it stands in the packet, zero where there is none.
+    pub l4_checksum: u16,
+    /// A [`Cause`].
+    pub cause: u8,
+    /// Explicit padding.
+    pub _reserved: [u8; 7],
+}
+
+impl Record {
+    /// Bytes of a record in the ring buffer.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
+    /// Reads a record from the bytes of the ring buffer; `None` when there are too few.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let u64_at = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let u32_at = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let u16_at = |at: usize| Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        Some(Self {
+            sequence: u64_at(0)?,
+            arrival: Nanos(u64_at(8)?),
+            release: Nanos(u64_at(16)?),
+            before: Carried {
+                last_release: Nanos(u64_at(24)?),
+                bottleneck: Bottleneck { free_at: Nanos(u64_at(32)?), remainder: u64_at(40)? },
+            },
+            len: u32_at(48)?,
+            flow_hash: u32_at(52)?,
+            rule: u32_at(56)?,
+            direction: u16_at(60)?,
+            l4_checksum: u16_at(62)?,
+            cause: *bytes.get(64)?,
+            _reserved: *bytes.get(65..)?.first_chunk()?,
+        })
+    }
+
+    /// The packet's id.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        packet_id(self.direction as u32, self.sequence)
+    }
+
+    /// Why the pipeline dropped it; `None` for a number that names no cause.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        Cause::from_raw(self.cause)
+    }
+}
