@@ -1,0 +1,61 @@
+//! `cargo xtask setup`: installs what is missing, and nothing else. Each step
+//! looks first, so a second call changes nothing.
+
+mod cargo_tool;
+mod debian;
+mod toolchain;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+pub(crate) use self::cargo_tool::{bpf_linker, cargo_deny};
+use crate::{Repo, root::Root};
+
+/// What the host is to be made ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum For {
+    /// Building and running the main job.
+    Demo,
+    /// All that, and what the tests open captures and kernels with.
+    Test,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Nothing had to be done.
+    AlreadyThere,
+    /// It was missing and is there now.
+    Installed,
+}
+
+/// Runs every step for `purpose`.
+pub(crate) fn run(repo: &Repo, purpose: For) -> Result<()> {
+    step("Debian packages", || debian::install(&debian::needs(purpose)))?;
+    step("Rust components", || toolchain::components(repo))?;
+    step("bpf-linker", || bpf_linker(repo))
+}
+
+/// Runs one step and prints how it ended and how long it took.
+pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<Done>) -> Result<()> {
+    let start = Instant::now();
+    let done = work().with_context(|| format!("setup: {name}"))?;
+    let done = match done {
+        Done::AlreadyThere => "already there",
+        Done::Installed => "installed",
+    };
+    println!("setup: {name}: {done} ({:.1} s)", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Says what a step is about to do, before it takes long.
+fn announce(what: &str) {
+    println!("setup: {what}");
+}
+
+/// The way to root, for apt.
+fn root() -> Result<Root> {
+    Root::find().context("cannot install Debian packages")
+}

@@ -1,0 +1,38 @@
+//! The pinned toolchain's components.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::{Done, announce};
+use crate::{Repo, process};
+
+/// Adds the components that the toolchain lacks, looked for by their files.
+pub(crate) fn components(repo: &Repo) -> Result<Done> {
+    let places = [
+        ("rust-src", "lib/rustlib/src/rust/library/core/Cargo.toml"),
+        ("clippy", "bin/cargo-clippy"),
+        ("rustfmt", "bin/rustfmt"),
+    ];
+    let missing: Vec<&str> =
+        places.iter().filter(|(_, file)| !repo.sysroot.join(file).exists()).map(|(component, _)| *component).collect();
+    if missing.is_empty() {
+        return Ok(Done::AlreadyThere);
+    }
+    if process::find("rustup").is_none() {
+        bail!(
+            "the toolchain in {} lacks {}, and there is no rustup to add that with: \
+             install them by the way the toolchain came, or use rustup",
+            repo.sysroot.display(),
+            missing.join(", ")
+        );
+    }
+    announce(&format!("adding {}", missing.join(", ")));
+    process::run(
+        Command::new("rustup")
+            .current_dir(&repo.root)
+            .args(["component", "add", "--toolchain", &repo.toolchain])
+            .args(&missing),
+    )?;
+    Ok(Done::Installed)
+}

@@ -1,0 +1,201 @@
+//! Test binaries: which there are, and running them, as root where they need it.
+
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    libtest::{self, Reader},
+    summary::{Counts, Outcome},
+};
+use crate::{
+    Repo,
+    cargo_messages::{self, Artifact},
+    process,
+    repo::BPF_PACKAGE,
+    root::Root,
+    stream::{self, End},
+};
+
+/// What a test binary belongs to, by its file's name in `tests/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Unit tests, and integration tests that need nothing special.
+    Plain,
+    /// `tests/loom_*.rs`: run by the layer of the rings, built for loom.
+    Loom,
+    /// `tests/bpf_*.rs`: load programs, as root.
+    Bpf,
+    /// `tests/ns_*.rs`: make network namespaces, as root, one at a time.
+    Namespace,
+}
+
+impl Kind {
+    pub(crate) fn of(artifact: &Artifact) -> Self {
+        let name = artifact.name.as_str();
+        match artifact.kind.as_str() {
+            "test" if name.starts_with("bpf_") => Self::Bpf,
+            "test" if name.starts_with("ns_") => Self::Namespace,
+            "test" if name.starts_with("loom_") => Self::Loom,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// How test binaries are run.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner<'a> {
+    repo: &'a Repo,
+    full: bool,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(repo: &'a Repo, full: bool) -> Self {
+        Self { repo, full }
+    }
+
+    /// The longest that one binary may take.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_secs(if self.full { 2 * 3600 } else { 10 * 60 })
+    }
+
+    /// Builds all tests but those of the BPF package, as the caller. What could
+    /// be built is handed back also when something could not.
+    pub(crate) fn build(&self) -> Result<(Vec<Artifact>, bool)> {
+        let mut cargo = self.repo.cargo();
+        cargo.args(["test", "--release", "--workspace", "--exclude", BPF_PACKAGE]).args([
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-run",
+            "--no-fail-fast",
+        ]);
+        build(&mut cargo)
+    }
+
+    /// Runs the binaries of one kind that need no root.
+    pub(crate) fn plain(&self, all: &[Artifact]) -> Result<Counts> {
+        let mut counts = Counts::default();
+        for artifact in all.iter().filter(|one| Kind::of(one) == Kind::Plain) {
+            let mut command = Command::new(&artifact.executable);
+            command.envs(self.environment(artifact)?);
+            counts += self.run(artifact, command, &[])?;
+        }
+        Ok(counts)
+    }
+
+    /// Runs the binaries of one kind as root.
+    pub(crate) fn as_root(&self, all: &[Artifact], kind: Kind, arguments: &[&str]) -> Result<Outcome> {
+        let chosen: Vec<&Artifact> = all.iter().filter(|one| Kind::of(one) == kind).collect();
+        if chosen.is_empty() {
+            return Ok(Outcome::CannotRun { reason: "no test file of this layer was built".into(), tests: 0 });
+        }
+        let root = match Root::find() {
+            Ok(root) => root,
+            Err(error) => {
+                let mut tests = 0;
+                for artifact in chosen {
+                    let mut list = Command::new(&artifact.executable);
+                    list.args(["--list", "--format", "terse"]);
+                    tests += libtest::listed(&process::stdout(&mut list)?);
+                }
+                return Ok(Outcome::CannotRun { reason: error.to_string(), tests });
+            }
+        };
+        let mut counts = Counts::default();
+        for artifact in chosen {
+            let environment = self.environment(artifact)?;
+            let command = root.command(&artifact.executable, &environment);
+            counts += self.run(artifact, command, arguments)?;
+        }
+        Ok(Outcome::Ran(counts))
+    }
+
+    /// Runs one binary and counts its tests.
+    pub(crate) fn run(&self, artifact: &Artifact, mut command: Command, arguments: &[&str]) -> Result<Counts> {
+        let package = package_folder(artifact)?;
+        let shown = package.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        println!("--- {shown}: {} ({})", artifact.name, artifact.kind);
+        command.args(arguments).current_dir(package);
+        self.count(&mut command)
+    }
+
+    /// Runs anything that writes closing lines of the test harness.
+    pub(crate) fn count(&self, command: &mut Command) -> Result<Counts> {
+        let mut reader = Reader::default();
+        let end = stream::run(command, self.limit(), |line| {
+            println!("{line}");
+            reader.line(line);
+        })?;
+        match end {
+            End::TimedOut => println!("stopped after {} s", self.limit().as_secs()),
+            End::Exited(status) if !status.success() => println!("ended with {status}"),
+            End::Exited(_) => {}
+        }
+        Ok(reader.finish(end.succeeded()))
+    }
+
+    /// What cargo would set for the binary, and what the tests look at.
+    fn environment(&self, artifact: &Artifact) -> Result<Vec<(&'static str, OsString)>> {
+        let mut environment = vec![
+            ("CARGO_MANIFEST_DIR", package_folder(artifact)?.as_os_str().to_owned()),
+            // Snapshots are found without calling cargo, and never rewritten here.
+            ("INSTA_WORKSPACE_ROOT", self.repo.root.as_os_str().to_owned()),
+            ("INSTA_UPDATE", "no".into()),
+            ("RUST_BACKTRACE", "1".into()),
+        ];
+        if self.full {
+            environment.push(("SHAPER_TEST_FULL", "1".into()));
+        }
+        Ok(environment)
+    }
+}
+
+/// Runs a cargo command that builds tests: what was built, and whether all was.
+pub(crate) fn build(cargo: &mut Command) -> Result<(Vec<Artifact>, bool)> {
+    cargo.arg("--message-format=json-render-diagnostics");
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", process::show(cargo)))?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut built = cargo_messages::executables(&messages)?;
+    // A binary that integration tests call is built beside its own unit tests.
+    built.retain(|artifact| artifact.test);
+    built.sort_by(|a, b| (&a.manifest, &a.name).cmp(&(&b.manifest, &b.name)));
+    Ok((built, output.status.success()))
+}
+
+fn package_folder(artifact: &Artifact) -> Result<&Path> {
+    artifact.manifest.parent().with_context(|| format!("{} has no folder", artifact.manifest.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_belongs_to_the_layer_its_file_names() {
+        let kind = |name: &str, kind: &str| {
+            Kind::of(&Artifact {
+                name: name.into(),
+                kind: kind.into(),
+                manifest: "/r/a/Cargo.toml".into(),
+                executable: "/t/x".into(),
+                test: true,
+            })
+        };
+        assert_eq!(kind("bpf_oracle", "test"), Kind::Bpf);
+        assert_eq!(kind("ns_cleanup", "test"), Kind::Namespace);
+        assert_eq!(kind("loom_rings", "test"), Kind::Loom);
+        assert_eq!(kind("cli", "test"), Kind::Plain);
+        assert_eq!(kind("ns_tool", "bin"), Kind::Plain);
+        assert_eq!(kind("shaper_xsk", "lib"), Kind::Plain);
+    }
+}

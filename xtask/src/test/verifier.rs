@@ -1,0 +1,122 @@
+//! Every BPF program through a kernel's verifier, with its instruction count
+//! against the budget.
+//!
+//! `shaper doctor --verifier` does that and writes a line a program:
+//! `SHAPER-VM: NAME ok …` or `SHAPER-VM: NAME FAILED …`.
+
+use anyhow::Result;
+
+use super::{
+    binaries::Runner,
+    summary::{Counts, Outcome},
+};
+use crate::{
+    Repo, process,
+    root::Root,
+    stream::{self, End},
+};
+
+/// How `shaper` is asked.
+pub(crate) const ARGUMENTS: &[&str] = &["doctor", "--verifier"];
+
+const PREFIX: &str = "SHAPER-VM: ";
+/// `shaper` says by this exit code that it could not run.
+const COULD_NOT_RUN: i32 = 2;
+
+/// The programs on the kernel that runs this.
+pub(crate) fn host(repo: &Repo, runner: &Runner<'_>) -> Result<Outcome> {
+    let root = match Root::find() {
+        Ok(root) => root,
+        Err(error) => {
+            return Ok(Outcome::CannotRun { reason: error.to_string(), tests: 1 });
+        }
+    };
+    let mut command = root.command(repo.shaper(), &[]);
+    command.args(ARGUMENTS).current_dir(&repo.root);
+    println!("{}", process::show(&command));
+    let mut reader = Reader::default();
+    let end = stream::run(&mut command, runner.limit(), |line| {
+        println!("{line}");
+        reader.line(line);
+    })?;
+    let code = match end {
+        End::Exited(status) => status.code(),
+        End::TimedOut => None,
+    };
+    Ok(reader.finish(code))
+}
+
+/// Adds up what `shaper doctor --verifier` writes.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    counts: Counts,
+    last: String,
+}
+
+impl Reader {
+    /// Takes one line.
+    pub(crate) fn line(&mut self, line: &str) {
+        if let Some((_, rest)) = line.split_once(PREFIX) {
+            match rest.split_whitespace().nth(1) {
+                Some("ok") => self.counts.passed += 1,
+                _ => self.counts.failed += 1,
+            }
+        }
+        if !line.trim().is_empty() {
+            self.last = line.to_owned();
+        }
+    }
+
+    /// The sum, given the exit code. No program at all is a failure: an empty
+    /// object would pass otherwise.
+    pub(crate) fn finish(self, code: Option<i32>) -> Outcome {
+        let mut counts = self.counts;
+        if code == Some(COULD_NOT_RUN) && counts == Counts::default() {
+            return Outcome::CannotRun { reason: self.last, tests: 1 };
+        }
+        if counts.failed == 0 && (code != Some(0) || counts.passed == 0) {
+            counts.failed = 1;
+        }
+        Outcome::Ran(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, code: Option<i32>) -> Outcome {
+        let mut reader = Reader::default();
+        text.lines().for_each(|line| reader.line(line));
+        reader.finish(code)
+    }
+
+    fn counts(passed: u64, failed: u64) -> Outcome {
+        Outcome::Ran(Counts { passed, failed, ..Counts::default() })
+    }
+
+    #[test]
+    fn each_program_counts() {
+        let text = "SHAPER-VM: shape_a ok 812 of 2000 instructions\n\
+                    SHAPER-VM: shape_b FAILED 2400 of 2000 instructions\n";
+        assert_eq!(read(text, Some(1)), counts(1, 1));
+    }
+
+    #[test]
+    fn no_program_at_all_is_a_failure() {
+        assert_eq!(read("nothing to load\n", Some(0)), counts(0, 1));
+    }
+
+    #[test]
+    fn an_end_without_an_exit_code_is_a_failure() {
+        assert_eq!(read("SHAPER-VM: a ok\n", None), counts(1, 1));
+    }
+
+    #[test]
+    fn exit_code_2_with_no_program_says_why_it_could_not_run() {
+        assert_eq!(
+            read("no BPF on this kernel\n", Some(2)),
+            Outcome::CannotRun { reason: "no BPF on this kernel".into(), tests: 1 }
+        );
+    }
+}
