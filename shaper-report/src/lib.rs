@@ -1,0 +1,4 @@
+//! Judging a run and showing it: agreement of measured with configured, the schema of `summary.json`,
+//! the table on the terminal and `report.html`. Needs no root and no Linux.
+
+#![forbid(unsafe_code)]
