@@ -79,6 +79,36 @@ pub struct State {
     pub counts: Counts,
 }
 
+/// A direction's state as it lies in its map: behind the lock word.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// The kernel's `struct bpf_spin_lock`.
+    pub lock: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
+    /// The state.
+    pub state: State,
+}
+
+/// A packet described by data, and the answer written over it: what the probe entry takes and gives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Arrival in; intended release out.
+    pub now: Nanos,
+    /// The packet's id out.
+    pub index: u64,
+    /// Length in.
+    pub len: u32,
+    /// Flow hash in.
+    pub flow_hash: u32,
+    /// Direction in.
+    pub direction: u32,
+    /// Cause out.
+    pub cause: u32,
+}
+
 /// Counts that are kept outside the lock, by atomic addition.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +131,8 @@ pub struct Port {
     pub direction: u32,
     /// The place of this device's socket in the XSKMAP.
     pub socket: u32,
+    /// One when each decision is to be recorded, zero for none.
+    pub records: u32,
 }
 
 /// The metadata in front of a frame on its way to the delay line.

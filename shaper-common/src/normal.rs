@@ -25,15 +25,13 @@ pub fn deviate(draw: u32) -> Deviate {
     let x = (draw << 1) | 1;
     let octave = 31 - x.leading_zeros();
     let fraction = (x << (31 - octave)) & 0x7fff_ffff;
-    let segment = (octave << 5) | (fraction >> 26);
+    // The compiler knows that this is below 1024 and would leave out the bounds checks below, which the
+    // verifier, who does not know, insists on.
+    let segment = core::hint::black_box((octave << 5) | (fraction >> 26)) as usize;
     let weight = (fraction & 0x03ff_ffff) as u64;
-    let upper = match UPPER_QUANTILES.get(segment as usize) {
-        Some(value) => *value as u64,
-        None => 0,
-    };
-    let lower = match UPPER_QUANTILES.get(segment as usize + 1) {
-        Some(value) => *value as u64,
-        None => 0,
+    let (upper, lower) = match (UPPER_QUANTILES.get(segment), UPPER_QUANTILES.get(segment + 1)) {
+        (Some(upper), Some(lower)) if segment < 1024 => (*upper as u64, *lower as u64),
+        _ => (0, 0),
     };
     // Quantiles fall as the tail grows: upper >= lower.
     let magnitude = upper - (((upper - lower) * weight) >> 26);

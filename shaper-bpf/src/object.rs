@@ -1,0 +1,253 @@
+//! The BPF object: loaded, filled, attached.
+
+use std::os::fd::AsRawFd;
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
+use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use shaper_common::layout::{EdgeCounts, Params, Port, Probe, State};
+use shaper_common::outage::Schedule;
+
+use super::pod::{EdgePod, ParamsPod, PortPod, SchedulePod, SharedPod};
+
+/// The object that the build made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
+
+/// Reads a map element under its spin lock (linux/bpf.h).
+const BPF_F_LOCK: u64 = 4;
+/// What the probe entry answers when it decided (linux/bpf.h).
+const XDP_PASS: u32 = 2;
+
+/// What can go wrong between the object and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object as a whole was refused.
+    #[error(
+        "cannot load the BPF object: {0}; loading needs CAP_BPF, CAP_NET_ADMIN and a kernel with BTF, 5.15 or later"
+    )]
+    Load(#[from] EbpfError),
+    /// A program was refused by the verifier or could not be attached.
+    #[error("BPF program {program}: {source}")]
+    Program {
+        /// Its name in the object.
+        program: &'static str,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// A map could not be read or written.
+    #[error("BPF map {map}: {source}")]
+    Map {
+        /// Its name in the object.
+        map: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+    /// The object does not hold what this binary was built for.
+    #[error("the BPF object holds no {0}: rebuild with `cargo xtask build`")]
+    Missing(&'static str),
+    /// The program gave up on a probe.
+    #[error("the probe entry answered {0} instead of XDP_PASS")]
+    Probe(u32),
+}
+
+/// The programs of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A port of an impaired link.
+    Link,
+    /// The decision for packets given as data.
+    Probe,
+    /// Nothing: what benchmarks subtract.
+    Empty,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Link, Self::Probe, Self::Empty];
+
+    /// The name in the object.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Probe => "probe",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// How large the verifier found a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSize {
+    /// Which one.
+    pub program: Program,
+    /// Instructions that the verifier walked through; `None` before kernel 5.16.
+    pub verified_instructions: Option<u32>,
+}
+
+/// The loaded object. Dropping it detaches its programs.
+pub struct Object {
+    ebpf: Ebpf,
+    ports: HashMap<MapData, u32, PortPod>,
+    params: Array<MapData, ParamsPod>,
+    schedules: Array<MapData, SchedulePod>,
+    states: Array<MapData, SharedPod>,
+    edge: PerCpuArray<MapData, EdgePod>,
+    xsks: XskMap<MapData>,
+}
+
+impl Object {
+    /// Loads all programs. `record_ring` is the size of the ring of records in bytes: a power of two of pages.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the object or one of its programs, with the verifier's words.
+    pub fn load(record_ring: u32) -> Result<Self, Error> {
+        let mut ebpf = EbpfLoader::new().map_max_entries("RECORDS", record_ring).load(OBJECT)?;
+        for program in Program::ALL {
+            xdp(&mut ebpf, program)?.load().map_err(|source| Error::Program { program: program.name(), source })?;
+        }
+        Ok(Self {
+            ports: take(&mut ebpf, "PORTS")?,
+            params: take(&mut ebpf, "PARAMS")?,
+            schedules: take(&mut ebpf, "SCHEDULES")?,
+            states: take(&mut ebpf, "STATES")?,
+            edge: take(&mut ebpf, "EDGE")?,
+            xsks: take(&mut ebpf, "XSKS")?,
+            ebpf,
+        })
+    }
+
+    /// Takes the ring of records; it can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// When it was taken already.
+    pub fn take_records(&mut self) -> Result<RingBuf<MapData>, Error> {
+        take(&mut self.ebpf, "RECORDS")
+    }
+
+    /// Sets up a direction: settings and outage schedule. State and counts begin at zero.
+    ///
+    /// # Errors
+    ///
+    /// When the direction is beyond `shaper_common::layout::DIRECTIONS` or the map cannot be written.
+    pub fn set_direction(&mut self, direction: u32, params: &Params, schedule: &Schedule) -> Result<(), Error> {
+        self.schedules
+            .set(direction, SchedulePod(*schedule), 0)
+            .map_err(|source| Error::Map { map: "SCHEDULES", source })?;
+        self.params.set(direction, ParamsPod(*params), 0).map_err(|source| Error::Map { map: "PARAMS", source })?;
+        self.states
+            .set(direction, SharedPod(Default::default()), BPF_F_LOCK)
+            .map_err(|source| Error::Map { map: "STATES", source })
+    }
+
+    /// Says what the device with this index is to the program.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn set_port(&mut self, ifindex: u32, port: Port) -> Result<(), Error> {
+        self.ports.insert(ifindex, PortPod(port), 0).map_err(|source| Error::Map { map: "PORTS", source })
+    }
+
+    /// Puts an AF_XDP socket into its place in the XSKMAP.
+    ///
+    /// # Errors
+    ///
+    /// When the place is out of range or the file descriptor is not an AF_XDP socket.
+    pub fn set_socket(&mut self, socket: u32, fd: impl AsRawFd) -> Result<(), Error> {
+        self.xsks.set(socket, fd, 0).map_err(|source| Error::Map { map: "XSKS", source })
+    }
+
+    /// The state of a direction, consistent: read under its lock.
+    ///
+    /// # Errors
+    ///
+    /// When the direction is out of range.
+    pub fn state(&self, direction: u32) -> Result<State, Error> {
+        self.states
+            .get(&direction, BPF_F_LOCK)
+            .map(|shared| shared.0.state)
+            .map_err(|source| Error::Map { map: "STATES", source })
+    }
+
+    /// The counts kept outside the lock, summed over all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the direction is out of range.
+    pub fn edge_counts(&self, direction: u32) -> Result<EdgeCounts, Error> {
+        let values = self.edge.get(&direction, 0).map_err(|source| Error::Map { map: "EDGE", source })?;
+        Ok(values.iter().fold(EdgeCounts::default(), |sum, EdgePod(cpu)| EdgeCounts {
+            bypassed: sum.bypassed + cpu.bypassed,
+            metadata: sum.metadata + cpu.metadata,
+            redirect: sum.redirect + cpu.redirect,
+            records_lost: sum.records_lost + cpu.records_lost,
+        }))
+    }
+
+    /// Attaches the `link` program to a device of the calling thread's network namespace, in driver mode.
+    ///
+    /// # Errors
+    ///
+    /// When the driver has no XDP, or something else is attached there.
+    pub fn attach(&mut self, ifindex: u32) -> Result<(), Error> {
+        let program = Program::Link;
+        xdp(&mut self.ebpf, program)?
+            .attach_to_if_index(ifindex, XdpMode::Driver)
+            .map(drop)
+            .map_err(|source| Error::Program { program: program.name(), source })
+    }
+
+    /// How large the verifier found each program.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell.
+    pub fn sizes(&mut self) -> Result<Vec<ProgramSize>, Error> {
+        Program::ALL
+            .into_iter()
+            .map(|program| {
+                let info = xdp(&mut self.ebpf, program)?
+                    .info()
+                    .map_err(|source| Error::Program { program: program.name(), source })?;
+                Ok(ProgramSize { program, verified_instructions: info.verified_instruction_count() })
+            })
+            .collect()
+    }
+
+    /// Runs the kernel's decision for one described packet and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the run or the program the probe.
+    pub fn probe(&mut self, probe: &Probe) -> Result<Probe, Error> {
+        // An Ethernet frame of the least length, with the probe in front.
+        let mut input = [0u8; 64];
+        let mut output = [0u8; 64];
+        super::probe::encode(probe, &mut input);
+        let program = Program::Probe;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&input);
+        options.data_out = Some(&mut output);
+        let result = xdp(&mut self.ebpf, program)?
+            .test_run(options)
+            .map_err(|source| Error::Program { program: program.name(), source })?;
+        if result.return_value != XDP_PASS {
+            return Err(Error::Probe(result.return_value));
+        }
+        Ok(super::probe::decode(&output))
+    }
+}
+
+fn xdp(ebpf: &mut Ebpf, program: Program) -> Result<&mut Xdp, Error> {
+    ebpf.program_mut(program.name())
+        .ok_or(Error::Missing(program.name()))?
+        .try_into()
+        .map_err(|source| Error::Program { program: program.name(), source })
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, Error> {
+    ebpf.take_map(map).ok_or(Error::Missing(map))?.try_into().map_err(|source| Error::Map { map, source })
+}

@@ -1,0 +1,46 @@
+//! The maps. Their names are how userspace finds them.
+
+use aya_ebpf::bindings::bpf_spin_lock;
+use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::macros::btf_map;
+use shaper_common::layout::{DIRECTIONS, EdgeCounts, Params, Port, Record, State};
+use shaper_common::outage::Schedule;
+
+/// Bytes of the record ring: userspace may raise it before loading.
+const RECORD_RING: usize = 1 << 24;
+
+/// A direction's state behind its lock; `shaper_common::layout::Shared` is the same bytes for userspace.
+#[repr(C)]
+pub(crate) struct Shared {
+    pub(crate) lock: bpf_spin_lock,
+    pub(crate) _reserved: u32,
+    pub(crate) state: State,
+}
+
+/// Interface index to port.
+#[btf_map]
+pub(crate) static PORTS: HashMap<u32, Port, { DIRECTIONS as usize }> = HashMap::new();
+
+/// Settings by direction.
+#[btf_map]
+pub(crate) static PARAMS: Array<Params, { DIRECTIONS as usize }> = Array::new();
+
+/// Outage schedules by direction.
+#[btf_map]
+pub(crate) static SCHEDULES: Array<Schedule, { DIRECTIONS as usize }> = Array::new();
+
+/// State by direction.
+#[btf_map]
+pub(crate) static STATES: Array<Shared, { DIRECTIONS as usize }> = Array::new();
+
+/// Counts outside the lock by direction.
+#[btf_map]
+pub(crate) static EDGE: PerCpuArray<EdgeCounts, { DIRECTIONS as usize }> = PerCpuArray::new();
+
+/// One record a decision.
+#[btf_map]
+pub(crate) static RECORDS: RingBuf<Record, RECORD_RING> = RingBuf::new();
+
+/// The delay line's sockets.
+#[btf_map]
+pub(crate) static XSKS: XskMap<{ DIRECTIONS as usize }> = XskMap::new();
