@@ -1,0 +1,172 @@
+//! What a journal holds.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::process::ProcessId;
+use crate::{Error, Result};
+
+/// Version of the file's layout.
+pub(super) const FORMAT: u32 = 1;
+
+/// The first line: who owns the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Version of the file's layout.
+    pub journal: u32,
+    /// Identifier, also in the file's name.
+    pub id: String,
+    /// The process that makes the changes.
+    #[serde(flatten)]
+    pub owner: ProcessId,
+    /// The boot it runs in: after a reboot pids and start times mean nothing, and most changes are gone.
+    pub boot_id: String,
+    /// Version of this crate.
+    pub version: String,
+    /// What the owner does, for people.
+    pub command: String,
+}
+
+impl Header {
+    pub(super) fn new(id: String, owner: ProcessId, command: &str) -> Result<Self> {
+        Ok(Self {
+            journal: FORMAT,
+            id,
+            owner,
+            boot_id: boot_id()?,
+            version: env!("CARGO_PKG_VERSION").into(),
+            command: command.into(),
+        })
+    }
+
+    /// Whether the owner still runs.
+    pub fn owner_runs(&self) -> Result<bool> {
+        Ok(self.boot_id == boot_id()? && self.owner.is_running()?)
+    }
+}
+
+/// The identifier of this boot (random(4), `/proc/sys/kernel/random/boot_id`).
+pub(super) fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(path).map_err(|e| Error::os("read the boot id", path, e))?;
+    Ok(id.trim_end().to_owned())
+}
+
+/// A change on the host. `netns` is a name in `/run/netns`; `None` is the namespace of whoever undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Entry {
+    /// A named network namespace was created. Everything in it goes with it.
+    NetNs {
+        /// Its name in `/run/netns`.
+        name: String,
+    },
+    /// A process was started; undone by SIGKILL, if pid and start time are still its own.
+    Process {
+        /// Which one.
+        #[serde(flatten)]
+        id: ProcessId,
+        /// What it is, for people.
+        name: String,
+    },
+    /// Device features were switched.
+    Offload {
+        /// Namespace of the device.
+        netns: Option<String>,
+        /// The device.
+        ifname: String,
+        /// The features touched, with what was wanted of each before.
+        before: Vec<(String, bool)>,
+    },
+    /// A device was created outside of a namespace of our own; undone by deleting it.
+    Link {
+        /// Namespace of the device.
+        netns: Option<String>,
+        /// The device.
+        ifname: String,
+    },
+    /// A qdisc was added (`clsact`, `ingress`, or a root qdisc); undone by deleting it, filters with it.
+    Qdisc {
+        /// Namespace of the device.
+        netns: Option<String>,
+        /// The device.
+        ifname: String,
+        /// Its kind, such as `clsact` or `fq`: one of another kind is left alone.
+        kind: String,
+    },
+    /// An XDP program was attached through netlink; undone by detaching what is attached.
+    Xdp {
+        /// Namespace of the device.
+        netns: Option<String>,
+        /// The device.
+        ifname: String,
+    },
+    /// A sysctl was written.
+    Sysctl {
+        /// Namespace it was written in.
+        netns: Option<String>,
+        /// Its name with slashes, such as `net/ipv4/ip_forward`.
+        key: String,
+        /// The value to put back.
+        before: String,
+    },
+    /// A file system was mounted.
+    Mount {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file was created.
+    File {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A folder was created; removed only when empty.
+    Dir {
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+impl Entry {
+    /// Whether the change outlives a reboot when `/run` does.
+    pub(super) fn survives_reboot(&self) -> bool {
+        matches!(self, Self::NetNs { .. } | Self::File { .. } | Self::Dir { .. })
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NetNs { name } => write!(f, "network namespace {name}"),
+            Self::Process { id, name } => write!(f, "process {} ({name})", id.pid),
+            Self::Offload { netns, ifname, before } => {
+                let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
+                write!(f, "features {} of {}", names.join(", "), Device(netns.as_deref(), ifname))
+            }
+            Self::Link { netns, ifname } => write!(f, "device {}", Device(netns.as_deref(), ifname)),
+            Self::Qdisc { netns, ifname, kind } => {
+                write!(f, "qdisc {kind} of {}", Device(netns.as_deref(), ifname))
+            }
+            Self::Xdp { netns, ifname } => write!(f, "XDP program of {}", Device(netns.as_deref(), ifname)),
+            Self::Sysctl { netns: Some(netns), key, .. } => write!(f, "sysctl {key} in {netns}"),
+            Self::Sysctl { netns: None, key, .. } => write!(f, "sysctl {key}"),
+            Self::Mount { path } => write!(f, "mount {}", path.display()),
+            Self::File { path } => write!(f, "file {}", path.display()),
+            Self::Dir { path } => write!(f, "folder {}", path.display()),
+        }
+    }
+}
+
+struct Device<'a>(Option<&'a str>, &'a str);
+
+impl fmt::Display for Device<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(netns) => write!(f, "{} in {netns}", self.1),
+            None => f.write_str(self.1),
+        }
+    }
+}

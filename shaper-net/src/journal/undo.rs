@@ -1,0 +1,107 @@
+//! Taking changes back, one step a kind. Every step may find its work done already.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::mount::{MntFlags, umount2};
+
+use super::entry::{Entry, boot_id};
+use super::file::Locked;
+use super::report::{UndoFailure, UndoReport};
+use crate::netns::{self, NetNs};
+use crate::offload;
+use crate::rtnl::Rtnl;
+use crate::sysctl;
+use crate::{Error, Result};
+
+/// What a step found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// The change stood, and is taken back.
+    Now,
+    /// It was gone, or never made.
+    Before,
+}
+
+/// Undoes the journal at `path` under its lock; `None` when there is none any more.
+pub(crate) fn undo_path(path: &Path) -> Result<Option<UndoReport>> {
+    let Some(mut journal) = Locked::open(path)? else { return Ok(None) };
+    let contents = journal.read(path)?;
+    let same_boot = contents.header.boot_id == boot_id()?;
+    let mut report = UndoReport::nothing(path);
+    report.command = contents.header.command;
+    report.failures = contents.unreadable.iter().map(|e| UndoFailure { entry: None, why: e.to_string() }).collect();
+    for (number, entry) in contents.standing.into_iter().rev() {
+        let step = if same_boot || entry.survives_reboot() { undo(&entry) } else { Ok(Undone::Before) };
+        match step {
+            Ok(step) => {
+                // A step done is not done again should a later attempt be needed: what was restored now may rightly
+                // have been changed by then.
+                journal.done(path, number)?;
+                match step {
+                    Undone::Now => report.undone.push(entry),
+                    Undone::Before => report.gone.push(entry),
+                }
+            }
+            Err(e) => report.failures.push(UndoFailure { entry: Some(entry), why: e.to_string() }),
+        }
+    }
+    if report.failures.is_empty() {
+        journal.remove(path)?;
+    }
+    Ok(Some(report))
+}
+
+fn undo(entry: &Entry) -> Result<Undone> {
+    match entry {
+        Entry::NetNs { name } => netns::remove(name),
+        Entry::Process { id, .. } => match id.open()? {
+            Some(process) => process.terminate(Duration::ZERO).map(|()| Undone::Now),
+            None => Ok(Undone::Before),
+        },
+        Entry::Offload { netns, ifname, before } => within(netns.as_deref(), || offload::restore(ifname, before)),
+        Entry::Link { netns, ifname } => within(netns.as_deref(), || {
+            let rtnl = Rtnl::open()?;
+            match rtnl.find(ifname)? {
+                Some(link) => rtnl.delete(link.index).map(|()| Undone::Now),
+                None => Ok(Undone::Before),
+            }
+        }),
+        Entry::Qdisc { netns, ifname, kind } => {
+            within(netns.as_deref(), || Rtnl::open()?.delete_qdisc(ifname, kind).map(step))
+        }
+        Entry::Xdp { netns, ifname } => within(netns.as_deref(), || Rtnl::open()?.detach_xdp(ifname).map(step)),
+        Entry::Sysctl { netns, key, before } => within(netns.as_deref(), || sysctl::restore(key, before)),
+        Entry::Mount { path } => match umount2(path, MntFlags::MNT_DETACH) {
+            Ok(()) => Ok(Undone::Now),
+            Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => Ok(Undone::Before),
+            Err(e) => Err(Error::os("unmount", path.display().to_string(), e)),
+        },
+        Entry::File { path } => removed(path, fs::remove_file(path)),
+        Entry::Dir { path } => removed(path, fs::remove_dir(path)),
+    }
+}
+
+fn step(did: bool) -> Undone {
+    if did { Undone::Now } else { Undone::Before }
+}
+
+fn removed(path: &Path, result: io::Result<()>) -> Result<Undone> {
+    match result {
+        Ok(()) => Ok(Undone::Now),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Undone::Before),
+        Err(e) => Err(Error::os("remove", path.display().to_string(), e)),
+    }
+}
+
+/// Runs a step in a namespace; one that is gone took its devices and settings with it.
+fn within(netns: Option<&str>, f: impl FnOnce() -> Result<Undone> + Send) -> Result<Undone> {
+    let Some(name) = netns else { return f() };
+    match NetNs::open(name) {
+        Ok(ns) => ns.run(f)?,
+        Err(Error::Missing { .. }) => Ok(Undone::Before),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,66 @@
+//! Qdiscs: listing and deleting. What adds one journals it.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+
+use super::link::on;
+use super::socket::{Rtnl, What};
+use crate::Result;
+
+/// A queueing discipline as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qdisc {
+    /// Its kind: `fq`, `clsact`, `noqueue` …
+    pub kind: String,
+    /// Its handle, major in the upper half.
+    pub handle: u32,
+    /// Its parent: `0xffff_ffff` is the root.
+    pub parent: u32,
+}
+
+impl Rtnl {
+    /// The qdiscs of a device.
+    pub fn qdiscs(&self, index: u32) -> Result<Vec<Qdisc>> {
+        let what = What { tried: "list the qdiscs", on: &on(index) };
+        let answers = self.dump(RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default()), &what)?;
+        let mut found = Vec::new();
+        for answer in answers {
+            let RouteNetlinkMessage::NewQueueDiscipline(message) = answer else { continue };
+            if i64::from(message.header.index) != i64::from(index) {
+                continue;
+            }
+            let kind = message.attributes.iter().find_map(|a| match a {
+                TcAttribute::Kind(kind) => Some(kind.clone()),
+                _ => None,
+            });
+            found.push(Qdisc {
+                kind: kind.unwrap_or_default(),
+                handle: message.header.handle.into(),
+                parent: message.header.parent.into(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Deletes the root, `clsact` or `ingress` qdisc of a device if it is of `kind`; false when there is none.
+    pub fn delete_qdisc(&self, ifname: &str, kind: &str) -> Result<bool> {
+        let Some(link) = self.find(ifname)? else { return Ok(false) };
+        let ours = |q: &Qdisc| {
+            q.kind == kind && (q.parent == u32::from(TcHandle::ROOT) || q.parent == u32::from(TcHandle::INGRESS))
+        };
+        let Some(qdisc) = self.qdiscs(link.index)?.into_iter().find(ours) else { return Ok(false) };
+        let mut message = TcMessage::default();
+        message.header.index = i32::try_from(link.index).unwrap_or(i32::MAX);
+        message.header.handle = qdisc.handle.into();
+        message.header.parent = qdisc.parent.into();
+        message.attributes.push(TcAttribute::Kind(kind.into()));
+        let tried = format!("delete the qdisc {kind}");
+        let what = What { tried: &tried, on: ifname };
+        match self.request(RouteNetlinkMessage::DelQueueDiscipline(message), 0, &what) {
+            Ok(_) => Ok(true),
+            // A default root qdisc has no handle and cannot be deleted: it is not ours.
+            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
