@@ -10,8 +10,9 @@ mod root;
 mod setup;
 mod stream;
 mod test;
+mod vm;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -52,9 +53,26 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Run a program of this host's on one of Debian's kernels, in qemu.
+    Vm {
+        /// The kernel's series: 6.1, 6.12.
+        #[arg(long, default_value = "6.1")]
+        kernel: String,
+        /// Seconds until the guest is stopped.
+        #[arg(long, default_value_t = 300)]
+        limit: u64,
+        /// The program and its arguments; it runs as root, with the libraries
+        /// it is linked with and nothing else.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
+    if vm::init::started_by_kernel() {
+        eprintln!("init: {:#}", vm::init::run());
+        return ExitCode::FAILURE;
+    }
     match perform(Arguments::parse().task) {
         Ok(code) => code,
         Err(error) => {
@@ -76,6 +94,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Build { release: _ } => build::run(&repo)?,
         Task::Demo { extra } => return demo::run(&repo, &extra),
         Task::Test { full } => return test::run(&repo, full),
+        Task::Vm { kernel, limit, command } => return vm::run(&repo, &kernel, Duration::from_secs(limit), &command),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,15 +28,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// What the command wrote to standard output, as text.
+pub(crate) fn stdout(command: &mut Command) -> Result<String> {
+    let bytes = stdout_bytes(command)?;
+    String::from_utf8(bytes).with_context(|| format!("`{}` did not write UTF-8", show(command)))
+}
+
 /// What the command wrote to standard output; anything but exit code 0 is an
 /// error that carries what it wrote to standard error.
-pub(crate) fn stdout(command: &mut Command) -> Result<String> {
+pub(crate) fn stdout_bytes(command: &mut Command) -> Result<Vec<u8>> {
     let Output { status, stdout, stderr } =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{}`", show(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}: {}", show(command), String::from_utf8_lossy(&stderr).trim());
     }
-    String::from_utf8(stdout).with_context(|| format!("`{}` did not write UTF-8", show(command)))
+    Ok(stdout)
 }
 
 /// True when the command can be started and ends with exit code 0; its output

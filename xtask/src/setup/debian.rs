@@ -103,7 +103,7 @@ pub(crate) fn install(needs: &[&Need]) -> Result<Done> {
 
 /// Fetches apt's package lists. A source that cannot be reached is reported by
 /// apt and is no reason to stop: the others may have what is needed.
-fn update_package_lists() -> Result<()> {
+pub(crate) fn update_package_lists() -> Result<()> {
     announce("fetching package lists");
     if let Err(error) = process::run(apt_get()?.args(["update", "--quiet"])) {
         announce(&format!("{error}; going on with the lists there are"));

@@ -10,7 +10,10 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-pub(crate) use self::cargo_tool::{bpf_linker, cargo_deny};
+pub(crate) use self::{
+    cargo_tool::{bpf_linker, cargo_deny},
+    debian::update_package_lists,
+};
 use crate::{Repo, root::Root};
 
 /// What the host is to be made ready for.

@@ -67,6 +67,10 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("BPF against the oracle", || runner.as_root(&tests, Kind::Bpf, &[]));
     summary.layer("namespaces", || runner.as_root(&tests, Kind::Namespace, &["--test-threads=1"]));
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));
+    summary.layer("verifier, Debian 6.1", || verifier::guest(repo, "6.1"));
+    if full {
+        summary.layer("verifier, Debian 6.12", || verifier::guest(repo, "6.12"));
+    }
 
     println!("\n=== summary{}", if full { " (full)" } else { "" });
     let held = summary.holds(ci);

@@ -4,6 +4,8 @@
 //! `shaper doctor --verifier` does that and writes a line a program:
 //! `SHAPER-VM: NAME ok …` or `SHAPER-VM: NAME FAILED …`.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{
@@ -14,11 +16,14 @@ use crate::{
     Repo, process,
     root::Root,
     stream::{self, End},
+    vm,
 };
 
 /// How `shaper` is asked.
-pub(crate) const ARGUMENTS: &[&str] = &["doctor", "--verifier"];
+const ARGUMENTS: &[&str] = &["doctor", "--verifier"];
 
+/// The longest that a guest may take, software emulation included.
+const GUEST_LIMIT: Duration = Duration::from_secs(5 * 60);
 const PREFIX: &str = "SHAPER-VM: ";
 /// `shaper` says by this exit code that it could not run.
 const COULD_NOT_RUN: i32 = 2;
@@ -44,6 +49,25 @@ pub(crate) fn host(repo: &Repo, runner: &Runner<'_>) -> Result<Outcome> {
         End::TimedOut => None,
     };
     Ok(reader.finish(code))
+}
+
+/// The programs on a Debian kernel of this series, in qemu.
+pub(crate) fn guest(repo: &Repo, series: &str) -> Result<Outcome> {
+    let kernel = match vm::get(repo, series) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            return Ok(Outcome::CannotRun { reason: format!("{error:#}"), tests: 1 });
+        }
+    };
+    let mut reader = Reader::default();
+    let arguments: Vec<_> = ARGUMENTS.iter().map(Into::into).collect();
+    let code = vm::boot(repo, &kernel, &repo.shaper(), &arguments, GUEST_LIMIT, |line| {
+        println!("{line}");
+        if !line.contains(vm::init::EXIT) {
+            reader.line(line);
+        }
+    })?;
+    Ok(reader.finish(Some(code)))
 }
 
 /// Adds up what `shaper doctor --verifier` writes.

@@ -1,0 +1,153 @@
+//! What a guest finds: an init, the programs under test with the libraries
+//! they name, and a few kernel modules.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    io::{BufWriter, Write as _},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{cpio::Archive, init, modules::Module};
+use crate::process;
+
+/// Writes an initramfs that inserts `modules`, runs `program` with `arguments`
+/// and powers off.
+pub(crate) fn write(to: &Path, modules: &[Module], program: &Path, arguments: &[OsString]) -> Result<()> {
+    let mut archive = Archive::default();
+    for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/root", "/etc"] {
+        archive.directory(folder)?;
+    }
+    archive.symlink("/var/run", "/run")?;
+    archive.character_device("/dev/console", 5, 1)?;
+
+    let ourselves = env::current_exe().context("cannot find this program's own file")?;
+    with_libraries(&mut archive, &ourselves, Path::new(init::PATH))?;
+    let name = program.file_name().with_context(|| format!("{}: not a program", program.display()))?;
+    let guest = Path::new("/bin").join(name);
+    with_libraries(&mut archive, program, &guest)?;
+
+    let mut order = String::new();
+    for module in modules {
+        let path = format!("/modules/{}.ko", module.name);
+        order.push_str(&path);
+        order.push('\n');
+        archive.file(path, 0o644, module.content.clone())?;
+    }
+    archive.file(init::MODULES, 0o644, order.into_bytes())?;
+
+    let mut command = guest.as_os_str().as_bytes().to_vec();
+    for argument in arguments {
+        command.push(0);
+        command.extend_from_slice(argument.as_bytes());
+    }
+    archive.file(init::COMMAND, 0o644, command)?;
+
+    let write = || {
+        let mut out = BufWriter::new(File::create(to)?);
+        archive.write(&mut out)?;
+        out.flush()
+    };
+    write().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Adds a program as `guest`, and the libraries it is linked with where it
+/// looks for them.
+fn with_libraries(archive: &mut Archive, program: &Path, guest: &Path) -> Result<()> {
+    let content = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    if !content.starts_with(b"\x7fELF") {
+        bail!("{}: not an ELF program, and a guest has no shell to run scripts with", program.display());
+    }
+    if is_dynamic(&content) {
+        let listed =
+            process::stdout(Command::new("ldd").arg(program).env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH"))?;
+        for library in libraries(&listed).with_context(|| format!("cannot put {} into a guest", program.display()))? {
+            let content =
+                fs::read(&library).with_context(|| format!("cannot read the library {}", library.display()))?;
+            archive.file(&library, 0o755, content)?;
+        }
+    }
+    archive.file(guest, 0o755, content)
+}
+
+/// True when the program names an interpreter, the dynamic linker: its header
+/// table has an entry of type PT_INTERP (elf(5)). ldd fails on others.
+fn is_dynamic(elf: &[u8]) -> bool {
+    const PT_INTERP: usize = 3;
+    let number = |at: usize, length: usize| -> Option<usize> {
+        let bytes = elf.get(at..at.checked_add(length)?)?;
+        let mut value = 0;
+        for byte in bytes.iter().rev() {
+            value = value << 8 | usize::from(*byte);
+        }
+        Some(value)
+    };
+    let (Some(table), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
+        return false;
+    };
+    (0..count).any(|index| number(table + index * size, 4) == Some(PT_INTERP))
+}
+
+/// The files that ldd names: `name => path (address)`, or `path (address)` for
+/// the interpreter. The kernel's own vdso has no file.
+fn libraries(listed: &str) -> Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for line in listed.lines().map(str::trim) {
+        let path = match line.split_once(" => ") {
+            Some((name, "not found")) => bail!("library {name} is not found"),
+            Some((_, path)) => path,
+            None => line,
+        };
+        let path = path.split(" (").next().unwrap_or(path);
+        if path.starts_with('/') {
+            found.insert(PathBuf::from(path));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_and_the_interpreter_are_found_and_the_vdso_is_not() {
+        let listed = "\tlinux-vdso.so.1 (0x00007ffc)\n\
+                      \tlibpcap.so.0.8 => /lib/x86_64-linux-gnu/libpcap.so.0.8 (0x00007f)\n\
+                      \t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
+        let found: Vec<_> = libraries(listed).unwrap().into_iter().collect();
+        assert_eq!(
+            found,
+            [Path::new("/lib/x86_64-linux-gnu/libpcap.so.0.8"), Path::new("/lib64/ld-linux-x86-64.so.2")]
+        );
+    }
+
+    #[test]
+    fn a_library_that_is_not_there_is_an_error() {
+        let error = libraries("\tlibpcap.so.0.8 => not found\n").unwrap_err();
+        assert!(error.to_string().contains("libpcap.so.0.8"));
+    }
+
+    #[test]
+    fn this_test_is_a_dynamic_program() {
+        let ourselves = fs::read(env::current_exe().unwrap()).unwrap();
+        assert!(is_dynamic(&ourselves));
+        assert!(!is_dynamic(&ourselves[..64]));
+        assert!(!is_dynamic(b"\x7fELF"));
+    }
+
+    #[test]
+    fn a_script_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        let error = write(&folder.path().join("out"), &[], &script, &[]).unwrap_err();
+        assert!(error.to_string().contains("not an ELF program"));
+    }
+}
