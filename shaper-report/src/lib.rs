@@ -2,3 +2,7 @@
 //! the table on the terminal and `report.html`. Needs no root and no Linux.
 
 #![forbid(unsafe_code)]
+
+pub mod agreement;
+pub mod stats;
+pub mod summary;
