@@ -30,8 +30,6 @@ pub(crate) const XDP_UMEM_COMPLETION_RING: i32 = 6;
 pub(crate) const XDP_STATISTICS: i32 = 7;
 /// `getsockopt`: [`XDP_OPTIONS_ZEROCOPY`] among others (`if_xdp.h`).
 pub(crate) const XDP_OPTIONS: i32 = 8;
-/// `setsockopt`: descriptors one `sendto` may take in copy mode, 32 if never set (`if_xdp.h`, since Linux 6.17).
-pub(crate) const XDP_MAX_TX_SKB_BUDGET: i32 = 9;
 /// Flag in what `XDP_OPTIONS` returns: the socket is in zero-copy mode (`if_xdp.h`).
 pub(crate) const XDP_OPTIONS_ZEROCOPY: u32 = 1 << 0;
 

@@ -17,5 +17,5 @@ mod umem;
 
 pub use abi::{Descriptor, Statistics};
 pub use error::XskError;
-pub use socket::{BindMode, Kick, Socket, SocketConfig};
+pub use socket::{BindMode, Kick, Socket, SocketConfig, StatisticsHandle};
 pub use umem::{Umem, UmemConfig};

@@ -1,7 +1,7 @@
 //! An AF_XDP socket bound to one queue of one interface.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::abi::{self, Descriptor, MmapOffsets, RingOffset, SOL_XDP, SockaddrXdp, Statistics, XDP_OPTIONS_ZEROCOPY};
 use crate::error::XskError;
@@ -60,7 +60,7 @@ pub enum Kick {
     Dropped,
     /// Stopped early (`ENOBUFS`, `ENOMEM`): the kernel has no memory for a packet. It is still in the tx ring.
     NoMemory,
-    /// The interface is down (`ENETDOWN`). Nothing was sent.
+    /// The interface is down or gone (`ENETDOWN`, `ENXIO`). Nothing was sent.
     Down,
 }
 
@@ -156,19 +156,6 @@ impl Socket {
         }
         let options: u32 =
             syscall::get_option(fd.as_fd(), abi::XDP_OPTIONS, "getsockopt(XDP_OPTIONS)").map_err(named)?;
-        // Kernels before 6.17 have no such option, and send 32 packets a call.
-        let budget = syscall::set_option(
-            fd.as_fd(),
-            SOL_XDP,
-            abi::XDP_MAX_TX_SKB_BUDGET,
-            &config.tx.min(256),
-            "setsockopt(XDP_MAX_TX_SKB_BUDGET)",
-        );
-        if let Err(failed) = budget
-            && !matches!(failed.errno(), libc::ENOPROTOOPT | libc::EINVAL | libc::EACCES)
-        {
-            return Err(named(failed));
-        }
         let Rings { rx, tx, fill, completion } = rings;
         Ok(Socket {
             rx,
@@ -243,8 +230,7 @@ impl Socket {
     /// Asks the kernel to send what is in the tx ring, once.
     ///
     /// # Errors
-    /// [`XskError::Call`] if the kernel answered anything that [`Kick`] does not name, for instance that the
-    /// interface is gone.
+    /// [`XskError::Call`] if the kernel answered anything that [`Kick`] does not name.
     pub fn kick(&mut self) -> Result<Kick, XskError> {
         let Err(failed) = syscall::kick(self.fd.as_fd()) else {
             return Ok(Kick::Done);
@@ -253,7 +239,7 @@ impl Socket {
             libc::EAGAIN | libc::EINTR => Ok(Kick::Again),
             libc::EBUSY => Ok(Kick::Dropped),
             libc::ENOBUFS | libc::ENOMEM => Ok(Kick::NoMemory),
-            libc::ENETDOWN => Ok(Kick::Down),
+            libc::ENETDOWN | libc::ENXIO => Ok(Kick::Down),
             _ => Err(at_interface(failed, self.ifindex, self.queue)),
         }
     }
@@ -299,8 +285,12 @@ impl Socket {
     /// # Errors
     /// [`XskError::Call`] if the kernel does not answer.
     pub fn statistics(&self) -> Result<Statistics, XskError> {
-        syscall::get_option(self.fd.as_fd(), abi::XDP_STATISTICS, "getsockopt(XDP_STATISTICS)")
-            .map_err(|failed| at_interface(failed, self.ifindex, self.queue))
+        read_statistics(self.fd.as_fd(), self.ifindex, self.queue)
+    }
+
+    /// A handle by which other threads read the statistics while the socket is in use.
+    pub fn statistics_handle(&self) -> StatisticsHandle {
+        StatisticsHandle { fd: Arc::downgrade(&self.fd), ifindex: self.ifindex, queue: self.queue }
     }
 
     /// Lets reads on the socket run the device's NAPI poll: for `micros` microseconds at most, `budget` packets at
@@ -326,6 +316,30 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Reads a socket's statistics from any thread. Does not keep the socket open.
+#[derive(Debug, Clone)]
+pub struct StatisticsHandle {
+    fd: Weak<OwnedFd>,
+    ifindex: u32,
+    queue: u32,
+}
+
+impl StatisticsHandle {
+    /// What the kernel counted so far; nothing once the socket is closed.
+    ///
+    /// # Errors
+    /// [`XskError::Call`] if the kernel does not answer.
+    pub fn read(&self) -> Result<Option<Statistics>, XskError> {
+        let Some(fd) = self.fd.upgrade() else { return Ok(None) };
+        read_statistics(fd.as_fd(), self.ifindex, self.queue).map(Some)
+    }
+}
+
+fn read_statistics(fd: BorrowedFd<'_>, ifindex: u32, queue: u32) -> Result<Statistics, XskError> {
+    syscall::get_option(fd, abi::XDP_STATISTICS, "getsockopt(XDP_STATISTICS)")
+        .map_err(|failed| at_interface(failed, ifindex, queue))
 }
 
 /// The four rings, mapped.
