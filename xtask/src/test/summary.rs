@@ -52,6 +52,19 @@ struct Layer {
     elapsed: Duration,
 }
 
+impl Layer {
+    fn line(&self, width: usize) -> String {
+        let (name, seconds) = (self.name, self.elapsed.as_secs_f64());
+        match &self.outcome {
+            Outcome::Ran(counts) => format!(
+                "{name:width$}  {:>5} passed  {:>3} failed  {:>3} skipped  {seconds:>7.1} s\n",
+                counts.passed, counts.failed, counts.skipped
+            ),
+            Outcome::CannotRun { reason, .. } => format!("{name:width$}  CANNOT RUN: {reason}\n"),
+        }
+    }
+}
+
 /// All layers so far.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
@@ -85,23 +98,15 @@ impl Summary {
         let mut total = Counts::default();
         let mut text = String::new();
         for layer in &self.layers {
-            let seconds = layer.elapsed.as_secs_f64();
-            let name = layer.name;
+            text += &layer.line(width);
             match &layer.outcome {
                 Outcome::Ran(counts) => {
-                    text += &format!(
-                        "{name:width$}  {:>5} passed  {:>3} failed  {:>3} skipped  {seconds:>7.1} s\n",
-                        counts.passed, counts.failed, counts.skipped
-                    );
                     for reason in &counts.reasons {
                         text += &format!("{:width$}  skipped: {reason}\n", "");
                     }
                     total += counts.clone();
                 }
-                Outcome::CannotRun { reason, tests } => {
-                    text += &format!("{name:width$}  CANNOT RUN: {reason}\n");
-                    total.skipped += tests;
-                }
+                Outcome::CannotRun { tests, .. } => total.skipped += tests,
             }
         }
         text += &format!("{} passed, {} failed, {} skipped\n", total.passed, total.failed, total.skipped);
