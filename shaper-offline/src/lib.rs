@@ -1,1 +1,18 @@
-//! Placeholder replaced by the crate's own documentation.
+//! Capture files, matching, statistics: what needs no root and no Linux.
+//!
+//! - [`pcapfile`] reads classic pcap and pcapng; [`writer`] writes pcapng with the fates of packets.
+//! - [`packet`] and [`toast`] find headers; [`stats`] holds quantiles and intervals.
+//! - [`analyze`] compares two capture points or describes one.
+//! - [`join`] ties captured packets to the records of the engine that impaired them, and
+//!   [`annotate`] writes that into the captures.
+//!
+//! Everything here takes bytes, times and options as arguments; nothing reads a clock.
+
+#![deny(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod packet;
+pub mod pcapfile;
+pub mod stats;
+pub mod toast;
+pub mod writer;

@@ -1,0 +1,201 @@
+//! Headers of a captured frame, from the link layer up, also where the capture cut the packet.
+
+mod link;
+mod tcp;
+
+use std::net::IpAddr;
+
+use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
+
+pub use tcp::Tcp;
+
+/// Protocol numbers used here.
+mod protocol {
+    pub(super) const ICMP: u8 = 1;
+    pub(super) const TCP: u8 = 6;
+    pub(super) const UDP: u8 = 17;
+    pub(super) const ICMPV6: u8 = 58;
+}
+
+/// Layers of one frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Layers<'a> {
+    /// EtherType of what follows link layer and tags (0x0800, 0x86dd, 0x0806 …), 0 if unknown.
+    pub ethertype: u16,
+    /// VLAN ids, outermost first; 0xffff where there is none.
+    pub vlans: [u16; 2],
+    /// The network layer as captured, without link-layer padding.
+    pub network: &'a [u8],
+    /// Length of the network layer on the wire.
+    pub network_length: u32,
+    /// IP header, if there is one.
+    pub ip: Option<Ip>,
+    /// What IP carries.
+    pub transport: Transport<'a>,
+    /// Transport payload as captured: of ICMP and unknown protocols everything behind IP.
+    pub payload: &'a [u8],
+    /// Length of that payload on the wire.
+    pub payload_length: u32,
+}
+
+/// An IP header, version 4 or 6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Protocol behind all extension headers.
+    pub protocol: u8,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// IPv4 identification.
+    pub identification: Option<u16>,
+    /// Whether the packet is a fragment, also the first one.
+    pub fragment: bool,
+    /// Length of the header with options and extension headers.
+    pub header_length: usize,
+}
+
+/// Transport layers told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport<'a> {
+    /// UDP.
+    Udp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// Checksum field; 0 means none.
+        checksum: u16,
+    },
+    /// TCP.
+    Tcp(Tcp<'a>),
+    /// ICMP for either IP version; its header is part of the payload.
+    Icmp,
+    /// A fragment, an unknown protocol or a header that the capture cut.
+    Other,
+}
+
+impl Layers<'_> {
+    /// Source and destination port, 0 where there are none.
+    #[must_use]
+    pub fn ports(&self) -> (u16, u16) {
+        match self.transport {
+            Transport::Udp { source, destination, .. } => (source, destination),
+            Transport::Tcp(tcp) => (tcp.source, tcp.destination),
+            Transport::Icmp | Transport::Other => (0, 0),
+        }
+    }
+}
+
+/// Parses a frame of the given link type; `origlen` is its length on the wire. `None` for link
+/// types this crate does not know and frames too short for their link header.
+#[must_use]
+#[inline]
+pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
+    let link = link::parse(linktype, data)?;
+    let network = data.get(link.header_length..)?;
+    let network_length = origlen.saturating_sub(link.header_length as u32);
+    let plain = Layers {
+        ethertype: link.ethertype,
+        vlans: link.vlans,
+        network,
+        network_length,
+        ip: None,
+        transport: Transport::Other,
+        payload: network,
+        payload_length: network_length,
+    };
+    let parsed = match link.ethertype {
+        link::IPV4 => ipv4(plain),
+        link::IPV6 => ipv6(plain),
+        _ => None,
+    };
+    Some(parsed.unwrap_or(plain))
+}
+
+#[inline]
+fn ipv4(layers: Layers<'_>) -> Option<Layers<'_>> {
+    let (slice, _) = LaxIpv4Slice::from_slice(layers.network).ok()?;
+    let header = slice.header();
+    let payload = slice.payload();
+    let total = u32::from(header.total_len());
+    // Segmentation offload leaves a total length of 0: then the frame's own length counts.
+    let total = if total < u32::from(header.ihl()) * 4 { layers.network_length } else { total };
+    let captured = layers.network.len().min(total as usize);
+    let header_length = captured.checked_sub(payload.payload.len())?;
+    let ip = Ip {
+        source: header.source_addr().into(),
+        destination: header.destination_addr().into(),
+        protocol: payload.ip_number.0,
+        ttl: header.ttl(),
+        identification: Some(header.identification()),
+        fragment: payload.fragmented,
+        header_length,
+    };
+    Some(transport(layers, ip, payload.payload, captured, total))
+}
+
+#[inline]
+fn ipv6(layers: Layers<'_>) -> Option<Layers<'_>> {
+    let (slice, _) = LaxIpv6Slice::from_slice(layers.network).ok()?;
+    let header = slice.header();
+    let payload = slice.payload();
+    let length = u32::from(header.payload_length());
+    // 0 with a payload: a jumbogram, or segmentation offload.
+    let total = if length == 0 { layers.network_length } else { length + 40 };
+    let captured = layers.network.len().min(total as usize);
+    let header_length = captured.checked_sub(payload.payload.len())?;
+    let ip = Ip {
+        source: header.source_addr().into(),
+        destination: header.destination_addr().into(),
+        protocol: payload.ip_number.0,
+        ttl: header.hop_limit(),
+        identification: None,
+        fragment: payload.fragmented,
+        header_length,
+    };
+    Some(transport(layers, ip, payload.payload, captured, total))
+}
+
+#[inline]
+fn transport<'a>(layers: Layers<'a>, ip: Ip, payload: &'a [u8], captured: usize, total: u32) -> Layers<'a> {
+    let length = total.saturating_sub(ip.header_length as u32);
+    let network = layers.network.get(..captured).unwrap_or(layers.network);
+    let base = Layers { network, network_length: total, ip: Some(ip), payload, payload_length: length, ..layers };
+    if ip.fragment {
+        return base;
+    }
+    match ip.protocol {
+        protocol::UDP => {
+            let Some(header) = payload.first_chunk::<8>() else { return base };
+            let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+            // A UDP length of 0 is a jumbogram or offload; one shorter than IP's wins.
+            let told = u32::from(field(4));
+            let length = if (8..length).contains(&told) { told } else { length };
+            let rest = payload.get(8..).unwrap_or_default();
+            let held = rest.len().min(length as usize - 8.min(length as usize));
+            Layers {
+                transport: Transport::Udp { source: field(0), destination: field(2), checksum: field(6) },
+                payload: rest.get(..held).unwrap_or(rest),
+                payload_length: length.saturating_sub(8),
+                ..base
+            }
+        }
+        protocol::TCP => match Tcp::parse(payload) {
+            Some(tcp) => Layers {
+                transport: Transport::Tcp(tcp),
+                payload: payload.get(tcp.header_length..).unwrap_or_default(),
+                payload_length: length.saturating_sub(tcp.header_length as u32),
+                ..base
+            },
+            None => base,
+        },
+        protocol::ICMP | protocol::ICMPV6 if payload.len() >= 4 => Layers { transport: Transport::Icmp, ..base },
+        _ => base,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use etherparse::PacketBuilder;
+use proptest::prelude::*;
+
+use super::*;
+use crate::pcapfile::linktype;
+
+const A: [u8; 4] = [10, 0, 0, 1];
+const B: [u8; 4] = [10, 0, 0, 2];
+
+fn udp(payload: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(A, B, 64).udp(1000, 2000);
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes, payload).unwrap();
+    bytes
+}
+
+fn expect_udp(layers: &Layers<'_>, payload: &[u8]) {
+    assert_eq!(layers.ports(), (1000, 2000));
+    assert_eq!(layers.ip.unwrap().source, IpAddr::V4(Ipv4Addr::from(A)));
+    assert_eq!(layers.payload, payload);
+    assert_eq!(layers.payload_length as usize, payload.len());
+}
+
+#[test]
+fn every_link_type_leads_to_the_same_datagram() {
+    let frame = udp(b"hello");
+    let ip = &frame[14..];
+    let with = |head: &[u8]| [head, ip].concat();
+    let mut sll = vec![0; 14];
+    sll.extend([0x08, 0x00]);
+    let mut sll2 = vec![0x08, 0x00];
+    sll2.extend([0; 18]);
+    let vlan = [&frame[..12], &[0x81, 0, 0x20, 7], &[8, 0], ip].concat();
+    let qinq = [&frame[..12], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6], &[8, 0], ip].concat();
+    let mpls = [&frame[..12], &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64], ip].concat();
+    let pppoe = [&frame[..12], &[0x88, 0x64, 0x11, 0, 0, 1, 0, 35, 0, 0x21], ip].concat();
+    for (linktype, bytes) in [
+        (linktype::ETHERNET, frame.clone()),
+        (linktype::RAW, ip.to_vec()),
+        (linktype::NULL, with(&[2, 0, 0, 0])),
+        (linktype::LOOP, with(&[0, 0, 0, 2])),
+        (linktype::LINUX_SLL, with(&sll)),
+        (linktype::LINUX_SLL2, with(&sll2)),
+        (linktype::ETHERNET, vlan.clone()),
+        (linktype::ETHERNET, qinq.clone()),
+        (linktype::ETHERNET, mpls),
+        (linktype::ETHERNET, pppoe),
+    ] {
+        let layers = parse(linktype, &bytes, bytes.len() as u32).unwrap();
+        expect_udp(&layers, b"hello");
+        assert_eq!(layers.network, ip);
+    }
+    assert_eq!(parse(1, &vlan, vlan.len() as u32).unwrap().vlans, [7, u16::MAX]);
+    assert_eq!(parse(1, &qinq, qinq.len() as u32).unwrap().vlans, [5, 6]);
+}
+
+#[test]
+fn ethernet_padding_is_not_payload() {
+    let mut frame = udp(b"hi");
+    frame.resize(60, 0);
+    expect_udp(&parse(1, &frame, 60).unwrap(), b"hi");
+}
+
+#[test]
+fn a_short_snaplen_keeps_the_length_on_the_wire() {
+    let frame = udp(&[7; 1000]);
+    let layers = parse(1, &frame[..96], frame.len() as u32).unwrap();
+    assert_eq!(layers.payload_length, 1000);
+    assert_eq!(layers.payload, &[7; 96 - 42]);
+    assert_eq!(layers.network_length, 1028);
+}
+
+#[test]
+fn extension_headers_and_fragments_of_ipv6_are_seen_through() {
+    let builder = PacketBuilder::ipv6([1; 16], [2; 16], 9).udp(1, 2);
+    let mut plain = Vec::new();
+    builder.write(&mut plain, b"abcd").unwrap();
+    // Hop-by-hop options in front of UDP.
+    let mut bytes = plain[..40].to_vec();
+    bytes[6] = 0;
+    bytes[5] += 8;
+    bytes.extend([17, 0, 1, 4, 0, 0, 0, 0]);
+    bytes.extend(&plain[40..]);
+    let layers = parse(linktype::RAW, &bytes, bytes.len() as u32).unwrap();
+    assert_eq!((layers.ports(), layers.payload), ((1, 2), &b"abcd"[..]));
+    assert_eq!(layers.ip.unwrap().header_length, 48);
+    // A fragment header says: not the whole datagram.
+    bytes[6] = 44;
+    bytes[42..44].copy_from_slice(&[0, 1]);
+    let layers = parse(linktype::RAW, &bytes, bytes.len() as u32).unwrap();
+    assert!(layers.ip.unwrap().fragment);
+    assert_eq!(layers.transport, Transport::Other);
+}
+
+#[test]
+fn tcp_timestamps_are_found_at_either_place() {
+    for options in [
+        &[1, 1, 8, 10, 0, 0, 1, 2, 0, 0, 0, 9][..],
+        &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 2, 0, 0, 0, 9, 1, 3, 3, 7][..],
+    ] {
+        let builder = PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv4(A, B, 64)
+            .tcp(1, 2, 77, 1024)
+            .syn()
+            .options_raw(options)
+            .unwrap();
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes, b"xyz").unwrap();
+        let layers = parse(1, &bytes, bytes.len() as u32).unwrap();
+        let Transport::Tcp(tcp) = layers.transport else { panic!("not TCP: {layers:?}") };
+        assert_eq!((tcp.sequence, tcp.flags, tcp.timestamp()), (77, Tcp::SYN, Some(0x102)));
+        assert_eq!(layers.payload, b"xyz");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(
+        linktype in prop::sample::select(vec![0_u16, 1, 101, 113, 276, 127]),
+        mut bytes in prop::collection::vec(any::<u8>(), 0..120),
+        start in prop::sample::select(vec![0_usize, 4, 12, 14, 16, 20]),
+        head in prop::sample::select(vec![0x45_u8, 0x60, 0x81, 0x88, 0x08, 0x4f]),
+        origlen: u32,
+    ) {
+        if let Some(byte) = bytes.get_mut(start) {
+            *byte = head;
+        }
+        if let Some(layers) = parse(linktype, &bytes, origlen) {
+            if let Transport::Tcp(tcp) = layers.transport {
+                let _ = tcp.timestamp();
+            }
+            let _ = crate::toast::recognise(layers.payload);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! One reader for classic pcap and pcapng, over a memory map, bytes or a stream.
+//!
+//! A file whose tail is cut off is read up to the cut and says so ([`Reader::tail`]); any other
+//! damage is an error with the byte offset at which it was found. No length that a file claims
+//! is ever allocated: buffers grow only with the bytes that are really there.
+
+mod classic;
+mod error;
+mod interface;
+mod map;
+mod ng;
+mod options;
+mod order;
+mod packet;
+mod reader;
+mod source;
+mod time;
+
+pub use error::{Error, Fault};
+pub use interface::{Interface, InterfaceStatistics};
+pub use options::{Options, RawOption};
+pub use packet::{Direction, Packet, Verdict};
+pub use reader::{Format, Reader, Tail};
+pub use time::Resolution;
+
+/// Link types (`LINKTYPE_*`) from the register at <https://www.tcpdump.org/linktypes.html>.
+pub mod linktype {
+    /// BSD loopback: a 4-byte address family in the byte order of the capturing host.
+    pub const NULL: u16 = 0;
+    /// IEEE 802.3 Ethernet.
+    pub const ETHERNET: u16 = 1;
+    /// Raw IP, as some BSD systems number it.
+    pub const RAW_BSD_12: u16 = 12;
+    /// Raw IP, as OpenBSD numbers it.
+    pub const RAW_BSD_14: u16 = 14;
+    /// Raw IP, version 4 or 6.
+    pub const RAW: u16 = 101;
+    /// OpenBSD loopback: a 4-byte address family in network byte order.
+    pub const LOOP: u16 = 108;
+    /// Linux "cooked" capture, version 1.
+    pub const LINUX_SLL: u16 = 113;
+    /// Raw IPv4.
+    pub const IPV4: u16 = 228;
+    /// Raw IPv6.
+    pub const IPV6: u16 = 229;
+    /// Linux "cooked" capture, version 2.
+    pub const LINUX_SLL2: u16 = 276;
+}

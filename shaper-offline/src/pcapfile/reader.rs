@@ -1,0 +1,348 @@
+//! The reader: finds the format, walks blocks or records, hands out packets.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    classic::{self, Classic},
+    error::{Error, Fault},
+    interface::Interface,
+    map,
+    ng::{self, Block},
+    options::Options,
+    order::Order,
+    packet::Packet,
+    source::{Bytes, Source},
+};
+
+/// File format found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap, either resolution.
+    Pcap,
+    /// pcapng.
+    PcapNg,
+}
+
+/// How the file ends, known once [`Reader::next_packet`] has returned `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// There is more to read.
+    Unread,
+    /// The last block or record is whole.
+    Complete,
+    /// The file was cut off: the block or record at `offset` wants `wanted` bytes and has `left`.
+    Cut {
+        /// Byte offset of the incomplete block or record.
+        offset: u64,
+        /// Its length as claimed (at least; its header may itself be cut).
+        wanted: u64,
+        /// Bytes that are there.
+        left: u64,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    Classic(Classic),
+    Ng {
+        order: Order,
+        /// Index of the current section's first interface.
+        section: usize,
+    },
+}
+
+/// Reads one capture file from front to back.
+pub struct Reader {
+    path: PathBuf,
+    source: Source,
+    state: State,
+    interfaces: Vec<Interface>,
+    tail: Tail,
+    /// Bytes of the packet handed out last, still to be consumed.
+    pending: usize,
+    packets: u64,
+    sections: u64,
+}
+
+/// Where the parts of a packet are in the window.
+struct Located {
+    interface: u32,
+    linktype: u16,
+    ts_ns: Option<i64>,
+    origlen: u32,
+    data: std::ops::Range<usize>,
+    options: std::ops::Range<usize>,
+    order: Order,
+    dropcount: Option<u64>,
+}
+
+impl Reader {
+    /// Opens a file: mapped if it is a regular file, streamed otherwise (pipes, devices).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be opened; [`Error::Damaged`] if it is no capture.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io = |source| Error::Io { path: path.to_owned(), offset: 0, source };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        let source = if metadata.is_file() && metadata.len() > 0 {
+            Source::whole(Bytes::Map(map::map(&file).map_err(io)?))
+        } else {
+            Source::stream(Box::new(file))
+        };
+        Self::new(path.to_owned(), source)
+    }
+
+    /// Reads a capture held in memory; `name` stands in errors.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is no capture.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::new(name.into(), Source::whole(Bytes::Owned(bytes.into_boxed_slice())))
+    }
+
+    /// Reads a capture from a stream, through a buffer as long as its longest block.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the stream fails; [`Error::Damaged`] if it is no capture.
+    pub fn from_stream(name: impl Into<PathBuf>, stream: impl Read + Send + 'static) -> Result<Self, Error> {
+        Self::new(name.into(), Source::stream(Box::new(stream)))
+    }
+
+    fn new(path: PathBuf, mut source: Source) -> Result<Self, Error> {
+        let io = |source| Error::Io { path: path.clone(), offset: 0, source };
+        let damaged = |fault| Error::Damaged { path: path.clone(), offset: 0, fault };
+        let have = source.ensure(classic::FILE_HEADER).map_err(io)?;
+        let head = source.window();
+        let Some(magic) = Order::Big.u32(head, 0) else {
+            return Err(damaged(Fault::TooShort(have)));
+        };
+        if magic >> 16 == 0x1f8b {
+            return Err(damaged(Fault::Compressed("gzip")));
+        }
+        if magic == 0x28b5_2ffd {
+            return Err(damaged(Fault::Compressed("zstd")));
+        }
+        if magic == 0xfd37_7a58 {
+            return Err(damaged(Fault::Compressed("xz")));
+        }
+        let (state, interfaces) = if magic == ng::SECTION {
+            (State::Ng { order: Order::Little, section: 0 }, Vec::new())
+        } else {
+            let head = head.get(..classic::FILE_HEADER).unwrap_or(head);
+            match Classic::from_header(head).map_err(damaged)? {
+                Some((classic, interface)) => (State::Classic(classic), vec![interface]),
+                None => return Err(damaged(Fault::NotACapture(magic))),
+            }
+        };
+        let classic = matches!(state, State::Classic(_));
+        if classic {
+            source.consume(classic::FILE_HEADER);
+        }
+        Ok(Self {
+            path,
+            source,
+            state,
+            interfaces,
+            tail: Tail::Unread,
+            pending: 0,
+            packets: 0,
+            sections: u64::from(classic),
+        })
+    }
+
+    /// The file as the caller named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Format of the file.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self.state {
+            State::Classic(_) => Format::Pcap,
+            State::Ng { .. } => Format::PcapNg,
+        }
+    }
+
+    /// Interfaces described so far, over all sections; complete once the file is read.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// How the file ends.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        self.tail
+    }
+
+    /// Packets handed out so far.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Sections begun so far; a classic file counts as one.
+    #[must_use]
+    pub fn sections(&self) -> u64 {
+        self.sections
+    }
+
+    /// The next packet, or `None` at the end of the file, complete or cut ([`Reader::tail`]).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] at damage other than a cut tail, and [`Error::Io`] if reading fails;
+    /// after an error there are no more packets.
+    #[inline]
+    pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, Error> {
+        let located = match self.locate() {
+            Ok(located) => located,
+            Err(error) => {
+                self.tail = Tail::Cut { offset: self.source.offset(), wanted: 0, left: 0 };
+                return Err(error);
+            }
+        };
+        let Some(located) = located else { return Ok(None) };
+        let index = self.packets;
+        self.packets += 1;
+        let offset = self.source.offset();
+        let window = self.source.window();
+        let options = window.get(located.options).unwrap_or_default();
+        let data = window.get(located.data).unwrap_or_default();
+        Ok(Some(Packet {
+            index,
+            offset,
+            interface: located.interface,
+            linktype: located.linktype,
+            ts_ns: located.ts_ns,
+            caplen: data.len() as u32,
+            origlen: located.origlen,
+            data,
+            dropcount: located.dropcount,
+            // Checked when the block was read.
+            options: Options::new(options, located.order).unwrap_or(Options::NONE),
+        }))
+    }
+
+    /// Moves to the next packet's block or record, reading what lies between.
+    #[inline]
+    fn locate(&mut self) -> Result<Option<Located>, Error> {
+        if self.tail != Tail::Unread {
+            return Ok(None);
+        }
+        self.source.consume(std::mem::take(&mut self.pending));
+        match self.state {
+            State::Classic(classic) => self.locate_record(classic),
+            State::Ng { .. } => self.locate_block(),
+        }
+    }
+
+    #[inline]
+    fn locate_record(&mut self, classic: Classic) -> Result<Option<Located>, Error> {
+        if !self.have(classic::RECORD_HEADER)? {
+            return Ok(None);
+        }
+        let record = classic.record(self.source.window()).map_err(|fault| self.damaged(0, fault))?;
+        let length = classic::RECORD_HEADER + record.caplen as usize;
+        if !self.have(length)? {
+            return Ok(None);
+        }
+        self.pending = length;
+        Ok(Some(Located {
+            interface: 0,
+            linktype: classic.linktype(),
+            ts_ns: Some(record.ts_ns),
+            origlen: record.origlen,
+            data: classic::RECORD_HEADER..length,
+            options: 0..0,
+            order: Order::Little,
+            dropcount: None,
+        }))
+    }
+
+    #[inline]
+    fn locate_block(&mut self) -> Result<Option<Located>, Error> {
+        loop {
+            let State::Ng { order, section } = self.state else { return Ok(None) };
+            if !self.have(ng::PROBE)? {
+                return Ok(None);
+            }
+            let (order, length) =
+                ng::probe(self.source.window(), order).map_err(|(at, fault)| self.damaged(at, fault))?;
+            if !self.have(length)? {
+                return Ok(None);
+            }
+            let bytes = self.source.window().get(..length).unwrap_or_default();
+            let interfaces = self.interfaces.get(section..).unwrap_or_default();
+            let block = ng::block(bytes, order, interfaces).map_err(|(at, fault)| self.damaged(at, fault))?;
+            match block {
+                Block::Packet(found) => {
+                    let known = self.interfaces.len() - section;
+                    let number = section + found.interface as usize;
+                    let Some(interface) = self.interfaces.get(number) else {
+                        let interface = found.interface;
+                        return Err(self.damaged(8, Fault::UnknownInterface { interface, known }));
+                    };
+                    let ts_ns = found.raw_time.and_then(|raw| interface.resolution.nanoseconds(raw, interface.offset));
+                    self.pending = length;
+                    return Ok(Some(Located {
+                        interface: number as u32,
+                        linktype: interface.linktype,
+                        ts_ns,
+                        origlen: found.origlen,
+                        data: found.data,
+                        options: found.options,
+                        order,
+                        dropcount: found.dropcount,
+                    }));
+                }
+                Block::Section(order) => {
+                    self.sections += 1;
+                    self.state = State::Ng { order, section: self.interfaces.len() };
+                }
+                Block::Interface(interface) => self.interfaces.push(interface),
+                Block::Statistics { interface, statistics } => {
+                    if let Some(entry) = self.interfaces.get_mut(section + interface as usize) {
+                        entry.statistics = Some(statistics);
+                    }
+                }
+                Block::Other => {}
+            }
+            self.source.consume(length);
+        }
+    }
+
+    /// Whether `n` bytes are left; if not, notes how the file ends.
+    #[inline]
+    fn have(&mut self, n: usize) -> Result<bool, Error> {
+        let have = match self.source.ensure(n) {
+            Ok(have) => have,
+            Err(source) => {
+                let offset = self.source.offset();
+                return Err(Error::Io { path: self.path.clone(), offset, source });
+            }
+        };
+        if have >= n {
+            return Ok(true);
+        }
+        self.tail = if have == 0 {
+            Tail::Complete
+        } else {
+            Tail::Cut { offset: self.source.offset(), wanted: n as u64, left: have as u64 }
+        };
+        Ok(false)
+    }
+
+    #[cold]
+    fn damaged(&self, at: usize, fault: Fault) -> Error {
+        let offset = self.source.offset() + at as u64;
+        Error::Damaged { path: self.path.clone(), offset, fault }
+    }
+}
