@@ -1,5 +1,6 @@
 //! What we write, Wireshark's own tools must open without a complaint. They are needed for these
 //! tests: Debian has them in the package `tshark`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 use std::{
     fs::File,

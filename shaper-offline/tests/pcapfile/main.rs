@@ -1,4 +1,5 @@
 //! The reader against files built here, byte by byte, and against damage.
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 mod files;
 
