@@ -27,8 +27,6 @@ use crate::{
 pub(crate) enum Kind {
     /// Unit tests, and integration tests that need nothing special.
     Plain,
-    /// `tests/loom_*.rs`: run by the layer of the rings, built for loom.
-    Loom,
     /// `tests/bpf_*.rs`: load programs, as root.
     Bpf,
     /// `tests/ns_*.rs`: make network namespaces, as root, one at a time.
@@ -41,7 +39,6 @@ impl Kind {
         match artifact.kind.as_str() {
             "test" if name.starts_with("bpf_") => Self::Bpf,
             "test" if name.starts_with("ns_") => Self::Namespace,
-            "test" if name.starts_with("loom_") => Self::Loom,
             _ => Self::Plain,
         }
     }
@@ -78,10 +75,10 @@ impl<'a> Runner<'a> {
         build(&mut cargo)
     }
 
-    /// Runs the binaries of one kind that need no root.
-    pub(crate) fn plain(&self, all: &[Artifact]) -> Result<Counts> {
+    /// Runs the binaries that need no root and whose Cargo.toml is `wanted`.
+    pub(crate) fn plain(&self, all: &[Artifact], wanted: impl Fn(&Path) -> bool) -> Result<Counts> {
         let mut counts = Counts::default();
-        for artifact in all.iter().filter(|one| Kind::of(one) == Kind::Plain) {
+        for artifact in all.iter().filter(|one| Kind::of(one) == Kind::Plain && wanted(&one.manifest)) {
             let mut command = Command::new(&artifact.executable);
             command.envs(self.environment(artifact)?);
             counts += self.run(artifact, command, &[])?;
@@ -157,7 +154,7 @@ impl<'a> Runner<'a> {
 }
 
 /// Runs a cargo command that builds tests: what was built, and whether all was.
-pub(crate) fn build(cargo: &mut Command) -> Result<(Vec<Artifact>, bool)> {
+fn build(cargo: &mut Command) -> Result<(Vec<Artifact>, bool)> {
     cargo.arg("--message-format=json-render-diagnostics");
     let output = cargo
         .stdin(Stdio::null())
@@ -193,7 +190,6 @@ mod tests {
         };
         assert_eq!(kind("bpf_oracle", "test"), Kind::Bpf);
         assert_eq!(kind("ns_cleanup", "test"), Kind::Namespace);
-        assert_eq!(kind("loom_rings", "test"), Kind::Loom);
         assert_eq!(kind("cli", "test"), Kind::Plain);
         assert_eq!(kind("ns_tool", "bin"), Kind::Plain);
         assert_eq!(kind("shaper_xsk", "lib"), Kind::Plain);

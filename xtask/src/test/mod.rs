@@ -56,14 +56,19 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
         check(Ok(()))
     });
     summary.layer("unit and model", || {
-        let mut counts = runner.plain(&tests)?;
+        let rings = rings::packages(repo)?;
+        let mut counts = runner.plain(&tests, |manifest| !rings.contains(manifest))?;
         println!("--- examples in the documentation");
         let mut doc = repo.cargo();
         doc.args(["test", "--release", "--workspace", "--exclude", BPF_PACKAGE]).args(["--doc", "--no-fail-fast"]);
         counts += runner.count(&mut doc)?;
         Ok(Outcome::Ran(counts))
     });
-    summary.layer("rings (loom)", || rings::run(repo, &runner));
+    summary.layer("rings (loom)", || {
+        let rings = rings::packages(repo)?;
+        let counts = runner.plain(&tests, |manifest| rings.contains(manifest))?;
+        Ok(Outcome::ran_or(counts, "no package has loom tests"))
+    });
     summary.layer("BPF against the oracle", || runner.as_root(&tests, Kind::Bpf, &[]));
     summary.layer("namespaces", || runner.as_root(&tests, Kind::Namespace, &["--test-threads=1"]));
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));

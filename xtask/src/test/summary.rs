@@ -45,6 +45,16 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What ran; a layer without a single test did not.
+    pub(crate) fn ran_or(counts: Counts, reason: &str) -> Self {
+        if counts == Counts::default() {
+            return Self::CannotRun { reason: reason.into(), tests: 0 };
+        }
+        Self::Ran(counts)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Layer {
     name: &'static str,
