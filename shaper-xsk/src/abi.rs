@@ -111,7 +111,8 @@ pub struct Descriptor {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Packets dropped for other reasons than those below, an unusable descriptor for instance.
+    /// Packets lost because no frame could be had for them, or because they were longer than a frame. Those that
+    /// found the fill ring empty are among them (`__xsk_rcv`, `net/xdp/xsk.c`).
     pub rx_dropped: u64,
     /// Descriptors from the fill ring that lay outside the UMEM.
     pub rx_invalid_descs: u64,
@@ -119,10 +120,18 @@ pub struct Statistics {
     pub tx_invalid_descs: u64,
     /// Packets lost because the rx ring was full: user space does not keep up.
     pub rx_ring_full: u64,
-    /// Times a packet found the fill ring empty, and was lost: the UMEM is too small or refilled too late.
+    /// Times the fill ring was found empty: the UMEM is too small or refilled too late. In copy mode a packet was
+    /// lost each time, which `rx_dropped` counts too.
     pub rx_fill_ring_empty_descs: u64,
     /// Times the kernel looked at the tx ring and found it empty. Not a loss.
     pub tx_ring_empty_descs: u64,
+}
+
+impl Statistics {
+    /// Packets that reached the socket and were lost there, each counted once, in copy mode.
+    pub fn lost(&self) -> u64 {
+        self.rx_dropped + self.rx_ring_full
+    }
 }
 
 #[cfg(test)]

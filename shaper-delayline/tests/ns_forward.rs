@@ -1,0 +1,234 @@
+//! The delay line between two hosts in namespaces of their own. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use shaper_common::units::Nanos;
+use shaper_delayline::{Counts, Ended, monotonic};
+use support::{ADDRESSES, Lab, Running, Shape};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const MILLISECOND: u64 = 1_000_000;
+
+fn conserved(counts: &Counts) -> bool {
+    counts.received == counts.released + counts.held + counts.transmit_errors + counts.no_metadata
+}
+
+/// A UDP socket on either host.
+fn sockets(lab: &Lab) -> [UdpSocket; 2] {
+    [0, 1].map(|side| {
+        let socket = lab.on_host(side, || UdpSocket::bind((ADDRESSES[side], 7000)).unwrap());
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The default holds fewer than 300 small datagrams.
+        setsockopt(&socket, sockopt::RcvBufForce, &(16 << 20)).unwrap();
+        socket
+    })
+}
+
+/// Sends one datagram there and back, so that both hosts know each other's hardware address.
+fn greet([a, b]: &[UdpSocket; 2]) {
+    let mut buffer = [0; 2048];
+    a.send_to(&[0], (ADDRESSES[1], 7000)).unwrap();
+    b.recv(&mut buffer).unwrap();
+    b.send_to(&[0], (ADDRESSES[0], 7000)).unwrap();
+    a.recv(&mut buffer).unwrap();
+}
+
+#[test]
+fn twenty_milliseconds_each_way_make_forty_there_and_back() {
+    let lab = Lab::new();
+    let line = Running::start(&lab, Shape::default());
+    let pair = sockets(&lab);
+    greet(&pair);
+    let [a, b] = pair;
+    let mut round_trips: Vec<u64> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buffer = [0; 2048];
+            for _ in 0..100 {
+                let (length, from) = b.recv_from(&mut buffer).unwrap();
+                b.send_to(&buffer[..length], from).unwrap();
+            }
+        });
+        let probe = |_| {
+            let start = monotonic();
+            a.send_to(&[1; 100], (ADDRESSES[1], 7000)).unwrap();
+            a.recv(&mut [0; 2048]).unwrap();
+            monotonic().0 - start.0
+        };
+        (0..100).map(probe).collect()
+    });
+    round_trips.sort_unstable();
+    let (least, median) = (round_trips[0], round_trips[50]);
+    println!("round trip: least {} us, median {} us", least / 1000, median / 1000);
+    assert!(least >= 40 * MILLISECOND, "{least} ns: something left early");
+    // A round trip waits for the scheduler six times; on a busy machine that is the larger part of what is left.
+    assert!(median < 60 * MILLISECOND, "{median} ns");
+
+    let monitor = line.monitor.clone();
+    let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.unreturned, outcome.leaked), (Ended::Drained, 0, 0, 0));
+    for direction in [0, 1] {
+        let counts = monitor.counts(direction);
+        assert!(conserved(&counts) && counts.held == 0 && counts.released >= 101, "{counts:?}");
+        let mut ids: Vec<u64> =
+            log.iter().filter(|entry| entry.direction as usize == direction).map(|entry| entry.id).collect();
+        ids.sort_unstable();
+        let first = (direction as u64) << 48;
+        assert_eq!(ids, (first..first + counts.received).collect::<Vec<_>>(), "each packet is logged once");
+        assert_eq!(monitor.lateness(direction).unwrap().len(), counts.released);
+    }
+    assert!(log.iter().all(|entry| entry.sent && entry.actual >= entry.intended), "nothing leaves early");
+}
+
+#[test]
+fn jitter_reorders_and_packets_leave_in_order_of_release() {
+    let lab = Lab::new();
+    let stamp = Some((Nanos(100 * MILLISECOND), Nanos(1 << 23)));
+    let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
+    let pair = sockets(&lab);
+    greet(&pair);
+    let [a, b] = pair;
+    const COUNT: u32 = 2_000;
+    for number in 0..COUNT {
+        a.send_to(&number.to_le_bytes(), (ADDRESSES[1], 7000)).unwrap();
+    }
+    let mut buffer = [0; 4];
+    let arrived: Vec<u32> = (0..COUNT)
+        .map(|_| {
+            b.recv(&mut buffer).unwrap();
+            u32::from_le_bytes(buffer)
+        })
+        .collect();
+    assert!(!arrived.is_sorted(), "8 ms of jitter on a burst changes its order");
+    let mut sorted = arrived;
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..COUNT).collect::<Vec<_>>());
+    let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.unreturned, outcome.leaked), (Ended::Drained, 0, 0, 0));
+    let intended: Vec<Nanos> = log.iter().filter(|entry| entry.direction == 0).map(|entry| entry.intended).collect();
+    assert!(intended.is_sorted());
+}
+
+#[test]
+fn tcp_arrives_whole() {
+    const BYTES: usize = 32 << 20;
+    let lab = Lab::new();
+    let stamp = Some((Nanos(2 * MILLISECOND), Nanos(0)));
+    let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
+    let listener = lab.on_host(1, || TcpListener::bind((ADDRESSES[1], 7001)).unwrap());
+    let sent: Vec<u8> = (0..BYTES).map(|index| ((index * 31) >> 3) as u8).collect();
+    let received = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let mut received = Vec::with_capacity(BYTES);
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut stream = lab.on_host(0, || TcpStream::connect((ADDRESSES[1], 7001)).unwrap());
+        stream.write_all(&sent).unwrap();
+        drop(stream);
+        receiver.join().unwrap()
+    });
+    assert!(received == sent, "{} of {BYTES} bytes, or other ones", received.len());
+    let monitor = line.monitor.clone();
+    let (outcome, _) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.held, outcome.unreturned, outcome.leaked), (0, 0, 0));
+    assert!(conserved(&monitor.counts(0)) && conserved(&monitor.counts(1)));
+}
+
+#[test]
+fn what_a_small_umem_loses_is_counted() {
+    const SENT: u64 = 20_000;
+    let lab = Lab::new();
+    let stamp = Some((Nanos(50 * MILLISECOND), Nanos(0)));
+    let line = Running::start(&lab, Shape { frames: 512, ring: 256, stamp, ..Shape::default() });
+    let pair = sockets(&lab);
+    greet(&pair);
+    let before = line.monitor.counts(0).received;
+    for _ in 0..SENT {
+        pair[0].send_to(&[2; 64], (ADDRESSES[1], 7000)).unwrap();
+    }
+    let monitor = line.monitor.clone();
+    let given_up = Instant::now() + PATIENCE;
+    let statistics = loop {
+        let statistics = monitor.statistics(0).unwrap().unwrap();
+        let received = monitor.counts(0).received - before;
+        let accounted = received + statistics.lost();
+        assert!(accounted <= SENT, "{received} received, {statistics:?}");
+        if accounted == SENT {
+            break statistics;
+        }
+        assert!(Instant::now() < given_up, "{received} received, {statistics:?}");
+        std::thread::yield_now();
+    };
+    assert!(statistics.rx_fill_ring_empty_descs > 0, "{statistics:?}");
+    assert!(monitor.starved() > 0);
+    assert_eq!(monitor.frames_free().1, 0);
+    let (outcome, _) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
+    let counts = monitor.counts(0);
+    assert!(conserved(&counts) && counts.held == 0, "{counts:?}");
+}
+
+#[test]
+fn a_packet_without_metadata_is_dropped_and_counted() {
+    let lab = Lab::new();
+    let line = Running::start(&lab, Shape { stamp: None, ..Shape::default() });
+    let [a, _b] = sockets(&lab);
+    // The first thing host 0 sends is a question for host 1's hardware address.
+    a.send_to(&[3], (ADDRESSES[1], 7000)).unwrap();
+    let monitor = line.monitor.clone();
+    while monitor.counts(0).no_metadata == 0 {
+        std::thread::yield_now();
+    }
+    let counts = monitor.counts(0);
+    assert!(conserved(&counts) && counts.released == 0, "{counts:?}");
+    let (outcome, _) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!(outcome.leaked, 0);
+}
+
+#[test]
+fn packets_for_a_device_that_is_down_are_transmit_errors() {
+    const SENT: u64 = 500;
+    let lab = Lab::new();
+    let line = Running::start(&lab, Shape::default());
+    let pair = sockets(&lab);
+    greet(&pair);
+    let before = line.monitor.counts(0);
+    lab.set_link(&lab.host(1), "eth0", "down");
+    for _ in 0..SENT {
+        pair[0].send_to(&[4; 64], (ADDRESSES[1], 7000)).unwrap();
+    }
+    let monitor = line.monitor.clone();
+    while monitor.counts(0).transmit_errors < SENT {
+        assert!(conserved(&monitor.counts(0)));
+        std::thread::yield_now();
+    }
+    let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
+    let counts = monitor.counts(0);
+    assert!(conserved(&counts) && counts.released == before.released, "{before:?} {counts:?}");
+    assert_eq!(log.iter().filter(|entry| !entry.sent).count() as u64, counts.transmit_errors);
+}
+
+#[test]
+fn a_drain_that_is_too_short_says_what_is_still_held() {
+    let lab = Lab::new();
+    let stamp = Some((Nanos(60_000 * MILLISECOND), Nanos(0)));
+    let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
+    let [a, _b] = sockets(&lab);
+    a.send_to(&[5], (ADDRESSES[1], 7000)).unwrap();
+    let monitor = line.monitor.clone();
+    while monitor.counts(0).held == 0 {
+        std::thread::yield_now();
+    }
+    let (outcome, log) = line.drain(Nanos(10 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.leaked, log.len()), (Ended::DrainDeadline, 0, 0));
+    assert!(outcome.held >= 1);
+    assert_eq!(outcome.held, monitor.counts(0).held + monitor.counts(1).held);
+}
