@@ -1,1 +1,31 @@
-//! Placeholder replaced by the crate's own documentation.
+//! What people write about a link, compiled to integers.
+//!
+//! [`presets::load`] finds a profile by name or path, [`overrides::Overrides`] changes it by flags,
+//! [`compile`] makes of it the integers that `shaper_common::pipeline::decide` takes, and
+//! [`expected::Expected`] says beforehand what comes out: the configured distribution after its cut at
+//! zero, the largest delay, the outages, the shift by a kept order, and warnings where a setting bends itself.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod compile;
+pub mod configured;
+pub mod describe;
+pub mod distribution;
+pub mod error;
+pub mod expected;
+mod names;
+pub mod outages;
+pub mod overrides;
+pub mod presets;
+pub mod profile;
+pub mod quantity;
+mod read;
+pub mod shift;
+
+pub use compile::{Compile, CompiledDirection, CompiledLink};
+pub use configured::Configured;
+pub use error::{CompileError, Invalid, ProfileError};
+pub use expected::Expected;
+pub use overrides::{OverrideError, Overrides};
+pub use presets::{list, load};
+pub use profile::{Direction, Distribution, Link, Order, Outages, Patch, Profile, Scheduled};

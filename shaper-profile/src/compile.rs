@@ -1,0 +1,97 @@
+//! From a profile's link to the integers that decide.
+
+use shaper_common::layout::{DIRECTIONS, Params};
+use shaper_common::outage::{Schedule, Window};
+use shaper_common::units::Nanos;
+
+use crate::error::CompileError;
+use crate::expected::Expected;
+use crate::outages::{schedule, windows};
+use crate::profile::{Direction, Link};
+use crate::quantity::Duration;
+
+/// What a run adds to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compile {
+    /// The seed of all draws.
+    pub seed: u64,
+    /// The link's number in the run, from 0: keys its outages, and its directions' streams.
+    pub link: u32,
+    /// How long the run lasts at most: outages begin within it, and behind it the link stays up.
+    pub horizon: Duration,
+}
+
+/// A link, compiled. Both directions have the same outage windows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompiledLink {
+    /// The direction of stream `2 link`.
+    pub a_to_b: CompiledDirection,
+    /// The direction of stream `2 link + 1`.
+    pub b_to_a: CompiledDirection,
+    /// When the link is down, since its start.
+    pub windows: Vec<Window>,
+}
+
+/// A direction, compiled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompiledDirection {
+    /// The settings; `start` is zero until the direction is attached, `rule` is zero.
+    pub params: Params,
+    /// The outage windows.
+    pub schedule: Box<Schedule>,
+    /// What will come out.
+    pub expected: Expected,
+}
+
+impl Link {
+    /// Compiles the link for a run.
+    ///
+    /// # Errors
+    /// Settings that cannot be, a run of no length, a link number too high, and more outages than a
+    /// schedule holds.
+    pub fn compile(&self, run: &Compile) -> Result<CompiledLink, CompileError> {
+        if run.horizon.is_zero() {
+            return Err(CompileError::NoHorizon);
+        }
+        let limit = DIRECTIONS / 2;
+        if run.link >= limit {
+            return Err(CompileError::TooManyLinks { link: run.link, limit });
+        }
+        self.check()?;
+        let windows = windows(&self.outages, run.seed, run.link, run.horizon.0)?;
+        let round_trip = Nanos(mean_delay(&self.a_to_b).0.saturating_add(mean_delay(&self.b_to_a).0));
+        let compiled = |direction: &Direction, stream: u32| {
+            let params = Params { has_outages: u32::from(!windows.is_empty()), ..direction.params(run.seed, stream) };
+            let expected = Expected::new(direction, &params, &self.outages, &windows, run.horizon, round_trip);
+            CompiledDirection { params, schedule: schedule(&windows), expected }
+        };
+        let (a_to_b, b_to_a) = (compiled(&self.a_to_b, 2 * run.link), compiled(&self.b_to_a, 2 * run.link + 1));
+        Ok(CompiledLink { a_to_b, b_to_a, windows })
+    }
+}
+
+impl Direction {
+    /// The settings as integers, without outages.
+    #[must_use]
+    pub fn params(&self, seed: u64, stream: u32) -> Params {
+        Params {
+            seed,
+            start: Nanos::ZERO,
+            loss: self.loss.probability(),
+            delay: self.delay.0,
+            jitter: self.jitter.0,
+            rate: self.rate.0,
+            queue: self.queue_time(),
+            overhead: u32::try_from(self.overhead.0).unwrap_or(u32::MAX),
+            jitter_kind: self.distribution.compiled(self.jitter) as u32,
+            order: self.order.compiled() as u32,
+            stream,
+            rule: 0,
+            has_outages: 0,
+        }
+    }
+}
+
+fn mean_delay(direction: &Direction) -> Nanos {
+    crate::distribution::DelayDistribution::of(&direction.params(0, 0)).mean()
+}

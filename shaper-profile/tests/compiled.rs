@@ -1,0 +1,156 @@
+//! From presets to integers, and what is said about them beforehand.
+#![expect(clippy::panic, reason = "a helper of tests says what went wrong by a panic")]
+
+use shaper_common::delay::Jitter;
+use shaper_common::order::Order as CompiledOrder;
+use shaper_common::units::{Nanos, Probability};
+use shaper_profile::quantity::Duration;
+use shaper_profile::shift::Stream;
+use shaper_profile::{Compile, CompileError, CompiledLink, Configured, load, presets};
+
+fn run(seconds: u64) -> Compile {
+    Compile { seed: 7, link: 0, horizon: Duration::from_millis(seconds * 1_000) }
+}
+
+fn compiled(text: &str, run: &Compile) -> CompiledLink {
+    let profile = presets::parse("link.toml", "link", text).unwrap_or_else(|error| panic!("{error}"));
+    profile.link.compile(run).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const DENSE: Stream = Stream { interval: Nanos(1_000_000), len: 200, packets: 2_000 };
+
+#[test]
+fn wifi_becomes_the_integers_of_its_figures() {
+    let link = load("wifi").expect("wifi").link.compile(&Compile { link: 3, ..run(2_000) }).expect("compiles");
+    let params = link.a_to_b.params;
+    assert_eq!((params.seed, params.start, params.rule), (7, Nanos::ZERO, 0));
+    assert_eq!(params.loss, Probability(214_748_365));
+    assert_eq!((params.delay, params.jitter), (Nanos(15_000_000), Nanos(30_000_000)));
+    assert_eq!((params.jitter_kind, params.order), (Jitter::Uniform as u32, CompiledOrder::Free as u32));
+    assert_eq!((params.rate.0, params.queue, params.overhead), (0, Nanos::ZERO, 0));
+    assert_eq!((params.stream, link.b_to_a.params.stream), (6, 7));
+    assert_eq!(params.has_outages, 1);
+}
+
+#[test]
+fn both_directions_go_down_together() {
+    let link = load("outages").expect("outages").link.compile(&run(300)).expect("compiles");
+    assert!(link.windows.len() > 5);
+    assert_eq!(link.a_to_b.schedule, link.b_to_a.schedule);
+    for window in &link.windows {
+        assert!(link.a_to_b.schedule.is_down(window.start) && !link.a_to_b.schedule.is_down(window.end));
+    }
+    let other = load("outages").expect("outages").link.compile(&Compile { link: 1, ..run(300) }).expect("compiles");
+    assert_ne!(link.windows, other.windows);
+}
+
+#[test]
+fn a_clean_link_has_no_outages_and_no_warnings() {
+    let link = load("clean").expect("clean").link.compile(&run(20)).expect("compiles");
+    assert_eq!(link.a_to_b.params.has_outages, 0);
+    assert_eq!(link.a_to_b.params.jitter_kind, Jitter::None as u32);
+    assert_eq!(link.a_to_b.expected.warnings_on(DENSE), Vec::<String>::new());
+    assert_eq!(link.a_to_b.expected.to_string(), "no delay, no loss, no outages, order free");
+}
+
+#[test]
+fn a_run_of_no_length_or_too_many_links_or_outages_is_an_error() {
+    let link = load("wifi").expect("wifi").link;
+    assert_eq!(link.compile(&run(0)).expect_err("no length"), CompileError::NoHorizon);
+    assert!(matches!(link.compile(&Compile { link: 64, ..run(1) }), Err(CompileError::TooManyLinks { limit: 64, .. })));
+    let error = link.compile(&run(1_000_000)).expect_err("too many").to_string();
+    assert!(error.starts_with("outages: the schedule holds 1024 windows, which last for "), "{error}");
+}
+
+#[test]
+fn wifi_is_described_in_one_line_and_warned_about() {
+    let link = load("wifi").expect("wifi").link.compile(&run(20)).expect("compiles");
+    let line = link.a_to_b.expected.to_string();
+    assert!(
+        line.starts_with(
+            "delay 15 ms +-30 ms uniform (cut at 0: 25.0 % at 0, mean 16.9 ms), loss 5 %, outages 1 %/s of 500 ms, order free"
+        ),
+        "{line}"
+    );
+    assert_eq!(
+        link.a_to_b.expected.warnings()[0],
+        "jitter 30 ms is cut at zero: 25.0 % of packets have no delay, and the mean is 16.9 ms instead of 15 ms"
+    );
+    assert_eq!((link.a_to_b.expected.largest_delay, link.a_to_b.expected.largest_share), (Nanos(45_000_000), 1.0));
+}
+
+#[test]
+fn the_largest_delay_holds_the_queue_and_states_its_share() {
+    let link = compiled(
+        "delay = \"20ms\"\njitter = \"1ms\"\ndistribution = \"normal\"\nrate = \"10mbit\"\nqueue = \"50ms\"",
+        &run(20),
+    );
+    let expected = &link.a_to_b.expected;
+    assert_eq!(expected.largest_share, 0.999_999);
+    assert!(expected.largest_delay.0.abs_diff(20_000_000 + 4_753_424 + 50_000_000) < 10);
+    assert_eq!(
+        expected.to_string(),
+        "delay 20 ms +-1 ms normal, no loss, rate 10 Mbit/s, queue 50 ms, no outages, order free"
+    );
+    assert_eq!(expected.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_queue_below_the_bandwidth_delay_product_is_warned_about_with_what_comes_out() {
+    let link = compiled("delay = \"50ms\"\nrate = \"10mbit\"\nqueue = \"10p\"", &run(20));
+    let warnings = link.a_to_b.expected.warnings();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].starts_with("queue 10 packets (12.112 ms) is smaller than the bandwidth-delay product"),
+        "{warnings:?}"
+    );
+    // 9 waiting packets are beta = 0.108 products: (0.3466 + 0.1135) / (0.4461 + 0.1135).
+    assert!(warnings[0].contains("gets about 82 % of the rate"), "{warnings:?}");
+}
+
+#[test]
+fn a_kept_order_is_warned_about_on_a_dense_stream() {
+    let link = compiled("delay = \"20ms\"\njitter = \"10ms\"\norder = \"keep\"", &run(20));
+    let expected = &link.a_to_b.expected;
+    let warning = expected.warnings_on(DENSE).pop().expect("one");
+    assert!(warning.starts_with("order keep holds back ") && warning.contains("packets sent every 1 ms"), "{warning}");
+    let sparse = Stream { interval: Nanos(30_000_000), ..DENSE };
+    assert_eq!(expected.warnings_on(sparse), Vec::<String>::new());
+}
+
+#[test]
+fn no_outage_in_a_short_run_is_told() {
+    let text = "[outages]\nrate = \"0.01%/s\"\nlength = \"1s\"";
+    assert_eq!(
+        compiled(text, &run(10)).a_to_b.expected.warnings(),
+        ["no outage begins within 10 s with this seed (0.00 would in the mean)"]
+    );
+}
+
+#[test]
+fn the_configured_block_keeps_its_names_and_survives_a_round_trip() {
+    let link = compiled(
+        "delay = \"20ms\"\njitter = \"30ms\"\norder = \"keep\"\nloss = \"0.1%\"\nrate = \"10mbit\"\n\
+         [outages]\nscheduled = [{ at = \"10s\", length = \"500ms\" }]",
+        &run(20),
+    );
+    let block = link.a_to_b.expected.configured(Some(DENSE));
+    assert_eq!((block.loss, block.delay_ms, block.jitter_ms), (0.001, 20.0, 30.0));
+    assert_eq!((block.rate_bps, block.queue_ms), (Some(10_000_000), Some(100.0)));
+    assert!((block.delay_mean_ms - 2_500.0 / 120.0).abs() < 1e-5);
+    assert!((block.delay_zero_share - 1.0 / 6.0).abs() < 1e-6);
+    assert!((block.outages.share - 0.025).abs() < 1e-12);
+    assert!(block.order_shift.is_some_and(|shift| shift.low_ms <= shift.mean_ms && shift.mean_ms <= shift.high_ms));
+    let text = toml::to_string(&block).expect("serializes");
+    for name in [
+        "distribution = \"uniform\"",
+        "order = \"keep\"",
+        "delay_mean_ms",
+        "[outages]",
+        "[order_shift]",
+        "[[outages.windows]]",
+    ] {
+        assert!(text.contains(name), "{name} in\n{text}");
+    }
+    assert_eq!(toml::from_str::<Configured>(&text).expect("reads"), block);
+}
