@@ -3,6 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use shaper_common::layout::{EdgeCounts, Params, Port, Probe, State};
@@ -94,6 +95,7 @@ pub struct Object {
     states: Array<MapData, SharedPod>,
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
+    links: Vec<XdpLinkId>,
 }
 
 impl Object {
@@ -114,6 +116,7 @@ impl Object {
             states: take(&mut ebpf, "STATES")?,
             edge: take(&mut ebpf, "EDGE")?,
             xsks: take(&mut ebpf, "XSKS")?,
+            links: Vec::new(),
             ebpf,
         })
     }
@@ -194,10 +197,25 @@ impl Object {
     /// When the driver has no XDP, or something else is attached there.
     pub fn attach(&mut self, ifindex: u32) -> Result<(), Error> {
         let program = Program::Link;
-        xdp(&mut self.ebpf, program)?
+        let link = xdp(&mut self.ebpf, program)?
             .attach_to_if_index(ifindex, XdpMode::Driver)
-            .map(drop)
-            .map_err(|source| Error::Program { program: program.name(), source })
+            .map_err(|source| Error::Program { program: program.name(), source })?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Detaches the `link` program everywhere. When this returns no packet is in it any more.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn detach(&mut self) -> Result<(), Error> {
+        let program = Program::Link;
+        let links = std::mem::take(&mut self.links);
+        let attached = xdp(&mut self.ebpf, program)?;
+        links.into_iter().try_for_each(|link| {
+            attached.detach(link).map_err(|source| Error::Program { program: program.name(), source })
+        })
     }
 
     /// How large the verifier found each program.

@@ -1,0 +1,91 @@
+//! The account of one direction: every packet that came in is somewhere.
+
+use std::collections::BTreeMap;
+
+use shaper_bpf::Error;
+use shaper_common::fate::Cause;
+use shaper_common::layout::{EdgeCounts, State};
+use shaper_delayline::Counts;
+use shaper_xsk::Statistics;
+
+/// `in + copies = out + dropped by cause + held`, or by how much not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Packets that took an index.
+    pub arrived: u64,
+    /// Packets made here.
+    pub copies: u64,
+    /// Packets that the output device took.
+    pub out: u64,
+    /// Packets dropped, by cause; causes without any are left out.
+    pub dropped: BTreeMap<Cause, u64>,
+    /// Packets in the delay line.
+    pub held: u64,
+    /// Control packets that passed unimpaired; they are not in the counts above.
+    pub bypassed: u64,
+}
+
+/// What the different places counted for one direction.
+pub(crate) struct Sources {
+    pub(crate) state: State,
+    pub(crate) edge: EdgeCounts,
+    pub(crate) line: Counts,
+    pub(crate) socket: Statistics,
+    /// Control packets that left the delay line.
+    pub(crate) control_sent: u64,
+    /// Control packets that the output device refused.
+    pub(crate) control_refused: u64,
+}
+
+impl Account {
+    /// Puts the counts of all places together.
+    pub(crate) fn of(sources: &Sources) -> Self {
+        let Sources { state, edge, line, socket, control_sent, control_refused } = sources;
+        // The rings do not tell control packets from others. What the program passed on as control and
+        // the delay line never saw was lost in the rings, and is taken out of their counts.
+        let mut control_lost = edge.bypassed.saturating_sub(control_sent + control_refused);
+        let mut without_control = |count: u64| {
+            let taken = control_lost.min(count);
+            control_lost -= taken;
+            count - taken
+        };
+        let dropped = [
+            (Cause::Outage, state.counts.outage),
+            (Cause::Loss, state.counts.loss),
+            (Cause::Queue, state.counts.queue),
+            (Cause::Metadata, edge.metadata + line.no_metadata),
+            (Cause::Redirect, edge.redirect),
+            (Cause::RxRing, without_control(socket.rx_ring_full)),
+            (Cause::FillRing, without_control(socket.rx_dropped)),
+            (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused)),
+        ];
+        Self {
+            arrived: state.next_index,
+            copies: 0,
+            out: line.released.saturating_sub(*control_sent),
+            dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
+            held: line.held,
+            bypassed: edge.bypassed,
+        }
+    }
+
+    /// Packets in that are nowhere (positive), or somewhere without having come in (negative). Other than
+    /// zero after a drain means that the harness does not know what it did.
+    #[must_use]
+    pub fn difference(&self) -> i64 {
+        let into = self.arrived + self.copies;
+        let found = self.out + self.dropped.values().sum::<u64>() + self.held;
+        into.wrapping_sub(found) as i64
+    }
+
+    /// Packets dropped for one cause.
+    #[must_use]
+    pub fn dropped_by(&self, cause: Cause) -> u64 {
+        self.dropped.get(&cause).copied().unwrap_or(0)
+    }
+}
+
+/// The counts of a direction that the programs keep.
+pub(crate) fn program_counts(object: &shaper_bpf::Object, direction: u32) -> Result<(State, EdgeCounts), Error> {
+    Ok((object.state(direction)?, object.edge_counts(direction)?))
+}

@@ -1,0 +1,34 @@
+//! What can keep an attachment from coming up or from ending in order.
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The BPF side.
+    #[error(transparent)]
+    Bpf(#[from] shaper_bpf::Error),
+    /// A namespace or a link.
+    #[error(transparent)]
+    Net(#[from] shaper_net::Error),
+    /// A socket or its memory.
+    #[error(transparent)]
+    Xsk(#[from] shaper_xsk::XskError),
+    /// The delay line.
+    #[error(transparent)]
+    DelayLine(#[from] shaper_delayline::DelayLineError),
+    /// More links than one set of programs serves.
+    #[error("{wanted} link directions asked for, one attachment has {most}: split the lab")]
+    TooManyDirections {
+        /// What was asked for.
+        wanted: usize,
+        /// What there is.
+        most: u32,
+    },
+    /// A thread of the engine could not be started or ended by a panic.
+    #[error("the {thread} thread {what}")]
+    Thread {
+        /// Which one.
+        thread: &'static str,
+        /// What happened to it.
+        what: String,
+    },
+}

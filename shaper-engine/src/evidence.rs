@@ -1,0 +1,165 @@
+//! Evidence: the records of the programs and the releases of the delay line, collected while they come.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+use shaper_common::layout::{BYPASS, Params, Record};
+use shaper_common::outage::Schedule;
+use shaper_delayline::Released;
+
+use crate::oracle::{Oracle, Verdict};
+
+/// What is kept of records and releases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Everything is checked, nothing is kept.
+    Nothing,
+    /// Everything is checked, and the first so many of each direction are kept.
+    First(usize),
+}
+
+/// How long the collector waits for releases before it looks for records again.
+const ROUND: Duration = Duration::from_millis(1);
+/// Records of different CPUs reach the ring a little out of the order of the lock: so many are held back
+/// to sort them.
+const HELD_BACK: usize = 4096;
+
+/// One direction's settings, for the oracle.
+pub(crate) struct Settings {
+    pub(crate) params: Params,
+    pub(crate) schedule: Box<Schedule>,
+}
+
+/// What was collected for one direction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) records: Vec<Record>,
+    pub(crate) releases: Vec<Released>,
+    pub(crate) verdict: Verdict,
+    pub(crate) control_sent: u64,
+    pub(crate) control_refused: u64,
+}
+
+/// A record in the order of its lock sequence.
+struct BySequence(Record);
+
+impl PartialEq for BySequence {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.sequence == other.0.sequence
+    }
+}
+
+impl Eq for BySequence {}
+
+impl PartialOrd for BySequence {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for BySequence {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.sequence.cmp(&other.0.sequence)
+    }
+}
+
+struct Direction<'a> {
+    oracle: Oracle<'a>,
+    waiting: BinaryHeap<Reverse<BySequence>>,
+    collected: Collected,
+}
+
+impl Direction<'_> {
+    fn take(&mut self, record: Record, keep: Keep) {
+        self.waiting.push(Reverse(BySequence(record)));
+        if self.waiting.len() > HELD_BACK {
+            self.settle_one(keep);
+        }
+    }
+
+    fn settle_one(&mut self, keep: Keep) -> bool {
+        let Some(Reverse(BySequence(record))) = self.waiting.pop() else {
+            return false;
+        };
+        self.oracle.check(&record);
+        if matches!(keep, Keep::First(most) if self.collected.records.len() < most) {
+            self.collected.records.push(record);
+        }
+        true
+    }
+
+    fn take_release(&mut self, release: Released, keep: Keep) {
+        if release.id & BYPASS != 0 {
+            let count =
+                if release.sent { &mut self.collected.control_sent } else { &mut self.collected.control_refused };
+            *count += 1;
+        } else if matches!(keep, Keep::First(most) if self.collected.releases.len() < most) {
+            self.collected.releases.push(release);
+        }
+    }
+}
+
+/// Collects until `done` is set and both sources are dry.
+pub(crate) fn collect(
+    settings: &[Settings],
+    mut ring: RingBuf<MapData>,
+    releases: &Receiver<Vec<Released>>,
+    keep: Keep,
+    done: &Arc<AtomicBool>,
+) -> Vec<Collected> {
+    let mut directions: Vec<Direction<'_>> = settings
+        .iter()
+        .map(|settings| Direction {
+            oracle: Oracle::new(&settings.params, &settings.schedule),
+            waiting: BinaryHeap::new(),
+            collected: Collected::default(),
+        })
+        .collect();
+    loop {
+        // Read before the sources: what is set now was written after all that they will ever hold.
+        let last = done.load(Ordering::Acquire);
+        while let Some(item) = ring.next() {
+            if let Some(record) = Record::from_bytes(&item)
+                && let Some(direction) = directions.get_mut(usize::from(record.direction))
+            {
+                direction.take(record, keep);
+            }
+        }
+        let mut waited = false;
+        loop {
+            let wait = if waited || last { Duration::ZERO } else { ROUND };
+            match releases.recv_timeout(wait) {
+                Ok(chunk) => {
+                    for release in chunk {
+                        if let Some(direction) = directions.get_mut(release.direction as usize) {
+                            direction.take_release(release, keep);
+                        }
+                    }
+                    waited = true;
+                }
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    if !last {
+                        std::thread::sleep(ROUND);
+                    }
+                    break;
+                }
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    directions
+        .into_iter()
+        .map(|mut direction| {
+            while direction.settle_one(keep) {}
+            Collected { verdict: direction.oracle.verdict(), ..direction.collected }
+        })
+        .collect()
+}

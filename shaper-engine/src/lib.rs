@@ -1,0 +1,17 @@
+//! What an attachment is: the programs on the ports of a link, the delay line between them, and the
+//! evidence of what happened.
+//!
+//! [`Engine::start`] puts it up, [`Engine::stop`] drains it and returns an [`Outcome`]: every record, the
+//! oracle's word on them, and the account of packets in and out.
+
+mod account;
+pub mod clock;
+mod error;
+mod evidence;
+pub mod oracle;
+mod xsk;
+
+pub use account::Account;
+pub use error::Error;
+pub use evidence::Keep;
+pub use xsk::{DirectionOutcome, DirectionSpec, Engine, LinkSpec, Live, Options, Outcome};

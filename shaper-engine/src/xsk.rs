@@ -1,0 +1,333 @@
+//! The `xsk` engine: XDP programs decide and drop, AF_XDP hands the rest to the delay line.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use shaper_bpf::Object;
+use shaper_common::layout::{DIRECTIONS, Params, Port, Record};
+use shaper_common::outage::Schedule;
+use shaper_common::units::Nanos;
+use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
+use shaper_net::netns::NetNs;
+use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
+
+use crate::account::{Account, Sources, program_counts};
+use crate::clock::monotonic;
+use crate::error::Error;
+use crate::evidence::{Collected, Keep, Settings, collect};
+use crate::oracle::Verdict;
+
+/// One direction of a link.
+#[derive(Clone, Debug)]
+pub struct DirectionSpec {
+    /// Its name in output.
+    pub name: String,
+    /// Its settings; the start of the schedule is filled in by [`Engine::start`].
+    pub params: Params,
+    /// Its outages.
+    pub schedule: Box<Schedule>,
+}
+
+/// A link: two ports in one namespace, and what happens between them.
+#[derive(Clone, Debug)]
+pub struct LinkSpec {
+    /// Interface index of the port that `forward` comes in at.
+    pub host: u32,
+    /// Interface index of the port that `backward` comes in at.
+    pub far: u32,
+    /// From `host` to `far`.
+    pub forward: DirectionSpec,
+    /// From `far` to `host`.
+    pub backward: DirectionSpec,
+}
+
+/// How the engine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The delay line spins instead of sleeping: least lateness, one CPU gone.
+    pub busy_poll: bool,
+    /// SCHED_FIFO priority of the delay line.
+    pub realtime_priority: Option<u8>,
+    /// Frames of the UMEM: bounds the bandwidth-delay product that is held without loss.
+    pub frames: u32,
+    /// Bytes of the record ring: a power of two of pages.
+    pub record_ring: u32,
+    /// Whether each decision is recorded at all.
+    pub records: bool,
+    /// What is kept of the records.
+    pub keep: Keep,
+    /// CLOCK_MONOTONIC time from which outage schedules count; now where none is given.
+    pub start: Option<Nanos>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            busy_poll: false,
+            realtime_priority: None,
+            frames: 1 << 15,
+            record_ring: 1 << 24,
+            records: true,
+            keep: Keep::First(1 << 22),
+            start: None,
+        }
+    }
+}
+
+/// Entries of each ring of each socket. The fill rings of a lab of twenty hosts share the UMEM.
+const RING: u32 = 2048;
+/// Bytes of a frame: an MTU of 1500 with room for tags, XDP's headroom and metadata.
+const FRAME: u32 = 2048;
+
+/// A running attachment. Dropping it detaches the programs and loses what is held.
+pub struct Engine {
+    object: Object,
+    directions: Vec<DirectionSpec>,
+    records: bool,
+    control: Control,
+    monitor: Arc<Monitor>,
+    line: Option<JoinHandle<(DelayLine, Result<shaper_delayline::Outcome, DelayLineError>)>>,
+    collector: Option<JoinHandle<Vec<Collected>>>,
+    done: Arc<AtomicBool>,
+    start: Nanos,
+}
+
+/// What is known of a direction while it runs.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Its name.
+    pub name: String,
+    /// Packets in.
+    pub arrived: u64,
+    /// Packets that the program let pass.
+    pub forwarded: u64,
+    /// Dropped by the pipeline.
+    pub dropped: u64,
+    /// In the delay line.
+    pub held: u64,
+    /// Handed to the output device.
+    pub released: u64,
+}
+
+/// The evidence of one direction.
+#[derive(Clone, Debug)]
+pub struct DirectionOutcome {
+    /// Its name and settings as they ran, the start included.
+    pub spec: DirectionSpec,
+    /// Where the packets are.
+    pub account: Account,
+    /// What the oracle found.
+    pub oracle: Verdict,
+    /// Packets whose record found no room in the ring.
+    pub records_lost: u64,
+    /// The records that were kept, in the order of the lock.
+    pub records: Vec<Record>,
+    /// The releases that were kept, in the order they happened.
+    pub releases: Vec<Released>,
+    /// Actual minus intended release in nanoseconds.
+    pub lateness: Histogram<u64>,
+}
+
+/// The evidence of an attachment.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// By direction, in the order of the links: forward, backward.
+    pub directions: Vec<DirectionOutcome>,
+    /// Frames of the UMEM that are nowhere: other than zero is a defect.
+    pub leaked_frames: u32,
+    /// Times a fill ring could not be refilled because all frames were held.
+    pub starved: u64,
+}
+
+impl Engine {
+    /// Loads the programs, binds the sockets and attaches, all within `netns`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses any of it; nothing stays behind then.
+    pub fn start(netns: &NetNs, links: Vec<LinkSpec>, options: Options) -> Result<Self, Error> {
+        let ports: Vec<u32> = links.iter().flat_map(|link| [link.host, link.far]).collect();
+        if ports.len() > DIRECTIONS as usize {
+            return Err(Error::TooManyDirections { wanted: ports.len(), most: DIRECTIONS });
+        }
+        let start = options.start.unwrap_or_else(|| Nanos(monotonic()));
+        let mut directions: Vec<DirectionSpec> =
+            links.into_iter().flat_map(|link| [link.forward, link.backward]).collect();
+        let mut object = Object::load(options.record_ring)?;
+        for (direction, spec) in (0..).zip(&mut directions) {
+            spec.params.start = start;
+            object.set_direction(direction, &spec.params, &spec.schedule)?;
+        }
+        let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: FRAME, headroom: 0 })?;
+        let (to_collector, releases) = mpsc::channel();
+        let (object, mut line) = netns.run(|| -> Result<_, Error> {
+            let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
+            let mut line_ports = Vec::with_capacity(ports.len());
+            for (port, ifindex) in ports.iter().enumerate() {
+                let socket = Socket::bind(&umem, *ifindex, 0, &rings)?;
+                object.set_socket(port as u32, socket.fd())?;
+                let place = Port { direction: port as u32, socket: port as u32, records: u32::from(options.records) };
+                object.set_port(*ifindex, place)?;
+                // The two ports of a link are neighbours: what comes in at one leaves at the other.
+                line_ports.push(shaper_delayline::Port { socket, peer: port ^ 1 });
+            }
+            let config = Config {
+                busy_poll: options.busy_poll,
+                realtime_priority: options.realtime_priority,
+                released: Some(to_collector),
+                ..Config::default()
+            };
+            let line = DelayLine::new(&umem, line_ports, config)?;
+            for ifindex in &ports {
+                object.attach(*ifindex)?;
+            }
+            Ok((object, line))
+        })??;
+        let mut object = object;
+        let ring = object.take_records()?;
+        let control = Control::new();
+        let monitor = line.monitor();
+        let done = Arc::new(AtomicBool::new(false));
+        let line = {
+            let control = control.clone();
+            spawn("delay line", move || {
+                let ended = line.run(&control);
+                (line, ended)
+            })?
+        };
+        let collector = {
+            let settings: Vec<Settings> = directions
+                .iter()
+                .map(|spec| Settings { params: spec.params, schedule: spec.schedule.clone() })
+                .collect();
+            let done = Arc::clone(&done);
+            let keep = options.keep;
+            spawn("evidence", move || collect(&settings, ring, &releases, keep, &done))?
+        };
+        Ok(Self {
+            object,
+            directions,
+            records: options.records,
+            control,
+            monitor,
+            line: Some(line),
+            collector: Some(collector),
+            done,
+            start,
+        })
+    }
+
+    /// CLOCK_MONOTONIC time from which the outage schedules count.
+    #[must_use]
+    pub fn started(&self) -> Nanos {
+        self.start
+    }
+
+    /// The directions as they run.
+    #[must_use]
+    pub fn directions(&self) -> &[DirectionSpec] {
+        &self.directions
+    }
+
+    /// What is known now.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn live(&self) -> Result<Vec<Live>, Error> {
+        (0..)
+            .zip(&self.directions)
+            .map(|(direction, spec)| {
+                let state = self.object.state(direction)?;
+                let line = self.monitor.counts(direction as usize);
+                Ok(Live {
+                    name: spec.name.clone(),
+                    arrived: state.next_index,
+                    forwarded: state.counts.forwarded,
+                    dropped: state.counts.outage + state.counts.loss + state.counts.queue,
+                    held: line.held,
+                    released: line.released,
+                })
+            })
+            .collect()
+    }
+
+    /// Detaches, lets out what is held for at most `grace`, and accounts for every packet.
+    ///
+    /// # Errors
+    ///
+    /// When a thread ended by itself or a map cannot be read.
+    pub fn stop(mut self, grace: Duration) -> Result<Outcome, Error> {
+        // First no packet comes in any more, then what is held goes out: only then can the account close.
+        self.object.detach()?;
+        let deadline = monotonic().saturating_add(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
+        self.control.drain(Nanos(deadline));
+        // The sockets stay open, for their statistics, until the account is made.
+        let (line, ended) = join("delay line", self.line.take())?;
+        let ended = ended?;
+        self.done.store(true, Ordering::Release);
+        let collected = join("evidence", self.collector.take())?;
+        let mut directions = Vec::with_capacity(self.directions.len());
+        for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
+            let (state, edge) = program_counts(&self.object, direction)?;
+            let account = Account::of(&Sources {
+                state,
+                edge,
+                line: self.monitor.counts(direction as usize),
+                socket: self.monitor.statistics(direction as usize)?.unwrap_or_default(),
+                control_sent: collected.control_sent,
+                control_refused: collected.control_refused,
+            });
+            directions.push(DirectionOutcome {
+                spec: spec.clone(),
+                oracle: collected.verdict,
+                records_lost: if self.records { edge.records_lost } else { account.arrived },
+                account,
+                records: collected.records,
+                releases: collected.releases,
+                lateness: self
+                    .monitor
+                    .lateness(direction as usize)
+                    .ok_or(Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") })?,
+            });
+        }
+        drop(line);
+        Ok(Outcome { directions, leaked_frames: ended.leaked, starved: self.monitor.starved() })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.control.stop();
+        self.done.store(true, Ordering::Release);
+        // A thread that panicked has said so; there is nothing more to do for it here.
+        for thread in [
+            self.line.take().map(|line| line.join().map(drop)),
+            self.collector.take().map(|collector| collector.join().map(drop)),
+        ] {
+            drop(thread);
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|error| Error::Thread { thread: name, what: format!("could not be started: {error}") })
+}
+
+fn join<T>(name: &'static str, handle: Option<JoinHandle<T>>) -> Result<T, Error> {
+    match handle.map(JoinHandle::join) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(_)) => Err(Error::Thread { thread: name, what: "ended by a panic".into() }),
+        None => Err(Error::Thread { thread: name, what: "was stopped twice".into() }),
+    }
+}

@@ -1,0 +1,169 @@
+//! A pair of hosts with an impaired link between them, as root: what goes in is accounted for, and every
+//! fate is the oracle's.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use shaper_common::delay::Jitter;
+use shaper_common::fate::Cause;
+use shaper_common::layout::{Params, split_id};
+use shaper_common::order::Order;
+use shaper_common::outage::Schedule;
+use shaper_common::units::{BitsPerSec, Nanos, Probability};
+use shaper_engine::{DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};
+use shaper_net::journal::Journal;
+use shaper_net::lab::{Lab, LabSpec};
+
+const PORT: u16 = 9000;
+const GRACE: Duration = Duration::from_secs(10);
+
+fn link(lab: &Lab, forward: Params, backward: Params) -> LinkSpec {
+    let ends = &lab.links()[0];
+    let direction = |name: &str, stream: u32, params: Params| DirectionSpec {
+        name: name.into(),
+        params: Params { stream, ..params },
+        schedule: Box::new(Schedule::EMPTY),
+    };
+    LinkSpec {
+        host: ends.port_host.ifindex,
+        far: ends.port_far.ifindex,
+        forward: direction(&ends.forward, 0, forward),
+        backward: direction(&ends.backward, 1, backward),
+    }
+}
+
+/// A lab of two hosts and its journal.
+struct Bed {
+    lab: Lab,
+    journal: Journal,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let journal = Journal::create("test").unwrap();
+        let lab = Lab::up(&journal, &LabSpec::pair()).unwrap();
+        Self { lab, journal }
+    }
+
+    fn start(&self, forward: Params, backward: Params, options: Options) -> Engine {
+        Engine::start(self.lab.middle(), vec![link(&self.lab, forward, backward)], options).unwrap()
+    }
+
+    fn address(&self, host: &str) -> Ipv4Addr {
+        self.lab.host(host).unwrap().ipv4
+    }
+
+    /// Sends `count` datagrams of `size` bytes from `a` to `b`, `gap` apart, from `threads` threads.
+    fn send(&self, count: u64, size: usize, gap: Duration, threads: u64) {
+        let to = self.address("b");
+        self.lab
+            .netns("a")
+            .unwrap()
+            .run(|| {
+                std::thread::scope(|scope| {
+                    for _ in 0..threads {
+                        scope.spawn(|| {
+                            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+                            let start = Instant::now();
+                            for number in 0..count / threads {
+                                let due = gap * u32::try_from(number).unwrap();
+                                while start.elapsed() < due {
+                                    std::thread::sleep(due.saturating_sub(start.elapsed()));
+                                }
+                                // A full socket buffer is backpressure of the sender's own host, not an error.
+                                let _ = socket.send_to(&vec![0x5a; size], (to, PORT));
+                            }
+                        });
+                    }
+                });
+            })
+            .unwrap();
+    }
+
+    fn done(self) {
+        drop(self.lab);
+        self.journal.undo().unwrap();
+    }
+}
+
+fn check(outcome: &Outcome) {
+    for direction in &outcome.directions {
+        let name = &direction.spec.name;
+        assert_eq!(direction.account.held, 0, "{name}: {:?}", direction.account);
+        assert_eq!(direction.account.difference(), 0, "{name}: {:?}", direction.account);
+        assert_eq!(direction.oracle.mismatches, 0, "{name}: {:?}", direction.oracle.first);
+        assert_eq!(direction.oracle.checked + direction.records_lost, direction.account.arrived, "{name}");
+    }
+    assert_eq!(outcome.leaked_frames, 0);
+}
+
+fn forward(outcome: &Outcome) -> &DirectionOutcome {
+    &outcome.directions[0]
+}
+
+fn constant(delay: u64) -> Params {
+    Params { seed: 7, delay: Nanos(delay), ..Params::default() }
+}
+
+#[test]
+fn a_constant_delay_delays_every_packet_by_at_least_itself() {
+    let bed = Bed::new();
+    let engine = bed.start(constant(20_000_000), constant(20_000_000), Options::default());
+    bed.send(2_000, 100, Duration::from_micros(200), 1);
+    let outcome = engine.stop(GRACE).unwrap();
+    check(&outcome);
+    let a_to_b = forward(&outcome);
+    assert_eq!(a_to_b.account.arrived, 2_000);
+    assert_eq!(a_to_b.account.out, 2_000);
+    assert_eq!(a_to_b.oracle.checked, 2_000);
+    for (record, release) in a_to_b.records.iter().zip(&a_to_b.releases) {
+        assert_eq!(split_id(release.id), (0, record.sequence));
+        assert_eq!(release.intended, record.release);
+        assert_eq!(record.release.0 - record.arrival.0, 20_000_000);
+        assert!(release.actual >= release.intended);
+    }
+    bed.done();
+}
+
+#[test]
+fn every_effect_at_once_is_accounted_for_and_replays() {
+    let bed = Bed::new();
+    let params = Params {
+        seed: 7,
+        loss: Probability((1 << 32) / 10),
+        delay: Nanos(5_000_000),
+        jitter: Nanos(8_000_000),
+        jitter_kind: Jitter::Uniform as u32,
+        order: Order::Keep as u32,
+        rate: BitsPerSec(20_000_000),
+        queue: Nanos(3_000_000),
+        ..Params::default()
+    };
+    let engine = bed.start(params, constant(0), Options::default());
+    bed.send(12_000, 500, Duration::from_micros(250), 2);
+    let outcome = engine.stop(GRACE).unwrap();
+    check(&outcome);
+    let a_to_b = forward(&outcome);
+    assert_eq!(a_to_b.account.arrived, 12_000);
+    assert!(a_to_b.account.dropped_by(Cause::Loss) > 0);
+    assert!(a_to_b.account.dropped_by(Cause::Queue) > 0);
+    let releases: Vec<u64> =
+        a_to_b.records.iter().map(|record| record.release.0).filter(|release| *release > 0).collect();
+    assert!(releases.is_sorted(), "order was to be kept");
+    bed.done();
+}
+
+/// Two senders as fast as they can against few frames and a long delay: packets are lost in the rings.
+#[test]
+fn at_overload_what_the_rings_lose_is_counted_and_the_account_still_closes() {
+    let bed = Bed::new();
+    let options = Options { frames: 2_048, ..Options::default() };
+    let engine = bed.start(constant(50_000_000), constant(0), options);
+    bed.send(400_000, 64, Duration::ZERO, 2);
+    let outcome = engine.stop(GRACE).unwrap();
+    check(&outcome);
+    let account = &forward(&outcome).account;
+    let lost = account.dropped_by(Cause::RxRing) + account.dropped_by(Cause::FillRing);
+    assert!(lost > 0, "{account:?}");
+    bed.done();
+}
