@@ -1,0 +1,174 @@
+//! Real multicast over `lo` in a network namespace of the test's own. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use shaper_toast::burst::BurstConfig;
+use shaper_toast::config::{ControllerConfig, NodeConfig, PeerConfig};
+use shaper_toast::log::{Log, read_log};
+use shaper_toast::score::{Score, ScoreConfig, score};
+use shaper_toast::units::{Micros, Nanos, Ppm};
+use shaper_toast::{RunSummary, StopFlag, controller, peer};
+
+/// A folder that goes with the test, also when it panics.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("shaper-toast-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn log(&self, who: &str) -> PathBuf {
+        self.0.join(format!("{who}.jsonl"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn monotonic() -> Nanos {
+    let t = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
+    Nanos((t.tv_sec() * 1_000_000_000 + t.tv_nsec()).try_into().unwrap())
+}
+
+/// Runs `test` on a thread in a namespace without a name, in which only `lo` exists and is up; it
+/// goes with the thread and those started from it. Says why when it cannot.
+fn in_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a network namespace needs root");
+        return None;
+    }
+    let inside = thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let up =
+            std::process::Command::new("ip").args(["link", "set", "lo", "up", "multicast", "on"]).status().unwrap();
+        assert!(up.success(), "ip link set lo up");
+        test()
+    });
+    match inside.join() {
+        Ok(value) => Some(value),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+struct Bed {
+    folder: Folder,
+    start_at: Nanos,
+    peers: Vec<(String, StopFlag, thread::JoinHandle<RunSummary>)>,
+}
+
+impl Bed {
+    fn new(name: &str) -> Bed {
+        Bed { folder: Folder::new(name), start_at: monotonic() + Nanos::from_millis(400), peers: Vec::new() }
+    }
+
+    fn node(&self, peer_id: &str) -> NodeConfig {
+        let mut node = NodeConfig::new(peer_id, "bed", "lo", self.folder.log(peer_id));
+        node.seed = 42;
+        node
+    }
+
+    fn controller(&self, commands: u64, spacing: Nanos) -> ControllerConfig {
+        let duration = shaper_toast::plan::minimum_duration(commands, spacing);
+        let mut config = ControllerConfig::new(self.node("desk"), self.start_at, duration);
+        config.script.spacing = spacing;
+        config.drain = Nanos::from_millis(300);
+        config
+    }
+
+    fn peer(&mut self, config: PeerConfig) {
+        let stop = StopFlag::new();
+        let flag = stop.clone();
+        let name = config.node.peer_id.clone();
+        let running = thread::spawn(move || peer::run(config, &flag).unwrap());
+        self.peers.push((name, stop, running));
+    }
+
+    /// Ends the peers and scores what all of them wrote down.
+    fn score(self, expected: &[&str]) -> (Score, Vec<Log>) {
+        let mut logs = vec![read_log(&self.folder.log("desk")).unwrap()];
+        for (name, stop, running) in self.peers {
+            stop.stop();
+            running.join().unwrap();
+            logs.push(read_log(&self.folder.log(&name)).unwrap());
+        }
+        let mut config = ScoreConfig::new(
+            Nanos::ZERO,
+            BurstConfig::STANDARD.longest(),
+            expected.iter().map(|&s| s.to_owned()).collect(),
+        );
+        // Threads of one test share two cores with other tests.
+        config.slip_limit = Nanos::from_millis(50);
+        (score(&logs, &config), logs)
+    }
+}
+
+#[test]
+fn nobody_listens_and_nothing_is_delivered() {
+    in_namespace(|| {
+        let bed = Bed::new("alone");
+        let config = bed.controller(110, Nanos::from_millis(10));
+        let summary = controller::run(config, &StopFlag::new()).unwrap();
+        let sent = summary.counts.sent;
+        let (score, _) = bed.score(&["peer-1"]);
+
+        // The sender hears all its own packets, and not one of them is a delivery.
+        assert_eq!(summary.counts.self_heard, sent);
+        assert_eq!(score.controller_self_heard, sent);
+        assert_eq!((score.delivery.count, score.delivery.of), (0, 110));
+        assert_eq!(score.peers[0].missed, 110);
+        assert_eq!(score.grades.overall, Some(shaper_toast::score::Grade::Poor), "{:?}", score.grades);
+    });
+}
+
+#[test]
+fn every_command_is_applied_once_and_answered() {
+    in_namespace(|| {
+        let mut bed = Bed::new("pair");
+        let mut config = PeerConfig::new(bed.node("peer-1"));
+        config.node.clock.offset = Micros(25_000);
+        config.node.clock.skew = Ppm(30.0);
+        config.node.clock.origin = bed.start_at;
+        config.sync_period = Nanos::from_millis(50);
+        bed.peer(config);
+        let mut desk = bed.controller(120, Nanos::from_millis(20));
+        // The sequence wraps within the run.
+        desk.node.first_sequence = u32::MAX - 60;
+        controller::run(desk, &StopFlag::new()).unwrap();
+        let (score, logs) = bed.score(&["peer-1"]);
+
+        let peer = &score.peers[0];
+        assert_eq!((peer.intended, peer.delivered, peer.applied_once), (120, 120, 120), "{peer:?}");
+        assert_eq!((peer.repeated, peer.missed, peer.out_of_order), (0, 0, 0));
+        // Three copies each, two of them suppressed.
+        assert_eq!(peer.copies_repeated, 240);
+        assert!(peer.self_heard > 0 && peer.foreign == 0, "{peer:?}");
+        assert_eq!((peer.response.n, peer.response.missing), (120, 0));
+        assert_eq!(peer.sync.failures, 0);
+
+        let clock = &peer.clocks[0];
+        assert!(clock.error.abs() <= clock.bound + 1.0, "{clock:?}");
+        assert!((clock.injected_offset + 25_000.0).abs() < 200.0, "{clock:?}");
+        let drift = peer.drift.unwrap();
+        // Five standard errors.
+        assert!((drift.drift.0 - 30.0).abs() < 5.0 * drift.resolution.0, "{drift:?}");
+
+        let times = shaper_toast::score::command_times(&logs, &[]);
+        assert_eq!(times.len(), 120);
+        for command in &times {
+            assert_eq!(command.copies.len(), 3);
+            let r = &command.receivers[0];
+            let way = [Some(command.commanded), r.received, r.applied, r.answer_sent, r.answer_received];
+            let way: Vec<Nanos> = way.into_iter().map(Option::unwrap).collect();
+            assert!(way.is_sorted(), "{command:?}");
+        }
+    });
+}
