@@ -4,5 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+pub mod html;
+mod link_rows;
 pub mod stats;
 pub mod summary;
+pub mod text;
+mod words;

@@ -129,7 +129,7 @@ pub fn outages(counts: &OutageCounts) -> Check {
     } else if packets == 0 || (windows > 0 && inside == 0) {
         (Agreement::TooFew, format!("no packet of {packets} arrived within any of {windows} windows"))
     } else {
-        (Agreement::Yes, format!("{windows} windows: all {inside} packets within dropped, none outside"))
+        (Agreement::Yes, format!("windows: {windows}; all {inside} packets within dropped, none outside"))
     };
     Check {
         name: "outage".to_owned(),

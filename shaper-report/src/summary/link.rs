@@ -26,11 +26,17 @@ pub struct Configured {
     /// The jitter around it, in milliseconds: half-width for uniform, sigma for normal.
     pub jitter_ms: f64,
     /// The jitter's distribution: `none`, `uniform`, `normal`.
-    pub jitter_distribution: String,
+    pub distribution: String,
     /// The mean of the delay once cut at zero, in milliseconds.
-    pub mean_delay_ms: f64,
+    pub delay_mean_ms: f64,
+    /// The median of the delay once cut at zero, in milliseconds.
+    pub delay_p50_ms: f64,
+    /// Its 95th percentile, in milliseconds.
+    pub delay_p95_ms: f64,
+    /// Its 99th percentile, in milliseconds.
+    pub delay_p99_ms: f64,
     /// The share of packets that the cut at zero gives no delay at all, 0 to 1.
-    pub zero_delay_ratio: f64,
+    pub delay_zero_ratio: f64,
     /// `keep`: never before the predecessor. `free`: each at its own time.
     pub order: String,
     /// With `order` = `keep`: by how much, in milliseconds, packets are expected to be pushed back behind
@@ -40,8 +46,8 @@ pub struct Configured {
     pub loss_ratio: f64,
     /// The rate of the bottleneck, in bits per second; null for unlimited.
     pub rate_bps: Option<u64>,
-    /// The room of the queue before the bottleneck, in bytes; null for unlimited.
-    pub queue_bytes: Option<u64>,
+    /// The longest time in the queue before the bottleneck, in milliseconds; null without one.
+    pub queue_ms: Option<f64>,
     /// Outages that start in a second, on average.
     pub outages_per_s: f64,
     /// How long an outage lasts, in milliseconds.

@@ -1,0 +1,5 @@
+//! One self-contained page: `report.html`.
+
+mod data;
+
+pub use data::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots};
