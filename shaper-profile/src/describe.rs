@@ -29,13 +29,13 @@ impl fmt::Display for Outages {
 }
 
 impl fmt::Display for Expected {
-    /// Such as "delay 15 ms +-30 ms uniform (cut at 0: 25.0 % at 0, mean 16.9 ms), loss 5 %, outages 1 %/s of
+    /// Such as "delay 15 ms +-30 ms uniform (cut at 0: 25 % at 0, mean 16.9 ms), loss 5 %, outages 1 %/s of
     /// 500 ms, order free".
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = self.direction();
         delay(formatter, direction)?;
-        let zero = self.delay.zero_share();
-        if !direction.jitter.is_zero() && zero >= 1e-7 {
+        if self.delay.is_cut() {
+            let zero = self.delay.zero_share();
             let mean = self.delay.mean().0 as f64 / 1e6;
             write!(formatter, " (cut at 0: {} at 0, mean {mean:.1} ms)", percent(zero))?;
         }

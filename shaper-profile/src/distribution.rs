@@ -44,6 +44,17 @@ impl DelayDistribution {
         self.cdf(Nanos::ZERO)
     }
 
+    /// Whether the cut at zero is felt: by uniform jitter larger than the base, by normal jitter from one
+    /// packet in ten million up.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        match self.kind {
+            Jitter::None => false,
+            Jitter::Uniform => self.jitter > self.base,
+            Jitter::Normal => self.zero_share() >= 1e-7,
+        }
+    }
+
     /// The mean, after the cut.
     ///
     /// Uniform on `[d-j, d+j]` with `j > d`: `(d+j)^2 / 4j`. Normal: `d Phi(d/s) + s phi(d/s)`.
@@ -150,6 +161,7 @@ mod tests {
         assert_eq!(cdf, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         let cut = distribution(Jitter::Uniform, 1, 2);
         assert!((cut.zero_share() - 0.4).abs() < 1e-12);
+        assert!(cut.is_cut() && !narrow.is_cut() && !distribution(Jitter::Uniform, 2, 2).is_cut());
     }
 
     #[test]

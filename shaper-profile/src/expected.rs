@@ -111,18 +111,15 @@ impl Expected {
     }
 
     fn cut(&self) -> Option<String> {
-        let zero = self.delay.zero_share();
-        // A delay of 0 is no cut, and less than one packet in 10 million no news.
-        if self.direction.jitter.is_zero() || zero < 1e-7 {
-            return None;
-        }
-        Some(format!(
-            "jitter {:#} is cut at zero: {} of packets have no delay, and the mean is {:.1} ms instead of {:#}",
-            self.direction.jitter,
-            percent(zero),
-            self.delay.mean().0 as f64 / 1e6,
-            self.direction.delay,
-        ))
+        self.delay.is_cut().then(|| {
+            format!(
+                "jitter {:#} is cut at zero: {} of packets have no delay, and the mean is {:.1} ms instead of {:#}",
+                self.direction.jitter,
+                percent(self.delay.zero_share()),
+                self.delay.mean().0 as f64 / 1e6,
+                self.direction.delay,
+            )
+        })
     }
 
     fn small_queue(&self) -> Option<String> {
@@ -171,7 +168,8 @@ fn sawtooth(beta: f64) -> f64 {
 /// A share in percent with as many digits as a person wants to read.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent < 0.1 { format!("{percent:.5} %") } else { format!("{percent:.1} %") }
+    let digits = if percent < 0.1 { format!("{percent:.5}") } else { format!("{percent:.1}") };
+    format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]

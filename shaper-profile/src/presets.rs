@@ -59,7 +59,7 @@ pub fn load(name_or_path: &str) -> Result<Profile, ProfileError> {
         return Ok(Profile { name: CUSTOM.to_owned(), description, ..Profile::default() });
     }
     let path = Path::new(name_or_path);
-    let looks_like_path = name_or_path.contains(std::path::MAIN_SEPARATOR) || name_or_path.ends_with(".toml");
+    let looks_like_path = name_or_path.contains(['/', std::path::MAIN_SEPARATOR]) || name_or_path.ends_with(".toml");
     if !looks_like_path && !path.is_file() {
         let mut known: Vec<_> = names().collect();
         known.push(CUSTOM);

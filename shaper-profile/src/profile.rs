@@ -103,8 +103,8 @@ macro_rules! words {
 words!(Distribution, "\"uniform\" or \"normal\"", "uniform" => Uniform, "normal" => Normal);
 words!(Order, "\"keep\" or \"free\"", "keep" => Keep, "free" => Free);
 
-/// A named link and where its figures come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A named link and where its figures come from. Serialized, it is a profile that reads back the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Profile {
     /// The preset's or file's name.
     pub name: String,
@@ -113,11 +113,12 @@ pub struct Profile {
     /// Where the figures come from; may be empty.
     pub source: String,
     /// The link.
+    #[serde(flatten)]
     pub link: Link,
 }
 
 /// A link: two directions that go down together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// From the first end to the second; in a star, from the host up to the bridge.
     pub a_to_b: Direction,
@@ -128,7 +129,7 @@ pub struct Link {
 }
 
 /// What happens to packets of one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Direction {
     /// Base delay.
     pub delay: Duration,
@@ -146,6 +147,7 @@ pub struct Direction {
     pub overhead: Size,
     /// What waits before the bottleneck. Default with a rate: as much as it serves in 100 ms, and no
     /// less than ten packets of 1514 bytes and the overhead.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueLimit>,
 }
 
@@ -263,7 +265,7 @@ impl Direction {
 }
 
 /// Outages of a link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outages {
     /// How often one begins at random while the link is up.
     pub rate: EventRate,
@@ -274,13 +276,14 @@ pub struct Outages {
 }
 
 /// An outage, or a row of them, at set times since the link's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Scheduled {
     /// When the first one begins.
     pub at: Duration,
     /// How long each lasts.
     pub length: Duration,
     /// From one's beginning to the next one's; a single one without.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,
 }
 

@@ -1,6 +1,7 @@
 //! Profiles: the presets' figures, files with their errors' places, flags over profiles.
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests says what went wrong by a panic")]
 
+use proptest::prelude::*;
 use shaper_profile::quantity::{Duration, Percent, QueueLimit};
 use shaper_profile::{
     Direction, Distribution, Order, OverrideError, Overrides, Profile, ProfileError, list, load, presets,
@@ -227,4 +228,33 @@ fn flags_that_do_not_go_together_name_themselves() {
         message.starts_with("profile clean with the flags given: --queue: 100 B is smaller than one packet"),
         "{message}"
     );
+}
+
+#[test]
+fn a_profile_written_out_reads_back_the_same() {
+    let mut profiles = list().expect("presets are valid");
+    profiles.push(text(
+        "delay = \"20ms\"\n[up]\nrate = \"9999kbit\"\nqueue = \"100p\"\n[outages]\nscheduled = [{ at = \"1s\", length = \"1ms\", every = \"1min\" }]",
+    ));
+    for profile in profiles {
+        assert_eq!(text(&toml::to_string(&profile).expect("serializes")), profile);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_reading_a_profile_panic(
+        noise in "\\PC{0,60}",
+        key in "(delay|loss|rate|queue|outages|up|down|order|outages.scheduled|up.loss)",
+        value in "(\"[0-9.]{0,6}(ms|%|kB|p|mbit)?\"|[0-9.]{0,4}|\\[.{0,9}\\]|\\{.{0,9}\\}|true)",
+        line in "(delay = \"5ms\"|rate = \"1mbit\"|\\[up\\]|\\[\\[outages.scheduled\\]\\]|at = \"5s\")",
+    ) {
+        for text in [noise.clone(), format!("{key} = {value}\n{line}"), format!("{line}\n{key} = {value}\n{noise}")] {
+            if let Err(error) = presets::parse("x.toml", "x", &text) {
+                prop_assert!(error.to_string().starts_with("x.toml:"));
+            }
+        }
+    }
 }

@@ -182,6 +182,8 @@ fn serde_reads_strings_and_places_its_errors() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_is_displayed_reads_back_the_same(nanos in 0u64..400_000_000_000, bits in 1u64..5_000_000_000, bytes in 0u64..10_000_000, tenths in 0u32..=1_000) {
         kept(Duration(shaper_common::units::Nanos(nanos)));
