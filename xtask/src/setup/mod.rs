@@ -10,10 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-pub(crate) use self::{
-    cargo_tool::{bpf_linker, cargo_deny},
-    debian::update_package_lists,
-};
+pub(crate) use self::debian::update_package_lists;
 use crate::{Repo, root::Root};
 
 /// What the host is to be made ready for.
@@ -21,7 +18,8 @@ use crate::{Repo, root::Root};
 pub(crate) enum For {
     /// Building and running the main job.
     Demo,
-    /// All that, and what the tests open captures and kernels with.
+    /// All that, and what the tests check licences and open captures and
+    /// kernels with.
     Test,
 }
 
@@ -38,11 +36,15 @@ pub(crate) enum Done {
 pub(crate) fn run(repo: &Repo, purpose: For) -> Result<()> {
     step("Debian packages", || debian::install(&debian::needs(purpose)))?;
     step("Rust components", || toolchain::components(repo))?;
-    step("bpf-linker", || bpf_linker(repo))
+    step("bpf-linker", || cargo_tool::bpf_linker(repo))?;
+    if purpose == For::Test {
+        step("cargo-deny", || cargo_tool::cargo_deny(repo))?;
+    }
+    Ok(())
 }
 
 /// Runs one step and prints how it ended and how long it took.
-pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<Done>) -> Result<()> {
+fn step(name: &str, work: impl FnOnce() -> Result<Done>) -> Result<()> {
     let start = Instant::now();
     let done = work().with_context(|| format!("setup: {name}"))?;
     let done = match done {

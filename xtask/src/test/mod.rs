@@ -21,10 +21,6 @@ use crate::{Repo, bpf, build, process, repo::BPF_PACKAGE, setup};
 pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     setup::run(repo, setup::For::Test)?;
     let ci = env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    // It takes minutes to build, so a first run by hand is spared that.
-    if full || ci {
-        setup::step("cargo-deny", || setup::cargo_deny(repo))?;
-    }
 
     let runner = Runner::new(repo, full);
     let mut summary = Summary::default();
@@ -92,13 +88,6 @@ fn check(result: Result<()>) -> Result<Outcome> {
 }
 
 fn licences(repo: &Repo) -> Result<Outcome> {
-    let deny = repo.tools().join("bin/cargo-deny");
-    if !deny.exists() {
-        return Ok(Outcome::CannotRun {
-            reason: "cargo-deny is not there: `cargo xtask test --full` builds it".into(),
-            tests: 1,
-        });
-    }
     let mut path = vec![repo.tools().join("bin")];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     check(process::run(repo.cargo().env("PATH", env::join_paths(path)?).args([
