@@ -173,6 +173,3 @@ impl Recorded {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
