@@ -28,9 +28,11 @@ pub fn serve(params: &Params, bottleneck: &mut Bottleneck, now: Nanos, len: u32)
     if rate == 0 {
         return Some(now);
     }
-    let idle = bottleneck.free_at.0 <= now.0;
+    // A packet that comes just when the last one is through still finds what rounding left over of it.
+    let idle = bottleneck.free_at.0 < now.0;
     let start = if idle { now } else { bottleneck.free_at };
-    let carried = if idle { 0 } else { bottleneck.remainder };
+    // A remainder beyond the rate was left at another rate, and is no time at this one.
+    let carried = if idle || bottleneck.remainder >= rate { 0 } else { bottleneck.remainder };
     let bits = (len as u64 + params.overhead as u64) * 8;
     // At most 2^32 bytes of overhead and length: 2^35 bits * 10^9 < 2^65 would overflow, so lengths are
     // held to what a frame can have.

@@ -401,3 +401,22 @@ proptest! {
         prop_assert_eq!(run(), run());
     }
 }
+
+#[test]
+fn packets_that_come_just_when_the_last_one_is_through_do_not_gain_the_rounding() {
+    let params = Params { rate: BitsPerSec(10_000_000_000), queue: Nanos(MILLI), ..Params::default() };
+    let mut bottleneck = Bottleneck::default();
+    let mut now = Nanos(SECOND);
+    for _ in 0..100_000 {
+        now = serve(&params, &mut bottleneck, now, 1_514).expect("an empty queue");
+    }
+    assert_eq!(now.0 - SECOND, 121_120_000);
+}
+
+#[test]
+fn what_rounding_left_at_one_rate_is_no_time_at_another() {
+    let mut bottleneck = Bottleneck { free_at: Nanos(SECOND + 1), remainder: 9_999_999_999 };
+    let slow = Params { rate: BitsPerSec(1_000), queue: Nanos::MAX, ..Params::default() };
+    let through = serve(&slow, &mut bottleneck, Nanos(SECOND), 125).expect("an endless queue");
+    assert!(through.0 - SECOND - 1 <= SECOND + 1);
+}
