@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod analyze;
 pub mod packet;
 pub mod pcapfile;
 pub mod stats;

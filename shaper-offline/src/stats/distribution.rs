@@ -246,6 +246,23 @@ impl Summary {
     }
 }
 
+impl SummaryWithLost {
+    /// The same figures moved by a constant; what is infinite stays so.
+    #[must_use]
+    pub fn shifted(self, by: i64) -> Self {
+        let shift = |value: Option<i64>| value.map(|value| value.saturating_add(by));
+        Self {
+            min: shift(self.min),
+            p50: shift(self.p50),
+            p90: shift(self.p90),
+            p99: shift(self.p99),
+            p999: shift(self.p999),
+            max: shift(self.max),
+            ..self
+        }
+    }
+}
+
 /// Bucket of a magnitude: exact below 2^10, then 2^10 buckets an octave.
 fn bucket_of(magnitude: u64) -> usize {
     let exponent = magnitude.max(1).ilog2();

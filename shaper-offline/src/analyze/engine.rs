@@ -1,0 +1,478 @@
+//! The merge: both captures in order of time, one waiting time of packets in memory.
+
+use super::{
+    Options,
+    feed::{Feed, Head},
+    flow::FlowKey,
+    hash::HashedMap,
+    key::Tier,
+    pending::{Entry, Pending, State},
+    reorder::{Tally as Reorder, Tracker},
+    tally::Tally,
+};
+use crate::pcapfile::Error;
+
+/// Flows counted one by one; packets of further flows count in the totals alone.
+const FLOWS: usize = 65_536;
+/// Pairs of addresses whose direction is followed.
+const PATHS: usize = 1 << 18;
+/// Delays kept exactly per direction, and per flow.
+const EXACT: usize = 1 << 22;
+const EXACT_FLOW: usize = 1 << 16;
+/// Packets waiting at each point, at most.
+const WAITING: usize = 1 << 22;
+/// No flow of its own.
+const NO_FLOW: u32 = u32::MAX;
+
+/// Which point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    A,
+    B,
+}
+
+impl Point {
+    fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// Two of something, one for each point; for figures the point is the sending one.
+#[derive(Debug)]
+pub(super) struct Both<T> {
+    pub(super) a: T,
+    pub(super) b: T,
+}
+
+impl<T> Both<T> {
+    #[inline]
+    pub(super) fn at(&mut self, point: Point) -> &mut T {
+        match point {
+            Point::A => &mut self.a,
+            Point::B => &mut self.b,
+        }
+    }
+
+    #[inline]
+    fn get(&self, point: Point) -> &T {
+        match point {
+            Point::A => &self.a,
+            Point::B => &self.b,
+        }
+    }
+}
+
+/// Addresses that share a path, and which way their packets were seen to go.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    back: u64,
+    /// Packets first seen at the first point, less those first seen at the second.
+    votes: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) key: FlowKey,
+    path: u32,
+    /// Packets seen at each point.
+    seen: Both<u64>,
+    /// Delay of the packet sent before, if it arrived.
+    before: Option<i64>,
+    pub(super) tally: Tally,
+    pub(super) tracker: Tracker,
+}
+
+/// Totals of one direction.
+#[derive(Debug)]
+pub(super) struct Direction {
+    pub(super) tally: Tally,
+    pub(super) reorder: Reorder,
+}
+
+pub(super) struct Engine {
+    waiting: i64,
+    pending: Both<Pending>,
+    /// Unpaired arrivals by header, for packets whose content was damaged.
+    orphans: Both<HashedMap<Vec<u64>>>,
+    flows: Vec<Flow>,
+    flow_index: HashedMap<u32>,
+    latest_flow: Both<(u64, u32)>,
+    paths: Vec<Path>,
+    path_index: HashedMap<u32>,
+    directions: Both<Direction>,
+    pub(super) unplaced: u64,
+    pub(super) evicted: u64,
+    pub(super) untracked: u64,
+}
+
+/// What the merge leaves behind.
+pub(super) struct Outcome {
+    pub(super) directions: Both<Direction>,
+    pub(super) flows: Vec<(Flow, Option<Point>)>,
+    pub(super) unplaced: u64,
+    pub(super) evicted: u64,
+    pub(super) untracked: u64,
+}
+
+impl Engine {
+    pub(super) fn new(options: &Options) -> Self {
+        let direction = || Direction { tally: Tally::new(EXACT), reorder: Reorder::new(EXACT) };
+        Self {
+            waiting: i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX),
+            pending: Both { a: Pending::new(), b: Pending::new() },
+            orphans: Both { a: HashedMap::default(), b: HashedMap::default() },
+            flows: Vec::new(),
+            flow_index: HashedMap::default(),
+            latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
+            paths: Vec::new(),
+            path_index: HashedMap::default(),
+            directions: Both { a: direction(), b: direction() },
+            unplaced: 0,
+            evicted: 0,
+            untracked: 0,
+        }
+    }
+
+    /// Runs both captures through.
+    pub(super) fn run(mut self, feeds: &mut Both<Feed>) -> Result<Outcome, Error> {
+        feeds.a.advance()?;
+        feeds.b.advance()?;
+        loop {
+            let point = match (&feeds.a.head, &feeds.b.head) {
+                (Some(a), Some(b)) => {
+                    if a.ts <= b.ts {
+                        Point::A
+                    } else {
+                        Point::B
+                    }
+                }
+                (Some(_), None) => Point::A,
+                (None, Some(_)) => Point::B,
+                (None, None) => break,
+            };
+            let Some(head) = feeds.at(point).head else { break };
+            self.take(point, &head);
+            let horizon = head.ts.saturating_sub(self.waiting);
+            for side in [Point::A, Point::B] {
+                let evict = self.pending.get(side).len() > WAITING;
+                self.evicted += u64::from(evict);
+                if evict {
+                    self.settle_front(side, feeds);
+                }
+                while self.pending.get(side).front().is_some_and(|entry| entry.ts < horizon) {
+                    self.settle_front(side, feeds);
+                }
+            }
+            feeds.at(point).advance()?;
+        }
+        // In order of time, so that variation and runs see the packets as they were sent.
+        loop {
+            let side = match (self.pending.a.front(), self.pending.b.front()) {
+                (Some(a), Some(b)) => {
+                    if a.ts <= b.ts {
+                        Point::A
+                    } else {
+                        Point::B
+                    }
+                }
+                (Some(_), None) => Point::A,
+                (None, Some(_)) => Point::B,
+                (None, None) => break,
+            };
+            self.settle_front(side, feeds);
+        }
+        let ways: Vec<_> = self.flows.iter().map(|flow| self.way(flow.path)).collect();
+        Ok(Outcome {
+            directions: self.directions,
+            flows: self.flows.into_iter().zip(ways).collect(),
+            unplaced: self.unplaced,
+            evicted: self.evicted,
+            untracked: self.untracked,
+        })
+    }
+
+    /// Pairs a packet with one that waits at the other point, or lets it wait.
+    #[inline]
+    fn take(&mut self, point: Point, head: &Head) {
+        let packet = &head.packet;
+        let flow = self.flow(point, &packet.flow);
+        let (path, position) = match self.flows.get_mut(flow as usize) {
+            Some(known) => {
+                let seen = known.seen.at(point);
+                *seen += 1;
+                (known.path, *seen - 1)
+            }
+            None => (self.path(&packet.flow), 0),
+        };
+        let mut entry = Entry::open(head.ts, packet.header, position, flow, path);
+        entry.content = packet.content;
+        entry.identification = packet.identification;
+        let other = point.other();
+        if let Some(found) = self.pending.get(other).candidate(packet.key, packet.identification) {
+            let Some(partner) = self.pending.get(other).get(found.number).copied() else { return };
+            let here = self.pending.at(point).push(packet.key, entry);
+            self.pair(point, packet.tier, (here, &entry), (found.number, &partner), found.ambiguous);
+            return;
+        }
+        if let Some(original) = self.pending.get(other).has_matched(packet.key).copied()
+            && self.way(original.path) == Some(other)
+        {
+            entry.state = State::Duplicate;
+            self.pending.at(point).push(packet.key, entry);
+            self.directions.at(other).tally.duplicated += 1;
+            if let Some(flow) = self.flows.get_mut(original.flow as usize) {
+                flow.tally.duplicated += 1;
+            }
+            return;
+        }
+        let arrival = self.way(path) == Some(other);
+        let number = self.pending.at(point).push(packet.key, entry);
+        if arrival {
+            self.orphans.at(point).entry(packet.header).or_default().push(number);
+        }
+    }
+
+    fn pair(
+        &mut self,
+        point: Point,
+        tier: Tier,
+        (here, entry): (u64, &Entry),
+        (there, partner): (u64, &Entry),
+        ambiguous: bool,
+    ) {
+        let other = point.other();
+        // Positive: the packet was at the other point first.
+        let apart = entry.ts.saturating_sub(partner.ts);
+        let vote = if other == Point::A { apart.signum() } else { -apart.signum() };
+        for path in [entry.path, partner.path] {
+            if let Some(path) = self.paths.get_mut(path as usize) {
+                path.votes += vote;
+            }
+            if entry.path == partner.path {
+                break;
+            }
+        }
+        let sender = self.way(partner.path).unwrap_or(other);
+        let (sent, arrived) = if sender == other { (partner, entry) } else { (entry, partner) };
+        let delay = arrived.ts.saturating_sub(sent.ts);
+        let intact = sent.content == arrived.content;
+        let state = if intact { State::Matched } else { State::Corrupted };
+        self.pending.at(point).settle(here, state, delay);
+        self.pending.at(other).settle(there, state, delay);
+        let direction = self.directions.at(sender);
+        direction.tally.ambiguous += u64::from(ambiguous);
+        if intact && let Some(slot) = direction.tally.tiers.get_mut(tier.index()) {
+            *slot += 1;
+        }
+        if let Some(flow) = self.flows.get_mut(sent.flow as usize) {
+            flow.tally.ambiguous += u64::from(ambiguous);
+            if intact {
+                if let Some(slot) = flow.tally.tiers.get_mut(tier.index()) {
+                    *slot += 1;
+                }
+                let arrival = flow.tracker.arrive(sent.position, arrived.ts);
+                direction.reorder.add(arrival);
+            }
+        }
+    }
+
+    /// Counts what has waited long enough.
+    fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed>) {
+        let Some(entry) = self.pending.at(point).pop() else { return };
+        let way = self.way(entry.path);
+        if way == Some(point) {
+            self.settle_sent(point, &entry, feeds);
+            return;
+        }
+        if entry.state != State::Open {
+            return;
+        }
+        let Some(sender) = way else {
+            self.unplaced += 1;
+            if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+                flow.tally.unmatched += 1;
+            }
+            return;
+        };
+        if let Some(waiting) = self.orphans.at(point).get_mut(&entry.header) {
+            if waiting.len() > 1 {
+                waiting.remove(0);
+            } else {
+                self.orphans.at(point).remove(&entry.header);
+            }
+        }
+        let direction = self.directions.at(sender);
+        let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
+        // Sent before the other capture began: not an arrival from nowhere.
+        let start = feeds.at(sender).told.first.unwrap_or(i64::MAX);
+        if entry.ts.saturating_sub(slowest) <= start {
+            return;
+        }
+        direction.tally.arrivals_only += 1;
+        if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+            flow.tally.arrivals_only += 1;
+        }
+    }
+
+    fn settle_sent(&mut self, sender: Point, entry: &Entry, feeds: &mut Both<Feed>) {
+        let receiver = sender.other();
+        let mut state = entry.state;
+        if state == State::Open && self.damaged(receiver, entry) {
+            state = State::Corrupted;
+        }
+        let direction = self.directions.at(sender);
+        let delay = &direction.tally.delay;
+        let delays = [delay.min(), delay.max()].map(|bound| bound.unwrap_or(0).max(0));
+        let flow = self.flows.get_mut(entry.flow as usize);
+        let mut tallies = [Some(&mut direction.tally), None];
+        let mut before = None;
+        if let Some(flow) = flow {
+            before = flow.before.take();
+            if state == State::Matched {
+                flow.before = Some(entry.delay);
+            }
+            tallies[1] = Some(&mut flow.tally);
+        }
+        let missing = match state {
+            State::Open => Some(missing(entry, feeds.at(receiver), delays)),
+            _ => None,
+        };
+        for tally in tallies.into_iter().flatten() {
+            match state {
+                State::Matched => {
+                    tally.matched += 1;
+                    tally.delay.push(entry.delay);
+                    if let Some(before) = before {
+                        tally.ipdv.push(entry.delay.saturating_sub(before));
+                    }
+                    tally.runs.delivered();
+                }
+                State::Corrupted => {
+                    tally.corrupted += 1;
+                    tally.runs.delivered();
+                }
+                State::Duplicate => {}
+                State::Open => match missing {
+                    Some(Missing::Lost) => {
+                        tally.lost += 1;
+                        tally.runs.lost();
+                    }
+                    Some(Missing::Edge) => tally.edge += 1,
+                    Some(Missing::Unknown) | None => tally.unmatched += 1,
+                },
+            }
+        }
+    }
+
+    /// Second pass by header: an unpaired arrival that is this packet with other content.
+    fn damaged(&mut self, receiver: Point, entry: &Entry) -> bool {
+        let Some(waiting) = self.orphans.get(receiver).get(&entry.header) else { return false };
+        let pending = self.pending.get(receiver);
+        let at = waiting.iter().position(|&number| {
+            pending.get(number).is_some_and(|arrival| {
+                arrival.state == State::Open
+                    && arrival.ts >= entry.ts
+                    && arrival.ts.saturating_sub(entry.ts) <= self.waiting
+            })
+        });
+        let Some(at) = at else { return false };
+        let Some(waiting) = self.orphans.at(receiver).get_mut(&entry.header) else { return false };
+        let number = waiting.remove(at);
+        if waiting.is_empty() {
+            self.orphans.at(receiver).remove(&entry.header);
+        }
+        self.pending.at(receiver).settle(number, State::Corrupted, 0);
+        true
+    }
+
+    #[inline]
+    fn flow(&mut self, point: Point, key: &FlowKey) -> u32 {
+        let hash = key.hash();
+        let latest = self.latest_flow.get(point);
+        if latest.0 == hash && latest.1 != NO_FLOW {
+            return latest.1;
+        }
+        let known = self.flow_index.get(&hash).copied();
+        let index = match known {
+            Some(index) => index,
+            None if self.flows.len() < FLOWS => {
+                let index = self.flows.len() as u32;
+                let path = self.path(key);
+                self.flows.push(Flow {
+                    key: *key,
+                    path,
+                    seen: Both { a: 0, b: 0 },
+                    before: None,
+                    tally: Tally::new(EXACT_FLOW),
+                    tracker: Tracker::new(EXACT_FLOW),
+                });
+                self.flow_index.insert(hash, index);
+                index
+            }
+            None => {
+                self.untracked += 1;
+                NO_FLOW
+            }
+        };
+        *self.latest_flow.at(point) = (hash, index);
+        index
+    }
+
+    fn path(&mut self, key: &FlowKey) -> u32 {
+        let hash = key.path();
+        if let Some(&index) = self.path_index.get(&hash) {
+            return index;
+        }
+        if self.paths.len() >= PATHS {
+            return u32::MAX;
+        }
+        let index = self.paths.len() as u32;
+        self.paths.push(Path { back: key.path_back(), votes: 0 });
+        self.path_index.insert(hash, index);
+        index
+    }
+
+    /// The point that a path's packets pass first; `None` while nothing tells.
+    #[inline]
+    fn way(&self, path: u32) -> Option<Point> {
+        let path = self.paths.get(path as usize)?;
+        let votes = if path.votes == 0 {
+            let back = self.path_index.get(&path.back)?;
+            -self.paths.get(*back as usize)?.votes
+        } else {
+            path.votes
+        };
+        match votes {
+            0 => None,
+            votes if votes > 0 => Some(Point::A),
+            _ => Some(Point::B),
+        }
+    }
+}
+
+/// Why a packet is not in the other capture.
+#[derive(Clone, Copy)]
+enum Missing {
+    Lost,
+    Edge,
+    Unknown,
+}
+
+/// `fastest` and `slowest` are the delays seen so far: the packet would have arrived between.
+fn missing(entry: &Entry, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
+    let earliest = entry.ts.saturating_add(fastest);
+    let latest = entry.ts.saturating_add(slowest);
+    let before = receiver.told.first.is_none_or(|first| earliest < first);
+    // Only once the capture is read to its end is its end known.
+    let behind = receiver.head.is_none() && latest > receiver.end();
+    if before || behind {
+        Missing::Edge
+    } else if receiver.too_many_gaps || receiver.gap_between(entry.ts, latest, entry.ts) {
+        Missing::Unknown
+    } else {
+        Missing::Lost
+    }
+}

@@ -1,0 +1,145 @@
+//! One capture as the matcher reads it: keyed packets on a common clock.
+
+use std::collections::VecDeque;
+
+use super::key::{Keyed, Rules, keyed};
+use crate::{
+    packet,
+    pcapfile::{Error, Reader},
+};
+
+/// How one capture's clock becomes the common one: t - offset - skew * (t - origin).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Correction {
+    /// Nanoseconds this clock is ahead at `origin`.
+    pub(super) offset: i64,
+    /// How much faster it runs, as a ratio (1e-6 is 1 ppm).
+    pub(super) skew: f64,
+    pub(super) origin: i64,
+}
+
+impl Correction {
+    #[inline]
+    pub(super) fn apply(&self, ts: i64) -> i64 {
+        let drift =
+            if self.skew == 0.0 { 0 } else { (self.skew * ts.saturating_sub(self.origin) as f64).round() as i64 };
+        ts.saturating_sub(self.offset).saturating_sub(drift)
+    }
+}
+
+/// A packet and when it passed, on the common clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) ts: i64,
+    pub(super) packet: Keyed,
+}
+
+/// What a capture told about itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    /// Packets without a stamp, which cannot be placed in time.
+    pub(super) untimed: u64,
+    /// Packets of link types we do not know.
+    pub(super) unparsed: u64,
+    pub(super) first: Option<i64>,
+    pub(super) last: Option<i64>,
+    /// Packets stamped earlier than the one before, and by how much at most.
+    pub(super) backward: u64,
+    pub(super) backward_most: i64,
+    /// Drops told at a packet.
+    pub(super) drops_at_packets: u64,
+}
+
+/// Gaps remembered; beyond, the whole capture counts as incomplete.
+const GAPS: usize = 4096;
+
+pub(super) struct Feed {
+    reader: Reader,
+    rules: Rules,
+    correction: Correction,
+    pub(super) head: Option<Head>,
+    pub(super) told: Told,
+    latest: i64,
+    /// Times between which the capture said it lost packets.
+    gaps: VecDeque<(i64, i64)>,
+    pub(super) too_many_gaps: bool,
+}
+
+impl Feed {
+    pub(super) fn new(reader: Reader, rules: Rules, correction: Correction) -> Self {
+        Self {
+            reader,
+            rules,
+            correction,
+            head: None,
+            told: Told::default(),
+            latest: i64::MIN,
+            gaps: VecDeque::new(),
+            too_many_gaps: false,
+        }
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Reads the next packet into `head`, or `None` at the end.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<(), Error> {
+        self.head = None;
+        while let Some(packet) = self.reader.next_packet()? {
+            self.told.packets += 1;
+            self.told.bytes += u64::from(packet.origlen);
+            let Some(ts) = packet.ts_ns else {
+                self.told.untimed += 1;
+                continue;
+            };
+            let ts = self.correction.apply(ts);
+            if let Some(count) = packet.dropcount.filter(|&count| count > 0) {
+                self.told.drops_at_packets += count;
+                let from = self.told.last.unwrap_or(i64::MIN);
+                if self.gaps.len() == GAPS {
+                    self.too_many_gaps = true;
+                } else {
+                    self.gaps.push_back((from, ts));
+                }
+            }
+            if ts < self.latest {
+                self.told.backward += 1;
+                self.told.backward_most = self.told.backward_most.max(self.latest - ts);
+            }
+            self.latest = self.latest.max(ts);
+            self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));
+            self.told.last = Some(self.latest);
+            let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+                self.told.unparsed += 1;
+                continue;
+            };
+            self.head = Some(Head { ts, packet: keyed(&layers, self.rules) });
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Whether the capture told of losing packets at a time between the two.
+    pub(super) fn gap_between(&mut self, from: i64, to: i64, forget_before: i64) -> bool {
+        while self.gaps.front().is_some_and(|gap| gap.1 < forget_before) {
+            self.gaps.pop_front();
+        }
+        self.gaps.iter().any(|gap| gap.0 <= to && gap.1 >= from)
+    }
+
+    /// End of the capture: its last packet, or the end that its statistics tell if later.
+    pub(super) fn end(&self) -> i64 {
+        let told = self.reader.interfaces().iter().filter_map(|interface| interface.statistics?.end);
+        told.map(|end| self.correction.apply(end)).fold(self.latest, i64::max)
+    }
+
+    /// Drops that the interfaces' statistics tell, over all interfaces.
+    pub(super) fn drops_in_statistics(&self) -> u64 {
+        let each = self.reader.interfaces().iter().filter_map(|interface| interface.statistics);
+        each.map(|s| s.dropped.unwrap_or(0) + s.dropped_by_system.unwrap_or(0)).sum()
+    }
+}

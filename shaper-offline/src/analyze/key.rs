@@ -1,0 +1,184 @@
+//! What identifies a packet at both points, in tiers; never the IP identifier alone.
+
+use serde::Serialize;
+
+use super::{flow::FlowKey, hash};
+use crate::{
+    packet::{Layers, Transport},
+    toast,
+};
+
+/// How a packet is recognised, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// SSRC, payload type, sequence and timestamp of RTP, which SRTP leaves in clear.
+    Rtp,
+    /// Session, sender, sequence and burst index of TOAST.
+    Toast,
+    /// Sequence, acknowledgement, flags, length and timestamp of TCP.
+    Tcp,
+    /// Hash of the transport payload.
+    Payload,
+    /// Hash of the network layer without what routers change.
+    Network,
+}
+
+impl Tier {
+    /// Number of tiers.
+    pub(super) const COUNT: usize = 5;
+
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Rtp => 0,
+            Self::Toast => 1,
+            Self::Tcp => 2,
+            Self::Payload => 3,
+            Self::Network => 4,
+        }
+    }
+}
+
+/// What keys may use, the same for both captures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Bytes from the network layer on that both captures hold.
+    pub(super) cover: usize,
+    /// Whether addresses and ports differ between the points.
+    pub(super) rewritten: bool,
+}
+
+/// A packet as the matcher sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keyed {
+    /// Equal at both points, different for different packets.
+    pub(super) key: u64,
+    /// Flow as seen here.
+    pub(super) flow: FlowKey,
+    /// Equal for a packet and its corrupted self.
+    pub(super) header: u64,
+    /// Hash of the payload that both captures hold.
+    pub(super) content: u32,
+    /// IPv4 identification, 0 without: only ever tells equals apart.
+    pub(super) identification: u16,
+    pub(super) tier: Tier,
+    pub(super) ttl: u8,
+}
+
+/// Offsets into a header that routers may change: DSCP and ECN, TTL, checksum; in IPv6 traffic
+/// class (with the version nibble), flow label and hop limit.
+const MASK_V4: [usize; 4] = [1, 8, 10, 11];
+const MASK_V6: [usize; 5] = [0, 1, 2, 3, 7];
+const ARP: u16 = 0x0806;
+const ARP_LENGTH: usize = 28;
+
+/// Keys one frame.
+#[inline]
+pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
+    let flow = FlowKey::of(layers);
+    let scope = if rules.rewritten { flow.protocol.into() } else { flow.hash() };
+    let Some(ip) = layers.ip else { return other(layers, flow, rules) };
+    let identification = ip.identification.unwrap_or(0);
+    let held = rules.cover.saturating_sub(layers.network.len() - layers.payload.len());
+    // What this capture holds, but never more than the other one.
+    let payload = layers.payload.get(..held).unwrap_or(layers.payload);
+    let length = u64::from(layers.payload_length);
+    let content = hash::bytes(length, payload);
+    let built = |tier, key, extra: u64| Keyed {
+        key,
+        flow,
+        header: hash::mix(hash::mix(scope, length), u64::from(identification) ^ extra << 16),
+        content: content as u32,
+        identification,
+        tier,
+        ttl: ip.ttl,
+    };
+    if ip.fragment {
+        return network(layers, flow, scope, rules);
+    }
+    match layers.transport {
+        Transport::Udp { .. } => {
+            if let Some((tier, key)) = application(payload, length, &flow, scope) {
+                return built(tier, key, 0);
+            }
+            if length > 0 {
+                return built(Tier::Payload, hash::mix(scope, content), 0);
+            }
+            network(layers, flow, scope, rules)
+        }
+        Transport::Tcp(tcp) => {
+            let numbers = u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement);
+            let rest = u64::from(tcp.timestamp().unwrap_or(0)) << 32 | length << 8 | u64::from(tcp.flags);
+            let key = hash::mix(hash::mix(scope, numbers), rest);
+            built(Tier::Tcp, key, u64::from(tcp.sequence))
+        }
+        Transport::Icmp => built(Tier::Payload, hash::mix(scope, content), 0),
+        Transport::Other if length > 0 => built(Tier::Payload, hash::mix(scope, content), 0),
+        Transport::Other => network(layers, flow, scope, rules),
+    }
+}
+
+/// Sequence numbers of applications we know, in UDP.
+#[inline]
+fn application(payload: &[u8], length: u64, flow: &FlowKey, scope: u64) -> Option<(Tier, u64)> {
+    if let Some(toast::Recognised::Frame(frame)) = toast::recognise(payload) {
+        let numbers = u64::from(frame.session) << 32 | u64::from(frame.sequence);
+        let burst = u64::from(frame.burst_id) << 16 | u64::from(frame.burst_index) << 8 | u64::from(frame.kind);
+        return Some((Tier::Toast, hash::mix(hash::mix(scope, numbers), burst)));
+    }
+    let header = payload.first_chunk::<12>()?;
+    // RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761: RTCP's packet types are 192 to 223.
+    let rtp = (128..192).contains(&header[0]) && !(192..224).contains(&header[1]);
+    // Services whose own headers would often look like it.
+    const NEVER: [u16; 5] = [53, 67, 123, 443, 5353];
+    if !rtp || NEVER.contains(&flow.source_port) || NEVER.contains(&flow.destination_port) {
+        return None;
+    }
+    let [_, kind, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *header;
+    let numbers = u64::from_be_bytes([s0, s1, t0, t1, t2, t3, kind & 0x7f, 0]);
+    let ssrc = u64::from(u32::from_be_bytes([r0, r1, r2, r3]));
+    // The length keeps apart what only looks like RTP.
+    Some((Tier::Rtp, hash::mix(hash::mix(scope, numbers), ssrc << 16 | length)))
+}
+
+/// The network layer with the fields masked that change on the way.
+fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keyed {
+    let held = layers.network.get(..rules.cover).unwrap_or(layers.network);
+    let mut head = [0; 40];
+    let masked: &[usize] = if layers.ethertype == 0x0800 { &MASK_V4 } else { &MASK_V6 };
+    let size = if layers.ethertype == 0x0800 { 20 } else { 40 };
+    for (at, (slot, &byte)) in head.iter_mut().zip(held.iter().take(size)).enumerate() {
+        // Behind a translator addresses differ too.
+        let address = rules.rewritten && at >= if size == 20 { 12 } else { 8 };
+        *slot = if masked.contains(&at) || address { 0 } else { byte };
+    }
+    let body = held.get(size..).unwrap_or_default();
+    let content = hash::bytes(u64::from(layers.network_length), body);
+    Keyed {
+        key: hash::mix(hash::bytes(scope, &head), content),
+        flow,
+        header: hash::mix(scope, hash::bytes(u64::from(layers.network_length), &head)),
+        content: content as u32,
+        identification: layers.ip.and_then(|ip| ip.identification).unwrap_or(0),
+        tier: Tier::Network,
+        ttl: layers.ip.map_or(0, |ip| ip.ttl),
+    }
+}
+
+/// Frames without IP: ARP, LLDP and the like.
+fn other(layers: &Layers<'_>, flow: FlowKey, rules: Rules) -> Keyed {
+    // Ethernet pads ARP on some links and not on others.
+    let limit = if layers.ethertype == ARP { ARP_LENGTH } else { usize::MAX };
+    let limit = limit.min(rules.cover);
+    let held = layers.network.get(..limit).unwrap_or(layers.network);
+    let content = hash::bytes(u64::from(layers.ethertype), held);
+    Keyed {
+        key: content,
+        flow,
+        header: hash::mix(content, 1),
+        content: content as u32,
+        identification: 0,
+        tier: Tier::Network,
+        ttl: 0,
+    }
+}

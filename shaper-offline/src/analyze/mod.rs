@@ -1,0 +1,68 @@
+//! Captures analysed: two points against each other, or one alone.
+//!
+//! Two points: a survey finds what both captures hold of each packet, whether addresses are
+//! rewritten, and how the clocks relate; then both files are merged in order of time. Packets wait
+//! for their counterpart for the waiting time, so memory does not grow with the files.
+
+mod clock;
+mod engine;
+mod feed;
+mod findings;
+mod flow;
+mod hash;
+mod key;
+mod one;
+mod pending;
+mod reorder;
+mod result;
+mod runs;
+mod survey;
+mod tally;
+mod text;
+mod two;
+
+use std::{path::PathBuf, time::Duration};
+
+use thiserror::Error;
+
+pub use clock::{Clock, ClockFound, ClockMethod};
+pub use flow::FlowKey;
+pub use key::Tier;
+pub use one::{Description, FlowSeen, ToastSession, one_point};
+pub use reorder::Reordering;
+pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
+pub use runs::LossRuns;
+pub use two::two_points;
+
+use crate::pcapfile;
+
+/// What an analysis should assume.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What is known of the clocks.
+    pub clock: Clock,
+    /// Waiting time: what has not arrived after it counts as lost (Tmax of RFC 7680).
+    pub waiting: Duration,
+    /// Flows listed; the totals always hold all.
+    pub flows: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { clock: Clock::Estimate, waiting: Duration::from_secs(3), flows: 1000 }
+    }
+}
+
+/// Why an analysis failed.
+#[derive(Debug, Error)]
+pub enum AnalyzeError {
+    /// A capture cannot be read.
+    #[error(transparent)]
+    Capture(#[from] pcapfile::Error),
+    /// The same file twice.
+    #[error("{} is given twice: name the captures of two different points", .0.display())]
+    SameFile(PathBuf),
+}
+
+/// What this module's entry points return.
+pub type Result<T> = std::result::Result<T, AnalyzeError>;

@@ -1,0 +1,325 @@
+//! What one capture says by itself: flows, and TOAST sessions in them.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use serde::Serialize;
+
+use super::{Options, Result, flow::FlowKey, hash::HashedMap, text::duration};
+use crate::{
+    packet::{self, Transport},
+    pcapfile::{Reader, Tail},
+    toast::{self, Checksum, Recognised},
+};
+
+/// Flows followed one by one.
+const FLOWS: usize = 65_536;
+/// TOAST senders followed one by one.
+const SENDERS: usize = 4_096;
+
+/// One capture described.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// Path as given.
+    pub path: String,
+    /// Packets in the file.
+    pub packets: u64,
+    /// Bytes on the wire of those.
+    pub bytes: u64,
+    /// First stamp, nanoseconds since the epoch.
+    pub first_ns: Option<i64>,
+    /// Last stamp, nanoseconds since the epoch.
+    pub last_ns: Option<i64>,
+    /// From first to last, in nanoseconds.
+    pub duration_ns: Option<i64>,
+    /// Interfaces described in the file.
+    pub interfaces: usize,
+    /// Packets the capture says it lost.
+    pub capture_drops: u64,
+    /// Byte offset at which the file is cut off.
+    pub cut_at: Option<u64>,
+    /// Packets of link types that are not known.
+    pub unparsed: u64,
+    /// Flows, the largest first.
+    pub flows: Vec<FlowSeen>,
+    /// Flows that are not listed.
+    pub flows_left_out: u64,
+    /// TOAST sessions by session id.
+    pub toast: Vec<ToastSession>,
+    /// Datagrams of the incompatible protocol that shares TOAST's name.
+    pub toast_incompatible: u64,
+}
+
+/// One flow, in one direction.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlowSeen {
+    /// Addresses, ports and protocol.
+    pub flow: FlowKey,
+    /// Its packets.
+    pub packets: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
+    /// First stamp, nanoseconds since the epoch.
+    pub first_ns: Option<i64>,
+    /// Last stamp, nanoseconds since the epoch.
+    pub last_ns: Option<i64>,
+}
+
+/// One sender in a TOAST session.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToastSession {
+    /// Session id.
+    pub session: u32,
+    /// The sender's flow.
+    pub sender: FlowKey,
+    /// Frames, copies in bursts included.
+    pub frames: u64,
+    /// Frames by message type.
+    pub kinds: BTreeMap<u8, u64>,
+    /// Different sequence numbers.
+    pub messages: u64,
+    /// Sequence numbers never seen between the first and the last.
+    pub missing: u64,
+    /// Frames whose checksum is the legacy sum.
+    pub legacy_checksums: u64,
+    /// Frames whose checksum is wrong.
+    pub wrong_checksums: u64,
+    #[serde(skip)]
+    numbers: Numbers,
+}
+
+/// Sequence numbers seen, as a window behind the highest: numbers wrap, and copies come late.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    highest: Option<u32>,
+    first: u64,
+    /// The highest number without wrapping.
+    extended: u64,
+    /// Bit n: the number n below the highest was seen.
+    recent: u128,
+}
+
+impl Numbers {
+    /// Whether the number is new; those more than 127 behind are taken for copies.
+    fn see(&mut self, number: u32) -> bool {
+        let Some(highest) = self.highest else {
+            self.highest = Some(number);
+            self.first = u64::from(number);
+            self.extended = u64::from(number);
+            self.recent = 1;
+            return true;
+        };
+        let ahead = number.wrapping_sub(highest).cast_signed();
+        if ahead > 0 {
+            let ahead = ahead.unsigned_abs();
+            self.recent = self.recent.checked_shl(ahead).unwrap_or(0) | 1;
+            self.highest = Some(number);
+            self.extended += u64::from(ahead);
+            return true;
+        }
+        let Some(bit) = 1_u128.checked_shl(ahead.unsigned_abs()) else { return false };
+        let new = self.recent & bit == 0 && self.extended - u64::from(ahead.unsigned_abs()) >= self.first;
+        self.recent |= bit;
+        new
+    }
+
+    fn span(&self) -> u64 {
+        if self.highest.is_some() { self.extended - self.first + 1 } else { 0 }
+    }
+}
+
+/// Describes the capture of one point.
+///
+/// # Errors
+/// [`AnalyzeError`](super::AnalyzeError) if it cannot be read; a cut tail is no error.
+pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
+    let mut reader = Reader::open(path)?;
+    let mut found = Description {
+        path: path.display().to_string(),
+        packets: 0,
+        bytes: 0,
+        first_ns: None,
+        last_ns: None,
+        duration_ns: None,
+        interfaces: 0,
+        capture_drops: 0,
+        cut_at: None,
+        unparsed: 0,
+        flows: Vec::new(),
+        flows_left_out: 0,
+        toast: Vec::new(),
+        toast_incompatible: 0,
+    };
+    let mut index: HashedMap<usize> = HashedMap::default();
+    let mut senders: BTreeMap<(u32, FlowKey), ToastSession> = BTreeMap::new();
+    let mut drops = 0;
+    while let Some(packet) = reader.next_packet()? {
+        found.packets += 1;
+        found.bytes += u64::from(packet.origlen);
+        drops += packet.dropcount.unwrap_or(0);
+        extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
+        let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+            found.unparsed += 1;
+            continue;
+        };
+        let flow = FlowKey::of(&layers);
+        let hash = flow.hash();
+        let at = match index.get(&hash) {
+            Some(&at) => Some(at),
+            None if found.flows.len() < FLOWS => {
+                let empty = FlowSeen { flow, packets: 0, bytes: 0, first_ns: None, last_ns: None };
+                found.flows.push(empty);
+                index.insert(hash, found.flows.len() - 1);
+                Some(found.flows.len() - 1)
+            }
+            None => {
+                found.flows_left_out += 1;
+                None
+            }
+        };
+        if let Some(seen) = at.and_then(|at| found.flows.get_mut(at)) {
+            seen.packets += 1;
+            seen.bytes += u64::from(packet.origlen);
+            extend(&mut seen.first_ns, &mut seen.last_ns, packet.ts_ns);
+        }
+        if !matches!(layers.transport, Transport::Udp { .. }) {
+            continue;
+        }
+        match toast::recognise(layers.payload) {
+            Some(Recognised::Incompatible) => found.toast_incompatible += 1,
+            Some(Recognised::Frame(frame)) if senders.len() < SENDERS => {
+                let session =
+                    senders.entry((frame.session, flow)).or_insert_with(|| ToastSession::new(frame.session, flow));
+                session.add(&frame, toast::verify(layers.payload, layers.payload_length as usize));
+            }
+            Some(Recognised::Frame(_)) | None => {}
+        }
+    }
+    let statistics = reader.interfaces().iter().filter_map(|interface| interface.statistics);
+    let told: u64 = statistics.map(|s| s.dropped.unwrap_or(0) + s.dropped_by_system.unwrap_or(0)).sum();
+    found.capture_drops = drops.max(told);
+    found.interfaces = reader.interfaces().len();
+    found.duration_ns = found.first_ns.zip(found.last_ns).map(|(from, to)| to.saturating_sub(from));
+    if let Tail::Cut { offset, .. } = reader.tail() {
+        found.cut_at = Some(offset);
+    }
+    found.flows.sort_by(|x, y| (y.packets, x.flow).cmp(&(x.packets, y.flow)));
+    found.flows_left_out += found.flows.len().saturating_sub(options.flows) as u64;
+    found.flows.truncate(options.flows);
+    found.toast = senders.into_values().map(ToastSession::finished).collect();
+    Ok(found)
+}
+
+fn extend(first: &mut Option<i64>, last: &mut Option<i64>, ts: Option<i64>) {
+    if let Some(ts) = ts {
+        *first = Some(first.map_or(ts, |first| first.min(ts)));
+        *last = Some(last.map_or(ts, |last| last.max(ts)));
+    }
+}
+
+impl ToastSession {
+    fn new(session: u32, sender: FlowKey) -> Self {
+        Self {
+            session,
+            sender,
+            frames: 0,
+            kinds: BTreeMap::new(),
+            messages: 0,
+            missing: 0,
+            legacy_checksums: 0,
+            wrong_checksums: 0,
+            numbers: Numbers::default(),
+        }
+    }
+
+    fn add(&mut self, frame: &toast::Frame<'_>, checksum: Checksum) {
+        self.frames += 1;
+        match checksum {
+            Checksum::Crc | Checksum::Unknown => {}
+            Checksum::Sum => self.legacy_checksums += 1,
+            // Nothing else in a damaged frame can be believed.
+            Checksum::Wrong => {
+                self.wrong_checksums += 1;
+                return;
+            }
+        }
+        *self.kinds.entry(frame.kind).or_default() += 1;
+        self.messages += u64::from(self.numbers.see(frame.sequence));
+    }
+
+    fn finished(mut self) -> Self {
+        self.missing = self.numbers.span().saturating_sub(self.messages);
+        self
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} packets, {} bytes", self.path, self.packets, self.bytes)?;
+        match self.duration_ns {
+            Some(span) => writeln!(f, " in {}.", duration(span))?,
+            None => writeln!(f, ".")?,
+        }
+        if let Some(at) = self.cut_at {
+            writeln!(f, "The file is cut off at byte {at}: read up to there.")?;
+        }
+        if self.capture_drops > 0 {
+            writeln!(f, "The capture itself lost {} packets.", self.capture_drops)?;
+        }
+        if self.unparsed > 0 {
+            writeln!(f, "{} packets of unknown link types were left out.", self.unparsed)?;
+        }
+        if self.toast_incompatible > 0 {
+            writeln!(
+                f,
+                "{} datagrams are of the other protocol named TOAST, which is not compatible.",
+                self.toast_incompatible
+            )?;
+        }
+        for session in &self.toast {
+            writeln!(
+                f,
+                "TOAST session {:#010x} from {}: {} frames, {} messages, {} missing, {} wrong checksums.",
+                session.session,
+                session.sender,
+                session.frames,
+                session.messages,
+                session.missing,
+                session.wrong_checksums
+            )?;
+        }
+        writeln!(f, "\n{:>10} {:>13}  flow", "packets", "bytes")?;
+        for flow in self.flows.iter().take(20) {
+            writeln!(f, "{:>10} {:>13}  {}", flow.packets, flow.bytes, flow.flow)?;
+        }
+        let more = self.flows.len().saturating_sub(20) as u64 + self.flows_left_out;
+        if more > 0 {
+            writeln!(f, "and {more} flows more (--json lists them)")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Numbers;
+
+    #[test]
+    fn sequence_numbers_wrap_and_copies_count_once() {
+        let mut numbers = Numbers::default();
+        let seen = [u32::MAX - 1, u32::MAX, u32::MAX, 1, 0, 1, 5];
+        let new: Vec<_> = seen.iter().map(|&number| numbers.see(number)).collect();
+        assert_eq!(new, [true, true, false, true, true, false, true]);
+        // Two before the wrap, then 0, 1, 5: 2, 3 and 4 are missing.
+        assert_eq!(numbers.span(), 8);
+    }
+
+    #[test]
+    fn a_leap_forward_forgets_what_is_far_behind() {
+        let mut numbers = Numbers::default();
+        assert!(numbers.see(10));
+        assert!(numbers.see(1_000));
+        assert!(!numbers.see(10));
+        assert!(numbers.see(999));
+        assert!(!numbers.see(999));
+    }
+}

@@ -1,0 +1,147 @@
+//! A first look at both captures: how much of each packet both hold, whether addresses differ,
+//! and pairs from all over the files to relate the clocks.
+//!
+//! The sample keeps the packets whose key hashes below a threshold, which is halved whenever the
+//! sample is full: both files keep the same packets without knowing of each other.
+
+use std::path::Path;
+
+use super::{
+    flow::FlowKey,
+    hash::{self, HashedMap},
+    key::{Rules, keyed},
+};
+use crate::{
+    packet,
+    pcapfile::{Error, Reader},
+};
+
+/// Packets kept per file and kind of key.
+const SAMPLE: usize = 60_000;
+
+/// A packet seen at both points.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub(super) a: i64,
+    pub(super) b: i64,
+    pub(super) flow: FlowKey,
+    /// Hops from the first to the second point, if TTLs tell.
+    pub(super) hops: i16,
+    /// Whether both points saw the same addresses and ports.
+    same_flow: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Seen {
+    ts: i64,
+    flow: FlowKey,
+    ttl: u8,
+    /// A key that occurs twice identifies nothing.
+    repeated: bool,
+}
+
+struct Sample {
+    seen: HashedMap<Seen>,
+    threshold: u64,
+}
+
+impl Sample {
+    fn new() -> Self {
+        Self { seen: HashedMap::default(), threshold: u64::MAX }
+    }
+
+    fn add(&mut self, key: u64, seen: Seen) {
+        let rank = hash::mix(key, 0x5a5a);
+        if rank > self.threshold {
+            return;
+        }
+        self.seen.entry(rank).and_modify(|known| known.repeated = true).or_insert(seen);
+        while self.seen.len() > SAMPLE {
+            self.threshold >>= 1;
+            let threshold = self.threshold;
+            self.seen.retain(|&rank, _| rank <= threshold);
+        }
+    }
+}
+
+/// One file's part.
+pub(super) struct Surveyed {
+    loose: Sample,
+    strict: Sample,
+    pub(super) first: Option<i64>,
+}
+
+/// Bytes from the network layer on that the capture holds of every packet, looking at its first
+/// `limit` packets; `usize::MAX` if it cuts none.
+pub(super) fn cover(path: &Path, limit: u64) -> Result<(usize, Option<i64>), Error> {
+    let mut reader = Reader::open(path)?;
+    let mut cover = usize::MAX;
+    let mut first = None;
+    while reader.packets() < limit
+        && let Some(packet) = reader.next_packet()?
+    {
+        first = first.or(packet.ts_ns);
+        if packet.caplen >= packet.origlen {
+            continue;
+        }
+        if let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen)
+            && (layers.network.len() as u64) < u64::from(layers.network_length)
+        {
+            cover = cover.min(layers.network.len());
+        }
+    }
+    Ok((cover, first))
+}
+
+/// Samples up to `limit` packets stamped `from` or later.
+pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result<Surveyed, Error> {
+    let mut reader = Reader::open(path)?;
+    let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
+    let mut taken = 0;
+    while taken < limit
+        && let Some(packet) = reader.next_packet()?
+    {
+        let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from) else { continue };
+        let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+            continue;
+        };
+        taken += 1;
+        surveyed.first = surveyed.first.or(Some(ts));
+        let strict = keyed(&layers, Rules { cover, rewritten: false });
+        let loose = keyed(&layers, Rules { cover, rewritten: true });
+        let seen = Seen { ts, flow: strict.flow, ttl: strict.ttl, repeated: false };
+        surveyed.strict.add(strict.key, seen);
+        surveyed.loose.add(loose.key, seen);
+    }
+    Ok(surveyed)
+}
+
+/// Pairs, in the order of the first file's time, and whether addresses are rewritten.
+pub(super) fn pair(a: &Surveyed, b: &Surveyed) -> (Vec<Pair>, bool) {
+    let loose = meet(&a.loose, &b.loose);
+    let strict = meet(&a.strict, &b.strict);
+    let rewritten = loose.iter().filter(|pair| !pair.same_flow).count();
+    // Under translation strict keys meet at most for what is not translated.
+    if rewritten > strict.len() { (loose, true) } else { (strict, false) }
+}
+
+fn meet(a: &Sample, b: &Sample) -> Vec<Pair> {
+    let threshold = a.threshold.min(b.threshold);
+    let mut pairs: Vec<_> = a
+        .seen
+        .iter()
+        .filter(|(rank, seen)| **rank <= threshold && !seen.repeated)
+        .filter_map(|(rank, one)| {
+            let other = b.seen.get(rank).filter(|seen| !seen.repeated)?;
+            Some(Pair {
+                a: one.ts,
+                b: other.ts,
+                flow: one.flow,
+                hops: i16::from(one.ttl) - i16::from(other.ttl),
+                same_flow: one.flow == other.flow,
+            })
+        })
+        .collect();
+    pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
+    pairs
+}

@@ -1,0 +1,186 @@
+//! The comparison of two captures, from files to result.
+
+use std::path::Path;
+
+use super::{
+    AnalyzeError, Options, Result,
+    clock::{self, Clock, ClockFound, ClockMethod},
+    engine::{Both, Engine, Flow, Outcome, Point},
+    feed::{Correction, Feed},
+    findings,
+    key::Rules,
+    result::{Analysis, FileFound, FlowFigures, Totals, Way},
+    runs::Runs,
+    survey,
+};
+use crate::pcapfile::{Reader, Tail};
+
+/// Packets of each file that the survey looks at when the clocks need no estimate.
+const GLANCE: u64 = 50_000;
+
+/// Compares the captures of two points.
+///
+/// # Errors
+/// [`AnalyzeError`] if a capture cannot be read or both paths name one file. A cut tail is no
+/// error: the analysis goes up to the cut and says so.
+pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
+    if let (Ok(one), Ok(other)) = (a.canonicalize(), b.canonicalize())
+        && one == other
+    {
+        return Err(AnalyzeError::SameFile(a.to_owned()));
+    }
+    let (cover_a, first_a) = survey::cover(a, GLANCE)?;
+    let (cover_b, first_b) = survey::cover(b, GLANCE)?;
+    let cover = cover_a.min(cover_b);
+    let offset = match options.clock {
+        Clock::Same => Some(0),
+        Clock::Known(offset) => Some(offset),
+        Clock::Estimate => None,
+    };
+    let (from_a, from_b, limit) = match (offset, first_a, first_b) {
+        (Some(offset), Some(first_a), Some(first_b)) => {
+            let from = first_a.max(first_b.saturating_sub(offset));
+            (from, from.saturating_add(offset), GLANCE)
+        }
+        _ => (i64::MIN, i64::MIN, u64::MAX),
+    };
+    let (pairs, rewritten) =
+        survey::pair(&survey::survey(a, cover, from_a, limit)?, &survey::survey(b, cover, from_b, limit)?);
+    let (correction, found) = match offset {
+        Some(offset) => {
+            let same = options.clock == Clock::Same;
+            let found = ClockFound {
+                offset_ns: Some(offset),
+                offset_bound_ns: same.then_some(0),
+                skew_ppm: same.then_some(0.0),
+                method: if same { ClockMethod::SameHost } else { ClockMethod::Given },
+            };
+            (Correction { offset, ..Correction::default() }, found)
+        }
+        None => clock::estimate(&pairs),
+    };
+    drop(pairs);
+    let rules = Rules { cover, rewritten };
+    let mut feeds = Both {
+        a: Feed::new(Reader::open(a)?, rules, Correction::default()),
+        b: Feed::new(Reader::open(b)?, rules, correction),
+    };
+    let outcome = Engine::new(options).run(&mut feeds)?;
+    Ok(assemble(outcome, &feeds, found, rules, options))
+}
+
+fn assemble(
+    mut outcome: Outcome,
+    feeds: &Both<Feed>,
+    mut clock: ClockFound,
+    rules: Rules,
+    options: &Options,
+) -> Analysis {
+    for (sender, receiver) in [(Point::A, &feeds.b), (Point::B, &feeds.a)] {
+        if receiver.drops_in_statistics() > receiver.told.drops_at_packets {
+            distrust(&mut outcome, sender);
+        }
+    }
+    let shift = refine(&mut clock, &outcome);
+    let absolute = clock.is_absolute();
+    let mut figures = |point: Point| {
+        let shift = if point == Point::A { -shift } else { shift };
+        let direction = outcome.directions.at(point);
+        direction.tally.figures(&mut direction.reorder, shift, absolute)
+    };
+    let (a_to_b, b_to_a) = (figures(Point::A), figures(Point::B));
+    let mut flows: Vec<FlowFigures> = Vec::new();
+    for (mut flow, way) in outcome.flows {
+        let shift = if way == Some(Point::B) { shift } else { -shift };
+        let figures = flow.tally.figures(&mut flow.tracker.tally, shift, absolute);
+        if figures.sent + figures.arrivals_only > 0 {
+            let way = way.map(|point| if point == Point::A { Way::AToB } else { Way::BToA });
+            flows.push(FlowFigures { flow: flow.key, way, figures });
+        }
+    }
+    flows.sort_by(|x, y| (y.figures.sent, x.flow).cmp(&(x.figures.sent, y.flow)));
+    let left_out = flows.len().saturating_sub(options.flows) as u64;
+    let list = |flows: &[FlowFigures]| flows.to_vec();
+    let listed = list(flows.get(..options.flows).unwrap_or(&flows));
+    let total = totals(&a_to_b, &b_to_a, outcome.unplaced);
+    let overlap = match (feeds.a.told.first, feeds.b.told.first) {
+        (Some(a), Some(b)) => Some((a.max(b), feeds.a.end().min(feeds.b.end()))).filter(|(from, to)| from <= to),
+        _ => None,
+    };
+    let mut analysis = Analysis {
+        findings: Vec::new(),
+        files: [file(&feeds.a), file(&feeds.b)],
+        overlap_ns: overlap,
+        clock,
+        waiting_ns: i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX),
+        addresses_rewritten: rules.rewritten,
+        compared_bytes: (rules.cover != usize::MAX).then_some(rules.cover),
+        total,
+        a_to_b,
+        b_to_a,
+        flows: listed,
+        flows_left_out: left_out,
+        untracked: outcome.untracked,
+        evicted: outcome.evicted,
+    };
+    analysis.findings = findings::findings(&analysis, &flows);
+    analysis
+}
+
+/// The receiver's capture lost packets nobody knows where: what is missing there proves nothing.
+fn distrust(outcome: &mut Outcome, sender: Point) {
+    let flows = outcome.flows.iter_mut().filter(|(_, way)| *way == Some(sender));
+    let of_flows = flows.map(|(Flow { tally, .. }, _)| tally);
+    for tally in of_flows.chain([&mut outcome.directions.at(sender).tally]) {
+        tally.unmatched += std::mem::take(&mut tally.lost);
+        tally.runs = Runs::new(0);
+    }
+}
+
+/// Moves an estimated offset to what all pairs say, not only the sample; returns how far.
+fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
+    let least = (outcome.directions.a.tally.delay.min(), outcome.directions.b.tally.delay.min());
+    let (ClockMethod::MinimumDelays, (Some(forward), Some(backward))) = (clock.method, least) else {
+        return 0;
+    };
+    let shift = (forward - backward) / 2;
+    clock.offset_ns = clock.offset_ns.map(|offset| offset + shift);
+    clock.offset_bound_ns = Some((forward + backward) / 2);
+    shift
+}
+
+fn totals(a: &super::Figures, b: &super::Figures, unplaced: u64) -> Totals {
+    Totals {
+        sent: a.sent + b.sent + unplaced,
+        matched: a.matched + b.matched,
+        lost: a.lost + b.lost,
+        unmatched: a.unmatched + b.unmatched + unplaced,
+        duplicated: a.duplicated + b.duplicated,
+        corrupted: a.corrupted + b.corrupted,
+        reordered: a.reordered + b.reordered,
+        edge: a.edge + b.edge,
+        ambiguous: a.ambiguous + b.ambiguous,
+        arrivals_only: a.arrivals_only + b.arrivals_only,
+        unplaced,
+    }
+}
+
+fn file(feed: &Feed) -> FileFound {
+    let told = &feed.told;
+    FileFound {
+        path: feed.reader().path().display().to_string(),
+        packets: told.packets,
+        bytes: told.bytes,
+        first_ns: told.first,
+        last_ns: told.last,
+        capture_drops: feed.drops_in_statistics().max(told.drops_at_packets),
+        cut_at: match feed.reader().tail() {
+            Tail::Cut { offset, .. } => Some(offset),
+            Tail::Unread | Tail::Complete => None,
+        },
+        untimed: told.untimed,
+        unparsed: told.unparsed,
+        backward: told.backward,
+        backward_most_ns: told.backward_most,
+    }
+}
