@@ -18,6 +18,8 @@ mod rng;
 pub mod score;
 pub mod script;
 mod shell;
+#[cfg(test)]
+mod simulation;
 mod stop;
 pub mod sync;
 mod sys;

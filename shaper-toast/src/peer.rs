@@ -177,7 +177,8 @@ impl PeerCore {
         let with = self.endpoint.name_of(from).map_or_else(|| from.to_string(), str::to_owned);
         // Back from our own clock to the log's; the skew over one filter's span is far below a
         // microsecond.
-        let ago = Nanos(u64::try_from(t4.0.saturating_sub(estimate.at.0)).unwrap_or(0) * 1_000);
+        let ago = u64::try_from(t4.0.saturating_sub(estimate.at.0)).unwrap_or(0);
+        let ago = Nanos::from_micros(ago);
         self.endpoint.log(Event::SyncSample {
             t: now,
             with: with.clone(),

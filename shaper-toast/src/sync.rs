@@ -35,13 +35,15 @@ impl Exchange {
     /// How far the answerer's clock is ahead of the asker's, in microseconds.
     #[must_use]
     pub fn offset(&self) -> f64 {
-        ((self.t2.0 - self.t1.0) + (self.t3.0 - self.t4.0)) as f64 / 2.0
+        let difference = |a: Micros, b: Micros| i128::from(a.0) - i128::from(b.0);
+        (difference(self.t2, self.t1) + difference(self.t3, self.t4)) as f64 / 2.0
     }
 
     /// The round trip without the answerer's own time.
     #[must_use]
     pub fn delay(&self) -> Micros {
-        Micros((self.t4.0 - self.t1.0) - (self.t3.0 - self.t2.0))
+        let round_trip = self.t4.0.saturating_sub(self.t1.0);
+        Micros(round_trip.saturating_sub(self.t3.0.saturating_sub(self.t2.0)))
     }
 }
 
@@ -77,7 +79,7 @@ impl Estimator {
         }
         self.recent.push_back(exchange);
         let best = self.recent.iter().min_by_key(|e| e.delay()).copied().unwrap_or(exchange);
-        let middle = Micros((best.t1.0 + best.t4.0) / 2);
+        let middle = Micros(best.t1.0.midpoint(best.t4.0));
         // Disjoint windows, so that no exchange counts for two points of the skew.
         if self.exchanges.is_multiple_of(FILTER_LEN as u64) {
             if self.minima.len() == SKEW_POINTS {
@@ -160,6 +162,17 @@ mod tests {
         }
         let estimate = estimator.add(exchange(8e6, 9_000.0, 1_000.0, 700.0, 0.0));
         assert!((estimate.offset - 4_700.0).abs() <= 1.0, "{estimate:?}");
+    }
+
+    #[test]
+    fn stamps_out_of_this_world_do_not_overflow() {
+        let (least, most) = (Micros(0), Micros(i64::MAX));
+        let mut estimator = Estimator::default();
+        for bits in 0..16 {
+            let stamp = |bit: u32| if bits >> bit & 1 == 1 { most } else { least };
+            let estimate = estimator.add(Exchange { t1: stamp(0), t2: stamp(1), t3: stamp(2), t4: stamp(3) });
+            assert!(estimate.offset.is_finite());
+        }
     }
 
     #[test]

@@ -92,3 +92,34 @@ pub(crate) fn catch_stop_signals() -> io::Result<()> {
 pub(crate) fn stopped_by_signal() -> bool {
     STOPPED_BY_SIGNAL.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn datagrams_that_a_full_socket_drops_are_counted() {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket2::SockRef::from(&receiver).set_recv_buffer_size(4_096).unwrap();
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = receiver.local_addr().unwrap();
+        for _ in 0..200 {
+            sender.send_to(&[0; 1_000], to).unwrap();
+        }
+        receiver.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 1_000];
+        let heard = std::iter::from_fn(|| receiver.recv(&mut buffer).ok()).count() as u64;
+        assert!(heard < 200);
+        assert_eq!(socket_drops(receiver.as_fd()).unwrap() + heard, 200);
+    }
+
+    #[test]
+    fn realtime_is_monotonic_plus_the_difference() {
+        let expected = read_clock(ClockId::CLOCK_REALTIME);
+        let mapped = monotonic().signed_since(Nanos::ZERO) + realtime_minus_monotonic();
+        // A second of scheduling; a wrong sign or unit is off by decades.
+        assert!((mapped - expected).abs() < 1_000_000_000);
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
@@ -170,5 +171,118 @@ fn every_command_is_applied_once_and_answered() {
             let way: Vec<Nanos> = way.into_iter().map(Option::unwrap).collect();
             assert!(way.is_sorted(), "{command:?}");
         }
+    });
+}
+
+#[test]
+fn a_leaver_falls_silent_while_its_neighbours_go_on_hearing() {
+    in_namespace(|| {
+        let mut bed = Bed::new("comers-and-goers");
+        let spacing = Nanos::from_millis(20);
+        let desk = bed.controller(120, spacing);
+        let half_way = desk.start_at + spacing.times(60) - Nanos::from_millis(10);
+        let mut leaver = PeerConfig::new(bed.node("leaver"));
+        leaver.leave_at = Some(half_way);
+        let mut late = PeerConfig::new(bed.node("late"));
+        late.join_at = Some(half_way);
+        let stays = PeerConfig::new(bed.node("stays"));
+        for config in [leaver, late, stays] {
+            bed.peer(config);
+        }
+        controller::run(desk, &StopFlag::new()).unwrap();
+        let (score, _) = bed.score(&["leaver", "late", "stays"]);
+
+        let [late, leaver, stays] = &score.peers[..] else {
+            panic!("three peers: {score:?}");
+        };
+        assert_eq!((stays.intended, stays.applied_once), (120, 120));
+        // The socket of the leaver hears nothing although others on this host are members.
+        assert_eq!(leaver.heard_after_leave, Some(0));
+        assert_eq!(leaver.delivered, leaver.intended);
+        assert!((50..=70).contains(&leaver.intended), "{leaver:?}");
+        assert_eq!(late.delivered, late.intended);
+        assert_eq!(late.intended + leaver.intended, 120);
+        let right = late.late_join.unwrap().first_right_after.unwrap();
+        // The next command is 10 ms away; the host may be busy.
+        assert!(right < Nanos::from_millis(200), "{right}");
+    });
+}
+
+/// A controller and a peer in two namespaces, joined by a veth pair: the score, and how many of its
+/// own datagrams the controller heard and sent.
+fn over_a_wire(multicast_loop: bool) -> Option<(Score, u64, u64)> {
+    in_namespace(move || {
+        let ip = |line: &str| {
+            let status = std::process::Command::new("ip").args(line.split_whitespace()).status().unwrap();
+            assert!(status.success(), "ip {line}");
+        };
+        let (ready, is_ready) = mpsc::channel();
+        let (wired, is_wired) = mpsc::channel::<()>();
+        let mut bed = Bed::new(if multicast_loop { "wire" } else { "wire-quiet" });
+        let mut config = PeerConfig::new(bed.node("far"));
+        config.node.interface = "far0".to_owned();
+        config.node.multicast_loop = multicast_loop;
+        let stop = StopFlag::new();
+        let flag = stop.clone();
+        let far = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            ready.send(nix::unistd::gettid()).unwrap();
+            is_wired.recv().unwrap();
+            ip("addr add 10.9.0.2/24 dev far0");
+            ip("link set far0 up");
+            peer::run(config, &flag).unwrap()
+        });
+        let tid = is_ready.recv().unwrap();
+        ip("link add near0 type veth peer name far0");
+        ip(&format!("link set far0 netns {tid}"));
+        ip("addr add 10.9.0.1/24 dev near0");
+        ip("link set near0 up");
+        wired.send(()).unwrap();
+        bed.peers.push(("far".to_owned(), stop, far));
+        bed.start_at = monotonic() + Nanos::from_millis(800);
+        let mut desk = bed.controller(110, Nanos::from_millis(10));
+        desk.node.interface = "near0".to_owned();
+        desk.node.multicast_loop = multicast_loop;
+        let summary = controller::run(desk, &StopFlag::new()).unwrap();
+        let (score, _) = bed.score(&["far"]);
+        (score, summary.counts.self_heard, summary.counts.sent)
+    })
+}
+
+#[test]
+fn over_a_wire_everything_arrives_and_the_sender_hears_itself_through_the_loop() {
+    let Some((score, self_heard, sent)) = over_a_wire(true) else {
+        return;
+    };
+    assert_eq!(score.peers[0].applied_once, 110, "{score:?}");
+    assert_eq!(self_heard, sent);
+}
+
+#[test]
+fn with_the_loop_off_the_wire_is_heard_and_oneself_is_not() {
+    let Some((score, self_heard, _)) = over_a_wire(false) else {
+        return;
+    };
+    assert_eq!(score.peers[0].applied_once, 110, "{score:?}");
+    assert_eq!(self_heard, 0);
+    assert_eq!(score.peers[0].self_heard, 0);
+}
+
+#[test]
+fn an_interface_that_is_not_there_or_has_no_address_is_told_by_name() {
+    in_namespace(|| {
+        let bed = Bed::new("bare");
+        let mut config = PeerConfig::new(bed.node("p"));
+        config.node.interface = "nowhere0".to_owned();
+        let error = peer::run(config.clone(), &StopFlag::new()).unwrap_err();
+        assert!(error.to_string().starts_with("nowhere0: no such interface"), "{error}");
+        let made = std::process::Command::new("ip")
+            .args(["link", "add", "bare0", "type", "veth", "peer", "name", "bare1"])
+            .status()
+            .unwrap();
+        assert!(made.success());
+        config.node.interface = "bare0".to_owned();
+        let error = peer::run(config, &StopFlag::new()).unwrap_err();
+        assert!(error.to_string().starts_with("bare0: has no IPv4 address"), "{error}");
     });
 }

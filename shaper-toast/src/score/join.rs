@@ -32,6 +32,8 @@ pub struct ReceiverTimes {
     pub first_copy: Option<u8>,
     /// When that copy was received.
     pub received: Option<Nanos>,
+    /// Copies heard.
+    pub copies_received: u32,
     /// When the state changed.
     pub applied: Option<Nanos>,
     /// How often the command was applied: 1 is right.
@@ -133,6 +135,7 @@ pub fn command_times(logs: &[Log], expected: &[String]) -> Vec<CommandTimes> {
                 intended: membership.is_none_or(|m| m.covers(command.commanded)),
                 first_copy: None,
                 received: None,
+                copies_received: 0,
                 applied: None,
                 times_applied: 0,
                 answer_sequence: None,
@@ -194,11 +197,10 @@ fn heard_by(log: &Log, commands: &mut [CommandTimes]) {
         match event {
             Event::Received { t, from, seq, burst_id, burst_index, .. } => {
                 let found = by_key.get(&(from.as_str(), *seq, *burst_id));
-                if let Some(r) = receiver(commands, found)
-                    && r.received.is_none()
-                {
-                    r.first_copy = Some(*burst_index);
-                    r.received = Some(*t);
+                if let Some(r) = receiver(commands, found) {
+                    r.copies_received += 1;
+                    r.first_copy = r.first_copy.or(Some(*burst_index));
+                    r.received = r.received.or(Some(*t));
                 }
             }
             Event::Applied { t, from, seq, burst_id, .. } => {

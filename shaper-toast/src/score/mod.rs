@@ -123,6 +123,12 @@ pub struct PeerScore {
     pub receive_buffer_drops: u64,
     /// `delivered` of `intended`.
     pub delivery: Proportion,
+    /// Copies heard of copies sent, over the commands meant for it. Duplicates made on the way
+    /// count, so the share can pass 1.
+    pub copies: Proportion,
+    /// Commands that would have been missed had each copy been lost independently with the
+    /// copies' own loss: the sum of p^n. More were missed when losses come in bursts.
+    pub missed_if_independent: f64,
     /// From command to changed state.
     pub time_to_state: Times,
     /// From command to the answer's arrival at the controller.
@@ -294,6 +300,11 @@ fn peer_score(
     };
     let intended = meant.len() as u64;
     let delivered = tally(|r| r.received.is_some());
+    let copies_sent: u64 = meant.iter().map(|(c, _)| c.copies.len() as u64).sum();
+    let copies_heard: u64 = meant.iter().map(|(_, r)| u64::from(r.copies_received)).sum();
+    let copies = Proportion::new(copies_heard, copies_sent);
+    let copy_loss = (1.0 - copies.share).max(0.0);
+    let missed_if_independent = meant.iter().map(|(c, _)| copy_loss.powf(c.copies.len() as f64)).sum();
     let mut foreign_by_reason = BTreeMap::new();
     for event in log.iter().flat_map(|l| &l.events) {
         if let Event::Foreign { reason, .. } = event {
@@ -317,6 +328,8 @@ fn peer_score(
         foreign_by_reason,
         receive_buffer_drops: log.map_or(0, |l| l.counts().receive_buffer_drops),
         delivery: Proportion::new(delivered, intended),
+        copies,
+        missed_if_independent,
         time_to_state: times(|r| r.applied),
         response: times(|r| r.answer_received),
         sync: states::sync_failures(states, commands, config, end),

@@ -30,8 +30,10 @@ impl Proportion {
         let n = of as f64;
         let share = count as f64 / n;
         let scale = 1.0 + Z * Z / n;
-        let centre = share + Z * Z / (2.0 * n);
-        let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+        let centre = share.min(1.0) + Z * Z / (2.0 * n);
+        // A share above 1 (duplicates) has no interval of its own; it keeps that of 1.
+        let within = share.min(1.0);
+        let half = Z * (within * (1.0 - within) / n + Z * Z / (4.0 * n * n)).sqrt();
         Proportion {
             count,
             of,

@@ -97,6 +97,20 @@ pub enum PayloadError {
         /// The field.
         field: &'static str,
     },
+    /// A number that no transport has.
+    #[error("{what} payload: {field} {value} is outside {low} to {high}")]
+    Range {
+        /// Which payload.
+        what: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// Least accepted.
+        low: f64,
+        /// Largest accepted.
+        high: f64,
+    },
     /// A SYNC payload of neither 8 nor 28 bytes.
     #[error("SYNC payload of {len} bytes is neither a request (8) nor a reply ({SYNC_REPLY_LEN})")]
     SyncLength {
@@ -187,11 +201,18 @@ pub fn encode_transport(payload: &TransportPayload<'_>, out: &mut [u8]) -> Resul
 /// Reads transport JSON, borrowing the ids from it. Unknown fields are ignored.
 ///
 /// # Errors
-/// [`PayloadError::Json`] with line and column, or [`PayloadError::Missing`].
+/// [`PayloadError::Json`] with line and column, [`PayloadError::Missing`], or
+/// [`PayloadError::Range`] for a position beyond 31 years or a tempo beyond reason, which would
+/// overflow in the transport.
 pub fn decode_transport(payload: &[u8]) -> Result<TransportPayload<'_>, PayloadError> {
     let what = "TRANSPORT";
     let json: EitherJson<'_> = serde_json::from_slice(payload).map_err(|source| PayloadError::Json { what, source })?;
     let missing = |field| PayloadError::Missing { what, field };
+    for (field, value, low, high) in [("position", json.position, -1e9, 1e9), ("bpm", json.bpm, 0.0, 1e6)] {
+        if !(low..=high).contains(&value) {
+            return Err(PayloadError::Range { what, field, value, low, high });
+        }
+    }
     Ok(match json.r#type {
         Kind::Transport => TransportPayload::Command(TransportCommand {
             command: json.command.ok_or(missing("command"))?,

@@ -186,6 +186,13 @@ fn transport_json_borrows_and_tolerates_strangers_fields() {
         decode_transport(br#"{"type":"transport","timestamp":1,"position":0,"bpm":1,"peer_id":"p"}"#).unwrap_err();
     assert!(matches!(error, PayloadError::Missing { field: "command", .. }));
     assert!(decode_transport(b"{}").is_err());
+    for (position, bpm) in [("1e300", "1"), ("0", "-1"), ("0", "1e300")] {
+        let text = format!(
+            r#"{{"type":"transport","command":"PLAY","timestamp":1,"position":{position},"bpm":{bpm},"peer_id":"p"}}"#
+        );
+        let error = decode_transport(text.as_bytes()).unwrap_err();
+        assert!(matches!(error, PayloadError::Range { .. }), "{error}");
+    }
 }
 
 #[test]
