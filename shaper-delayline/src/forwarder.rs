@@ -294,6 +294,7 @@ impl DelayLine {
                 self.packets[frame as usize] =
                     Packet { id: meta.id, addr: packet.addr, len: packet.len, direction: direction as u32 };
                 counts.held += 1;
+                // Has room for every frame there is.
                 self.wheel.insert(frame, meta.release);
             }
         }

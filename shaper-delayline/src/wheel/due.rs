@@ -1,7 +1,7 @@
 //! What the slots that became current hold, in exact order of release.
 
 /// One frame on its way out of the wheel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) release: u64,
     /// Order of insertion, wrapping; decides between equal release times.
@@ -46,18 +46,21 @@ impl DueQueue {
         self.entries.insert(place, entry);
     }
 
-    /// Fills the empty queue from a slot, whose list runs from the newest entry to the oldest.
+    /// Fills the empty queue from a slot.
     #[inline]
-    pub(super) fn fill(&mut self, newest_first: impl Iterator<Item = Entry>, next_sequence: u32) {
+    pub(super) fn fill(&mut self, slot: impl FnOnce(&mut Vec<Entry>), next_sequence: u32) {
         debug_assert!(self.entries.is_empty());
-        self.entries.extend(newest_first);
+        slot(&mut self.entries);
         if self.entries.len() < 2 {
             return;
         }
-        self.entries.reverse();
         // Sequence numbers wrap; their distance from the next one to be given does not, until 2^32 later.
         let key = |entry: &Entry| (entry.release, entry.sequence.wrapping_sub(next_sequence));
-        if !self.entries.is_sorted_by_key(key) {
+        // A slot comes with what was pushed last first. Pushed in order of release, as with a constant delay, is
+        // then the reverse; moved down from a coarser level, it is reversed once more.
+        if self.entries.is_sorted_by(|left, right| key(left) > key(right)) {
+            self.entries.reverse();
+        } else if !self.entries.is_sorted_by_key(key) {
             self.entries.sort_unstable_by_key(key);
         }
     }
