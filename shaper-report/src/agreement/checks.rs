@@ -52,9 +52,9 @@ fn ratio(name: &str, level: Level, count: u64, of: u64, configured: f64, toleran
     let detail = match (result, measured) {
         (Agreement::TooFew, _) => {
             format!(
-                "{of} packets cannot tell {} to within {}: about {needed_n} can",
+                "{of} packets cannot tell {} to within {:.2} points: about {needed_n} can",
                 share(configured),
-                share(tolerance)
+                100.0 * tolerance
             )
         }
         (_, Some(measured)) if exact => {
