@@ -1,7 +1,7 @@
 //! A hierarchical timing wheel: holds frames by number until their release time.
 //!
-//! Time is cut into ticks of 1024 ns. Level 0 has a slot a tick, level 1 a slot for 4096 ticks (4.2 ms), level 2 a
-//! slot for 4096 of those (17 s); what lies more than 73 minutes ahead waits in a list of its own. All memory is
+//! Time is cut into ticks of 1024 ns. Level 0 has a slot a tick, level 1 a slot for a window of 32768 ticks (34 ms),
+//! level 2 a slot for a span of 512 windows (17 s); what lies more than 73 minutes ahead waits in a list of its own. All memory is
 //! taken when the wheel is made. When a level-0 slot becomes current it is drained into a queue sorted by exact
 //! release time.
 //!
@@ -20,10 +20,14 @@ use level::Level;
 
 /// log2 of the nanoseconds in a tick.
 const TICK_BITS: u32 = 10;
-/// log2 of the ticks in a window, and of the windows in a span.
-const WINDOW_BITS: u32 = 12;
-/// Slots of levels 0 and 1: two windows.
-const SLOTS: usize = 2 << WINDOW_BITS;
+/// log2 of the ticks in a window. Long windows let usual delays go to level 0 directly, which halves the work.
+const WINDOW_BITS: u32 = 15;
+/// log2 of the windows in a span.
+const SPAN_BITS: u32 = 9;
+/// Slots of level 0: two windows.
+const TICKS: usize = 2 << WINDOW_BITS;
+/// Slots of level 1: two spans.
+const WINDOWS: usize = 2 << SPAN_BITS;
 /// Slots of level 2, a span each.
 const SPANS: usize = 256;
 
@@ -59,12 +63,12 @@ pub struct Wheel {
 }
 
 impl Wheel {
-    /// An empty wheel for up to `frames` frames, which starts at `now`. Takes about 90 bytes a frame and 5 MB.
+    /// An empty wheel for up to `frames` frames, which starts at `now`. Takes about 90 bytes a frame and 6 MB.
     pub fn new(frames: u32, now: Nanos) -> Wheel {
         Wheel {
             due: DueQueue::with_capacity(frames as usize),
-            ticks: Level::new(SLOTS, frames),
-            windows: Level::new(SLOTS, frames),
+            ticks: Level::new(TICKS, frames),
+            windows: Level::new(WINDOWS, frames),
             spans: Level::new(SPANS, frames),
             beyond: Vec::with_capacity(frames as usize),
             next_tick: now.0 >> TICK_BITS,
@@ -109,7 +113,7 @@ impl Wheel {
         if window - this_window < 2 {
             return self.ticks.push(tick, entry);
         }
-        let (span, this_span) = (window >> WINDOW_BITS, this_window >> WINDOW_BITS);
+        let (span, this_span) = (window >> SPAN_BITS, this_window >> SPAN_BITS);
         if span - this_span < 2 {
             self.windows.push(window, entry);
         } else if span - this_span < SPANS as u64 {
@@ -139,8 +143,8 @@ impl Wheel {
         Some(Due { frame, release: Nanos(release) })
     }
 
-    /// A time before which nothing is due: exact to one tick for what lies less than about 4 ms ahead, and for the
-    /// rest early enough to ask again.
+    /// A time before which nothing is due: exact to one tick for what lies less than 34 ms ahead, and for the rest
+    /// early enough to ask again.
     #[inline]
     pub fn next_deadline(&self) -> Option<Nanos> {
         if let Some(first) = self.due.first() {
@@ -159,10 +163,10 @@ impl Wheel {
         {
             return tick;
         }
-        let this_span = this_window >> WINDOW_BITS;
+        let this_span = this_window >> SPAN_BITS;
         let window = self.windows.first_from(this_window).map(|window| window << WINDOW_BITS);
-        let span = self.spans.first_from(this_span).map(|span| span << (2 * WINDOW_BITS));
-        let beyond = (!self.beyond.is_empty()).then(|| (this_span + SPANS as u64) << (2 * WINDOW_BITS));
+        let span = self.spans.first_from(this_span).map(|span| span << (WINDOW_BITS + SPAN_BITS));
+        let beyond = (!self.beyond.is_empty()).then(|| (this_span + SPANS as u64) << (WINDOW_BITS + SPAN_BITS));
         [tick, window, span, beyond].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
@@ -174,7 +178,7 @@ impl Wheel {
             return;
         }
         let next_window = (self.next_tick >> WINDOW_BITS) + 1;
-        let next_span = (self.next_tick >> (2 * WINDOW_BITS)) + 1;
+        let next_span = (self.next_tick >> (WINDOW_BITS + SPAN_BITS)) + 1;
         for _ in 0..frames {
             let Some(entry) = self.windows.pop(next_window).or_else(|| self.spans.pop(next_span)) else { return };
             self.place(entry);
@@ -218,14 +222,14 @@ impl Wheel {
         if window == before >> WINDOW_BITS {
             return;
         }
-        let span = window >> WINDOW_BITS;
-        if span != before >> (2 * WINDOW_BITS) {
+        let span = window >> SPAN_BITS;
+        if span != before >> (WINDOW_BITS + SPAN_BITS) {
             while let Some(entry) = self.spans.pop(span) {
                 self.place(entry);
             }
             let mut index = 0;
             while let Some(entry) = self.beyond.get(index).copied() {
-                if (entry.release >> (TICK_BITS + 2 * WINDOW_BITS)).saturating_sub(span) < SPANS as u64 {
+                if (entry.release >> (TICK_BITS + WINDOW_BITS + SPAN_BITS)).saturating_sub(span) < SPANS as u64 {
                     self.beyond.swap_remove(index);
                     self.place(entry);
                 } else {
