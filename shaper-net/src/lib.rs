@@ -17,5 +17,6 @@ pub mod signals;
 pub mod sysctl;
 
 mod sys;
+mod whole_file;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -136,6 +136,22 @@ impl NetNs {
     /// A handle on its links, addresses and routes.
     pub fn rtnl(&self) -> Result<Rtnl> {
         self.run(Rtnl::open)?
+    }
+
+    /// The processes inside, by pid, as far as they can be seen; each keeps the namespace alive when its name is gone.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        let failed = |e| Error::os("list the processes inside", &self.name, e);
+        let ours = self.file.metadata().map_err(failed)?.ino();
+        let mut inside = Vec::new();
+        for entry in fs::read_dir("/proc").map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // One that ended meanwhile, or that we may not look into, is left out.
+            if fs::metadata(entry.path().join("ns/net")).is_ok_and(|found| found.ino() == ours) {
+                inside.push(pid);
+            }
+        }
+        Ok(inside)
     }
 
     /// Removes the namespace if [`NetNs::create`] made it.

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
             ("a_guard_outlives_the_signals_of_a_terminal", a_guard_outlives_the_signals_of_a_terminal),
             ("a_guard_that_cannot_start_is_an_error", a_guard_that_cannot_start_is_an_error),
             ("a_journal_cut_short_is_undone_up_to_there", a_journal_cut_short_is_undone_up_to_there),
+            ("a_line_that_cannot_be_read_is_reported_and_kept", a_line_that_cannot_be_read_is_reported_and_kept),
+            ("recovery_leaves_the_callers_own_journal_alone", recovery_leaves_the_callers_own_journal_alone),
             ("a_process_that_only_shares_the_pid_is_not_killed", a_process_that_only_shares_the_pid_is_not_killed),
             ("a_journal_of_another_boot_touches_no_process", a_journal_of_another_boot_touches_no_process),
         ],
@@ -305,6 +307,29 @@ fn a_journal_cut_short_is_undone_up_to_there() {
     journal_of_the_dead(&[kept]);
     assert_eq!(recover(Owners::Dead).unwrap()[0].undone.len(), 1);
     assert_eq!(Traces::now(), before);
+}
+
+fn a_line_that_cannot_be_read_is_reported_and_kept() {
+    std::fs::create_dir_all("/run/shaper").unwrap();
+    let path = journal_of_the_dead(&[left_behind("one"), left_behind("two")]);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("{\"n\":1", "{\"n\":1,\"change\":\"of tomorrow\"}\n{\"n\":2", 1)).unwrap();
+    std::fs::write("/run/shaper/0000bad0.journal", "no journal\n").unwrap();
+    std::fs::write("/run/shaper/not-a-journal", "x").unwrap();
+    let reports = recover(Owners::Dead).unwrap();
+    assert_eq!(reports.len(), 2);
+    let failed: Vec<_> = reports.iter().map(|r| (r.undone.len(), r.failures.len())).collect();
+    assert_eq!(failed, [(0, 1), (2, 1)]);
+    assert!(reports[1].failures[0].why.contains("line 3"), "{}", reports[1]);
+    assert_eq!(netns::list().unwrap(), [""; 0]);
+    assert!(path.exists());
+}
+
+fn recovery_leaves_the_callers_own_journal_alone() {
+    let journal = Journal::create("test").unwrap();
+    let _netns = NetNs::create(&journal, "one").unwrap();
+    assert_eq!(recover(Owners::All).unwrap(), []);
+    assert_eq!(netns::list().unwrap(), ["one"]);
 }
 
 fn a_process_that_only_shares_the_pid_is_not_killed() {

@@ -168,6 +168,19 @@ fn undoing_a_journal_takes_back_every_kind_of_change() {
         rtnl.qdiscs(index).unwrap().iter().any(|q| q.kind == "clsact")
     };
     assert!(clsact(&rtnl));
+    let filter = |priority: &str| {
+        // One instruction of classic BPF: return 0, no match.
+        let program = ["bpf", "bytecode", "1,6 0 0 0", "flowid", "1:1"];
+        let args = ["filter", "add", "dev", "v0", "egress", "prio", priority].into_iter().chain(program);
+        assert!(Command::new("tc").args(args).status().unwrap().success());
+    };
+    filter("7");
+    filter("8");
+    assert!(!rtnl.delete_filter("v0", false, 7).unwrap() && !rtnl.delete_filter("v0", true, 9).unwrap());
+    assert!(rtnl.delete_filter("v0", true, 7).unwrap() && !rtnl.delete_filter("v0", true, 7).unwrap());
+    let left = Command::new("tc").args(["filter", "show", "dev", "v0", "egress"]).output().unwrap();
+    let left = String::from_utf8(left.stdout).unwrap();
+    assert!(left.contains("pref 8") && !left.contains("pref 7"), "{left}");
     assert!(!rtnl.delete_qdisc("v0", "ingress").unwrap(), "one of another kind is left alone");
     assert!(rtnl.delete_qdisc("v0", "clsact").unwrap() && !clsact(&rtnl));
     let dir = Path::new("/run/shaper/folder");
@@ -224,6 +237,7 @@ fn a_role_runs_in_its_namespace_and_ends_when_told() {
     let seen: Vec<_> = lines.by_ref().take(3).map(Result::unwrap).collect();
     assert!(seen.contains(&"only-here".to_owned()), "{seen:?}");
     assert!(role.try_wait().unwrap().is_none());
+    assert_eq!(netns.processes().unwrap(), [role.pid()]);
     drop(stdin);
     assert!(role.wait().unwrap().success());
     // One that does not heed SIGTERM is killed.

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             ("nothing_of_a_lab_stays_when_it_is_dropped", nothing_of_a_lab_stays_when_it_is_dropped),
             ("two_labs_side_by_side_do_not_clash", two_labs_side_by_side_do_not_clash),
             ("a_saved_lab_is_found_until_it_is_down", a_saved_lab_is_found_until_it_is_down),
-            ("twenty_hosts_stand_within_ten_seconds", twenty_hosts_stand_within_ten_seconds),
+            ("hosts_by_the_dozen_stand_within_seconds", hosts_by_the_dozen_stand_within_seconds),
         ],
         &[],
     )
@@ -252,15 +252,11 @@ fn a_saved_lab_is_found_until_it_is_down() {
     assert_eq!(lab::list().unwrap(), []);
 }
 
-fn twenty_hosts_stand_within_ten_seconds() {
+fn hosts_by_the_dozen_stand_within_seconds() {
     let journal = journal();
     let started = Instant::now();
     let lab = Lab::up(&journal, &LabSpec::star(20)).unwrap();
     let up = started.elapsed();
-    eprintln!("20 hosts up in {up:?}");
     assert_eq!(lab.links().len(), 20);
-    let started = Instant::now();
-    drop(lab);
-    eprintln!("and down in {:?}", started.elapsed());
     assert!(up < Duration::from_secs(10), "{up:?}");
 }

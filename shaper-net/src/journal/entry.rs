@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct Header {
     pub owner: ProcessId,
     /// The boot it runs in: after a reboot pids and start times mean nothing, and most changes are gone.
     pub boot_id: String,
+    /// The pid namespace in which the owner has its pid.
+    pub pid_namespace: u64,
     /// Version of this crate.
     pub version: String,
     /// What the owner does, for people.
@@ -37,14 +40,19 @@ impl Header {
             id,
             owner,
             boot_id: boot_id()?,
+            pid_namespace: pid_namespace()?,
             version: env!("CARGO_PKG_VERSION").into(),
             command: command.into(),
         })
     }
 
-    /// Whether the owner still runs.
+    /// Whether the owner still runs. One in another pid namespace (a container that shares `/run`) cannot be seen from
+    /// here, and is taken to run.
     pub fn owner_runs(&self) -> Result<bool> {
-        Ok(self.boot_id == boot_id()? && self.owner.is_running()?)
+        if self.boot_id != boot_id()? {
+            return Ok(false);
+        }
+        Ok(self.pid_namespace != pid_namespace()? || self.owner.is_running()?)
     }
 }
 
@@ -53,6 +61,12 @@ pub(super) fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     let id = fs::read_to_string(path).map_err(|e| Error::os("read the boot id", path, e))?;
     Ok(id.trim_end().to_owned())
+}
+
+fn pid_namespace() -> Result<u64> {
+    let path = "/proc/self/ns/pid";
+    let found = fs::metadata(path).map_err(|e| Error::os("find the pid namespace", path, e))?;
+    Ok(found.ino())
 }
 
 /// A change on the host. `netns` is a name in `/run/netns`; `None` is the namespace of whoever undoes.
@@ -97,12 +111,16 @@ pub enum Entry {
         /// Its kind, such as `clsact` or `fq`: one of another kind is left alone.
         kind: String,
     },
-    /// An XDP program was attached through netlink; undone by detaching what is attached.
-    Xdp {
+    /// A filter was added to a `clsact` qdisc that was there before; undone by deleting it.
+    Filter {
         /// Namespace of the device.
         netns: Option<String>,
         /// The device.
         ifname: String,
+        /// On the way out, rather than in.
+        egress: bool,
+        /// Its priority: all filters of this priority are deleted.
+        priority: u16,
     },
     /// A sysctl was written.
     Sysctl {
@@ -150,7 +168,10 @@ impl fmt::Display for Entry {
             Self::Qdisc { netns, ifname, kind } => {
                 write!(f, "qdisc {kind} of {}", Device(netns.as_deref(), ifname))
             }
-            Self::Xdp { netns, ifname } => write!(f, "XDP program of {}", Device(netns.as_deref(), ifname)),
+            Self::Filter { netns, ifname, egress, priority } => {
+                let way = if *egress { "egress" } else { "ingress" };
+                write!(f, "{way} filter {priority} of {}", Device(netns.as_deref(), ifname))
+            }
             Self::Sysctl { netns: Some(netns), key, .. } => write!(f, "sysctl {key} in {netns}"),
             Self::Sysctl { netns: None, key, .. } => write!(f, "sysctl {key}"),
             Self::Mount { path } => write!(f, "mount {}", path.display()),

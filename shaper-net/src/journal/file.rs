@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
-use nix::unistd::linkat;
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, FORMAT, Header};
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 #[derive(Serialize, Deserialize)]
 struct ChangeLine {
@@ -27,23 +25,11 @@ struct DoneLine {
 }
 
 /// Creates the file with its first line already in it: nobody ever sees a journal without an owner.
-pub(super) fn create(dir: &Path, path: &Path, header: &Header) -> Result<File> {
-    let on = || path.display().to_string();
-    let mut file = OpenOptions::new()
-        .append(true)
-        .read(true)
-        .mode(0o600)
-        .custom_flags(libc::O_TMPFILE)
-        .open(dir)
-        .map_err(|e| Error::os("create the journal", on(), e))?;
+pub(super) fn create(path: &Path, header: &Header) -> Result<File> {
     let mut line = json(header, path)?;
     line.push('\n');
-    file.write_all(line.as_bytes()).map_err(|e| Error::os("write the journal", on(), e))?;
-    let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-    linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
-        .map_err(|e| Error::os("name the journal", on(), e))?;
-    file.sync_all().map_err(|e| Error::os("write the journal to disk", on(), e))?;
-    Ok(file)
+    whole_file::create(path, line.as_bytes(), 0o600)
+        .map_err(|e| Error::os("create the journal", path.display().to_string(), e))
 }
 
 fn json<T: Serialize>(value: &T, on: &Path) -> Result<String> {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use entry::{Entry, Header};
-pub use recover::{Owners, Summary, list, list_in, recover, recover_in};
+pub use recover::{Owners, Summary, list, list_in, recover, recover_in, recover_journal};
 pub use report::{UndoFailure, UndoReport};
 pub(crate) use undo::{Undone, undo_path};
 
@@ -62,7 +62,7 @@ impl Journal {
             let id = format!("{:08x}", u32::from_ne_bytes(random));
             let header = Header::new(id, owner, command)?;
             let path = dir.join(format!("{}.journal", header.id));
-            match file::create(dir, &path, &header) {
+            match file::create(&path, &header) {
                 Ok(file) => {
                     let state = Mutex::new(State { file, next: 0, closed: false });
                     return Ok(Self { inner: Arc::new(Inner { path, header, state }) });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::entry::Header;
 use super::report::{UndoFailure, UndoReport};
 use super::{RUN_DIR, file, undo_path};
+use crate::process::ProcessId;
 use crate::{Error, Result};
 
 /// How long an owner that is told to stop may take over its own clean-up before it is killed.
@@ -63,7 +64,7 @@ pub fn recover(owners: Owners) -> Result<Vec<UndoReport>> {
 pub fn recover_in(dir: &Path, owners: Owners) -> Result<Vec<UndoReport>> {
     let mut reports = Vec::new();
     for path in journals(dir)? {
-        match recover_one(&path, owners) {
+        match recover_journal(&path, owners) {
             Ok(None) => {}
             Ok(Some(report)) => reports.push(report),
             Err(e) => {
@@ -76,14 +77,17 @@ pub fn recover_in(dir: &Path, owners: Owners) -> Result<Vec<UndoReport>> {
     Ok(reports)
 }
 
-fn recover_one(path: &Path, owners: Owners) -> Result<Option<UndoReport>> {
+/// Undoes one journal, if its owner is dead or `owners` says all; `None` when nothing was to be undone.
+///
+/// A journal of this very process is left alone: [`Journal::undo`](super::Journal::undo) is for that.
+pub fn recover_journal(path: &Path, owners: Owners) -> Result<Option<UndoReport>> {
     let header = match file::read(path) {
         Ok(contents) => contents.header,
         Err(e) if e.errno() == Some(libc::ENOENT) => return Ok(None),
         Err(e) => return Err(e),
     };
     if header.owner_runs()? {
-        if owners == Owners::Dead {
+        if owners == Owners::Dead || header.owner == ProcessId::current()? {
             return Ok(None);
         }
         if let Some(owner) = header.owner.open()? {

@@ -72,7 +72,9 @@ fn undo(entry: &Entry) -> Result<Undone> {
         Entry::Qdisc { netns, ifname, kind } => {
             within(netns.as_deref(), || Rtnl::open()?.delete_qdisc(ifname, kind).map(step))
         }
-        Entry::Xdp { netns, ifname } => within(netns.as_deref(), || Rtnl::open()?.detach_xdp(ifname).map(step)),
+        Entry::Filter { netns, ifname, egress, priority } => {
+            within(netns.as_deref(), || Rtnl::open()?.delete_filter(ifname, *egress, *priority).map(step))
+        }
         Entry::Sysctl { netns, key, before } => within(netns.as_deref(), || sysctl::restore(key, before)),
         Entry::Mount { path } => match umount2(path, MntFlags::MNT_DETACH) {
             Ok(()) => Ok(Undone::Now),

@@ -9,7 +9,7 @@ use crate::journal::Journal;
 use crate::netns::{self, NetNs};
 use crate::offload::{Ethtool, Offload};
 use crate::process::ProcessId;
-use crate::rtnl::{BridgePortSpec, BridgeSpec, Route, Rtnl, VethEnd};
+use crate::rtnl::{BridgePortSpec, BridgeSpec, MacAddr, Route, Rtnl, VethEnd};
 use crate::{Error, Result, sys};
 
 /// Hosts: addresses usable at once, and no packets that nobody asked for.
@@ -54,47 +54,67 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
     spec.check()?;
     let (id, middle) = claim(journal)?;
     let prefix = format!("shaper-{id}");
-    let switch = match spec.shape {
+    let site = |name: &str| Site::new(journal, &format!("{prefix}-{name}"), HOST);
+    let star = match spec.shape {
         Shape::Pair => None,
-        Shape::Star => Some(Site::new(journal, &format!("{prefix}-switch"), PORTS)?),
+        Shape::Star => {
+            let switch = Site::new(journal, &format!("{prefix}-switch"), PORTS)?;
+            let bridge = make_bridge(&switch, spec)?;
+            Some((switch, bridge))
+        }
     };
-    let bridge = switch.as_ref().map(|site| make_bridge(site, spec)).transpose()?;
-    let mut sites = Vec::with_capacity(spec.hosts.len());
-    for name in &spec.hosts {
-        sites.push(Site::new(journal, &format!("{prefix}-{name}"), HOST)?);
-    }
-    let mut links = Vec::new();
-    match (&switch, bridge) {
-        (Some(switch), Some(bridge)) => {
-            for (index, (name, site)) in spec.hosts.iter().zip(&sites).enumerate() {
-                let near = format!("to-{name}");
+    let mut netns = Vec::with_capacity(spec.hosts.len());
+    let mut hosts = Vec::with_capacity(spec.hosts.len());
+    let mut links = Vec::with_capacity(spec.hosts.len());
+    let mut pair = Vec::new();
+    // Host by host, so that no more descriptors are open at a time than one for each namespace.
+    for (index, name) in spec.hosts.iter().enumerate() {
+        let host = site(name)?;
+        let near = format!("to-{name}");
+        let near_part = if star.is_none() && index == 1 { Part::PortFar } else { Part::PortHost };
+        let near = join(
+            End { site: &middle, ifname: &near, mac: plan::mac(near_part, index) },
+            End { site: &host, ifname: ETH0, mac: plan::mac(Part::Host, index) },
+            spec.mtu,
+        )?;
+        match &star {
+            Some((switch, bridge)) => {
                 let far = format!("{name}-to-br");
-                let names = (name.clone(), format!("{name}_up"), format!("{name}_down"));
-                let port_host = join(&middle, &near, Part::PortHost, site, ETH0, Part::Host, index, spec.mtu)?;
-                let port_far = join(&middle, &far, Part::PortFar, switch, name, Part::SwitchPort, index, spec.mtu)?;
+                let far = join(
+                    End { site: &middle, ifname: &far, mac: plan::mac(Part::PortFar, index) },
+                    End { site: switch, ifname: name, mac: plan::mac(Part::SwitchPort, index) },
+                    spec.mtu,
+                )?;
                 let port = switch.rtnl.link(name)?.index;
-                switch.rtnl.set_master(port, Some(bridge))?;
+                switch.rtnl.set_master(port, Some(*bridge))?;
                 switch.rtnl.set_bridge_port(port, BridgePortSpec { fast_leave: spec.fast_leave })?;
-                links.push(link(names, &middle, port_host, port_far));
+                links.push(LinkEnds {
+                    name: name.clone(),
+                    netns: middle.netns.name().into(),
+                    port_host: near,
+                    port_far: far,
+                    forward: format!("{name}_up"),
+                    backward: format!("{name}_down"),
+                });
             }
+            None => pair.push((name, near)),
         }
-        _ => {
-            if let ([a, b], [at_a, at_b]) = (spec.hosts.as_slice(), sites.as_slice()) {
-                let names = (format!("{a}-{b}"), format!("{a}_to_{b}"), format!("{b}_to_{a}"));
-                let (to_a, to_b) = (format!("to-{a}"), format!("to-{b}"));
-                let port_host = join(&middle, &to_a, Part::PortHost, at_a, ETH0, Part::Host, 0, spec.mtu)?;
-                let port_far = join(&middle, &to_b, Part::PortFar, at_b, ETH0, Part::Host, 1, spec.mtu)?;
-                links.push(link(names, &middle, port_host, port_far));
-            }
-        }
+        hosts.push(address(&host, name, index)?);
+        netns.push(host.netns);
     }
-    let mut hosts = Vec::with_capacity(sites.len());
-    for (index, (name, site)) in spec.hosts.iter().zip(&sites).enumerate() {
-        hosts.push(address(site, name, index)?);
+    if let [(a, to_a), (b, to_b)] = pair.as_slice() {
+        links.push(LinkEnds {
+            name: format!("{a}-{b}"),
+            netns: middle.netns.name().into(),
+            port_host: to_a.clone(),
+            port_far: to_b.clone(),
+            forward: format!("{a}_to_{b}"),
+            backward: format!("{b}_to_{a}"),
+        });
     }
-    let snooping_from = match (&switch, bridge) {
-        (Some(switch), Some(bridge)) => Some(switch_on(&switch.rtnl, bridge, spec.query_response)?),
-        _ => None,
+    let snooping_from = match &star {
+        Some((switch, bridge)) => Some(switch_on(&switch.rtnl, *bridge, spec.query_response)?),
+        None => None,
     };
     let state = LabState {
         id,
@@ -104,10 +124,10 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
         shape: spec.shape,
         hosts,
         links,
-        switch: switch.as_ref().zip(bridge).map(|(site, ifindex)| Switch {
+        switch: star.as_ref().map(|(site, bridge)| Switch {
             netns: site.netns.name().into(),
             ifname: BRIDGE.into(),
-            ifindex,
+            ifindex: *bridge,
         }),
     };
     Ok(Lab {
@@ -115,9 +135,9 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
         snooping_from,
         query_response: spec.query_response,
         file: None,
-        hosts: sites.into_iter().map(|site| site.netns).collect(),
+        hosts: netns,
         middle: middle.netns,
-        switch: switch.map(|site| site.netns),
+        switch: star.map(|(site, _)| site.netns),
     })
 }
 
@@ -152,37 +172,29 @@ fn make_bridge(site: &Site, spec: &LabSpec) -> Result<u32> {
     Ok(bridge)
 }
 
-/// Joins a port in the middle with a device at another site, both up and plain.
-#[expect(clippy::too_many_arguments, reason = "two ends of three words each, and what they share")]
-fn join(
-    middle: &Site,
-    port: &str,
-    port_part: Part,
-    site: &Site,
-    ifname: &str,
-    part: Part,
-    index: usize,
-    mtu: u32,
-) -> Result<Port> {
-    let mac = plan::mac(port_part, index);
-    let mut here = VethEnd::new(Some(&middle.netns), port);
-    here.mac = Some(mac);
-    here.mtu = mtu;
-    let mut there = VethEnd::new(Some(&site.netns), ifname);
-    there.mac = Some(plan::mac(part, index));
-    there.mtu = mtu;
-    middle.rtnl.create_veth(&here, &there)?;
-    middle.plain(port)?;
-    site.plain(ifname)?;
-    let ifindex = middle.rtnl.link(port)?.index;
-    middle.rtnl.set_up(ifindex, true)?;
-    site.rtnl.set_up(site.rtnl.link(ifname)?.index, true)?;
-    Ok(Port { ifname: port.into(), ifindex, mac })
+/// A device to be made.
+struct End<'a> {
+    site: &'a Site,
+    ifname: &'a str,
+    mac: MacAddr,
 }
 
-fn link(names: (String, String, String), middle: &Site, port_host: Port, port_far: Port) -> LinkEnds {
-    let (name, forward, backward) = names;
-    LinkEnds { name, netns: middle.netns.name().into(), port_host, port_far, forward, backward }
+impl<'a> End<'a> {
+    fn veth(&self, mtu: u32) -> VethEnd<'a> {
+        VethEnd { mac: Some(self.mac), mtu, ..VethEnd::new(Some(&self.site.netns), self.ifname) }
+    }
+}
+
+/// Joins a port in the middle with a device at another site, both up and plain; says what the port is.
+fn join(port: End<'_>, far: End<'_>, mtu: u32) -> Result<Port> {
+    port.site.rtnl.create_veth(&port.veth(mtu), &far.veth(mtu))?;
+    let mut ifindex = 0;
+    for end in [&far, &port] {
+        end.site.plain(end.ifname)?;
+        ifindex = end.site.rtnl.link(end.ifname)?.index;
+        end.site.rtnl.set_up(ifindex, true)?;
+    }
+    Ok(Port { ifname: port.ifname.into(), ifindex, mac: port.mac })
 }
 
 fn address(site: &Site, name: &str, index: usize) -> Result<Host> {

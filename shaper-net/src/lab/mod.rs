@@ -29,7 +29,7 @@ pub struct Lab {
     state: LabState,
     snooping_from: Option<Instant>,
     query_response: Duration,
-    file: Option<(PathBuf, Recorded)>,
+    file: Option<SavedFile>,
     hosts: Vec<NetNs>,
     middle: NetNs,
     switch: Option<NetNs>,
@@ -114,39 +114,47 @@ impl Lab {
         let path = self.state.path_in(dir);
         let recorded = journal.record(Entry::File { path: path.clone() })?;
         self.state.write(&path)?;
-        self.file = Some((path.clone(), recorded));
+        self.file = Some(SavedFile(Some((path.clone(), recorded))));
         Ok(path)
     }
 
-    /// Takes the lab down, and says what could not be.
-    pub fn down(mut self) -> Result<()> {
-        self.forget_file()?;
-        for netns in self.hosts.drain(..) {
-            netns.delete()?;
+    /// Takes the lab down, and says what could not be. What could not stays in the journal.
+    pub fn down(self) -> Result<()> {
+        let Self { file, hosts, middle, switch, .. } = self;
+        let mut result = file.map_or(Ok(()), SavedFile::remove);
+        for netns in hosts.into_iter().chain(switch).chain([middle]) {
+            result = result.and(netns.delete());
         }
-        if let Some(netns) = self.switch.take() {
-            netns.delete()?;
-        }
-        // The middle goes with the last field.
-        Ok(())
-    }
-
-    fn forget_file(&mut self) -> Result<()> {
-        if let Some((path, recorded)) = self.file.take() {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::os("remove the lab's state", path.display().to_string(), e));
-                }
-                _ => recorded.taken_back(),
-            }
-        }
-        Ok(())
+        result
     }
 }
 
-impl Drop for Lab {
+/// The state on disk.
+#[derive(Debug)]
+struct SavedFile(Option<(PathBuf, Recorded)>);
+
+impl SavedFile {
+    fn remove(mut self) -> Result<()> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Result<()> {
+        let Some((path, recorded)) = self.0.take() else { return Ok(()) };
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::os("remove the lab's state", path.display().to_string(), e))
+            }
+            _ => {
+                recorded.taken_back();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for SavedFile {
     fn drop(&mut self) {
-        if let Err(e) = self.forget_file() {
+        if let Err(e) = self.take() {
             tracing::warn!("{e}");
         }
     }

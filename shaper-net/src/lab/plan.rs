@@ -35,8 +35,8 @@ pub struct LabSpec {
     pub fast_leave: bool,
 }
 
-/// Most hosts of a lab: a /16 of 250 times 250 addresses.
-const MOST: usize = 62_500;
+/// Most hosts of a lab: the ports of one bridge (`BR_MAX_PORTS`, net/bridge/br_private.h; port 0 is not used).
+const MOST: usize = 1023;
 
 /// A host's name must leave room for `-to-br` in a device name of 15 bytes.
 const NAME: usize = 9;
@@ -75,7 +75,7 @@ impl LabSpec {
         let bad = |why| Err(Error::OutOfRange { what: "the number of hosts", got: n.to_string(), why });
         match self.shape {
             Shape::Pair if n != 2 => return bad("a pair has two"),
-            Shape::Star if n == 0 || n > MOST => return bad("a star has 1 to 62500"),
+            Shape::Star if n == 0 || n > MOST => return bad("a star has 1 to 1023"),
             _ => {}
         }
         for (at, name) in self.hosts.iter().enumerate() {
@@ -165,11 +165,12 @@ mod tests {
     #[test]
     fn what_cannot_be_built_is_refused_before_anything_is_made() {
         let hosts = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        for good in [LabSpec::pair(), LabSpec::star(1), LabSpec::star(100)] {
+        for good in [LabSpec::pair(), LabSpec::star(1), LabSpec::star(MOST)] {
             assert!(good.check().is_ok(), "{good:?}");
         }
         for bad in [
             LabSpec::star(0),
+            LabSpec::star(MOST + 1),
             LabSpec::new(Shape::Pair, hosts(&["a"])),
             LabSpec::new(Shape::Star, hosts(&["a", "a"])),
             LabSpec::new(Shape::Star, hosts(&["link"])),

@@ -11,7 +11,7 @@ use super::plan::Shape;
 use crate::journal::RUN_DIR;
 use crate::process::ProcessId;
 use crate::rtnl::MacAddr;
-use crate::{Error, Result};
+use crate::{Error, Result, whole_file};
 
 /// A host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,21 +124,14 @@ impl LabState {
         serde_json::from_str(&text).map_err(|e| Error::Malformed { path: on, line: e.line(), why: e.to_string() })
     }
 
-    /// Writes the state whole or not at all.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let on = path.display().to_string();
-        let failed = |e: io::Error| Error::os("write the lab's state", &on, e);
+        let failed = |e: io::Error| Error::os("write the lab's state", path.display().to_string(), e);
         let mut text = serde_json::to_string_pretty(self).map_err(|e| failed(e.into()))?;
         text.push('\n');
-        let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir).map_err(failed)?;
-        // A reader that sees the name sees all of it.
-        let new = path.with_extension("json.new");
-        fs::write(&new, text).map_err(failed)?;
-        fs::rename(&new, path).map_err(|e| {
-            let _ = fs::remove_file(&new);
-            failed(e)
-        })
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(failed)?;
+        }
+        whole_file::create(path, text.as_bytes(), 0o644).map(drop).map_err(failed)
     }
 }
 

@@ -183,17 +183,6 @@ impl Rtnl {
         self.request(RouteNetlinkMessage::DelLink(of(index)), 0, &what).map(drop)
     }
 
-    /// Detaches the XDP program of a device, in whatever mode; false when there is none, or no such device.
-    pub fn detach_xdp(&self, ifname: &str) -> Result<bool> {
-        match self.find(ifname)? {
-            Some(link) if link.xdp => {
-                self.set_attribute(link.index, LinkAttribute::Xdp(vec![LinkXdp::Fd(-1)]), "detach the XDP program")?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
     fn get(&self, message: LinkMessage, on: &str) -> Result<LinkMessage> {
         let what = What { tried: "look it up", on };
         let answers = self.request(RouteNetlinkMessage::GetLink(message), 0, &what)?;

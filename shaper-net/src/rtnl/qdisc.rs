@@ -63,4 +63,23 @@ impl Rtnl {
             Err(e) => Err(e),
         }
     }
+
+    /// Deletes the filters of one priority of a device's `clsact` qdisc; false when there is no such priority.
+    pub fn delete_filter(&self, ifname: &str, egress: bool, priority: u16) -> Result<bool> {
+        let Some(link) = self.find(ifname)? else { return Ok(false) };
+        let mut message = TcMessage::default();
+        message.header.index = i32::try_from(link.index).unwrap_or(i32::MAX);
+        // TC_H_MIN_INGRESS and TC_H_MIN_EGRESS of include/uapi/linux/pkt_sched.h.
+        let minor = if egress { 0xfff3 } else { 0xfff2 };
+        message.header.parent = TcHandle { major: 0xffff, minor };
+        // Priority above, protocol below; protocol 0 matches any (`tc_del_tfilter`, net/sched/cls_api.c).
+        message.header.info = u32::from(priority) << 16;
+        let what = What { tried: "delete the filter", on: ifname };
+        match self.request(RouteNetlinkMessage::DelTrafficFilter(message), 0, &what) {
+            Ok(_) => Ok(true),
+            // No such priority; or no clsact qdisc at all.
+            Err(e) if matches!(e.errno(), Some(libc::ENOENT | libc::EINVAL)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
 }
