@@ -174,7 +174,7 @@ impl Core for ControllerCore {
         None
     }
 
-    fn left(&mut self, _now: Nanos) {}
+    fn left(&mut self, _begun: Nanos, _now: Nanos) {}
 
     fn summarise(&mut self, now: Nanos) {
         let shown = self.transport.at(self.endpoint.app_now(now));

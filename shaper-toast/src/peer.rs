@@ -241,10 +241,10 @@ impl Core for PeerCore {
         self.config.leave_at.filter(|_| !self.gone)
     }
 
-    fn left(&mut self, now: Nanos) {
+    fn left(&mut self, begun: Nanos, now: Nanos) {
         self.gone = true;
         self.endpoint.fall_silent();
-        self.endpoint.log(Event::Left { t: now });
+        self.endpoint.log(Event::Left { t: now, begun });
     }
 
     fn summarise(&mut self, now: Nanos) {

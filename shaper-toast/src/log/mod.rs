@@ -110,10 +110,12 @@ pub enum Event {
         /// When.
         t: Nanos,
     },
-    /// The group was left (IGMP leave).
+    /// The group was left (IGMP leave), and what had arrived by then was taken in.
     Left {
-        /// When.
+        /// When that was done.
         t: Nanos,
+        /// When it was begun: what is sent from here on is not meant for this peer.
+        begun: Nanos,
     },
     /// The controller decided a command; its first copy leaves at the same instant.
     Commanded {
@@ -326,7 +328,7 @@ impl Event {
         match self {
             Event::Header { t, .. }
             | Event::Joined { t }
-            | Event::Left { t }
+            | Event::Left { t, .. }
             | Event::Commanded { t, .. }
             | Event::Sent { t, .. }
             | Event::SendFailed { t, .. }

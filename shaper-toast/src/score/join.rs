@@ -78,16 +78,20 @@ pub struct CommandTimes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Membership {
     pub(super) joined: Option<Nanos>,
+    leaving: Option<Nanos>,
     pub(super) left: Option<Nanos>,
 }
 
 impl Membership {
     pub(super) fn of(log: &Log) -> Membership {
-        let mut membership = Membership { joined: None, left: None };
+        let mut membership = Membership { joined: None, leaving: None, left: None };
         for event in &log.events {
             match event {
                 Event::Joined { t } => membership.joined = Some(*t),
-                Event::Left { t } => membership.left = Some(*t),
+                Event::Left { t, begun } => {
+                    membership.leaving = Some(*begun);
+                    membership.left = Some(*t);
+                }
                 _ => {}
             }
         }
@@ -96,7 +100,7 @@ impl Membership {
 
     /// A peer that never joined was meant to: everything was meant for it.
     pub(super) fn covers(self, t: Nanos) -> bool {
-        self.joined.is_none_or(|joined| t >= joined) && self.left.is_none_or(|left| t < left)
+        self.joined.is_none_or(|joined| t >= joined) && self.leaving.is_none_or(|leaving| t < leaving)
     }
 }
 

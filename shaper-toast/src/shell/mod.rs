@@ -50,7 +50,8 @@ pub(crate) trait Core {
     fn endpoint(&mut self) -> &mut Endpoint;
     fn joined(&mut self, now: Nanos);
     fn leave_at(&self) -> Option<Nanos>;
-    fn left(&mut self, now: Nanos);
+    /// The group was left: asked for at `begun`, done and drained at `now`.
+    fn left(&mut self, begun: Nanos, now: Nanos);
     fn summarise(&mut self, now: Nanos);
 }
 
@@ -114,8 +115,13 @@ fn drive<C: Core>(
             break;
         }
         if core.leave_at().is_some_and(|at| at <= now) {
+            let begun = sys::monotonic();
             sockets.leave()?;
-            core.left(sys::monotonic());
+            // What waits in the socket arrived while the group was still joined.
+            while let Some((len, from)) = sockets.receive(&mut buffer)? {
+                core.receive(sys::monotonic(), from, &buffer[..len]);
+            }
+            core.left(begun, sys::monotonic());
         }
         if now - drops_read >= Nanos::from_millis(500) {
             drops_read = now;

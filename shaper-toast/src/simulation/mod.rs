@@ -148,7 +148,7 @@ impl Simulation {
             node.core.joined(now);
         }
         if node.core.leave_at().is_some_and(|at| at <= now) {
-            node.core.left(now);
+            node.core.left(now, now);
         }
         let mut leaving = Vec::new();
         while let Some(len) = node.core.transmit(now, &mut out) {
