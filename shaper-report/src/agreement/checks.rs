@@ -4,6 +4,7 @@ use super::binomial::{binomial_p, clopper_pearson};
 use super::ks::{dkw_margin, ks_distance, ks_p};
 use super::{Agreement, Check, Level};
 use crate::stats::{Interval, quantile};
+use crate::words::{about, count as grouped, figure};
 
 const NS_PER_US: f64 = 1e3;
 const NS_PER_MS: f64 = 1e6;
@@ -52,16 +53,24 @@ fn ratio(name: &str, level: Level, count: u64, of: u64, configured: f64, toleran
     let detail = match (result, measured) {
         (Agreement::TooFew, _) => {
             format!(
-                "{of} packets cannot tell {} to within {:.2} points: about {needed_n} can",
+                "{} packets cannot tell {} to within {:.2} points: about {} can",
+                grouped(of),
                 share(configured),
-                100.0 * tolerance
+                100.0 * tolerance,
+                about(needed_n)
             )
         }
         (_, Some(measured)) if exact => {
-            format!("{count} of {of}, {} asked for: {}", share(configured), share(measured))
+            format!("{} of {}: {}", grouped(count), grouped(of), share(measured))
         }
         (_, Some(measured)) => {
-            format!("{} of {of}, between {} and {}", share(measured), share(interval.low), share(interval.high))
+            format!(
+                "{} of {}, between {} and {}",
+                share(measured),
+                grouped(of),
+                share(interval.low),
+                share(interval.high)
+            )
         }
         (_, None) => String::new(),
     };
@@ -129,7 +138,7 @@ pub fn outages(counts: &OutageCounts) -> Check {
     } else if packets == 0 || (windows > 0 && inside == 0) {
         (Agreement::TooFew, format!("no packet of {packets} arrived within any of {windows} windows"))
     } else {
-        (Agreement::Yes, format!("windows: {windows}; all {inside} packets within dropped, none outside"))
+        (Agreement::Yes, format!("windows: {windows}; all {} packets within dropped, none outside", grouped(inside)))
     };
     Check {
         name: "outage".to_owned(),
@@ -171,14 +180,18 @@ fn distribution(level: Level, distance: Option<f64>, n: u64) -> Check {
     let needed_n = ((2.0 / error).ln() / (2.0 * (0.7 * KS_TOLERANCE).powi(2))).ceil() as u64;
     let (result, detail) = match (distance, p) {
         (Some(distance), Some(p)) if p < error => {
-            (Agreement::No, format!("distance {distance:.4} of {n} delays has probability {p:.1e}"))
+            (Agreement::No, format!("distance {distance:.4} of {} delays has probability {p:.1e}", grouped(n)))
         }
         (Some(distance), Some(p)) if distance + margin <= KS_TOLERANCE => {
-            (Agreement::Yes, format!("distance {distance:.4} of {n} delays, p = {p:.3}"))
+            (Agreement::Yes, format!("distance {distance:.4} of {} delays, p = {p:.3}", grouped(n)))
         }
         _ => (
             Agreement::TooFew,
-            format!("{n} delays cannot tell a distribution to within {KS_TOLERANCE}: about {needed_n} can"),
+            format!(
+                "{} delays cannot tell a distribution to within {KS_TOLERANCE}: about {} can",
+                grouped(n),
+                about(needed_n)
+            ),
         ),
     };
     Check {
@@ -270,7 +283,13 @@ pub fn lateness(samples: &[i64], bound: &LatenessBound) -> Check {
             } else {
                 Agreement::Yes
             };
-            let mut detail = format!("p50 {p50:.0}, p99 {p99:.0}, max {max:.0} us; bound on p99 {bound_p99:.0} us");
+            let mut detail = format!(
+                "p50 {}, p99 {}, max {} us; bound on p99 {} us",
+                figure(p50),
+                figure(p99),
+                figure(max),
+                figure(bound_p99)
+            );
             if early > 0 {
                 detail.push_str(&format!("; {early} released before their time"));
             }

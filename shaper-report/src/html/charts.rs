@@ -16,6 +16,8 @@ const MARGIN: u32 = 104;
 const MOST_POINTS: usize = 1_500;
 /// Into so many stretches of time.
 const BINS: usize = 240;
+/// More drops than this are left to the plot of fates.
+const MOST_TICKS: usize = 250;
 const NS_PER_S: f64 = 1e9;
 const NS_PER_MS: f64 = 1e6;
 
@@ -47,10 +49,16 @@ fn cloud(points: Vec<(f64, f64)>, end_s: f64) -> (Vec<Shape>, bool) {
         return (vec![Shape::Dots { at: points, ink, opacity: 0.7 }], false);
     }
     let bands = bands(&points, end_s, BINS);
-    let half = 0.5 * end_s / BINS as f64;
-    let corners = bands.iter().map(|band| [(band.at - half, band.min), (band.at + half, band.max)]).collect();
-    let through = bands.iter().map(|band| (band.at, band.median)).collect();
-    (vec![Shape::Boxes { corners, ink, opacity: 0.35 }, Shape::Line { through, ink, width: 3 }], true)
+    let width = end_s / BINS as f64;
+    let corners =
+        bands.iter().map(|band| [(band.at - 0.5 * width, band.min), (band.at + 0.5 * width, band.max)]).collect();
+    let mut shapes = vec![Shape::Boxes { corners, ink, opacity: 0.35 }];
+    // Where no packet came through there is no median either.
+    for unbroken in bands.chunk_by(|one, next| next.at - one.at < 1.5 * width) {
+        let through = unbroken.iter().map(|band| (band.at, band.median)).collect();
+        shapes.push(Shape::Line { through, ink, width: 3 });
+    }
+    (shapes, true)
 }
 
 /// The largest value, with room above it; 1 where there is none.
@@ -78,17 +86,15 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     let mut shapes = vec![shade(windows, end_s, top)];
     let (points, binned) = cloud(delays, end_s);
     shapes.extend(points);
-    // As many ticks as can be told apart.
-    let width = 0.0012 * end_s;
-    let mut ticks: Vec<[(f64, f64); 2]> = Vec::new();
-    for at in lost {
-        if ticks.last().is_none_or(|[_, (end, _)]| *end < at) {
-            ticks.push([(at - width, 0.94 * top), (at + width, top)]);
-        }
+    // Too many to be told apart say nothing that the plot of fates does not say better.
+    let ticked = drops > 0 && drops <= MOST_TICKS;
+    if ticked {
+        let width = 0.0012 * end_s;
+        let corners = lost.iter().map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
+        shapes.push(Shape::Boxes { corners, ink: LOSS.light, opacity: 0.9 });
     }
-    shapes.push(Shape::Boxes { corners: ticks, ink: LOSS.light, opacity: 0.9 });
     let title = format!("Delay over time, {}", words::spaced(name));
-    let description = format!("{n} packets came through, {drops} were lost outside outages.");
+    let description = format!("{n} packets came through, {drops} were dropped outside outages.");
     let frame = Frame {
         x: (0.0, end_s),
         y: (0.0, top),
@@ -100,8 +106,8 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     };
     let caption = html! {
         (swatch(&MEASURED, if binned { "actual delay: smallest to largest, median as a line" } else { "actual delay" }))
-        (swatch(&LOSS, "lost (along the top)"))
-        (swatch(&OUTAGE, "link down"))
+        @if ticked { (swatch(&LOSS, "dropped, outages apart (along the top)")) }
+        @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
     };
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
 }
@@ -267,7 +273,7 @@ pub(super) fn commands_over_time(commands: &[CommandPoint], windows: &[Window], 
     };
     let caption = html! {
         (swatch(&MEASURED, if binned { "smallest to largest, median as a line" } else { "one command at one peer" }))
-        (swatch(&OUTAGE, "link down"))
+        @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
         "missed commands have no time"
     };
     let description = format!("{n} commands, each from its intended send time to the changed state.");

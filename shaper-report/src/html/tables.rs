@@ -48,7 +48,7 @@ pub(super) fn links(summary: &Summary) -> Markup {
             section {
                 h2 { "The link: asked for and measured" }
                 @for (name, direction) in &summary.directions {
-                    div.scroll { table {
+                    div.scroll { table.link {
                         caption {
                             (words::spaced(name)) ": " (words::count(direction.measured.packets)) " packets, agrees: "
                             span class=(class(direction.agree.result)) { (direction.agree.result.name()) }
@@ -61,7 +61,7 @@ pub(super) fn links(summary: &Summary) -> Markup {
                             @for row in link_rows(direction) {
                                 tr {
                                     th scope="row" { (row.what.trim()) }
-                                    td {
+                                    td.asked {
                                         (row.asked)
                                         @if row.what == "intended delay" {
                                             @if let Some(expected) = delay_expected(&direction.configured) {
@@ -69,12 +69,12 @@ pub(super) fn links(summary: &Summary) -> Markup {
                                             }
                                         }
                                     }
-                                    td { (row.measured) }
+                                    td.figures { (row.measured) }
                                     @match row.agreement {
                                         Some(agreement) => td class={ "agrees " (class(agreement)) } {
                                             (agreement.name())
                                         },
-                                        None => td { "not checked" },
+                                        None => td.unchecked { "not checked" },
                                     }
                                     td.detail { (row.detail) }
                                 }

@@ -1,0 +1,82 @@
+//! The page: one file, complete, whatever the run.
+
+mod common;
+
+use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, Plots, report};
+use shaper_report::summary::Severity;
+
+/// How often a text occurs in another.
+fn occurrences(text: &str, of: &str) -> usize {
+    text.matches(of).count()
+}
+
+#[test]
+fn the_page_needs_no_network_and_no_script() {
+    let (summary, plots) = common::sample(640).unwrap();
+    let page = report(&summary, &plots).unwrap();
+    for reference in ["http", "src=", "href=", "url(", "@import", "<script", "<link"] {
+        assert_eq!(occurrences(&page, reference), 0, "the page refers to something by {reference}");
+    }
+    assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+}
+
+#[test]
+fn every_plot_has_a_title_and_words_for_those_who_do_not_see_it() {
+    let (summary, plots) = common::sample(640).unwrap();
+    let page = report(&summary, &plots).unwrap();
+    // Four plots a direction, the commands over time, and the latency split.
+    assert_eq!(occurrences(&page, "<svg "), 10);
+    assert_eq!(occurrences(&page, "</svg>"), 10);
+    for each in ["role=\"img\"", "<desc>", "<figcaption>"] {
+        assert_eq!(occurrences(&page, each), 10, "{each}");
+    }
+    // One a plot, and the page's own.
+    assert_eq!(occurrences(&page, "<title>"), 11);
+}
+
+#[test]
+fn what_a_run_says_of_itself_cannot_become_markup() {
+    let (mut summary, mut plots) = common::sample(64).unwrap();
+    summary.run.name = "<img name>".to_owned();
+    summary.find(Severity::Error, "<b>bold</b> & more");
+    let direction = summary.directions.remove("a_to_b").unwrap();
+    summary.directions.insert("<i>\"x\"".to_owned(), direction);
+    let plot = plots.directions.remove("a_to_b").unwrap();
+    plots.directions.insert("<i>\"x\"".to_owned(), plot);
+    let page = report(&summary, &plots).unwrap();
+    for markup in ["<img", "<b>bold", "<i>"] {
+        assert_eq!(occurrences(&page, markup), 0, "{markup} came through");
+    }
+    assert!(page.contains("&lt;b&gt;bold&lt;/b&gt; &amp; more"));
+}
+
+#[test]
+fn a_run_without_packets_still_has_a_page() {
+    let (mut summary, _) = common::sample(64).unwrap();
+    let page = report(&summary, &Plots::default()).unwrap();
+    assert_eq!(occurrences(&page, "<svg "), 1, "only the latency split is left");
+    summary.directions.clear();
+    summary.latency_split = None;
+    summary.commands = None;
+    summary.run.duration_s = 0.0;
+    assert_eq!(occurrences(&report(&summary, &Plots::default()).unwrap(), "<svg "), 0);
+}
+
+#[test]
+fn plots_of_one_packet_or_of_none_that_came_through_are_drawn() {
+    let (summary, _) = common::sample(64).unwrap();
+    let one = |outcome| DirectionPlot { packets: vec![PacketPoint { at_ns: 0, outcome }], ..DirectionPlot::default() };
+    for plot in [one(Outcome::Delivered { delay_ns: 0 }), one(Outcome::Dropped { cause: "loss".into() })] {
+        let plots = Plots { directions: [("a_to_b".to_owned(), plot)].into(), commands: Vec::new() };
+        let page = report(&summary, &plots).unwrap();
+        assert_eq!(occurrences(&page, "<svg "), 3);
+        assert_eq!(occurrences(&page, "NaN"), 0);
+    }
+}
+
+#[test]
+fn a_page_of_many_packets_is_no_larger_than_one_of_few() {
+    let (summary, plots) = common::sample(300_000).unwrap();
+    let page = report(&summary, &plots).unwrap();
+    assert!(page.len() < 400_000, "{} bytes", page.len());
+}
