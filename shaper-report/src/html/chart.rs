@@ -83,7 +83,7 @@ fn draw(svg: &mut String, frame: &Frame<'_>, margin: u32, height: u32, shapes: &
     let root: DrawingArea<SVGBackend<'_>, Shift> = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
     let mut axes: Axes<'_> = ChartBuilder::on(&root)
         .margin(8)
-        .margin_right(24)
+        .margin_right(48)
         .x_label_area_size(if frame.x_title.is_empty() { 8 } else { 72 })
         .y_label_area_size(margin)
         .build_cartesian_2d(frame.x.0..frame.x.1, frame.y.0..frame.y.1)?;

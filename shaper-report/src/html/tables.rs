@@ -133,7 +133,7 @@ pub(super) fn application(summary: &Summary) -> Markup {
             section {
                 h2 { "The application" }
                 @if let Some(commands) = &summary.commands {
-                    div.scroll { table {
+                    div.scroll { table.figures {
                         caption { "Commands, from the receivers' own logs" }
                         thead { tr {
                             th { "peer" }
@@ -154,7 +154,7 @@ pub(super) fn application(summary: &Summary) -> Markup {
                     } }
                 }
                 @if times.iter().any(|(_, times)| times.is_some()) {
-                    div.scroll { table {
+                    div.scroll { table.figures {
                         caption { "Times in ms" }
                         thead { tr {
                             th { "time" }
@@ -167,7 +167,7 @@ pub(super) fn application(summary: &Summary) -> Markup {
                 @for convergence in &summary.convergence { p { b { "Convergence " } (text::convergence_line(convergence)) } }
                 (clocks(summary))
                 @if let Some(split) = &summary.latency_split {
-                    div.scroll { table {
+                    div.scroll { table.figures {
                         caption { "Where the latency went, in ms" }
                         thead { tr { th { "stage" } th.number { "p50" } th.number { "p99" } th.number { "n" } } }
                         tbody {
@@ -190,7 +190,7 @@ pub(super) fn application(summary: &Summary) -> Markup {
 fn clocks(summary: &Summary) -> Markup {
     html! {
         @if !summary.clock.is_empty() {
-            div.scroll { table {
+            div.scroll { table.figures {
                 caption { "Clocks against the controller's" }
                 thead { tr {
                     th { "peer" }
@@ -237,7 +237,7 @@ pub(super) fn evidence(summary: &Summary) -> Markup {
                 }
             }
             @if !summary.captures.is_empty() {
-                div.scroll { table {
+                div.scroll { table.figures {
                     caption { "Captures; what a capture dropped is not lost by the network" }
                     thead { tr {
                         th { "at" } th.number { "received" } th.number { "dropped" } th.number { "written" }
@@ -273,7 +273,7 @@ fn lateness(summary: &Summary) -> Markup {
     };
     html! {
         @if !summary.lateness.delay_line_us.is_empty() {
-            div.scroll { table {
+            div.scroll { table.figures {
                 caption { "Lateness in us, beside this host's own timer" }
                 thead { tr {
                     th { "of" }
