@@ -12,6 +12,8 @@
 #![deny(missing_docs)]
 
 pub mod analyze;
+pub mod annotate;
+pub mod join;
 pub mod packet;
 pub mod pcapfile;
 pub mod stats;

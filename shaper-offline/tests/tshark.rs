@@ -11,7 +11,9 @@ use std::{
 
 use etherparse::PacketBuilder;
 use shaper_offline::{
-    pcapfile::{Direction, Verdict},
+    annotate::{Annotation, annotate},
+    join::{CaptureIndex, Cause, ClockMap, ClockSample, EngineRecord, JoinOptions, Key, Point, join},
+    pcapfile::{Direction, Reader, Verdict},
     writer::{Comment, NewInterface, NewPacket, Section, Statistics, Writer},
 };
 
@@ -172,4 +174,98 @@ fn capinfos_counts_packets_interfaces_and_statistics() {
     assert_eq!(value("Number of stat entries"), "1");
     assert_eq!(value("Time precision"), "nanoseconds (9)");
     assert_eq!(value("Capture application"), "shaper");
+}
+
+/// Raw captures of both ends, as a capture tool leaves them: no fates in them.
+fn raw(path: &Path, stamps: &[(u64, i64)]) {
+    let mut writer = Writer::new(BufWriter::new(File::create(path).unwrap()), &Section::default()).unwrap();
+    let interface = NewInterface { name: "veth0", description: None, filter: None, linktype: 1, snaplen: 65_535 };
+    let id = writer.add_interface(&interface).unwrap();
+    for &(sequence, ts_ns) in stamps {
+        let data = frame(sequence);
+        let packet = NewPacket { ts_ns, origlen: data.len() as u32, data: &data, ..NewPacket::default() };
+        writer.packet(id, &packet).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+#[test]
+fn annotated_captures_carry_each_fate_and_open_in_tshark() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (mut records, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new());
+    for sequence in 0..PACKETS {
+        let at = sequence.cast_signed() * 10_000_000;
+        let dropped = sequence % 5 == 0;
+        a.push((sequence, START + at + 500));
+        if !dropped {
+            b.push((sequence, START + at + 20_003_000));
+        }
+        let data = frame(sequence);
+        records.push(EngineRecord {
+            direction: 0,
+            seq: sequence,
+            id: 1000 + sequence,
+            arrival_ns: at.cast_unsigned(),
+            cause: if dropped { Cause { code: 2, name: "loss" } } else { Cause { code: 0, name: "none" } },
+            rule: 4,
+            intended_ns: (!dropped).then_some(at.cast_unsigned() + 20_000_000),
+            actual_ns: None,
+            len: data.len() as u32,
+            flow_hash: 1,
+            l4_checksum: u16::from_be_bytes([data[40], data[41]]),
+        });
+    }
+    raw(&path("raw-a.pcapng"), &a);
+    raw(&path("raw-b.pcapng"), &b);
+    let key =
+        |data: &[u8]| Some(Key { flow_hash: 1, l4_checksum: u16::from_be_bytes([*data.get(40)?, *data.get(41)?]) });
+    let index = |name: &str| CaptureIndex::read(&mut Reader::open(path(name)).unwrap(), key).unwrap();
+    let clock = ClockMap::new(vec![ClockSample { before: 0, realtime: START, after: 0 }]).unwrap();
+    let (at_a, at_b) = (index("raw-a.pcapng"), index("raw-b.pcapng"));
+    let joined = join(&records, &at_a, &at_b, &clock, &JoinOptions::default());
+    assert_eq!(joined.directions[0].joined, PACKETS);
+    for (point, name) in [(Point::A, "a"), (Point::B, "b")] {
+        let annotation = Annotation {
+            point,
+            name,
+            description: None,
+            filter: None,
+            application: "shaper",
+            verdict: &|record| Some(Verdict::Xdp(if record.cause.is_drop() { 1 } else { 4 })),
+            statistics: None,
+        };
+        let (from, to) = (path(&format!("raw-{name}.pcapng")), path(&format!("{name}.pcapng")));
+        let done = annotate(&from, &to, &records, &joined, &clock, &annotation).unwrap();
+        assert_eq!((done.packets, done.with_fate), (done.packets, done.packets));
+    }
+    let file = path("a.pcapng");
+    let table = run(
+        "tshark",
+        &[
+            "-r",
+            file.to_str().unwrap(),
+            "-T",
+            "fields",
+            "-e",
+            "frame.packet_id",
+            "-e",
+            "frame.verdict.ebpf_xdp",
+            "-e",
+            "frame.comment",
+        ],
+    );
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len() as u64, PACKETS);
+    assert_eq!(&rows[5][..2], ["1005", "1"]);
+    let lost = Comment::parse(rows[5][2]).unwrap().unwrap();
+    assert_eq!(lost, Comment::default().cause("loss").rule(4).id(1005).record(0, 5));
+    let passed = Comment::parse(rows[6][2]).unwrap().unwrap();
+    assert_eq!(passed.intended, Some(START + 60_000_000 + 20_000_000));
+    // The same id at the other end.
+    let file = path("b.pcapng");
+    let ids = run("tshark", &["-r", file.to_str().unwrap(), "-T", "fields", "-e", "frame.packet_id"]);
+    assert_eq!(ids.lines().next(), Some("1001"));
+    let statistics = run("capinfos", &["-M", file.to_str().unwrap()]);
+    assert!(statistics.contains("Number of stat entries = 1"), "{statistics}");
 }

@@ -7,7 +7,7 @@ const K: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1
 
 /// Both halves of the 128-bit product, folded.
 #[inline]
-pub(super) fn mix(a: u64, b: u64) -> u64 {
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a ^ K[0]) * u128::from(b ^ K[1]);
     (product as u64) ^ ((product >> 64) as u64)
 }

@@ -34,6 +34,8 @@ pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
 pub use runs::LossRuns;
 pub use two::two_points;
 
+pub(crate) use hash::mix;
+
 use crate::pcapfile;
 
 /// What an analysis should assume.

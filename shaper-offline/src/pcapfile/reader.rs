@@ -202,6 +202,15 @@ impl Reader {
     /// after an error there are no more packets.
     #[inline]
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, Error> {
+        Ok(self.next_with_interfaces()?.map(|(packet, _)| packet))
+    }
+
+    /// Like [`next_packet`](Self::next_packet), with the interfaces described so far.
+    ///
+    /// # Errors
+    /// As [`next_packet`](Self::next_packet).
+    #[inline]
+    pub fn next_with_interfaces(&mut self) -> Result<Option<(Packet<'_>, &[Interface])>, Error> {
         let located = match self.locate() {
             Ok(located) => located,
             Err(error) => {
@@ -216,7 +225,7 @@ impl Reader {
         let window = self.source.window();
         let options = window.get(located.options).unwrap_or_default();
         let data = window.get(located.data).unwrap_or_default();
-        Ok(Some(Packet {
+        let packet = Packet {
             index,
             offset,
             interface: located.interface,
@@ -228,7 +237,8 @@ impl Reader {
             dropcount: located.dropcount,
             // Checked when the block was read.
             options: Options::new(options, located.order).unwrap_or(Options::NONE),
-        }))
+        };
+        Ok(Some((packet, &self.interfaces)))
     }
 
     /// Moves to the next packet's block or record, reading what lies between.

@@ -1,0 +1,185 @@
+//! Final captures of a run: the raw packets with the fates that the join found.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::{
+    join::{ClockMap, EngineRecord, Joined, Point, Role},
+    pcapfile::{self, Direction, Interface, Reader, Verdict},
+    writer::{Comment, InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
+};
+
+/// Why an annotated capture could not be written.
+#[derive(Debug, Error)]
+pub enum AnnotateError {
+    /// The raw capture cannot be read.
+    #[error(transparent)]
+    Capture(#[from] pcapfile::Error),
+    /// The output cannot be created.
+    #[error("{}: cannot create the annotated capture: {source}", path.display())]
+    Create {
+        /// Output file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The output cannot be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// Output file.
+        path: PathBuf,
+        /// What went wrong.
+        source: WriteError,
+    },
+    /// A packet that carries no time.
+    #[error("{}: packet at byte {offset} has no stamp: capture to a format that stamps packets", path.display())]
+    NoStamp {
+        /// Raw capture.
+        path: PathBuf,
+        /// Byte offset of the packet.
+        offset: u64,
+    },
+}
+
+/// What the final file says besides the packets.
+pub struct Annotation<'a> {
+    /// Which end of the link the capture is from.
+    pub point: Point,
+    /// Interface name.
+    pub name: &'a str,
+    /// What the capture point is in the experiment.
+    pub description: Option<&'a str>,
+    /// Capture filter, if one was set.
+    pub filter: Option<&'a str>,
+    /// Application and version, for the section header.
+    pub application: &'a str,
+    /// What the hook at this end returned, for a packet as it entered.
+    pub verdict: &'a dyn Fn(&EngineRecord) -> Option<Verdict>,
+    /// Counters of the capture, where the raw file does not hold them.
+    pub statistics: Option<Statistics>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Annotated {
+    /// Packets.
+    pub packets: u64,
+    /// Packets with a fate.
+    pub with_fate: u64,
+}
+
+/// Copies the raw capture `raw` to `out` with packet ids, verdicts and comments.
+///
+/// The link direction is told too: a packet that entered here came in, one that left went out,
+/// unless the raw capture says otherwise.
+///
+/// # Errors
+/// [`AnnotateError`] if either file fails; `out` is then incomplete.
+pub fn annotate(
+    raw: &Path,
+    out: &Path,
+    records: &[EngineRecord],
+    joined: &Joined,
+    clock: &ClockMap,
+    annotation: &Annotation<'_>,
+) -> Result<Annotated, AnnotateError> {
+    let mut reader = Reader::open(raw)?;
+    let file = File::create(out).map_err(|source| AnnotateError::Create { path: out.to_owned(), source })?;
+    let write = |source| AnnotateError::Write { path: out.to_owned(), source };
+    let section = Section { application: Some(annotation.application), ..Section::default() };
+    let mut writer = Writer::new(BufWriter::new(file), &section).map_err(write)?;
+    let mut added: Vec<InterfaceId> = Vec::new();
+    let mut span: Option<(i64, i64)> = None;
+    let mut annotated = Annotated::default();
+    while let Some((packet, interfaces)) = reader.next_with_interfaces()? {
+        for interface in interfaces.iter().skip(added.len()) {
+            added.push(describe(&mut writer, interface, annotation).map_err(write)?);
+        }
+        let Some(ts_ns) = packet.ts_ns else {
+            return Err(AnnotateError::NoStamp { path: raw.to_owned(), offset: packet.offset });
+        };
+        let link = joined.link(annotation.point, packet.index);
+        let record = link.and_then(|link| records.get(link.record as usize));
+        let comments: Vec<String> = packet
+            .comments()
+            .map(str::to_owned)
+            .chain(record.map(|record| comment(record, clock).to_string()))
+            .collect();
+        let entered = link.is_some_and(|link| link.role == Role::Entered);
+        let way = link.map(|_| if entered { Direction::Inbound } else { Direction::Outbound });
+        let verdict = record.filter(|_| entered).and_then(|record| (annotation.verdict)(record));
+        let written = NewPacket {
+            ts_ns,
+            origlen: packet.origlen,
+            data: packet.data,
+            direction: packet.direction().or(way),
+            packetid: record.map(|record| record.id).or(packet.packetid()),
+            dropcount: packet.dropcount,
+            verdict: verdict.or(packet.verdicts().next()),
+            comments: &comments,
+        };
+        if let Some(&id) = added.get(packet.interface as usize) {
+            writer.packet(id, &written).map_err(write)?;
+        }
+        annotated.packets += 1;
+        annotated.with_fate += u64::from(record.is_some());
+        span = Some(span.map_or((ts_ns, ts_ns), |(from, to)| (from.min(ts_ns), to.max(ts_ns))));
+    }
+    for interface in reader.interfaces().iter().skip(added.len()) {
+        added.push(describe(&mut writer, interface, annotation).map_err(write)?);
+    }
+    for (&id, interface) in added.iter().zip(reader.interfaces()) {
+        let told = statistics(interface, annotation, span, annotated.packets);
+        writer.statistics(id, &told).map_err(write)?;
+    }
+    writer.finish().map_err(write)?;
+    Ok(annotated)
+}
+
+fn describe<W: Write>(
+    writer: &mut Writer<W>,
+    interface: &Interface,
+    annotation: &Annotation<'_>,
+) -> Result<InterfaceId, WriteError> {
+    writer.add_interface(&NewInterface {
+        name: annotation.name,
+        description: annotation.description.or(interface.description.as_deref()),
+        filter: annotation.filter.or(interface.filter.as_deref()),
+        linktype: interface.linktype,
+        snaplen: interface.snaplen,
+    })
+}
+
+fn comment(record: &EngineRecord, clock: &ClockMap) -> Comment {
+    Comment {
+        cause: Some(record.cause.name.to_owned()),
+        rule: Some(record.rule),
+        id: Some(record.id),
+        dir: Some(record.direction),
+        seq: Some(record.seq),
+        intended: record.intended_ns.map(|ns| clock.to_epoch(ns)),
+        actual: record.actual_ns.map(|ns| clock.to_epoch(ns)),
+    }
+}
+
+/// What the caller knows, else what the raw file told, else what its packets show.
+fn statistics(
+    interface: &Interface,
+    annotation: &Annotation<'_>,
+    span: Option<(i64, i64)>,
+    packets: u64,
+) -> Statistics {
+    let told = interface.statistics.unwrap_or_default();
+    let given = annotation.statistics.unwrap_or_default();
+    Statistics {
+        start: given.start.or(told.start).or(span.map(|span| span.0)),
+        end: given.end.or(told.end).or(span.map(|span| span.1)),
+        received: given.received.or(told.received).or(Some(packets)),
+        dropped: given.dropped.or(told.dropped),
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+use crate::pcapfile::Reader;
+use crate::writer::{NewInterface, NewPacket, Section, Writer};
+
+const EPOCH: i64 = 1_700_000_000_000_000_000;
+const MS: i64 = 1_000_000;
+const PASS: Cause = Cause { code: 0, name: "none" };
+const LOSS: Cause = Cause { code: 2, name: "loss" };
+
+/// Monotonic time 1 s is the epoch's time.
+fn clock() -> ClockMap {
+    ClockMap::new(vec![
+        ClockSample { before: 1_000_000_000, realtime: EPOCH, after: 1_000_000_000 },
+        ClockSample { before: 9_000_000_000, realtime: EPOCH + 8_000_000_000, after: 9_000_000_000 },
+    ])
+    .unwrap()
+}
+
+fn mono(ns: i64) -> u64 {
+    (ns + 1_000_000_000) as u64
+}
+
+/// Four bytes: flow, then checksum; the flow 0xff has no key.
+fn key(data: &[u8]) -> Option<Key> {
+    let flow = u32::from(data[0]);
+    (flow != 0xff).then(|| Key { flow_hash: flow, l4_checksum: u16::from_be_bytes([data[2], data[3]]) })
+}
+
+fn capture(packets: &[(i64, u8, u16)]) -> CaptureIndex {
+    let mut writer = Writer::new(Vec::new(), &Section::default()).unwrap();
+    let interface = NewInterface { name: "x", description: None, filter: None, linktype: 1, snaplen: 0 };
+    let id = writer.add_interface(&interface).unwrap();
+    for &(ts, flow, checksum) in packets {
+        let [high, low] = checksum.to_be_bytes();
+        let data = [flow, 0, high, low];
+        let packet = NewPacket { ts_ns: EPOCH + ts, origlen: 100, data: &data, ..NewPacket::default() };
+        writer.packet(id, &packet).unwrap();
+    }
+    let mut reader = Reader::from_bytes("test", writer.finish().unwrap()).unwrap();
+    CaptureIndex::read(&mut reader, key).unwrap()
+}
+
+fn record(direction: u16, seq: u64, at: i64, cause: Cause, flow: u8, checksum: u16) -> EngineRecord {
+    EngineRecord {
+        direction,
+        seq,
+        id: u64::from(direction) << 48 | seq,
+        arrival_ns: mono(at),
+        cause,
+        rule: 1,
+        intended_ns: (!cause.is_drop()).then(|| mono(at + 20 * MS)),
+        actual_ns: None,
+        len: 100,
+        flow_hash: flow.into(),
+        l4_checksum: checksum,
+    }
+}
+
+#[test]
+fn each_record_finds_its_packet_at_both_ends() {
+    let (mut records, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..100_u16 {
+        let at = i64::from(n) * 5 * MS;
+        let cause = if n % 10 == 3 { LOSS } else { PASS };
+        records.push(record(0, n.into(), at, cause, 1, n));
+        a.push((at - 2_000, 1, n));
+        if cause == PASS {
+            b.push((at + 20 * MS + 3_000, 1, n));
+        }
+        // And back, through the same captures.
+        records.push(record(1, n.into(), at, PASS, 2, n));
+        b.push((at - 1_000, 2, n));
+        a.push((at + 20 * MS + 1_000, 2, n));
+    }
+    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let [there, back] = joined.directions;
+    assert_eq!((there.records, there.joined, there.dropped), (100, 100, 10));
+    assert_eq!((back.records, back.joined, back.ambiguous), (100, 100, 0));
+    assert_eq!((there.dropped_but_seen, there.passed_not_seen, there.without_entry), (0, 0, 0));
+    assert_eq!((joined.a.joined, joined.b.joined), (200, 190));
+    for (record, entry) in records.iter().zip(&joined.records) {
+        let want = match (record.direction, record.cause.is_drop()) {
+            (0, false) => Some(20 * MS + 5_000),
+            (0, true) => None,
+            _ => Some(20 * MS + 2_000),
+        };
+        assert_eq!(entry.link_ns, want);
+    }
+}
+
+#[test]
+fn what_has_no_partner_is_counted_by_what_it_is() {
+    let records = [
+        record(0, 0, 0, PASS, 1, 1),
+        record(0, 1, MS, PASS, 1, 2),
+        record(0, 2, 2 * MS, LOSS, 1, 3),
+        record(0, 3, 3 * MS, PASS, 1, 4),
+    ];
+    // Before the run, a control packet, 1, 3 and 4; the capture lost 2. Later one of no record.
+    let a = [(-500 * MS, 1, 9), (-MS, 0xff, 0), (0, 1, 1), (2 * MS, 1, 3), (3 * MS, 1, 4), (4 * MS, 1, 77)];
+    // 1 twice, 2, and 3 which was dropped; 4 is missing.
+    let b = [(20 * MS, 1, 1), (20 * MS + 1, 1, 1), (21 * MS, 1, 2), (22 * MS, 1, 3), (900 * MS, 1, 88)];
+    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let counts = joined.directions[0];
+    assert_eq!((counts.without_entry, counts.passed_not_seen), (1, 1));
+    assert_eq!((counts.dropped_but_seen, counts.copies), (1, 1));
+    assert_eq!(counts.joined, 1);
+    assert_eq!((joined.a.before, joined.a.bypass, joined.a.without_record), (1, 1, 1));
+    assert_eq!(joined.b.after, 1);
+    assert_eq!(joined.link(Point::B, 1).unwrap().role, Role::Copy);
+    assert_eq!(joined.link(Point::B, 3).unwrap().role, Role::Contradiction);
+    assert_eq!(joined.link(Point::A, 5), None);
+}
+
+#[test]
+fn packets_that_look_alike_join_in_order_of_their_release() {
+    // One key for all; every fifth dropped; every seventh held 7 ms longer, so that it overtakes
+    // nothing but is overtaken.
+    let (mut records, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new());
+    let mut want = Vec::new();
+    for n in 0..50_i64 {
+        let at = n * 2 * MS;
+        let dropped = n % 5 == 4;
+        let release = at + 20 * MS + if n % 7 == 6 { 7 * MS } else { 0 };
+        let mut one = record(0, n as u64, at, if dropped { LOSS } else { PASS }, 1, 7);
+        one.intended_ns = (!dropped).then(|| mono(release));
+        records.push(one);
+        a.push((at + 1_000, 1, 7));
+        if !dropped {
+            b.push((release + 2_000, 1, 7));
+        }
+        want.push((!dropped).then_some(release - at + 1_000));
+    }
+    b.sort_unstable();
+    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let got: Vec<_> = joined.records.iter().map(|entry| entry.link_ns).collect();
+    assert_eq!(got, want);
+    let counts = joined.directions[0];
+    assert_eq!((counts.joined, counts.ambiguous), (50, 50));
+}
+
+#[test]
+fn no_records_leave_every_packet_unjoined() {
+    let packets = [(0, 1, 1), (MS, 1, 2)];
+    let joined = join(&[], &capture(&packets), &capture(&[]), &clock(), &JoinOptions::default());
+    assert_eq!((joined.a.packets, joined.a.before, joined.b.packets), (2, 2, 0));
+}
