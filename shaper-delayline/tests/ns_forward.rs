@@ -200,7 +200,7 @@ fn packets_for_a_device_that_is_down_are_transmit_errors() {
     let pair = sockets(&lab);
     greet(&pair);
     let before = line.monitor.counts(0);
-    lab.set_link(&lab.host(1), "eth0", "down");
+    support::run(&format!("ip -n {} link set eth0 down", lab.host(1)));
     for _ in 0..SENT {
         pair[0].send_to(&[4; 64], (ADDRESSES[1], 7000)).unwrap();
     }

@@ -22,7 +22,7 @@ pub(crate) use bpf::Program;
 pub(crate) const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
 
 /// Runs a command that must succeed.
-fn run(command: &str) {
+pub(crate) fn run(command: &str) {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
@@ -91,11 +91,6 @@ impl Lab {
     pub(crate) fn on_host<T: Send>(&self, side: usize, work: impl FnOnce() -> T + Send) -> T {
         self.within(&self.host(side), work)
     }
-
-    /// `ip link set` on an interface of a namespace.
-    pub(crate) fn set_link(&self, namespace: &str, interface: &str, state: &str) {
-        run(&format!("ip -n {namespace} link set {interface} {state}"));
-    }
 }
 
 impl Drop for Lab {
@@ -120,13 +115,22 @@ pub(crate) struct Shape {
     pub(crate) frames: u32,
     pub(crate) ring: u32,
     pub(crate) busy_poll: bool,
+    pub(crate) realtime_priority: Option<u8>,
+    pub(crate) spin: Nanos,
     /// Delay and jitter below which a packet's delay is drawn evenly, a power of two; or no metadata at all.
     pub(crate) stamp: Option<(Nanos, Nanos)>,
 }
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { frames: 16_384, ring: 2048, busy_poll: false, stamp: Some((Nanos(20_000_000), Nanos(0))) }
+        Shape {
+            frames: 16_384,
+            ring: 2048,
+            busy_poll: false,
+            realtime_priority: None,
+            spin: Nanos(10_000),
+            stamp: Some((Nanos(20_000_000), Nanos(0))),
+        }
     }
 }
 
@@ -150,7 +154,13 @@ impl Running {
                 programs.push(Program::attach(index, socket.fd(), shape.stamp, side << 48));
                 ports.push(Port { socket, peer: 1 - side as usize });
             }
-            let config = Config { busy_poll: shape.busy_poll, released: Some(to), ..Config::default() };
+            let config = Config {
+                busy_poll: shape.busy_poll,
+                realtime_priority: shape.realtime_priority,
+                spin: shape.spin,
+                released: Some(to),
+                ..Config::default()
+            };
             (DelayLine::new(&umem, ports, config).unwrap(), programs)
         });
         let monitor = line.monitor();
