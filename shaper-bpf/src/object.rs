@@ -46,6 +46,14 @@ pub enum Error {
     /// The object does not hold what this binary was built for.
     #[error("the BPF object holds no {0}: rebuild with `cargo xtask build`")]
     Missing(&'static str),
+    /// A device could not be sent to.
+    #[error("device {ifindex} cannot be redirected to: {what}")]
+    Output {
+        /// Its index.
+        ifindex: u32,
+        /// What the kernel said.
+        what: String,
+    },
     /// The program gave up on a probe.
     #[error("the probe entry answered {0} instead of XDP_PASS")]
     Probe(u32),
@@ -58,13 +66,24 @@ pub enum Program {
     Link,
     /// The decision for packets given as data.
     Probe,
-    /// Nothing: what benchmarks subtract.
+    /// Benchmarks: nothing.
     Empty,
+    /// Benchmarks: the clock alone.
+    Clock,
+    /// Benchmarks: all of `link` up to the metadata.
+    Decision,
+    /// Benchmarks: straight on to another device.
+    Forward,
+    /// Benchmarks: lets everything in.
+    Pass,
+    /// Benchmarks: a source of frames.
+    Generate,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Link, Self::Probe, Self::Empty];
+    pub const ALL: [Self; 8] =
+        [Self::Link, Self::Probe, Self::Empty, Self::Clock, Self::Decision, Self::Forward, Self::Pass, Self::Generate];
 
     /// The name in the object.
     #[must_use]
@@ -73,6 +92,11 @@ impl Program {
             Self::Link => "link",
             Self::Probe => "probe",
             Self::Empty => "empty",
+            Self::Clock => "clock",
+            Self::Decision => "decision",
+            Self::Forward => "forward",
+            Self::Pass => "pass",
+            Self::Generate => "generate",
         }
     }
 }
@@ -88,27 +112,25 @@ pub struct ProgramSize {
 
 /// The loaded object. Dropping it detaches its programs.
 pub struct Object {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     ports: HashMap<MapData, u32, PortPod>,
     params: Array<MapData, ParamsPod>,
     schedules: Array<MapData, SchedulePod>,
     states: Array<MapData, SharedPod>,
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
-    links: Vec<XdpLinkId>,
+    links: Vec<(Program, XdpLinkId)>,
 }
 
 impl Object {
-    /// Loads all programs. `record_ring` is the size of the ring of records in bytes: a power of two of pages.
+    /// Loads the maps and the `link` program; the others are loaded when they are used. `record_ring` is the size of the ring of records in bytes: a power of two of pages.
     ///
     /// # Errors
     ///
     /// When the kernel refuses the object or one of its programs, with the verifier's words.
     pub fn load(record_ring: u32) -> Result<Self, Error> {
         let mut ebpf = EbpfLoader::new().map_max_entries("RECORDS", record_ring).load(OBJECT)?;
-        for program in Program::ALL {
-            xdp(&mut ebpf, program)?.load().map_err(|source| Error::Program { program: program.name(), source })?;
-        }
+        loaded(&mut ebpf, Program::Link)?;
         Ok(Self {
             ports: take(&mut ebpf, "PORTS")?,
             params: take(&mut ebpf, "PARAMS")?,
@@ -196,26 +218,31 @@ impl Object {
     ///
     /// When the driver has no XDP, or something else is attached there.
     pub fn attach(&mut self, ifindex: u32) -> Result<(), Error> {
-        let program = Program::Link;
-        let link = xdp(&mut self.ebpf, program)?
-            .attach_to_if_index(ifindex, XdpMode::Driver)
-            .map_err(|source| Error::Program { program: program.name(), source })?;
-        self.links.push(link);
+        self.attach_program(Program::Link, ifindex)
+    }
+
+    /// Attaches a program as [`attach`](Self::attach) does.
+    ///
+    /// # Errors
+    ///
+    /// When the driver has no XDP, or something else is attached there.
+    pub fn attach_program(&mut self, program: Program, ifindex: u32) -> Result<(), Error> {
+        let link =
+            loaded(&mut self.ebpf, program)?.attach_to_if_index(ifindex, XdpMode::Driver).map_err(failed(program))?;
+        self.links.push((program, link));
         Ok(())
     }
 
-    /// Detaches the `link` program everywhere. When this returns no packet is in it any more.
+    /// Detaches every program everywhere. When this returns no packet is in one any more.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
     pub fn detach(&mut self) -> Result<(), Error> {
-        let program = Program::Link;
         let links = std::mem::take(&mut self.links);
-        let attached = xdp(&mut self.ebpf, program)?;
-        links.into_iter().try_for_each(|link| {
-            attached.detach(link).map_err(|source| Error::Program { program: program.name(), source })
-        })
+        links
+            .into_iter()
+            .try_for_each(|(program, link)| xdp(&mut self.ebpf, program)?.detach(link).map_err(failed(program)))
     }
 
     /// How large the verifier found each program.
@@ -227,9 +254,7 @@ impl Object {
         Program::ALL
             .into_iter()
             .map(|program| {
-                let info = xdp(&mut self.ebpf, program)?
-                    .info()
-                    .map_err(|source| Error::Program { program: program.name(), source })?;
+                let info = loaded(&mut self.ebpf, program)?.info().map_err(failed(program))?;
                 Ok(ProgramSize { program, verified_instructions: info.verified_instruction_count() })
             })
             .collect()
@@ -249,9 +274,7 @@ impl Object {
         let mut options = TestRunOptions::new();
         options.data_in = Some(&input);
         options.data_out = Some(&mut output);
-        let result = xdp(&mut self.ebpf, program)?
-            .test_run(options)
-            .map_err(|source| Error::Program { program: program.name(), source })?;
+        let result = loaded(&mut self.ebpf, program)?.test_run(options).map_err(failed(program))?;
         if result.return_value != XDP_PASS {
             return Err(Error::Probe(result.return_value));
         }
@@ -259,11 +282,29 @@ impl Object {
     }
 }
 
+pub(super) fn failed(program: Program) -> impl Fn(ProgramError) -> Error {
+    move |source| Error::Program { program: program.name(), source }
+}
+
 fn xdp(ebpf: &mut Ebpf, program: Program) -> Result<&mut Xdp, Error> {
-    ebpf.program_mut(program.name())
-        .ok_or(Error::Missing(program.name()))?
-        .try_into()
-        .map_err(|source| Error::Program { program: program.name(), source })
+    ebpf.program_mut(program.name()).ok_or(Error::Missing(program.name()))?.try_into().map_err(failed(program))
+}
+
+/// The program, loaded if it was not.
+pub(super) fn loaded(ebpf: &mut Ebpf, program: Program) -> Result<&mut Xdp, Error> {
+    let xdp = xdp(ebpf, program)?;
+    if xdp.fd().is_err() {
+        xdp.load().map_err(failed(program))?;
+    }
+    Ok(xdp)
+}
+
+/// A map that stays with the object.
+pub(super) fn map<'a, T: TryFrom<&'a mut Map, Error = MapError>>(
+    ebpf: &'a mut Ebpf,
+    map: &'static str,
+) -> Result<T, Error> {
+    ebpf.map_mut(map).ok_or(Error::Missing(map))?.try_into().map_err(|source| Error::Map { map, source })
 }
 
 fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, Error> {

@@ -1,6 +1,6 @@
 //! The shared layouts as aya sees them: plain bytes.
 
-use shaper_common::layout::{EdgeCounts, Params, Port, Shared};
+use shaper_common::layout::{EdgeCounts, Pace, Params, Port, Shared};
 use shaper_common::outage::Schedule;
 
 macro_rules! plain {
@@ -17,4 +17,4 @@ macro_rules! plain {
     };
 }
 
-plain!(PortPod(Port), ParamsPod(Params), SchedulePod(Schedule), SharedPod(Shared), EdgePod(EdgeCounts));
+plain!(PortPod(Port), ParamsPod(Params), SchedulePod(Schedule), SharedPod(Shared), EdgePod(EdgeCounts), PacePod(Pace));

@@ -145,6 +145,29 @@ pub struct XskMeta {
     pub id: u64,
 }
 
+/// How many devices the benchmark programs redirect to.
+pub const OUTPUTS: u32 = 2;
+/// The device that the benchmark program `forward` sends to.
+pub const OUTPUT_FORWARD: u32 = 0;
+/// The device that the benchmark program `generate` sends to.
+pub const OUTPUT_GENERATE: u32 = 1;
+
+/// How fast the benchmark program `generate` lets frames out, and what it let out.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// When the next frame is due, CLOCK_MONOTONIC.
+    pub due: Nanos,
+    /// Time between two frames; zero for as fast as can be.
+    pub gap: Nanos,
+    /// How far it may fall behind its schedule and catch up; what is behind further is not sent.
+    pub catch_up: Nanos,
+    /// Nothing is sent from here on, CLOCK_MONOTONIC.
+    pub end: Nanos,
+    /// Frames let out.
+    pub sent: u64,
+}
+
 /// The bit that marks the id of a control packet, which takes no index.
 pub const BYPASS: u64 = 1 << 63;
 

@@ -1,11 +1,12 @@
 //! The XDP programs: thin shells around `shaper_common::pipeline::decide`.
 //!
 //! `link` decides the fate of each packet that arrives at a port of an impaired link; `probe` takes
-//! packets as data, so that tests drive the same decision with arrivals of their choice; `empty` is what
-//! benchmarks subtract.
+//! packets as data, so that tests drive the same decision with arrivals of their choice; what only
+//! benchmarks run is in `bench`.
 #![no_std]
 #![no_main]
 
+mod bench;
 mod frame;
 mod maps;
 
@@ -107,27 +108,47 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     }
 }
 
-/// A port of an impaired link.
-#[xdp]
-pub(crate) fn link(ctx: XdpContext) -> u32 {
+/// What is to become of a frame.
+enum Next {
+    /// None of our business.
+    Pass,
+    /// Dropped by the pipeline.
+    Drop,
+    /// To the delay line, with this in front of it.
+    Hold(&'static Port, XskMeta),
+}
+
+/// Decides what is to become of the frame: all of `link` but the act itself.
+#[inline(always)]
+fn judge(ctx: &XdpContext) -> Next {
     // SAFETY: the helper has no preconditions.
     let now = Nanos(unsafe { bpf_ktime_get_ns() });
-    let frame = Frame::new(&ctx);
+    let frame = Frame::new(ctx);
     let ifindex = ctx.ingress_ifindex() as u32;
     // SAFETY: userspace writes ports before it attaches, and never while packets flow.
     let Some(port) = (unsafe { PORTS.get(ifindex) }) else {
-        return xdp_action::XDP_PASS;
+        return Next::Pass;
     };
     let summary = parse::summary(&frame);
     if summary.kind == Kind::Control {
         count(port.direction, |edge| edge.bypassed += 1);
-        return hold(&ctx, port, XskMeta { release: now, id: BYPASS });
+        return Next::Hold(port, XskMeta { release: now, id: BYPASS });
     }
     let packet = Packet { now, len: frame.len(), flow_hash: summary.flow_hash };
     match decide_locked(port.direction, &packet, summary.l4_checksum, port.records != 0) {
-        Some(Decided { fate: Fate { release, cause: Cause::None }, id }) => hold(&ctx, port, XskMeta { release, id }),
-        Some(_) => xdp_action::XDP_DROP,
-        None => xdp_action::XDP_PASS,
+        Some(Decided { fate: Fate { release, cause: Cause::None }, id }) => Next::Hold(port, XskMeta { release, id }),
+        Some(_) => Next::Drop,
+        None => Next::Pass,
+    }
+}
+
+/// A port of an impaired link.
+#[xdp]
+pub(crate) fn link(ctx: XdpContext) -> u32 {
+    match judge(&ctx) {
+        Next::Pass => xdp_action::XDP_PASS,
+        Next::Drop => xdp_action::XDP_DROP,
+        Next::Hold(port, meta) => hold(&ctx, port, meta),
     }
 }
 
@@ -149,12 +170,6 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     // SAFETY: the same slot, still within the packet.
     unsafe { core::ptr::write_unaligned(slot, answer) };
     xdp_action::XDP_PASS
-}
-
-/// What a benchmark subtracts: the cost of running a program at all.
-#[xdp]
-pub(crate) fn empty(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_DROP
 }
 
 #[panic_handler]

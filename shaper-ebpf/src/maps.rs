@@ -1,9 +1,9 @@
 //! The maps. Their names are how userspace finds them.
 
 use aya_ebpf::bindings::bpf_spin_lock;
-use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::btf_maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
-use shaper_common::layout::{DIRECTIONS, EdgeCounts, Params, Port, Record, State};
+use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, Pace, Params, Port, Record, State};
 use shaper_common::outage::Schedule;
 
 /// Bytes of the record ring: userspace may raise it before loading.
@@ -44,3 +44,11 @@ pub(crate) static RECORDS: RingBuf<Record, RECORD_RING> = RingBuf::new();
 /// The delay line's sockets.
 #[btf_map]
 pub(crate) static XSKS: XskMap<{ DIRECTIONS as usize }> = XskMap::new();
+
+/// Where benchmarks redirect to.
+#[btf_map]
+pub(crate) static DEVICES: DevMap<{ OUTPUTS as usize }> = DevMap::new();
+
+/// How fast a benchmark generates.
+#[btf_map]
+pub(crate) static PACE: Array<Pace, 1> = Array::new();
