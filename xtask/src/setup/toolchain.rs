@@ -9,13 +9,7 @@ use crate::{Repo, process};
 
 /// Adds the components that the toolchain lacks, looked for by their files.
 pub(crate) fn components(repo: &Repo) -> Result<Done> {
-    let places = [
-        ("rust-src", "lib/rustlib/src/rust/library/core/Cargo.toml"),
-        ("clippy", "bin/cargo-clippy"),
-        ("rustfmt", "bin/rustfmt"),
-    ];
-    let missing: Vec<&str> =
-        places.iter().filter(|(_, file)| !repo.sysroot.join(file).exists()).map(|(component, _)| *component).collect();
+    let missing = missing(repo);
     if missing.is_empty() {
         return Ok(Done::AlreadyThere);
     }
@@ -34,5 +28,23 @@ pub(crate) fn components(repo: &Repo) -> Result<Done> {
             .args(["component", "add", "--toolchain", &repo.toolchain])
             .args(&missing),
     )?;
+    if let Some(component) = self::missing(repo).first() {
+        bail!(
+            "rustup holds {component} for installed, and its files are not in {}: \
+             `rustup component remove {component}`, then start again",
+            repo.sysroot.display()
+        );
+    }
     Ok(Done::Installed)
+}
+
+/// The components without which something here fails, and whose files are not
+/// there.
+fn missing(repo: &Repo) -> Vec<&'static str> {
+    let places = [
+        ("rust-src", "lib/rustlib/src/rust/library/Cargo.lock"),
+        ("clippy", "bin/cargo-clippy"),
+        ("rustfmt", "bin/rustfmt"),
+    ];
+    places.into_iter().filter(|(_, file)| !repo.sysroot.join(file).exists()).map(|(component, _)| component).collect()
 }

@@ -45,9 +45,9 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("lints, BPF", || check(process::run(&mut bpf::clippy(repo))));
     summary.layer("licences", || licences(repo));
     summary.layer("build", || {
-        build::shaper(repo)?;
         let (built, complete) = runner.build()?;
         tests = built;
+        build::shaper(repo)?;
         anyhow::ensure!(complete, "not every test could be built");
         check(Ok(()))
     });

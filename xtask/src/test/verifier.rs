@@ -30,6 +30,9 @@ const COULD_NOT_RUN: i32 = 2;
 
 /// The programs on the kernel that runs this.
 pub(crate) fn host(repo: &Repo, runner: &Runner<'_>) -> Result<Outcome> {
+    if let Some(outcome) = not_built(repo) {
+        return Ok(outcome);
+    }
     let root = match Root::find() {
         Ok(root) => root,
         Err(error) => {
@@ -53,6 +56,9 @@ pub(crate) fn host(repo: &Repo, runner: &Runner<'_>) -> Result<Outcome> {
 
 /// The programs on a Debian kernel of this series, in qemu.
 pub(crate) fn guest(repo: &Repo, series: &str) -> Result<Outcome> {
+    if let Some(outcome) = not_built(repo) {
+        return Ok(outcome);
+    }
     let kernel = match vm::get(repo, series) {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -68,6 +74,11 @@ pub(crate) fn guest(repo: &Repo, series: &str) -> Result<Outcome> {
         }
     })?;
     Ok(reader.finish(Some(code)))
+}
+
+fn not_built(repo: &Repo) -> Option<Outcome> {
+    let shaper = repo.shaper();
+    (!shaper.is_file()).then(|| Outcome::CannotRun { reason: format!("{} was not built", shaper.display()), tests: 1 })
 }
 
 /// Adds up what `shaper doctor --verifier` writes.
