@@ -78,7 +78,8 @@ impl Output {
     }
 
     /// Hands packets to the device, in order, and tells `each` of every one that left. Returns how many did.
-    /// What finds no room stays; only a device that is down has its packets dropped.
+    /// What finds no room stays. Packets for a device that is down are dropped, except for the few in its tx ring,
+    /// which the kernel alone can take out: they leave when it comes up.
     pub(crate) fn transmit(
         &mut self,
         packet: impl Fn(u32) -> Descriptor,

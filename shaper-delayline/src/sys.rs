@@ -53,7 +53,8 @@ impl PollSet {
         PollSet(fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect())
     }
 
-    /// `ppoll`: waits until one is ready, the time is over, or a signal came.
+    /// `ppoll`: waits until one is ready, the time is over, or a signal came. A socket in error, since its interface is
+    /// gone, is not waited on again: it would be ready for ever.
     pub(crate) fn wait(&mut self, timeout: Nanos) -> io::Result<()> {
         let timeout = libc::timespec {
             tv_sec: (timeout.0 / 1_000_000_000) as libc::time_t,
@@ -66,6 +67,13 @@ impl PollSet {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(error);
+            }
+        }
+        if answer > 0 {
+            for entry in &mut self.0 {
+                if entry.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
+                    entry.fd = -1;
+                }
             }
         }
         Ok(())

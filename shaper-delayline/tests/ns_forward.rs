@@ -20,6 +20,15 @@ fn conserved(counts: &Counts) -> bool {
     counts.received == counts.released + counts.held + counts.transmit_errors + counts.no_metadata
 }
 
+/// Waits for a thing to become true, but not for ever.
+fn wait_until(done: impl Fn() -> bool, state: impl Fn() -> String) {
+    let given_up = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < given_up, "{}", state());
+        std::thread::yield_now();
+    }
+}
+
 /// A UDP socket on either host.
 fn sockets(lab: &Lab) -> [UdpSocket; 2] {
     [0, 1].map(|side| {
@@ -154,18 +163,11 @@ fn what_a_small_umem_loses_is_counted() {
         pair[0].send_to(&[2; 64], (ADDRESSES[1], 7000)).unwrap();
     }
     let monitor = line.monitor.clone();
-    let given_up = Instant::now() + PATIENCE;
-    let statistics = loop {
-        let statistics = monitor.statistics(0).unwrap().unwrap();
-        let received = monitor.counts(0).received - before;
-        let accounted = received + statistics.lost();
-        assert!(accounted <= SENT, "{received} received, {statistics:?}");
-        if accounted == SENT {
-            break statistics;
-        }
-        assert!(Instant::now() < given_up, "{received} received, {statistics:?}");
-        std::thread::yield_now();
-    };
+    let statistics = || monitor.statistics(0).unwrap().unwrap();
+    let received = || monitor.counts(0).received - before;
+    let state = || format!("{} received, {:?}", received(), statistics());
+    wait_until(|| received() + statistics().lost() == SENT, state);
+    let statistics = statistics();
     assert!(statistics.rx_fill_ring_empty_descs > 0, "{statistics:?}");
     assert!(monitor.starved() > 0);
     assert_eq!(monitor.frames_free().1, 0);
@@ -183,9 +185,7 @@ fn a_packet_without_metadata_is_dropped_and_counted() {
     // The first thing host 0 sends is a question for host 1's hardware address.
     a.send_to(&[3], (ADDRESSES[1], 7000)).unwrap();
     let monitor = line.monitor.clone();
-    while monitor.counts(0).no_metadata == 0 {
-        std::thread::yield_now();
-    }
+    wait_until(|| monitor.counts(0).no_metadata > 0, || format!("{:?}", monitor.counts(0)));
     let counts = monitor.counts(0);
     assert!(conserved(&counts) && counts.released == 0, "{counts:?}");
     let (outcome, _) = line.drain(Nanos(5_000 * MILLISECOND));
@@ -205,15 +205,65 @@ fn packets_for_a_device_that_is_down_are_transmit_errors() {
         pair[0].send_to(&[4; 64], (ADDRESSES[1], 7000)).unwrap();
     }
     let monitor = line.monitor.clone();
-    while monitor.counts(0).transmit_errors < SENT {
-        assert!(conserved(&monitor.counts(0)));
-        std::thread::yield_now();
-    }
+    wait_until(
+        || {
+            let counts = monitor.counts(0);
+            assert!(conserved(&counts), "{counts:?}");
+            counts.transmit_errors >= SENT
+        },
+        || format!("{:?}", monitor.counts(0)),
+    );
     let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
     assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
     let counts = monitor.counts(0);
     assert!(conserved(&counts) && counts.released == before.released, "{before:?} {counts:?}");
     assert_eq!(log.iter().filter(|entry| !entry.sent).count() as u64, counts.transmit_errors);
+}
+
+#[test]
+fn an_output_that_goes_down_keeps_no_more_than_its_ring_and_recovers() {
+    const SENT: u64 = 500;
+    let lab = Lab::new();
+    let line = Running::start(&lab, Shape::default());
+    let pair = sockets(&lab);
+    greet(&pair);
+    support::run(&format!("ip -n {} link set p1 down", lab.middle()));
+    let before = line.monitor.counts(0);
+    for _ in 0..SENT {
+        pair[0].send_to(&[6; 64], (ADDRESSES[1], 7000)).unwrap();
+    }
+    let monitor = line.monitor.clone();
+    let settled = |counts: &Counts| counts.received >= before.received + SENT && counts.held <= 64;
+    wait_until(|| settled(&monitor.counts(0)), || format!("{:?}", monitor.counts(0)));
+    let down = monitor.counts(0);
+    assert!(conserved(&down) && down.released == before.released && down.held > 0, "{down:?}");
+    support::run(&format!("ip -n {} link set p1 up", lab.middle()));
+    let (outcome, _) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
+    let up = monitor.counts(0);
+    assert!(conserved(&up) && up.transmit_errors >= down.transmit_errors, "{down:?} {up:?}");
+}
+
+#[test]
+fn an_interface_that_is_deleted_leaves_the_others_running() {
+    let lab = Lab::new();
+    let line = Running::start(&lab, Shape::default());
+    let pair = sockets(&lab);
+    greet(&pair);
+    support::run(&format!("ip -n {} link del p1", lab.middle()));
+    let before = line.monitor.counts(0);
+    for _ in 0..200 {
+        pair[0].send_to(&[6; 64], (ADDRESSES[1], 7000)).unwrap();
+    }
+    let monitor = line.monitor.clone();
+    let settled = |counts: &Counts| counts.received >= before.received + 200 && counts.held <= 64;
+    wait_until(|| settled(&monitor.counts(0)), || format!("{:?}", monitor.counts(0)));
+    let beat = monitor.heartbeat();
+    wait_until(|| monitor.heartbeat() > beat, || "the loop stands still".into());
+    let (outcome, _) = line.drain(Nanos(100 * MILLISECOND));
+    let counts = monitor.counts(0);
+    assert!(conserved(&counts) && counts.held == outcome.held, "{counts:?} {outcome:?}");
+    assert_eq!(outcome.leaked, 0);
 }
 
 #[test]
@@ -224,9 +274,7 @@ fn a_drain_that_is_too_short_says_what_is_still_held() {
     let [a, _b] = sockets(&lab);
     a.send_to(&[5], (ADDRESSES[1], 7000)).unwrap();
     let monitor = line.monitor.clone();
-    while monitor.counts(0).held == 0 {
-        std::thread::yield_now();
-    }
+    wait_until(|| monitor.counts(0).held > 0, || format!("{:?}", monitor.counts(0)));
     let (outcome, log) = line.drain(Nanos(10 * MILLISECOND));
     assert_eq!((outcome.ended, outcome.leaked, log.len()), (Ended::DrainDeadline, 0, 0));
     assert!(outcome.held >= 1);

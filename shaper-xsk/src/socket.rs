@@ -391,7 +391,7 @@ fn bind_failed(failed: Failed, ifindex: u32, queue: u32, umem: &Umem) -> XskErro
             return XskError::LockedMemory { call: failed.call, bytes, source: failed.source };
         }
         libc::ENODEV => "there is no such interface in this thread's network namespace: check name and namespace",
-        libc::EBUSY => "another AF_XDP socket holds the queue: close it, or use another queue",
+        libc::EBUSY => "another AF_XDP socket holds the queue, or did a moment ago: close it, or use another queue",
         libc::EINVAL => "the queue does not exist, or is bound to this UMEM already: check `ethtool -l`",
         libc::EOPNOTSUPP => "the driver cannot do this mode: use copy mode",
         libc::ENETDOWN => "the interface is down: set it up first",
