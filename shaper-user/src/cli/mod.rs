@@ -1,0 +1,99 @@
+//! The command line: one file a subcommand. Exit codes: 0 held, 1 a stated expectation failed, 2 could not run.
+
+mod analyze;
+#[cfg(feature = "live")]
+mod link_flags;
+#[cfg(feature = "live")]
+mod role;
+#[cfg(feature = "live")]
+mod run;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What stands before a role's name in the hidden arguments.
+#[cfg(feature = "live")]
+pub(crate) use role::ARGUMENT as ROLE_ARGUMENT;
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything held.
+    Held,
+    /// A stated expectation failed.
+    Failed,
+    /// A command that was run for the user ended with this code.
+    Code(u8),
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Held => Self::SUCCESS,
+            Outcome::Failed => Self::from(1),
+            Outcome::Code(code) => Self::from(code),
+        }
+    }
+}
+
+/// The code for what could not run.
+const COULD_NOT_RUN: u8 = 2;
+
+/// Impairs real network links in the kernel, knows the fate of every packet, and shows what that did to the application.
+#[derive(Debug, Parser)]
+#[command(name = "shaper", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole experiment: lab, impairment, workload, capture, correlation, judgement
+    #[cfg(feature = "live")]
+    Run(run::Args),
+    /// Analyse captures from one point or from two: no root needed
+    Analyze(analyze::Args),
+}
+
+/// Runs the command line and says how it ended.
+#[must_use]
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    #[cfg(feature = "live")]
+    if let Some(code) = role::dispatch(&args) {
+        return code;
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for, and are no error; a closed pipe is none either.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(COULD_NOT_RUN) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match cli.command {
+        #[cfg(feature = "live")]
+        Command::Run(args) => run::run(args),
+        Command::Analyze(args) => analyze::run(&args),
+    };
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where even this cannot be written, the exit code says it.
+            let _ = writeln!(io::stderr(), "shaper: {error:#}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+/// Whether the reader of our output went away, as `head` does: that is its right.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,186 @@
+//! The test bed of a run: lab, engine and taps, and how they go away again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use shaper_common::units::Nanos;
+use shaper_engine::{DirectionSpec, Engine, LinkSpec, Options, Outcome};
+use shaper_net::guard::Guard;
+use shaper_net::journal::{self, Journal, Owners};
+use shaper_net::lab::{Lab, LabSpec, LinkEnds};
+use shaper_profile::{CompiledDirection, CompiledLink};
+
+use crate::capture::{Captured, Tap};
+
+/// How the engine of a bed runs.
+#[derive(Clone, Copy, Debug)]
+pub struct BedOptions {
+    /// The engine's own.
+    pub engine: Options,
+    /// Kernel buffer of each tap, in bytes.
+    pub capture_buffer: i32,
+}
+
+/// What stands on the host. Fields are dropped in this order: what uses the lab goes before the lab, the
+/// journal is undone before the guard is let go.
+pub struct Bed {
+    taps: Vec<(String, Tap)>,
+    engine: Option<Engine>,
+    lab: Option<Lab>,
+    journal: Journal,
+    guard: Guard,
+}
+
+impl Bed {
+    /// Undoes what dead processes left, starts the guard, and builds the lab.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not allow it; nothing stays behind then.
+    pub fn up(spec: &LabSpec, command: &str) -> anyhow::Result<Self> {
+        for report in journal::recover(Owners::Dead).context("cannot look for what dead runs left behind")? {
+            if !report.failures.is_empty() {
+                eprintln!("shaper: {report}");
+            }
+        }
+        let journal = Journal::create(command)?;
+        let guard = match Guard::start(&journal) {
+            Ok(guard) => guard,
+            Err(error) => {
+                journal.undo()?;
+                return Err(error).context("cannot start the guard that cleans up after a crash");
+            }
+        };
+        let mut bed = Self { taps: Vec::new(), engine: None, lab: None, journal, guard };
+        bed.lab = Some(Lab::up(&bed.journal, spec).context("cannot build the lab")?);
+        Ok(bed)
+    }
+
+    /// The lab.
+    ///
+    /// # Errors
+    ///
+    /// After it was taken down.
+    pub fn lab(&self) -> anyhow::Result<&Lab> {
+        self.lab.as_ref().context("the lab is down")
+    }
+
+    /// The journal of all that was changed.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Writes down where the lab is, for `lab exec` and `lab down`.
+    ///
+    /// # Errors
+    ///
+    /// When `/run` cannot be written.
+    pub fn publish(&mut self) -> anyhow::Result<()> {
+        let lab = self.lab.as_mut().context("the lab is down")?;
+        lab.save(&self.journal).context("cannot write down where the lab is")?;
+        Ok(())
+    }
+
+    /// Impairs the links. Outage schedules count from `start`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the programs or the sockets.
+    pub fn impair(&mut self, links: &[CompiledLink], options: &BedOptions, start: Option<Nanos>) -> anyhow::Result<()> {
+        let lab = self.lab.as_mut().context("the lab is down")?;
+        let specs = lab.links().iter().zip(links).map(|(ends, link)| specification(ends, link)).collect();
+        let engine = Engine::start(lab.middle(), specs, Options { start, ..options.engine })
+            .context("cannot impair the links of the lab")?;
+        self.engine = Some(engine);
+        lab.query_members().context("cannot make the switch ask for multicast members")?;
+        Ok(())
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    ///
+    /// When the links are not impaired.
+    pub fn engine(&self) -> anyhow::Result<&Engine> {
+        self.engine.as_ref().context("the links are not impaired")
+    }
+
+    /// Waits until the switch of a star sends multicast to its members alone.
+    ///
+    /// # Errors
+    ///
+    /// After the lab was taken down.
+    pub fn until_snooping(&self) -> anyhow::Result<Option<std::time::Instant>> {
+        Ok(self.lab()?.snooping_from())
+    }
+
+    /// Taps every host's interface, each into `<host>.spool` in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// When libpcap refuses.
+    pub fn tap(&mut self, directory: &Path, options: &BedOptions) -> anyhow::Result<()> {
+        let lab = self.lab.as_ref().context("the lab is down")?;
+        for host in lab.hosts() {
+            let spool = directory.join(format!("{}.spool", host.name));
+            let tap = Tap::start(lab.netns(&host.name)?, &host.ifname, &spool, options.capture_buffer)?;
+            self.taps.push((host.name.clone(), tap));
+        }
+        Ok(())
+    }
+
+    /// Ends the impairment, lets out what is held, and ends the taps.
+    ///
+    /// # Errors
+    ///
+    /// When a thread of the engine or a tap failed.
+    pub fn settle(&mut self, grace: Duration) -> anyhow::Result<(Outcome, Vec<(String, Captured)>)> {
+        let engine = self.engine.take().context("the links are not impaired")?;
+        let outcome = engine.stop(grace)?;
+        let captured =
+            self.taps.drain(..).map(|(host, tap)| Ok((host, tap.stop()?))).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok((outcome, captured))
+    }
+
+    /// Takes everything away.
+    ///
+    /// # Errors
+    ///
+    /// What could not be taken away; the journal then stays for `shaper clear`.
+    pub fn down(mut self) -> anyhow::Result<()> {
+        drop(std::mem::take(&mut self.taps));
+        drop(self.engine.take());
+        if let Some(lab) = self.lab.take() {
+            lab.down().context("cannot take the lab down")?;
+        }
+        self.journal.undo().context("cannot undo all that was changed: try `shaper clear`")?;
+        Ok(())
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut self.taps));
+        drop(self.engine.take());
+        drop(self.lab.take());
+        // Undone already after `down`; otherwise an error is on its way up, and this one would hide it:
+        // the guard tries again.
+        let _ = self.journal.undo();
+    }
+}
+
+fn specification(ends: &LinkEnds, link: &CompiledLink) -> LinkSpec {
+    let direction = |name: &str, compiled: &CompiledDirection| DirectionSpec {
+        name: name.into(),
+        params: compiled.params,
+        schedule: compiled.schedule.clone(),
+    };
+    LinkSpec {
+        host: ends.port_host.ifindex,
+        far: ends.port_far.ifindex,
+        forward: direction(&ends.forward, &link.a_to_b),
+        backward: direction(&ends.backward, &link.b_to_a),
+    }
+}

@@ -1,0 +1,369 @@
+//! What the link did to the application: the workload's own score, in the words of the summary.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use shaper_report::stats::{Distribution, Missing, Proportion};
+use shaper_report::summary::{
+    Clock, CommandCounts, Commands, Convergence, Expectation, Grade, GradeLevel, GradePart, GradeParts, Schedule,
+    Severity, Spread, Summary, SyncFailures, SyncLevel, Window,
+};
+use shaper_toast::burst::BurstConfig;
+use shaper_toast::log::{self, Log, ReadError};
+use shaper_toast::plan as toast_plan;
+use shaper_toast::score::{self, Asymmetry, CommandTimes, OutageWindow, PeerScore, Score, ScoreConfig, Times};
+use shaper_toast::units::Nanos as Time;
+
+use super::correlate::Correlated;
+use super::execute::{Evidence, is_log};
+use super::plan::{Plan, ToastPlan};
+use super::split;
+use crate::workload::probe::{Received, Sent};
+
+/// How late the probe's sender may be.
+const PROBE_SLIP_MS: f64 = 5.0;
+
+/// Reads the logs, scores them and fills the summary in.
+pub(super) fn judge(
+    plan: &Plan,
+    toast: &ToastPlan,
+    evidence: &Evidence,
+    correlated: &Correlated,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let logs = read_logs(evidence, summary)?;
+    let peers = plan.peer_names();
+    let config = score_config(plan, evidence, &peers);
+    let score = score::score(&logs, &config);
+    let commands = score::command_times(&logs, &peers);
+    fill(plan, toast, &score, &commands, evidence, summary);
+    summary.latency_split = split::split(&commands, correlated);
+    Ok(())
+}
+
+/// When commands were due, since the start of the run, and how long each took to change a peer's state.
+pub(super) fn times_to_state(evidence: &Evidence, peers: &[String]) -> Vec<(u64, u64)> {
+    let logs: Vec<Log> =
+        evidence.logs.iter().filter(|path| is_log(path)).filter_map(|path| log::read_log(path).ok()).collect();
+    score::command_times(&logs, peers)
+        .iter()
+        .flat_map(|command| {
+            command.receivers.iter().filter_map(|receiver| {
+                let took = receiver.applied?.0.saturating_sub(command.due.0);
+                Some((command.due.0.saturating_sub(evidence.start.0), took))
+            })
+        })
+        .collect()
+}
+
+fn read_logs(evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<Vec<Log>> {
+    let mut logs = Vec::new();
+    for path in evidence.logs.iter().filter(|path| is_log(path)) {
+        match log::read_log(path) {
+            Ok(log) => logs.push(log),
+            // A role that died early has said so itself; what it should have heard counts as missed.
+            Err(error @ (ReadError::Io { .. } | ReadError::NoHeader { .. })) => {
+                summary.find(Severity::Error, format!("{error}"));
+            }
+            Err(error) => return Err(error).context("a role's log cannot be read"),
+        }
+    }
+    Ok(logs)
+}
+
+fn score_config(plan: &Plan, evidence: &Evidence, peers: &[String]) -> ScoreConfig {
+    let largest = Time(plan.largest_one_way(&evidence.links).0);
+    let mut config = ScoreConfig::new(largest, BurstConfig::default().longest(), peers.to_vec());
+    let star = evidence.links.len() > 1;
+    for (index, link) in evidence.links.iter().enumerate() {
+        let peer = if star { index.checked_sub(1).and_then(|peer| peers.get(peer)).cloned() } else { None };
+        config.outages.extend(link.windows.iter().map(|window| OutageWindow {
+            peer: peer.clone(),
+            from: Time(evidence.start.0 + window.start.0),
+            to: Time(evidence.start.0 + window.end.0),
+        }));
+        let mean = |direction: &shaper_profile::CompiledDirection| direction.expected.delay.mean().0 as i64;
+        // From a peer to the controller less back: in a pair the peer sits at the far end of the only link.
+        let asymmetry =
+            if star { mean(&link.a_to_b) - mean(&link.b_to_a) } else { mean(&link.b_to_a) - mean(&link.a_to_b) };
+        let whose = if star { peer } else { peers.first().cloned() };
+        if let Some(peer) = whose.filter(|_| asymmetry != 0) {
+            config.asymmetries.push(Asymmetry { peer, forward_minus_backward: asymmetry });
+        }
+    }
+    config
+}
+
+fn fill(
+    plan: &Plan,
+    toast: &ToastPlan,
+    score: &Score,
+    commands: &[CommandTimes],
+    evidence: &Evidence,
+    summary: &mut Summary,
+) {
+    let peers = score.peers.iter().map(|peer| (peer.peer.clone(), command_counts(peer))).collect();
+    let mut counted = Commands::new(peers);
+    counted.total.delivery_ratio = proportion(score.delivery);
+    counted.total.self_heard += score.controller_self_heard;
+    let ms = |from: Time, to: Option<Time>| to.map(|to| to.signed_since(from) as f64 / 1e6);
+    let of_intended = |of: fn(&score::ReceiverTimes) -> Option<Time>| {
+        let all: Vec<Option<f64>> = commands
+            .iter()
+            .flat_map(|command| {
+                command
+                    .receivers
+                    .iter()
+                    .filter(|receiver| receiver.intended)
+                    .map(move |receiver| ms(command.due, of(receiver)))
+            })
+            .collect();
+        let missing = all.iter().filter(|took| took.is_none()).count() as u64;
+        Distribution::with_missing(all.into_iter().flatten().collect(), missing, Missing::Excluded)
+    };
+    summary.response_time_ms = Some(of_intended(|receiver| receiver.answer_received));
+    summary.time_to_state_ms = Some(of_intended(|receiver| receiver.applied));
+    summary.spread_ms = (score.peers.len() > 1)
+        .then(|| Spread { distribution: times(&score.spread.times), beat_fraction: score.spread.beats_p95 });
+    summary.sync_failures = Some(SyncFailures {
+        total: score.peers.iter().map(|peer| peer.sync.failures).sum(),
+        peers: score.peers.iter().map(|peer| (peer.peer.clone(), peer.sync.failures)).collect(),
+    });
+    for peer in &score.peers {
+        summary.position_drift_ppm.insert(peer.peer.clone(), peer.drift.map(|drift| drift.drift.0));
+        if let Some(clock) = peer.clocks.first() {
+            summary.clock.insert(
+                peer.peer.clone(),
+                Clock {
+                    offset_estimated_us: Some(clock.estimated_offset),
+                    offset_injected_us: Some(clock.injected_offset),
+                    offset_error_us: Some(clock.error),
+                    offset_bound_us: Some(clock.bound),
+                    skew_estimated_ppm: clock.estimated_skew.map(|skew| skew.0),
+                    skew_injected_ppm: Some(clock.injected_skew.0),
+                    exchanges: clock.exchanges,
+                },
+            );
+        }
+    }
+    summary.convergence =
+        score.convergence.iter().map(|convergence| convergence_of(convergence, plan, evidence)).collect();
+    let slip = &score.schedule;
+    summary.schedule = Some(Schedule {
+        slip_ms: times(&slip.slip),
+        late_count: slip.over_limit,
+        bound_ms: slip.limit.as_millis_f64(),
+        kept: slip.kept,
+    });
+    if !slip.kept {
+        summary.find(Severity::Error, score.schedule.statement());
+    }
+    summary.grade = Some(grade(plan, toast, score, evidence));
+    heard(&counted, toast, summary);
+    for peer in &score.peers {
+        if let Some(late) = &peer.late_join {
+            let text = match late.first_right_after {
+                Some(took) => format!("{} joined late and was right {took} after that", peer.peer),
+                None => format!("{} joined late and never was right", peer.peer),
+            };
+            summary.find(Severity::Note, text);
+        }
+        if let Some(heard) = peer.heard_after_leave {
+            let severity = if heard == 0 { Severity::Note } else { Severity::Warning };
+            summary.find(severity, format!("{}: {heard} copies of commands heard after it left the group", peer.peer));
+        }
+    }
+    if let Some(contention) = &score.contention {
+        let severity = if contention.same_final_state { Severity::Note } else { Severity::Warning };
+        summary.find(
+            severity,
+            format!(
+                "two controllers ({}): {} commands interleaved; peers applied them {} and ended in {}",
+                contention.controllers.join(", "),
+                contention.interleaved,
+                if contention.same_order { "in the same order" } else { "in different orders" },
+                if contention.same_final_state { "the same state" } else { "different states" },
+            ),
+        );
+    }
+    for warning in &score.warnings {
+        if !summary.findings.iter().any(|finding| finding.text == *warning) {
+            summary.find(Severity::Warning, warning.clone());
+        }
+    }
+    summary.commands = Some(counted);
+}
+
+/// Whether anybody was there at all.
+fn heard(counted: &Commands, toast: &ToastPlan, summary: &mut Summary) {
+    let expected = counted.peers.len();
+    let deaf: Vec<&str> = counted
+        .peers
+        .iter()
+        .filter(|(_, counts)| counts.intended > 0 && counts.delivered == 0)
+        .map(|(peer, _)| peer.as_str())
+        .collect();
+    summary.expectations.push(Expectation {
+        text: "every peer hears the controller".into(),
+        held: deaf.is_empty() && expected > 0,
+        measured: format!("{} of {expected} peers did", expected - deaf.len()),
+    });
+    if !deaf.is_empty() {
+        let own = counted.total.self_heard;
+        let absent = if toast.absent.is_empty() { "" } else { " (not started, as asked)" };
+        summary.find(
+            Severity::Error,
+            format!(
+                "nobody listens at {}{absent}: delivered {} of {}; the {own} own packets that were heard are no delivery",
+                deaf.join(", "),
+                counted.total.delivered,
+                counted.total.intended,
+            ),
+        );
+    }
+}
+
+fn command_counts(peer: &PeerScore) -> CommandCounts {
+    CommandCounts {
+        intended: peer.intended,
+        delivered: peer.delivered,
+        applied_once: peer.applied_once,
+        repeated: peer.repeated,
+        missed: peer.missed,
+        out_of_order: peer.out_of_order,
+        self_heard: peer.self_heard,
+        foreign: peer.foreign,
+        delivery_ratio: Proportion::of(0, 0),
+    }
+    .with_ratio()
+}
+
+fn convergence_of(convergence: &score::Convergence, plan: &Plan, evidence: &Evidence) -> Convergence {
+    let since = |time: Time| (time.0.saturating_sub(evidence.start.0)) as f64 / 1e6;
+    let took = convergence.took.map(Time::as_millis_f64);
+    let concerned = match &convergence.outage.peer {
+        Some(peer) => vec![peer.clone()],
+        None => plan.peer_names(),
+    };
+    Convergence {
+        direction: "both".into(),
+        outage: Window { start_ms: since(convergence.outage.from), end_ms: since(convergence.outage.to) },
+        peers_ms: concerned.into_iter().map(|peer| (peer, took)).collect(),
+        within_beat: convergence.within_a_beat,
+    }
+}
+
+fn grade(plan: &Plan, toast: &ToastPlan, score: &Score, evidence: &Evidence) -> Grade {
+    let grades = &score.grades;
+    let level = |grade: Option<score::Grade>| {
+        grade.map(|grade| match grade {
+            score::Grade::Excellent => GradeLevel::Excellent,
+            score::Grade::Good => GradeLevel::Good,
+            score::Grade::Fair => GradeLevel::Fair,
+            score::Grade::Poor => GradeLevel::Poor,
+        })
+    };
+    let least = score.peers.iter().map(|peer| peer.delivery.share).fold(f64::INFINITY, f64::min);
+    let delivery =
+        if least.is_finite() { format!("{:.1} % at the worst peer", least * 100.0) } else { "no peer".into() };
+    let spread = match score.spread.times.p95 {
+        Some(p95) if score.peers.len() > 1 => format!("p95 {:.1} ms from first to last peer", p95.as_millis_f64()),
+        _ => "needs two peers".into(),
+    };
+    let within = score.convergence.iter().filter(|convergence| convergence.within_a_beat).count();
+    let reconvergence = if score.convergence.is_empty() {
+        "no outage in this run".into()
+    } else {
+        format!("{within} of {} outages over within a beat", score.convergence.len())
+    };
+    let failures: u64 = score.peers.iter().map(|peer| peer.sync.failures).sum();
+    let judged: u64 = score.peers.iter().map(|peer| peer.sync.judged).sum();
+    let why = grades.withheld.clone().unwrap_or_else(|| "the worst of delivery, spread and re-convergence".into());
+    let why = if grades.overall.is_none() {
+        let spacing = plan.spacing(toast, &evidence.links);
+        let needed = toast_plan::minimum_duration_for_a_grade(spacing);
+        if needed.0 > plan.duration.0.0 {
+            format!("{why}; with commands {spacing} apart it takes --duration {:.0}s", needed.as_secs_f64().ceil())
+        } else {
+            why
+        }
+    } else {
+        why
+    };
+    Grade {
+        result: level(grades.overall),
+        why,
+        parts: GradeParts {
+            delivery: GradePart { result: level(grades.delivery), why: delivery },
+            spread: GradePart { result: level(grades.spread), why: spread },
+            reconvergence: GradePart { result: level(grades.convergence), why: reconvergence },
+            sync: GradePart {
+                result: grades.sync.map(|grade| match grade {
+                    score::SyncGrade::High => SyncLevel::High,
+                    score::SyncGrade::Medium => SyncLevel::Medium,
+                    score::SyncGrade::Low => SyncLevel::Low,
+                }),
+                why: format!("{failures} sync failures in {judged} commands judged"),
+            },
+        },
+    }
+}
+
+fn proportion(share: score::Proportion) -> Proportion {
+    Proportion::of(share.count, share.of)
+}
+
+fn times(times: &Times) -> Distribution {
+    let ms = |time: Option<Time>| time.map(Time::as_millis_f64);
+    Distribution {
+        n: times.n,
+        missing: times.missing,
+        missing_as: Missing::Excluded,
+        mean: None,
+        min: ms(times.min),
+        p50: ms(times.p50),
+        p95: ms(times.p95),
+        p99: ms(times.p99),
+        p999: None,
+        max: ms(times.max),
+    }
+}
+
+/// What the probe's ends say.
+pub(super) fn judge_probe(evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
+    let (Some(sent), Some(received)) = (evidence.logs.first(), evidence.logs.get(1)) else {
+        return Ok(());
+    };
+    let (Ok(sent), Ok(received)) = (std::fs::read_to_string(sent), std::fs::read_to_string(received)) else {
+        summary.find(Severity::Error, "an end of the probe left no result: nothing can be said of delivery");
+        return Ok(());
+    };
+    let sent: Sent = serde_json::from_str(&sent).context("the probe sender's result cannot be read")?;
+    let received: Received = serde_json::from_str(&received).context("the probe receiver's result cannot be read")?;
+    let slips: Vec<f64> = sent.slip_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
+    let late = slips.iter().filter(|slip| **slip > PROBE_SLIP_MS).count() as u64;
+    let kept = late * 100 <= slips.len() as u64;
+    if !kept {
+        summary.find(
+            Severity::Error,
+            format!("the sender could not keep its own schedule: {late} of {} packets left more than {PROBE_SLIP_MS} ms late", slips.len()),
+        );
+    }
+    summary.schedule =
+        Some(Schedule { slip_ms: Distribution::of(slips), late_count: late, bound_ms: PROBE_SLIP_MS, kept });
+    let counts = CommandCounts {
+        intended: sent.sent,
+        delivered: received.received,
+        repeated: received.duplicates,
+        missed: sent.sent.saturating_sub(received.received),
+        foreign: received.foreign,
+        ..CommandCounts::default()
+    };
+    summary.expectations.push(Expectation {
+        text: "the receiver hears the sender".into(),
+        held: received.received > 0,
+        measured: format!("{} of {} packets received", received.received, sent.sent),
+    });
+    summary.commands = Some(Commands::new(BTreeMap::from([("b".to_owned(), counts.with_ratio())])));
+    Ok(())
+}

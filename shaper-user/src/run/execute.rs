@@ -1,0 +1,327 @@
+//! One run from beginning to end.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use shaper_common::units::Nanos;
+use shaper_delayline::Sizing;
+use shaper_engine::clock::{self, ClockSample};
+use shaper_engine::{Keep, Options};
+use shaper_net::role::{Role, RoleSpec};
+use shaper_net::signals::Signals;
+use shaper_profile::CompiledLink;
+use shaper_report::summary::Summary;
+
+use super::bed::{Bed, BedOptions};
+use super::directory::RunDirectory;
+use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
+use super::{judge, manifest};
+use crate::capture::Captured;
+use crate::workload::probe::{ReceiverConfig, SenderConfig};
+
+/// Sleeps of a millisecond that the host's own timer error is taken from.
+const IDLE_SLEEPS: usize = 300;
+/// From the start of the roles to the first command: a pair comes up within it.
+const LEAD: Duration = Duration::from_millis(1_000);
+/// What each further host needs to come up on a busy host.
+const LEAD_PER_HOST: Duration = Duration::from_millis(60);
+/// Time for what is held to leave the delay line, beyond the longest delay.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long a role may take to end once it was told to.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often clocks are read against each other and roles looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// Where the probe's receiver listens.
+const PROBE_PORT: u16 = 9_000;
+/// The session's name on the wire.
+const SESSION: &str = "shaper";
+
+/// What a run left behind.
+pub struct Finished {
+    /// The judgement.
+    pub summary: Summary,
+    /// Where the evidence is.
+    pub directory: PathBuf,
+}
+
+/// What was gathered while the run went on, and is judged afterwards.
+pub(super) struct Evidence {
+    pub(super) started: SystemTime,
+    /// CLOCK_MONOTONIC time of the first command or probe.
+    pub(super) start: Nanos,
+    pub(super) links: Vec<CompiledLink>,
+    pub(super) outcome: shaper_engine::Outcome,
+    pub(super) captured: Vec<(String, Captured)>,
+    pub(super) clocks: Vec<ClockSample>,
+    pub(super) idle_errors: Vec<u64>,
+    /// Logs and results of the roles.
+    pub(super) logs: Vec<PathBuf>,
+    /// A signal asked the run to stop early.
+    pub(super) interrupted: bool,
+    /// Roles that ended by an error.
+    pub(super) broken: Vec<String>,
+    /// Addresses of the hosts, in the order of the plan's names.
+    pub(super) addresses: Vec<std::net::Ipv4Addr>,
+    /// Names of both directions of each link.
+    pub(super) direction_names: Vec<(String, String)>,
+    /// Ethernet address of each host.
+    pub(super) macs: Vec<[u8; 6]>,
+}
+
+/// Runs the plan, judges it and writes its directory.
+///
+/// # Errors
+///
+/// When it could not run. What fails within a run that did is in the summary.
+pub fn execute(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<Finished> {
+    plan.check()?;
+    let links = plan.compile()?;
+    if !nix::unistd::geteuid().is_root() {
+        bail!("this needs root, for network namespaces and BPF: run it with sudo");
+    }
+    let started = SystemTime::now();
+    let signals = Signals::install()?;
+    let directory = RunDirectory::create(plan.out.as_deref(), &plan.name, started)?;
+    directory.write("manifest.json", manifest::manifest(plan, &links, started)?.as_bytes())?;
+    for link in &links.iter().take(1).collect::<Vec<_>>() {
+        for (name, direction) in [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)] {
+            say(&format!("{name}: {}", direction.expected));
+        }
+        let warnings = match plan.stream() {
+            Some(stream) => link.a_to_b.expected.warnings_on(stream),
+            None => link.a_to_b.expected.warnings(),
+        };
+        for warning in warnings {
+            say(&format!("note: {warning}"));
+        }
+    }
+    let evidence = gather(plan, links, &directory, started, signals, say)?;
+    let summary = judge::judge(plan, &evidence, &directory)?;
+    directory.give_all()?;
+    Ok(Finished { summary, directory: directory.path().to_owned() })
+}
+
+/// Everything that happens while the lab stands.
+fn gather(
+    plan: &Plan,
+    links: Vec<CompiledLink>,
+    directory: &RunDirectory,
+    started: SystemTime,
+    signals: Signals,
+    say: &dyn Fn(&str),
+) -> anyhow::Result<Evidence> {
+    let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
+    let options = BedOptions { engine: engine_options(plan, &links), capture_buffer: plan.capture_buffer };
+    let mut bed = Bed::up(&plan.lab(), "run")?;
+    let hosts = u32::try_from(plan.workload.hosts()).unwrap_or(u32::MAX);
+    let snooping = if hosts > 2 { Duration::from_millis(2_200) } else { Duration::ZERO };
+    let lead = LEAD + LEAD_PER_HOST * hosts + snooping;
+    let start = Nanos(clock::monotonic() + nanos(lead));
+    bed.impair(&links, &options, Some(start))?;
+    bed.tap(directory.path(), &options)?;
+    let mut roles = Roles::start(plan, &links, &bed, directory, start)?;
+    say(&format!("running {} for {} on {} hosts, seed {}", plan.workload.name(), plan.duration, hosts, plan.seed));
+
+    let mut clocks = vec![clock::sample()];
+    let mut interrupted = false;
+    while !roles.leader_ended()? {
+        if signals.wait(Some(TICK))? {
+            interrupted = true;
+            break;
+        }
+        clocks.push(clock::sample());
+    }
+    // What the last commands set off is still under way.
+    let longest = Duration::from_nanos(plan.largest_one_way(&links).0);
+    if !interrupted {
+        interrupted = signals.wait(Some(longest))?;
+    }
+    let broken = roles.end()?;
+    let (outcome, captured) = bed.settle(longest + DRAIN)?;
+    clocks.push(clock::sample());
+    let lab = bed.lab()?;
+    let addresses = lab.hosts().iter().map(|host| host.ipv4).collect();
+    let macs = lab.hosts().iter().map(|host| host.mac.0).collect();
+    let direction_names = lab.links().iter().map(|ends| (ends.forward.clone(), ends.backward.clone())).collect();
+    bed.down()?;
+    Ok(Evidence {
+        started,
+        start,
+        links,
+        outcome,
+        captured,
+        clocks,
+        idle_errors,
+        logs: roles.logs,
+        interrupted,
+        broken,
+        addresses,
+        direction_names,
+        macs,
+    })
+}
+
+fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
+    /// Enough for any short burst, small enough for any host: 32 MiB.
+    const LEAST_FRAMES: u32 = 1 << 14;
+    /// 2 GiB.
+    const MOST_FRAMES: u32 = 1 << 20;
+    let longest = links
+        .iter()
+        .flat_map(|link| [&link.a_to_b, &link.b_to_a])
+        .map(|direction| direction.expected.largest_delay)
+        .max()
+        .unwrap_or(Nanos::ZERO);
+    let sizing = Sizing { ports: 2 * plan.links(), fill: 2_048 };
+    let frames = sizing.frames_for(plan.packet_rate(), longest);
+    Options {
+        busy_poll: plan.busy_poll,
+        frames: frames.clamp(LEAST_FRAMES, MOST_FRAMES).next_power_of_two(),
+        keep: Keep::First(1 << 22),
+        ..Options::default()
+    }
+}
+
+/// The processes of a workload.
+struct Roles {
+    /// The one whose end is the run's.
+    leader: Role,
+    others: Vec<Role>,
+    logs: Vec<PathBuf>,
+}
+
+impl Roles {
+    fn start(
+        plan: &Plan,
+        links: &[CompiledLink],
+        bed: &Bed,
+        directory: &RunDirectory,
+        start: Nanos,
+    ) -> anyhow::Result<Self> {
+        match &plan.workload {
+            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory, start),
+            Workload::Probe(probe) => Self::probe(probe, bed, directory, start),
+        }
+    }
+
+    fn toast(
+        plan: &Plan,
+        toast: &ToastPlan,
+        links: &[CompiledLink],
+        bed: &Bed,
+        directory: &RunDirectory,
+        start: Nanos,
+    ) -> anyhow::Result<Self> {
+        use shaper_toast::clock::ClockConfig;
+        use shaper_toast::config::{ControllerConfig, NodeConfig, PeerConfig};
+        use shaper_toast::script::ScriptConfig;
+        use shaper_toast::units::{Nanos as Time, Ppm};
+
+        let node = |host: &str, role: &str| -> anyhow::Result<NodeConfig> {
+            let interface = &bed.lab()?.host(host)?.ifname;
+            let log = directory.file(&format!("{role}.jsonl"));
+            let injected = toast.clocks.iter().find(|clock| clock.peer == host);
+            let mut node = NodeConfig::new(role, SESSION, interface, log);
+            node.seed = plan.seed;
+            if let Some(injected) = injected {
+                node.clock = ClockConfig {
+                    offset: shaper_toast::units::Micros(injected.offset_us),
+                    skew: Ppm(injected.skew_ppm),
+                    origin: Time(start.0),
+                    ..ClockConfig::default()
+                };
+            }
+            Ok(node)
+        };
+        let start = Time(start.0);
+        let at = |offset: u64| Time(start.0.saturating_add(offset));
+        let script =
+            ScriptConfig { spacing: plan.spacing(toast, links), tempo: toast.tempo.clone(), ..ScriptConfig::default() };
+        let duration = Time(plan.duration.0.0);
+        let mut logs = Vec::new();
+        let mut others = Vec::new();
+        let names = plan.peer_names();
+        for (index, host) in names.iter().enumerate() {
+            if toast.absent.contains(host) {
+                continue;
+            }
+            let mut config = PeerConfig::new(node(host, host)?);
+            config.join_at = toast.late.as_ref().filter(|(late, _)| late == host).map(|(_, offset)| at(*offset));
+            config.leave_at = toast.leave.as_ref().filter(|(leave, _)| leave == host).map(|(_, offset)| at(*offset));
+            logs.push(config.node.log.clone());
+            others.push(spawn(bed, host, "toast-peer", &config)?);
+            if toast.second_controller && index + 1 == names.len() {
+                let role = format!("{host}-controller");
+                // Half a spacing behind the first: two people at two desks do not press at the same instant.
+                let begin = Time(start.0 + script.spacing.0 / 2);
+                let second = ControllerConfig {
+                    script: script.clone(),
+                    ..ControllerConfig::new(node(host, &role)?, begin, duration)
+                };
+                logs.push(second.node.log.clone());
+                others.push(spawn(bed, host, "toast-controller", &second)?);
+            }
+        }
+        let controller = plan.host_names().first().cloned().context("the lab has no host")?;
+        let config =
+            ControllerConfig { script, ..ControllerConfig::new(node(&controller, &controller)?, start, duration) };
+        logs.push(config.node.log.clone());
+        let leader = spawn(bed, &controller, "toast-controller", &config)?;
+        Ok(Self { leader, others, logs })
+    }
+
+    fn probe(probe: &ProbePlan, bed: &Bed, directory: &RunDirectory, start: Nanos) -> anyhow::Result<Self> {
+        let receiver =
+            ReceiverConfig { port: PROBE_PORT, packets: probe.packets, result: directory.file("probe-receiver.json") };
+        let to = bed.lab()?.host("b")?.ipv4;
+        let sender = SenderConfig {
+            to: std::net::SocketAddrV4::new(to, PROBE_PORT),
+            packets: probe.packets,
+            interval_ns: probe.interval_ns,
+            payload: probe.payload,
+            start_at_ns: start.0,
+            result: directory.file("probe-sender.json"),
+        };
+        let others = vec![spawn(bed, "b", "probe-receiver", &receiver)?];
+        let leader = spawn(bed, "a", "probe-sender", &sender)?;
+        Ok(Self { leader, others, logs: vec![sender.result, receiver.result] })
+    }
+
+    fn leader_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.leader.try_wait()?.is_some())
+    }
+
+    /// Ends all roles; the names of those that ended by an error.
+    fn end(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut broken = Vec::new();
+        for role in std::iter::once(&mut self.leader).chain(&mut self.others) {
+            let status = role.terminate(GRACE)?;
+            if !status.success() {
+                broken.push(format!("{} ended with {status}", role.name()));
+            }
+        }
+        Ok(broken)
+    }
+}
+
+fn spawn<T: Serialize>(bed: &Bed, host: &str, role: &str, config: &T) -> anyhow::Result<Role> {
+    let config = serde_json::to_string(config)?;
+    let spec = RoleSpec::new(format!("{role} on {host}"), [crate::cli::ROLE_ARGUMENT, role, &config]);
+    Ok(Role::spawn(bed.journal(), bed.lab()?.netns(host)?, spec)?)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The file name of a host's capture.
+pub(super) fn capture_name(host: &str) -> String {
+    format!("{host}.pcapng")
+}
+
+/// Whether a path is the log of a TOAST role.
+pub(super) fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
+}

@@ -1,0 +1,321 @@
+//! From evidence to a summary: what was asked for beside what was got, and what must be said of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use shaper_common::fate::Cause;
+use shaper_common::layout::{Record, State};
+use shaper_common::order::Order;
+use shaper_common::outage::Schedule;
+use shaper_common::pipeline::{Packet, decide};
+use shaper_common::units::Nanos;
+use shaper_engine::{Account, DirectionOutcome};
+use shaper_profile::CompiledDirection;
+use shaper_report::agreement::{self, Agree, Agreement, Family, LatenessBound, OutageCounts};
+use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
+use shaper_report::summary::{
+    Configured, Conservation, Counts, Direction, Lateness, Measured, Oracle, Run, Severity, Summary, Window,
+};
+
+use super::commands;
+use super::correlate;
+use super::directory::RunDirectory;
+use super::execute::Evidence;
+use super::manifest;
+use super::plan::{Plan, Workload};
+
+/// Statistical checks of each direction: loss, share at zero, distribution.
+const CHECKS: u32 = 3;
+/// A delay line's p99 lateness is held against so many times the p99 of the host's own idle timer …
+const LATENESS_FACTOR: f64 = 4.0;
+/// … and never less than this.
+const LATENESS_FLOOR: Nanos = Nanos(1_000_000);
+/// A single run's mean scatters this many times as wide as the stated interval of the expectation, which is a
+/// mean over 16 runs; at 99.9 % instead of 95 %.
+const SINGLE_RUN: f64 = 4.0 * 4.073 / 2.131;
+
+/// Judges a run and writes the rest of its directory.
+pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) -> anyhow::Result<Summary> {
+    let mut summary = Summary::new(Run {
+        name: plan.name.clone(),
+        workload: plan.workload.name().into(),
+        profile: plan.profile.name.clone(),
+        seed: plan.seed,
+        duration_s: plan.duration.as_secs_f64(),
+        started: manifest::utc(evidence.started),
+        kernel: manifest::kernel(),
+        engine: "xsk".into(),
+        xdp_mode: Some("driver".into()),
+        version: env!("CARGO_PKG_VERSION").into(),
+    });
+    link(plan, evidence, &mut summary)?;
+    let correlated = correlate::correlate(plan, evidence, directory, &mut summary)?;
+    match &plan.workload {
+        Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
+        Workload::Probe(_) => commands::judge_probe(evidence, &mut summary)?,
+    }
+    if evidence.interrupted {
+        summary.find(Severity::Error, "the run was interrupted: its figures hold for the time it ran");
+    }
+    for broken in &evidence.broken {
+        summary.find(Severity::Error, format!("{broken}: what it measured is not complete"));
+    }
+    let failed = summary.findings.iter().any(|finding| finding.severity == Severity::Error)
+        || summary.expectations.iter().any(|expectation| !expectation.held);
+    summary.exit_code = u8::from(failed);
+    directory.write("summary.json", summary.to_json()?.as_bytes())?;
+    let plots = correlate::plots(plan, evidence);
+    directory.write("report.html", shaper_report::html::report(&summary, &plots)?.as_bytes())?;
+    Ok(summary)
+}
+
+/// What the link did, from the engine's evidence.
+fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
+    let compiled: Vec<&CompiledDirection> =
+        evidence.links.iter().flat_map(|link| [&link.a_to_b, &link.b_to_a]).collect();
+    let mut family = Family::declare(CHECKS * u32::try_from(compiled.len()).unwrap_or(u32::MAX));
+    let idle: Vec<f64> = evidence.idle_errors.iter().map(|ns| *ns as f64 / 1e3).collect();
+    let idle_p99 = nearest(&evidence.idle_errors, 0.99);
+    let bound = LatenessBound::beside_host(idle_p99, LATENESS_FACTOR, LATENESS_FLOOR.0);
+    let mut conservation = BTreeMap::new();
+    let mut lateness = BTreeMap::new();
+    for (outcome, compiled) in evidence.outcome.directions.iter().zip(compiled) {
+        let name = outcome.spec.name.clone();
+        let late = lateness_ns(outcome);
+        let measured = measured(outcome, &late);
+        let agree = agreement(plan, outcome, compiled, &late, &bound, &mut family)?;
+        lateness.insert(name.clone(), measured.lateness_us.clone());
+        conservation.insert(name.clone(), counts(&outcome.account));
+        summary.bypassed += outcome.account.bypassed;
+        summary.oracle.checked += outcome.oracle.checked;
+        summary.oracle.unchecked += outcome.account.arrived.saturating_sub(outcome.oracle.checked);
+        summary.oracle.mismatches += outcome.oracle.mismatches;
+        if let Some(first) = &outcome.oracle.first {
+            summary.oracle.first_mismatch.get_or_insert_with(|| {
+                format!(
+                    "{name}: packet {} was decided {} at {} by the kernel and {} at {} by the oracle",
+                    first.record.sequence,
+                    first.record.cause().map_or("unknown", Cause::name),
+                    first.record.release.0,
+                    first.cause.name(),
+                    first.release,
+                )
+            });
+        }
+        summary.directions.insert(name, Direction { configured: configured(plan, compiled), measured, agree });
+    }
+    summary.conservation = Conservation::new(conservation);
+    summary.lateness = Lateness::new(lateness, Some(Distribution::of(idle)));
+    findings(evidence, summary);
+    Ok(())
+}
+
+fn findings(evidence: &Evidence, summary: &mut Summary) {
+    let Oracle { mismatches, unchecked, ref first_mismatch, .. } = summary.oracle;
+    if mismatches > 0 {
+        let first = first_mismatch.clone().unwrap_or_default();
+        summary.find(Severity::Error, format!("the oracle disagrees with the kernel on {mismatches} packets: {first}"));
+    }
+    if unchecked > 0 {
+        summary.find(Severity::Warning, format!("{unchecked} packets left no record and could not be checked"));
+    }
+    let total = summary.conservation.total.clone();
+    if total.difference != 0 || total.held != 0 {
+        summary.find(
+            Severity::Error,
+            format!(
+                "the account does not close: {} held after the drain, {} unaccounted for",
+                total.held, total.difference
+            ),
+        );
+    }
+    if total.lost_by_harness() > 0 {
+        let lost = total.lost_by_harness();
+        summary.find(
+            Severity::Error,
+            format!("the harness itself lost {lost} packets in its rings: they are no loss of the link; offer less or delay less"),
+        );
+    }
+    if evidence.outcome.leaked_frames > 0 {
+        summary
+            .find(Severity::Error, format!("{} frames of the delay line are nowhere", evidence.outcome.leaked_frames));
+    }
+    let refuted: Vec<String> = summary
+        .directions
+        .iter()
+        .filter(|(_, direction)| direction.agree.result == Agreement::No)
+        .map(|(name, direction)| {
+            let failed = direction.agree.checks.iter().filter(|check| check.result == Agreement::No);
+            let failed: Vec<String> = failed.map(|check| format!("{}: {}", check.name, check.detail)).collect();
+            format!("{name} did not do what was asked: {}", failed.join("; "))
+        })
+        .collect();
+    for text in refuted {
+        summary.find(Severity::Error, text);
+    }
+}
+
+fn counts(account: &Account) -> Counts {
+    let dropped = account.dropped.iter().map(|(cause, count)| (cause.name().to_owned(), *count)).collect();
+    Counts::new(account.arrived, account.copies, account.out, dropped, account.held)
+}
+
+fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
+    let told = compiled.expected.configured(plan.stream());
+    Configured {
+        delay_ms: told.delay_ms,
+        jitter_ms: told.jitter_ms,
+        distribution: match shaper_common::delay::Jitter::from_raw(compiled.params.jitter_kind) {
+            Some(shaper_common::delay::Jitter::Uniform) => "uniform",
+            Some(shaper_common::delay::Jitter::Normal) => "normal",
+            _ => "none",
+        }
+        .into(),
+        delay_mean_ms: told.delay_mean_ms,
+        delay_p50_ms: told.delay_p50_ms,
+        delay_p95_ms: told.delay_p95_ms,
+        delay_p99_ms: told.delay_p99_ms,
+        delay_zero_ratio: told.delay_zero_share,
+        order: match Order::from_raw(compiled.params.order) {
+            Some(Order::Keep) => "keep",
+            _ => "free",
+        }
+        .into(),
+        expected_shift_ms: told.order_shift.map(|shift| Interval { low: shift.low_ms, high: shift.high_ms }),
+        loss_ratio: told.loss,
+        rate_bps: told.rate_bps,
+        queue_ms: told.queue_ms,
+        outages_per_s: told.outages.rate_per_s,
+        outage_ms: told.outages.length_ms,
+        outage_windows: told
+            .outages
+            .windows
+            .iter()
+            .map(|window| Window { start_ms: window.start_ms, end_ms: window.end_ms })
+            .collect(),
+    }
+}
+
+/// Actual minus intended release of each packet that left.
+pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
+    outcome.releases.iter().map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
+}
+
+pub(super) fn forwarded(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {
+    outcome.records.iter().filter(|record| record.cause == Cause::None as u8)
+}
+
+pub(super) fn delay_ns(record: &Record) -> u64 {
+    record.release.saturating_sub(record.arrival).0
+}
+
+fn measured(outcome: &DirectionOutcome, late: &[i64]) -> Measured {
+    let account = &outcome.account;
+    let outage = account.dropped_by(Cause::Outage);
+    let loss = account.dropped_by(Cause::Loss);
+    let queue = account.dropped_by(Cause::Queue);
+    let offered = account.arrived - outage;
+    let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
+    let zero = delays.iter().filter(|delay| **delay == 0).count() as u64;
+    let span = outcome
+        .records
+        .last()
+        .zip(outcome.records.first())
+        .map(|(last, first)| last.arrival.saturating_sub(first.arrival));
+    let bits: u64 = outcome.records.iter().map(|record| u64::from(record.len) * 8).sum();
+    let kept_order = outcome.spec.params.order == Order::Keep as u32;
+    Measured {
+        packets: account.arrived,
+        forwarded: offered - loss - queue,
+        loss: Proportion::of(loss, offered),
+        outage: Proportion::of(outage, account.arrived),
+        queue: Proportion::of(queue, offered - loss),
+        zero_delay: Proportion::of(zero, delays.len() as u64),
+        intended_delay_ms: Distribution::with_missing(
+            delays.iter().map(|ns| *ns as f64 / 1e6).collect(),
+            account.arrived - delays.len() as u64,
+            Missing::Excluded,
+        ),
+        lateness_us: Distribution::of(late.iter().map(|ns| *ns as f64 / 1e3).collect()),
+        one_way_delay_ms: None,
+        reordered: None,
+        shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
+        offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
+    }
+}
+
+/// By how much the packets let through were held back behind their predecessors, on average.
+fn shift_ms(outcome: &DirectionOutcome) -> Option<f64> {
+    let free = shaper_common::layout::Params { order: Order::Free as u32, ..outcome.spec.params };
+    let mut sum = 0.0;
+    let mut count = 0u64;
+    for record in forwarded(outcome) {
+        let mut state = State { next_index: record.sequence, carried: record.before, ..State::default() };
+        let packet = Packet { now: record.arrival, len: record.len, flow_hash: record.flow_hash };
+        let alone = decide(&free, &Schedule::EMPTY, &mut state, &packet);
+        sum += record.release.saturating_sub(alone.release).0 as f64;
+        count += 1;
+    }
+    (count > 0).then(|| sum / count as f64 / 1e6)
+}
+
+fn agreement(
+    plan: &Plan,
+    outcome: &DirectionOutcome,
+    compiled: &CompiledDirection,
+    late: &[i64],
+    bound: &LatenessBound,
+    family: &mut Family,
+) -> anyhow::Result<Agree> {
+    let params = &outcome.spec.params;
+    let expected = &compiled.expected;
+    let mut all = Vec::new();
+    let lost = outcome.account.dropped_by(Cause::Loss);
+    let offered = outcome.account.arrived - outcome.account.dropped_by(Cause::Outage);
+    let level = family.level().context("a check was not declared")?;
+    all.push(agreement::loss(level, lost, offered, expected.loss, agreement::ratio_tolerance(expected.loss)));
+    all.push(agreement::outages(&outages(outcome, compiled)));
+    let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
+    let levels =
+        [family.level().context("a check was not declared")?, family.level().context("a check was not declared")?];
+    let bottleneck = params.rate.0 > 0;
+    let keeps = params.order == Order::Keep as u32;
+    let jitters = params.jitter_kind != shaper_common::delay::Jitter::None as u32;
+    if !bottleneck && !jitters {
+        all.push(agreement::constant_delay(&delays, params.delay.0));
+    } else if !bottleneck && !keeps {
+        let cdf = |ns: f64| expected.delay.cdf(Nanos(ns.max(0.0) as u64));
+        all.extend(agreement::intended_delays(levels, &delays, cdf, expected.delay.zero_share()));
+    }
+    if let Some(shift) =
+        plan.stream().filter(|_| outcome.spec.params.stream.is_multiple_of(2)).and_then(|stream| expected.shift(stream))
+    {
+        let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
+        let half = (ms(shift.high) - ms(shift.low)) / 2.0 * SINGLE_RUN;
+        let predicted = Interval { low: (ms(shift.mean) - half).max(0.0), high: ms(shift.mean) + half };
+        all.push(agreement::shift(shift_ms(outcome), delays.len() as u64, predicted));
+    }
+    all.push(agreement::lateness(late, bound));
+    Ok(family.agree(all))
+}
+
+fn outages(outcome: &DirectionOutcome, compiled: &CompiledDirection) -> OutageCounts {
+    let windows = &compiled.expected.windows;
+    let mut counts = OutageCounts { windows: windows.len() as u64, ..OutageCounts::default() };
+    for record in &outcome.records {
+        let since = record.arrival.saturating_sub(outcome.spec.params.start);
+        let inside = windows.iter().any(|window| window.start <= since && since < window.end);
+        let dropped = record.cause == Cause::Outage as u8;
+        counts.packets += 1;
+        counts.inside += u64::from(inside);
+        counts.dropped_inside += u64::from(inside && dropped);
+        counts.dropped_outside += u64::from(!inside && dropped);
+    }
+    counts
+}
+
+/// The nearest-rank quantile of ascending values; zero of none.
+fn nearest(ascending: &[u64], q: f64) -> u64 {
+    let rank = (q * ascending.len() as f64).ceil() as usize;
+    ascending.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+}

@@ -1,0 +1,16 @@
+//! The whole experiment: build a lab, impair its links, drive a workload, capture, account, correlate, judge.
+
+mod bed;
+mod commands;
+mod correlate;
+mod directory;
+mod execute;
+mod judge;
+mod manifest;
+mod plan;
+mod split;
+
+pub use bed::{Bed, BedOptions};
+pub use directory::RunDirectory;
+pub use execute::{Finished, execute};
+pub use plan::{ClockInjection, Plan, ProbePlan, RunError, ToastPlan, Workload};

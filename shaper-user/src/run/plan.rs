@@ -1,0 +1,273 @@
+//! What a run is to be, worked out before anything is changed on the host.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use shaper_common::units::Nanos;
+use shaper_profile::quantity::Duration;
+use shaper_profile::shift::Stream;
+use shaper_profile::{Compile, CompiledLink, Profile};
+use shaper_toast::burst::BurstConfig;
+use shaper_toast::plan as toast_plan;
+use shaper_toast::script::Interleaved;
+
+/// A run that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No time to run in.
+    #[error("--duration {0}: a run needs time: try --duration 20s")]
+    NoDuration(String),
+    /// No peer, or more than a lab holds.
+    #[error("--peers {peers}: want 1 to {most}")]
+    Peers {
+        /// What was asked for.
+        peers: usize,
+        /// What there can be.
+        most: usize,
+    },
+    /// A host that is not in the lab.
+    #[error("--{flag} {host}: the lab has no such peer: it has {known}")]
+    NoSuchPeer {
+        /// The flag.
+        flag: &'static str,
+        /// What was asked for.
+        host: String,
+        /// What there is.
+        known: String,
+    },
+    /// The probe's stream cannot be.
+    #[error("{0}")]
+    Probe(String),
+}
+
+/// An offset and skew put into a peer's clock on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClockInjection {
+    /// Whose.
+    pub peer: String,
+    /// In microseconds.
+    pub offset_us: i64,
+    /// In parts per million.
+    pub skew_ppm: f64,
+}
+
+/// The multicast sync workload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ToastPlan {
+    /// Peers beside the controller.
+    pub peers: usize,
+    /// Peers that are never started: what a harness must not miss.
+    pub absent: Vec<String>,
+    /// Peer and time at which it joins, in nanoseconds since the start.
+    pub late: Option<(String, u64)>,
+    /// Peer and time at which it leaves the group.
+    pub leave: Option<(String, u64)>,
+    /// Whether the second peer commands too.
+    pub second_controller: bool,
+    /// Tempo changes among the commands.
+    pub tempo: Option<Interleaved>,
+    /// Clocks that are put wrong on purpose.
+    pub clocks: Vec<ClockInjection>,
+    /// From one command to the next in nanoseconds; the least that keeps commands apart if not given.
+    pub spacing_ns: Option<u64>,
+}
+
+/// The probe stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProbePlan {
+    /// How many datagrams.
+    pub packets: u64,
+    /// From one to the next in nanoseconds.
+    pub interval_ns: u64,
+    /// Bytes of each payload.
+    pub payload: usize,
+}
+
+/// What drives traffic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Multicast sync.
+    Toast(ToastPlan),
+    /// A probe stream from `a` to `b`.
+    Probe(ProbePlan),
+}
+
+impl Workload {
+    /// The name used in output.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Toast(_) => "toast",
+            Self::Probe(_) => "probe",
+        }
+    }
+
+    /// Hosts of the lab.
+    #[must_use]
+    pub const fn hosts(&self) -> usize {
+        match self {
+            Self::Toast(plan) => plan.peers + 1,
+            Self::Probe(_) => 2,
+        }
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its name, part of the run directory's.
+    pub name: String,
+    /// What drives traffic.
+    pub workload: Workload,
+    /// The link, flags applied.
+    pub profile: Profile,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// How long traffic is offered.
+    pub duration: Duration,
+    /// The delay line spins.
+    pub busy_poll: bool,
+    /// Kernel buffer of each tap, in bytes.
+    pub capture_buffer: i32,
+    /// The run directory; `runs/<utc>-<name>` if not given.
+    pub out: Option<PathBuf>,
+}
+
+/// The least bytes of an IPv4 UDP frame beside its payload.
+const UDP_FRAME: usize = 14 + 20 + 8;
+/// Most peers that `--peers` takes: two directions a host, and room for the controller.
+pub(super) const MOST_PEERS: usize = shaper_common::layout::DIRECTIONS as usize / 2 - 1;
+
+impl Plan {
+    /// Whether all of this can be.
+    ///
+    /// # Errors
+    ///
+    /// What cannot, with the flag that says so.
+    pub fn check(&self) -> Result<(), RunError> {
+        if self.duration.is_zero() {
+            return Err(RunError::NoDuration(self.duration.to_string()));
+        }
+        match &self.workload {
+            Workload::Toast(toast) => {
+                if toast.peers == 0 || toast.peers > MOST_PEERS {
+                    return Err(RunError::Peers { peers: toast.peers, most: MOST_PEERS });
+                }
+                let known = self.peer_names();
+                let named = toast.absent.iter().map(|host| ("absent", host));
+                let named = named.chain(toast.late.iter().map(|(host, _)| ("late", host)));
+                let named = named.chain(toast.leave.iter().map(|(host, _)| ("leave", host)));
+                let mut named = named.chain(toast.clocks.iter().map(|clock| ("clock", &clock.peer)));
+                match named.find(|(_, host)| !known.contains(host)) {
+                    Some((flag, host)) => {
+                        Err(RunError::NoSuchPeer { flag, host: host.clone(), known: known.join(", ") })
+                    }
+                    None => Ok(()),
+                }
+            }
+            Workload::Probe(probe) => {
+                let least = crate::workload::probe::LEAST_PAYLOAD;
+                if probe.packets == 0 {
+                    Err(RunError::Probe("--packets 0: a probe needs packets: try --packets 10000".into()))
+                } else if probe.interval_ns == 0 {
+                    Err(RunError::Probe("--interval 0: give the time from one packet to the next: try 1ms".into()))
+                } else if !(least..=1472).contains(&probe.payload) {
+                    Err(RunError::Probe(format!("--payload {}: want {least} to 1472 bytes", probe.payload)))
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// The names of the lab's hosts; the first is the controller or the sender.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<String> {
+        self.lab().hosts
+    }
+
+    /// The names of the peers.
+    #[must_use]
+    pub fn peer_names(&self) -> Vec<String> {
+        self.host_names().split_off(1)
+    }
+
+    /// The lab: a pair for one peer, else a star.
+    #[must_use]
+    pub fn lab(&self) -> shaper_net::lab::LabSpec {
+        match self.workload.hosts() {
+            2 => shaper_net::lab::LabSpec::pair(),
+            hosts => shaper_net::lab::LabSpec::star(hosts),
+        }
+    }
+
+    /// How many links there are: one in a pair, one for each host in a star.
+    #[must_use]
+    pub fn links(&self) -> u32 {
+        match self.workload.hosts() {
+            2 => 1,
+            hosts => u32::try_from(hosts).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The links, compiled.
+    ///
+    /// # Errors
+    ///
+    /// As [`shaper_profile::Link::compile`].
+    pub fn compile(&self) -> Result<Vec<CompiledLink>, shaper_profile::CompileError> {
+        (0..self.links())
+            .map(|link| self.profile.link.compile(&Compile { seed: self.seed, link, horizon: self.duration }))
+            .collect()
+    }
+
+    /// The longest a packet may take from the controller to a peer.
+    #[must_use]
+    pub fn largest_one_way(&self, links: &[CompiledLink]) -> Nanos {
+        let largest = |of: fn(&CompiledLink) -> Nanos| links.iter().map(of).max().unwrap_or(Nanos::ZERO);
+        let forward = largest(|link| link.a_to_b.expected.largest_delay);
+        if links.len() == 1 {
+            forward
+        } else {
+            forward.saturating_add(largest(|link| link.b_to_a.expected.largest_delay))
+        }
+    }
+
+    /// From one command to the next.
+    #[must_use]
+    pub fn spacing(&self, toast: &ToastPlan, links: &[CompiledLink]) -> shaper_toast::units::Nanos {
+        /// Commands closer than this on a link without delay would say more of the host's scheduler than of the link.
+        const LEAST: shaper_toast::units::Nanos = shaper_toast::units::Nanos::from_millis(50);
+        toast.spacing_ns.map_or_else(
+            || {
+                let largest = shaper_toast::units::Nanos(self.largest_one_way(links).0);
+                toast_plan::minimum_spacing(largest, BurstConfig::default().longest()).max(LEAST)
+            },
+            shaper_toast::units::Nanos,
+        )
+    }
+
+    /// The stream that a kept order's shift is stated for; `None` for a workload without a steady one.
+    #[must_use]
+    pub fn stream(&self) -> Option<Stream> {
+        match &self.workload {
+            Workload::Toast(_) => None,
+            Workload::Probe(probe) => Some(Stream {
+                interval: Nanos(probe.interval_ns),
+                len: u32::try_from(probe.payload + UDP_FRAME).unwrap_or(u32::MAX),
+                packets: u32::try_from(probe.packets).unwrap_or(u32::MAX),
+            }),
+        }
+    }
+
+    /// Packets a second that all links together carry at most, for the size of the frame pool.
+    #[must_use]
+    pub fn packet_rate(&self) -> u64 {
+        match &self.workload {
+            // Commands, answers, heartbeats and clock exchanges of each host, on every link.
+            Workload::Toast(toast) => 200 * (toast.peers as u64 + 1).pow(2),
+            Workload::Probe(probe) => 1_000_000_000 / probe.interval_ns.max(1) + 1_000,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What drives traffic through a link: plain sockets, no knowledge of engines. TOAST is a crate of its own.
+
+pub mod probe;

@@ -1,0 +1,150 @@
+//! A stream of numbered UDP datagrams on an absolute schedule: what the link is measured with.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use shaper_engine::clock::monotonic;
+use shaper_toast::StopFlag;
+
+/// Marks our datagrams among whatever else may reach the port.
+const MAGIC: u64 = u64::from_be_bytes(*b"shprobe1");
+/// Magic and number.
+pub const LEAST_PAYLOAD: usize = 16;
+/// How soon a receiver notices that it is to stop.
+const STOP_CHECK: Duration = Duration::from_millis(20);
+
+/// What the sender is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SenderConfig {
+    /// Where to.
+    pub to: SocketAddrV4,
+    /// How many.
+    pub packets: u64,
+    /// From one to the next, in nanoseconds.
+    pub interval_ns: u64,
+    /// Bytes of each payload.
+    pub payload: usize,
+    /// CLOCK_MONOTONIC time of the first.
+    pub start_at_ns: u64,
+    /// Where the result goes.
+    pub result: PathBuf,
+}
+
+/// What the receiver is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReceiverConfig {
+    /// Where it listens.
+    pub port: u16,
+    /// How many are expected.
+    pub packets: u64,
+    /// Where the result goes.
+    pub result: PathBuf,
+}
+
+/// What the sender did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sent {
+    /// Datagrams handed to the kernel.
+    pub sent: u64,
+    /// Datagrams the sender's own kernel refused.
+    pub refused: u64,
+    /// Actual minus planned send time of each, in nanoseconds.
+    pub slip_ns: Vec<u64>,
+}
+
+/// What the receiver saw.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Received {
+    /// Different datagrams.
+    pub received: u64,
+    /// Datagrams that came again.
+    pub duplicates: u64,
+    /// Datagrams of someone else.
+    pub foreign: u64,
+}
+
+/// Sends on the absolute schedule: a late datagram does not make the next ones late.
+///
+/// # Errors
+///
+/// When there is no socket to be had or the result cannot be written.
+pub fn send(config: &SenderConfig, stop: &StopFlag) -> anyhow::Result<()> {
+    ensure!(config.payload >= LEAST_PAYLOAD, "a probe needs {LEAST_PAYLOAD} bytes, not {}", config.payload);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot open a UDP socket")?;
+    let mut payload = vec![0u8; config.payload];
+    payload.splice(..8, MAGIC.to_be_bytes());
+    let mut result = Sent::default();
+    for number in 0..config.packets {
+        let due = config.start_at_ns.saturating_add(number.saturating_mul(config.interval_ns));
+        wait_until(due);
+        if stop.is_stopped() {
+            break;
+        }
+        payload.splice(8..16, number.to_be_bytes());
+        result.slip_ns.push(monotonic().saturating_sub(due));
+        match socket.send_to(&payload, config.to) {
+            Ok(_) => result.sent += 1,
+            Err(_) => result.refused += 1,
+        }
+    }
+    write(&config.result, &result)
+}
+
+/// Receives until it is told to stop and nothing is left in the socket.
+///
+/// # Errors
+///
+/// When the port is taken or the result cannot be written.
+pub fn receive(config: &ReceiverConfig, stop: &StopFlag) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, config.port))
+        .with_context(|| format!("cannot listen on UDP port {}", config.port))?;
+    socket.set_read_timeout(Some(STOP_CHECK)).context("cannot set a receive timeout")?;
+    let mut seen = vec![false; usize::try_from(config.packets).context("too many packets for this machine")?];
+    let mut result = Received::default();
+    let mut buffer = [0u8; 65_536];
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => match buffer.get(..length).and_then(number).and_then(|number| seen.get_mut(number)) {
+                Some(seen) if *seen => result.duplicates += 1,
+                Some(seen) => {
+                    *seen = true;
+                    result.received += 1;
+                }
+                None => result.foreign += 1,
+            },
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                if stop.is_stopped() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("cannot receive"),
+        }
+    }
+    write(&config.result, &result)
+}
+
+fn number(payload: &[u8]) -> Option<usize> {
+    let (magic, rest) = payload.split_first_chunk()?;
+    (u64::from_be_bytes(*magic) == MAGIC).then_some(())?;
+    usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).ok()
+}
+
+fn wait_until(due: u64) {
+    loop {
+        let left = due.saturating_sub(monotonic());
+        if left == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_nanos(left));
+    }
+}
+
+fn write<T: Serialize>(path: &PathBuf, result: &T) -> anyhow::Result<()> {
+    let text = serde_json::to_string(result)?;
+    std::fs::write(path, text).with_context(|| format!("{}: cannot write the result", path.display()))
+}
