@@ -34,13 +34,17 @@ const MOST_LATENESS: Nanos = Nanos(60_000_000_000);
 /// How the loop runs.
 #[derive(Debug)]
 pub struct Config {
-    /// Spin instead of sleeping: takes a processor, gives the least lateness.
+    /// Spin instead of sleeping: takes a processor, gives the least lateness. Where other work competes for that
+    /// processor, each turn the scheduler gives to it is a stall of milliseconds; then real-time priority without
+    /// `busy_poll` has the better tail.
     pub busy_poll: bool,
-    /// Run under `SCHED_FIFO` with this priority, 1 to 99.
+    /// Run under `SCHED_FIFO` with this priority, 1 to 99. Together with `busy_poll` on a processor that is not free
+    /// for it, the kernel still takes 5 % of the time for others, 50 ms in one piece (`sched_rt_runtime_us`).
     pub realtime_priority: Option<u8>,
     /// Run on this processor only.
     pub cpu: Option<u32>,
-    /// Waits shorter than this are spun even without `busy_poll`, and longer ones end this much early.
+    /// Waits shorter than this are spun even without `busy_poll`, and longer ones end this much early. About the
+    /// host's wake-up latency, 50 us or so, takes most lateness away at rates at which packets are further apart.
     pub spin: Nanos,
     /// The longest sleep, and so the longest time between two heartbeats.
     pub heartbeat: Nanos,

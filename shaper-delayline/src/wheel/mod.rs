@@ -1,9 +1,9 @@
 //! A hierarchical timing wheel: holds frames by number until their release time.
 //!
 //! Time is cut into ticks of 1024 ns. Level 0 has a slot a tick, level 1 a slot for a window of 32768 ticks (34 ms),
-//! level 2 a slot for a span of 512 windows (17 s); what lies more than 73 minutes ahead waits in a list of its own. All memory is
-//! taken when the wheel is made. When a level-0 slot becomes current it is drained into a queue sorted by exact
-//! release time.
+//! level 2 a slot for a span of 512 windows (17 s); what lies more than 73 minutes ahead waits in a list of its own.
+//! All memory is taken when the wheel is made. When a level-0 slot becomes current it is drained into a queue sorted
+//! by exact release time.
 //!
 //! After Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987), with one change: levels 0 and 1 span
 //! two windows of the level above, the current one and the next. The next one is moved down bit by bit
