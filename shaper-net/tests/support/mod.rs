@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use shaper_net::{guard, netns, rtnl::Rtnl};
 
@@ -50,6 +50,11 @@ fn own_host(name: OsString) -> ExitCode {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID)
         .expect("this test needs root");
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    // Our copies of the real host's mounts there would come into the count, and go whenever theirs go.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for place in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|p| p.starts_with("/run/")) {
+        let _ = umount2(place, MntFlags::MNT_DETACH);
+    }
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
     let status = Command::new("/proc/self/exe").arg(INSIDE).arg(name).status().unwrap();
     if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -109,13 +114,11 @@ impl Traces {
         let mut devices: Vec<_> = Rtnl::open().unwrap().links().unwrap().into_iter().map(|l| l.name).collect();
         devices.sort();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        // Of a mount only its place counts: the shared folder of all names stays (as with `ip netns`).
-        let mut mounts: Vec<_> = mounts
-            .lines()
-            .filter_map(|l| l.split(' ').nth(4))
-            .filter(|place| *place != netns::NETNS_DIR)
-            .map(String::from)
-            .collect();
+        // Ours are below /run (elsewhere, mounts of the real host may go while we look); the shared folder of all
+        // namespaces stays, as with `ip netns`.
+        let ours = |place: &&str| place.starts_with("/run/") && *place != netns::NETNS_DIR;
+        let mut mounts: Vec<_> =
+            mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(ours).map(String::from).collect();
         mounts.sort();
         let mut files: Vec<_> = std::fs::read_dir("/run/shaper")
             .into_iter()
