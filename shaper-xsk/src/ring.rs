@@ -139,6 +139,7 @@ impl<T: Copy> Consumer<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
     use std::collections::VecDeque;
     use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
@@ -156,7 +157,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { cases: 64, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
         #[test]
         fn what_is_pushed_comes_out_once_in_order(
             batches in prop::collection::vec((0u32..12, 0u32..12), 1..80), log_size in 0u32..4,

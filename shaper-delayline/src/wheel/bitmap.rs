@@ -62,9 +62,11 @@ impl Bitmap {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
     use std::collections::BTreeSet;
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
         #[test]
         fn a_bitmap_is_an_ordered_set(
             steps in prop::collection::vec((any::<bool>(), 0usize..8192), 0..200), from in 0usize..9000,
