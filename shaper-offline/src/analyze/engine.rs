@@ -5,8 +5,9 @@ use super::{
     feed::{Feed, Head},
     flow::FlowKey,
     hash::HashedMap,
-    key::Tier,
-    pending::{Entry, Pending, State},
+    key::Keyed,
+    pending::{Candidate, Entry, Pending, State},
+    recent::Recent,
     reorder::{Tally as Reorder, Tracker},
     tally::Tally,
 };
@@ -95,6 +96,8 @@ pub(super) struct Direction {
 pub(super) struct Engine {
     waiting: i64,
     pending: Both<Pending>,
+    /// What was sent from each point and found its match.
+    recent: Both<Recent>,
     /// Unpaired arrivals by header, for packets whose content was damaged.
     orphans: Both<HashedMap<Vec<u64>>>,
     flows: Vec<Flow>,
@@ -120,8 +123,10 @@ pub(super) struct Outcome {
 impl Engine {
     pub(super) fn new(options: &Options) -> Self {
         let direction = || Direction { tally: Tally::new(EXACT), reorder: Reorder::new(EXACT) };
+        let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
-            waiting: i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX),
+            waiting,
+            recent: Both { a: Recent::new(waiting), b: Recent::new(waiting) },
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: HashedMap::default(), b: HashedMap::default() },
             flows: Vec::new(),
@@ -212,65 +217,61 @@ impl Engine {
         entry.identification = packet.identification;
         let other = point.other();
         if let Some(found) = self.pending.get(other).candidate(packet.key, packet.identification) {
-            let Some(partner) = self.pending.get(other).get(found.number).copied() else { return };
-            let here = self.pending.at(point).push(packet.key, entry);
-            self.pair(point, packet.tier, (here, &entry), (found.number, &partner), found.ambiguous);
+            self.pair(point, packet, entry, found);
             return;
         }
-        if let Some(original) = self.pending.get(other).has_matched(packet.key).copied()
-            && self.way(original.path) == Some(other)
-        {
-            entry.state = State::Duplicate;
-            self.pending.at(point).push(packet.key, entry);
+        let arrival = self.way(path) == Some(other);
+        if arrival && let Some(original) = self.recent.get(other).find(packet.key, head.ts) {
             self.directions.at(other).tally.duplicated += 1;
             if let Some(flow) = self.flows.get_mut(original.flow as usize) {
                 flow.tally.duplicated += 1;
             }
             return;
         }
-        let arrival = self.way(path) == Some(other);
         let number = self.pending.at(point).push(packet.key, entry);
         if arrival {
             self.orphans.at(point).entry(packet.header).or_default().push(number);
         }
     }
 
-    fn pair(
-        &mut self,
-        point: Point,
-        tier: Tier,
-        (here, entry): (u64, &Entry),
-        (there, partner): (u64, &Entry),
-        ambiguous: bool,
-    ) {
+    #[inline]
+    fn pair(&mut self, point: Point, packet: &Keyed, mut entry: Entry, found: Candidate) {
         let other = point.other();
+        let Some(partner) = self.pending.get(other).get(found.number).copied() else { return };
         // Positive: the packet was at the other point first.
         let apart = entry.ts.saturating_sub(partner.ts);
         let vote = if other == Point::A { apart.signum() } else { -apart.signum() };
-        for path in [entry.path, partner.path] {
-            if let Some(path) = self.paths.get_mut(path as usize) {
-                path.votes += vote;
-            }
-            if entry.path == partner.path {
-                break;
-            }
+        if let Some(path) = self.paths.get_mut(entry.path as usize) {
+            path.votes += vote;
+        }
+        if entry.path != partner.path
+            && let Some(path) = self.paths.get_mut(partner.path as usize)
+        {
+            path.votes += vote;
         }
         let sender = self.way(partner.path).unwrap_or(other);
         let (sent, arrived) = if sender == other { (partner, entry) } else { (entry, partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
         let intact = sent.content == arrived.content;
         let state = if intact { State::Matched } else { State::Corrupted };
-        self.pending.at(point).settle(here, state, delay);
-        self.pending.at(other).settle(there, state, delay);
+        self.pending.at(other).settle(found.number, state, delay);
+        if sender == point {
+            // Read behind its arrival: it still counts in its turn among what was sent.
+            entry.state = state;
+            entry.delay = delay;
+            self.pending.at(point).push_settled(entry);
+        }
+        self.recent.at(sender).insert(packet.key, sent.ts, sent.flow);
         let direction = self.directions.at(sender);
-        direction.tally.ambiguous += u64::from(ambiguous);
-        if intact && let Some(slot) = direction.tally.tiers.get_mut(tier.index()) {
+        direction.tally.ambiguous += u64::from(found.ambiguous);
+        let tier = packet.tier.index();
+        if intact && let Some(slot) = direction.tally.tiers.get_mut(tier) {
             *slot += 1;
         }
         if let Some(flow) = self.flows.get_mut(sent.flow as usize) {
-            flow.tally.ambiguous += u64::from(ambiguous);
+            flow.tally.ambiguous += u64::from(found.ambiguous);
             if intact {
-                if let Some(slot) = flow.tally.tiers.get_mut(tier.index()) {
+                if let Some(slot) = flow.tally.tiers.get_mut(tier) {
                     *slot += 1;
                 }
                 let arrival = flow.tracker.arrive(sent.position, arrived.ts);
@@ -354,7 +355,6 @@ impl Engine {
                     tally.corrupted += 1;
                     tally.runs.delivered();
                 }
-                State::Duplicate => {}
                 State::Open => match missing {
                     Some(Missing::Lost) => {
                         tally.lost += 1;

@@ -13,6 +13,7 @@ mod hash;
 mod key;
 mod one;
 mod pending;
+mod recent;
 mod reorder;
 mod result;
 mod runs;

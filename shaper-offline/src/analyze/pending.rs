@@ -1,7 +1,8 @@
 //! Packets seen at one point and waiting for the other: a queue in time with an index by key.
 //!
 //! Entries leave only at the front, when their waiting time is over, so the memory held is the
-//! traffic of one waiting time. Entries of equal key form a list in time order.
+//! traffic of one waiting time. Open entries of equal key form a list in time order; what is
+//! settled leaves the index at once, which keeps the index as small as what is in flight.
 
 use std::collections::VecDeque;
 
@@ -11,8 +12,6 @@ pub(super) enum State {
     Open,
     Matched,
     Corrupted,
-    /// A further copy of a packet that has its match.
-    Duplicate,
 }
 
 /// One packet.
@@ -65,8 +64,8 @@ struct Node {
     open: u64,
     /// Number of the newest entry.
     last: u64,
+    /// Entries that are open.
     live: u32,
-    matched: u32,
     /// Next node of the bucket, or of the free list.
     next: u32,
 }
@@ -135,28 +134,34 @@ impl Pending {
         None
     }
 
-    /// Adds an entry at the back and returns its number.
+    /// Adds an open entry at the back and returns its number.
     #[inline]
     pub(super) fn push(&mut self, key: u64, mut entry: Entry) -> u64 {
         let number = self.front + self.queue.len() as u64;
-        let open = entry.state == State::Open;
         let at = self.find(key).unwrap_or_else(|| self.create(key));
         entry.node = at;
         entry.next = NONE;
         let mut previous = NONE;
         if let Some(node) = self.nodes.get_mut(at as usize) {
-            previous = node.last;
-            node.last = number;
+            previous = std::mem::replace(&mut node.last, number);
             node.live += 1;
-            if open && node.open == NONE {
+            if node.open == NONE {
                 node.open = number;
             }
         }
-        if let Some(before) = self.get_mut(previous) {
+        if previous != NONE
+            && let Some(before) = self.get_mut(previous)
+        {
             before.next = number;
         }
         self.queue.push_back(entry);
         number
+    }
+
+    /// Adds an entry that is settled already: it waits for its turn and is never found.
+    #[inline]
+    pub(super) fn push_settled(&mut self, entry: Entry) {
+        self.queue.push_back(Entry { next: NONE, node: NO_NODE, ..entry });
     }
 
     fn create(&mut self, key: u64) -> u32 {
@@ -165,7 +170,7 @@ impl Pending {
         }
         let bucket = self.bucket(key);
         let head = self.buckets.get(bucket).copied().unwrap_or(NO_NODE);
-        let node = Node { key, open: NONE, last: NONE, live: 0, matched: 0, next: head };
+        let node = Node { key, open: NONE, last: NONE, live: 0, next: head };
         let at = match self.nodes.get_mut(self.free as usize) {
             Some(slot) => {
                 let at = self.free;
@@ -228,14 +233,6 @@ impl Pending {
         Some(Candidate { ambiguous: true, ..oldest })
     }
 
-    /// Whether an entry of this key has found its match and still waits out its time.
-    #[inline]
-    pub(super) fn has_matched(&self, key: u64) -> Option<&Entry> {
-        let node = self.nodes.get(self.find(key)? as usize)?;
-        // The newest entry stands for all: they share flow and direction.
-        (node.matched > 0).then(|| self.get(node.last)).flatten()
-    }
-
     fn next_open(&self, mut number: u64) -> u64 {
         while let Some(entry) = self.get(number) {
             if entry.state == State::Open {
@@ -250,38 +247,41 @@ impl Pending {
     #[inline]
     pub(super) fn settle(&mut self, number: u64, state: State, delay: i64) {
         let Some(entry) = self.get_mut(number) else { return };
+        if entry.state != State::Open {
+            return;
+        }
         entry.state = state;
         entry.delay = delay;
-        let (at, next) = (entry.node as usize, entry.next);
-        let Some(node) = self.nodes.get(at) else { return };
-        let open = if node.open == number { self.next_open(next) } else { node.open };
-        if let Some(node) = self.nodes.get_mut(at) {
-            node.open = open;
-            node.matched += 1;
-        }
+        let entry = *entry;
+        self.close(number, &entry);
     }
 
     /// Takes the entry at the front out.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = *self.queue.front()?;
-        let number = self.front;
-        let at = entry.node;
-        let node = *self.nodes.get(at as usize)?;
-        let open = if node.open == number { self.next_open(entry.next) } else { node.open };
+        if entry.state == State::Open {
+            self.close(self.front, &entry);
+        }
         self.queue.pop_front();
         self.front += 1;
-        if let Some(node) = self.nodes.get_mut(at as usize) {
-            node.live -= 1;
-            node.open = open;
-            if matches!(entry.state, State::Matched | State::Corrupted) {
-                node.matched = node.matched.saturating_sub(1);
-            }
-        }
+        Some(entry)
+    }
+
+    /// Takes an entry, no longer open, out of the index.
+    #[inline]
+    fn close(&mut self, number: u64, entry: &Entry) {
+        let at = entry.node;
+        let Some(node) = self.nodes.get(at as usize).copied() else { return };
         if node.live == 1 {
             self.unlink(at, node);
+            return;
         }
-        Some(entry)
+        let open = if node.open == number { self.next_open(entry.next) } else { node.open };
+        if let Some(node) = self.nodes.get_mut(at as usize) {
+            node.open = open;
+            node.live -= 1;
+        }
     }
 
     fn unlink(&mut self, at: u32, node: Node) {
@@ -328,8 +328,6 @@ mod tests {
         assert_eq!(pending.candidate(7, 0), Some(Candidate { number: second, ambiguous: false }));
         pending.settle(second, State::Matched, 5);
         assert_eq!(pending.candidate(7, 0), None);
-        assert!(pending.has_matched(7).is_some());
-        assert!(pending.has_matched(8).is_none());
     }
 
     #[test]
@@ -370,6 +368,12 @@ mod tests {
                         prop_assert_eq!(pending.push(key, entry(0)), number);
                         plain.push_back((number, key, true));
                         number += 1;
+                        // One that is settled from the start must not disturb.
+                        if number % 5 == 0 {
+                            pending.push_settled(Entry { state: State::Matched, ..entry(0) });
+                            plain.push_back((number, key, false));
+                            number += 1;
+                        }
                     }
                     Step::Match(key) => {
                         let open: Vec<_> =
@@ -378,8 +382,6 @@ mod tests {
                             .first()
                             .map(|&number| Candidate { number, ambiguous: open.len() > 1 });
                         prop_assert_eq!(pending.candidate(key, 0), want);
-                        let settled = plain.iter().any(|e| e.1 == key && !e.2);
-                        prop_assert_eq!(pending.has_matched(key).is_some(), settled);
                         if let Some(found) = want {
                             pending.settle(found.number, State::Matched, 1);
                             for e in plain.iter_mut().filter(|e| e.0 == found.number) {

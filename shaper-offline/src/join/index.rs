@@ -38,7 +38,7 @@ pub(super) fn by_key(items: impl Iterator<Item = Keyed>) -> Vec<Keyed> {
 }
 
 /// One capture, indexed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CaptureIndex {
     pub(super) packets: Vec<Keyed>,
     pub(super) count: u64,
