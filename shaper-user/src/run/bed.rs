@@ -29,7 +29,7 @@ pub struct Bed {
     engine: Option<Engine>,
     lab: Option<Lab>,
     journal: Journal,
-    guard: Guard,
+    _guard: Guard,
 }
 
 impl Bed {
@@ -52,7 +52,7 @@ impl Bed {
                 return Err(error).context("cannot start the guard that cleans up after a crash");
             }
         };
-        let mut bed = Self { taps: Vec::new(), engine: None, lab: None, journal, guard };
+        let mut bed = Self { taps: Vec::new(), engine: None, lab: None, journal, _guard: guard };
         bed.lab = Some(Lab::up(&bed.journal, spec).context("cannot build the lab")?);
         Ok(bed)
     }

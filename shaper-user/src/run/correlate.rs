@@ -1,18 +1,35 @@
 //! Captures, records and logs put on one clock and joined packet by packet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddrV4;
+use std::fs;
+use std::net::{IpAddr, SocketAddrV4};
+use std::path::Path;
 
+use anyhow::Context;
+use shaper_common::fate::Cause;
+use shaper_common::layout::Record;
+use shaper_common::parse::{self, Kind};
 use shaper_common::units::Nanos;
 use shaper_engine::DirectionOutcome;
-use shaper_engine::clock::ClockSample;
+use shaper_offline::annotate::{Annotation, annotate};
+use shaper_offline::join::{self, CaptureIndex, ClockMap, ClockSample, EngineRecord, Joined, Key, Point};
+use shaper_offline::packet::{self, Transport};
+use shaper_offline::pcapfile::{Reader, Verdict};
+use shaper_offline::toast::{Recognised, recognise};
+use shaper_offline::writer::Statistics;
 use shaper_report::html::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots};
-use shaper_report::summary::Summary;
+use shaper_report::stats::{Distribution, Missing, Proportion};
+use shaper_report::summary::{CaptureCounts, Join, Severity, Summary};
 
 use super::directory::RunDirectory;
-use super::execute::Evidence;
+use super::execute::{Evidence, capture_name};
 use super::plan::Plan;
 use super::{commands, judge};
+use crate::capture::Captured;
+
+/// What XDP programs return for a packet that is dropped, and for one handed to the delay line (linux/bpf.h).
+const XDP_DROP: i64 = 1;
+const XDP_REDIRECT: i64 = 4;
 
 /// A TOAST datagram, named so that it can be found at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,18 +42,15 @@ pub(super) struct ToastPacket {
 
 /// What was found when everything was put together.
 pub(super) struct Correlated {
-    clock: Vec<ClockSample>,
+    clock: ClockMap,
     /// When a host's tap saw a datagram for the first time, by host.
     toast: HashMap<String, HashMap<ToastPacket, i64>>,
 }
 
 impl Correlated {
-    /// The wall clock's reading at a CLOCK_MONOTONIC time; `None` without a bracketed reading.
-    pub(super) fn epoch(&self, monotonic: u64) -> Option<i64> {
-        let after = self.clock.partition_point(|sample| sample.before <= monotonic);
-        let sample = self.clock.get(after.saturating_sub(1))?;
-        let middle = sample.before.midpoint(sample.after);
-        i64::try_from(i128::from(sample.realtime) + i128::from(monotonic) - i128::from(middle)).ok()
+    /// The wall clock's reading at a CLOCK_MONOTONIC time.
+    pub(super) fn epoch(&self, monotonic: u64) -> i64 {
+        self.clock.to_epoch(monotonic)
     }
 
     /// When the tap of `host` first saw the datagram.
@@ -45,13 +59,236 @@ impl Correlated {
     }
 }
 
+/// Joins captures and records, writes the annotated captures, and fills in what follows from both.
 pub(super) fn correlate(
-    _plan: &Plan,
+    plan: &Plan,
     evidence: &Evidence,
-    _directory: &RunDirectory,
-    _summary: &mut Summary,
+    directory: &RunDirectory,
+    summary: &mut Summary,
 ) -> anyhow::Result<Correlated> {
-    Ok(Correlated { clock: evidence.clocks.clone(), toast: HashMap::new() })
+    let samples = evidence.clocks.iter().map(|sample| ClockSample {
+        before: sample.before,
+        realtime: i64::try_from(sample.realtime).unwrap_or(i64::MAX),
+        after: sample.after,
+    });
+    let clock = ClockMap::new(samples.collect()).context("the clocks read during the run make no sense")?;
+    let mut toast = HashMap::new();
+    for (host, captured) in &evidence.captured {
+        toast.insert(host.clone(), toast_packets(&captured.spool)?);
+        summary.captures.insert(
+            host.clone(),
+            CaptureCounts { received: captured.received, dropped: captured.dropped, written: captured.written },
+        );
+        if captured.dropped > 0 {
+            summary.find(
+                Severity::Warning,
+                format!(
+                    "the capture at {host} dropped {} of {} packets: they are no loss of the link; enlarge --capture-buffer",
+                    captured.dropped, captured.received
+                ),
+            );
+        }
+    }
+    let mut counted = Join::default();
+    let ends: Vec<(usize, Point, &(String, Captured))> = match evidence.captured.as_slice() {
+        [a, b] if evidence.links.len() == 1 => vec![(0, Point::A, a), (0, Point::B, b)],
+        hosts => hosts.iter().enumerate().map(|(link, host)| (link, Point::A, host)).collect(),
+    };
+    let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
+    for link in 0..evidence.links.len() {
+        let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
+        let records = engine_records(pair);
+        let at = |point| ends.iter().find(|(of, end, _)| *of == link && *end == point).map(|(_, _, host)| &host.1);
+        let (a, b) = (index(at(Point::A))?, index(at(Point::B))?);
+        let joined = join::join(&records, &a, &b, &clock, &join::JoinOptions::default());
+        let both = at(Point::B).is_some();
+        add(&mut counted, &joined, both);
+        if both {
+            for (number, outcome) in pair.iter().enumerate() {
+                fill_direction(number as u16, outcome, &records, &joined, summary);
+            }
+        }
+        for (_, point, (host, captured)) in ends.iter().filter(|(of, ..)| *of == link) {
+            write(plan, directory, *point, host, captured, &records, &joined, &clock)?;
+        }
+    }
+    if counted.contradictions > 0 {
+        summary.find(
+            Severity::Error,
+            format!("{} packets that the records call dropped were captured behind the link", counted.contradictions),
+        );
+    }
+    if complete && counted.not_in_b > 0 {
+        summary.find(
+            Severity::Warning,
+            format!(
+                "{} packets left the link and never reached the tap behind it: lost in the receiving host",
+                counted.not_in_b
+            ),
+        );
+    }
+    summary.join = Some(counted);
+    for (_, captured) in &evidence.captured {
+        fs::remove_file(&captured.spool).with_context(|| format!("{}: cannot be removed", captured.spool.display()))?;
+    }
+    Ok(Correlated { clock, toast })
+}
+
+/// Adds the join of one link to that of the run. In a star only the host's end is captured.
+fn add(counted: &mut Join, joined: &Joined, both: bool) {
+    for (direction, counts) in joined.directions.iter().enumerate() {
+        let seen_entering = both || direction == 0;
+        let seen_leaving = both || direction == 1;
+        counted.ambiguous += counts.ambiguous;
+        counted.contradictions += counts.dropped_but_seen;
+        if seen_entering {
+            counted.not_in_a += counts.without_entry;
+        }
+        if seen_leaving {
+            counted.not_in_b += counts.passed_not_seen;
+        }
+        counted.joined += match (seen_entering, seen_leaving) {
+            (true, true) => counts.joined,
+            (true, false) => counts.records - counts.without_entry,
+            _ => counts.passed - counts.passed_not_seen,
+        };
+    }
+}
+
+/// What only the captures know of a direction: the delay from tap to tap, and the order of arrival.
+fn fill_direction(
+    number: u16,
+    outcome: &DirectionOutcome,
+    records: &[EngineRecord],
+    joined: &Joined,
+    summary: &mut Summary,
+) {
+    let Some(direction) = summary.directions.get_mut(&outcome.spec.name) else { return };
+    let mut delays = Vec::new();
+    let mut arrivals = Vec::new();
+    let mut entered = 0u64;
+    for (record, found) in records.iter().zip(&joined.records).filter(|(record, _)| record.direction == number) {
+        let left = if number == 0 { found.b_ts_ns } else { found.a_ts_ns };
+        let came = if number == 0 { found.a_ts_ns } else { found.b_ts_ns };
+        entered += u64::from(came.is_some());
+        if let Some(link) = found.link_ns {
+            delays.push(link as f64 / 1e6);
+        }
+        if let Some(left) = left.filter(|_| !record.cause.is_drop()) {
+            arrivals.push((left, record.seq));
+        }
+    }
+    let lost = entered.saturating_sub(delays.len() as u64);
+    direction.measured.one_way_delay_ms = Some(Distribution::with_missing(delays, lost, Missing::Excluded));
+    arrivals.sort_unstable();
+    // RFC 4737, section 3.3: reordered when the number is below the next one expected.
+    let mut next_expected = 0;
+    let mut reordered = 0;
+    for (_, sequence) in &arrivals {
+        if *sequence < next_expected {
+            reordered += 1;
+        } else {
+            next_expected = sequence + 1;
+        }
+    }
+    direction.measured.reordered = Some(Proportion::of(reordered, arrivals.len() as u64));
+}
+
+fn engine_records(pair: &[DirectionOutcome]) -> Vec<EngineRecord> {
+    let mut all = Vec::new();
+    for (number, outcome) in (0u16..).zip(pair) {
+        let actual: HashMap<u64, Nanos> = outcome
+            .releases
+            .iter()
+            .filter(|release| release.sent)
+            .map(|release| (release.id, release.actual))
+            .collect();
+        all.extend(outcome.records.iter().map(|record| engine_record(number, record, &actual)));
+    }
+    all
+}
+
+fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) -> EngineRecord {
+    let cause = record.cause().map_or(join::Cause { code: record.cause, name: "unknown" }, |cause| join::Cause {
+        code: cause as u8,
+        name: cause.name(),
+    });
+    EngineRecord {
+        direction,
+        seq: record.sequence,
+        id: record.id(),
+        arrival_ns: record.arrival.0,
+        cause,
+        rule: record.rule,
+        intended_ns: (record.cause == Cause::None as u8).then_some(record.release.0),
+        actual_ns: actual.get(&record.id()).map(|actual| actual.0),
+        len: record.len,
+        flow_hash: record.flow_hash,
+        l4_checksum: record.l4_checksum,
+    }
+}
+
+fn index(captured: Option<&Captured>) -> anyhow::Result<CaptureIndex> {
+    let Some(captured) = captured else { return Ok(CaptureIndex::default()) };
+    let mut reader = Reader::open(&captured.spool)?;
+    Ok(CaptureIndex::read(&mut reader, |frame| {
+        let summary = parse::summary(frame);
+        (summary.kind == Kind::Data).then_some(Key { flow_hash: summary.flow_hash, l4_checksum: summary.l4_checksum })
+    })?)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a capture, where it is from, and what is known of its packets")]
+fn write(
+    plan: &Plan,
+    directory: &RunDirectory,
+    point: Point,
+    host: &str,
+    captured: &Captured,
+    records: &[EngineRecord],
+    joined: &Joined,
+    clock: &ClockMap,
+) -> anyhow::Result<()> {
+    let description = format!("host {host} of {}", plan.name);
+    let verdict =
+        |record: &EngineRecord| Some(Verdict::Xdp(if record.cause.is_drop() { XDP_DROP } else { XDP_REDIRECT }));
+    let annotation = Annotation {
+        point,
+        name: host,
+        description: Some(&description),
+        filter: None,
+        application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
+        verdict: &verdict,
+        statistics: Some(Statistics {
+            received: Some(captured.received),
+            dropped: Some(captured.dropped),
+            ..Statistics::default()
+        }),
+    };
+    let out = directory.file(&capture_name(host));
+    annotate(&captured.spool, &out, records, joined, clock, &annotation)?;
+    Ok(())
+}
+
+/// Every TOAST datagram of a capture and when it was first seen.
+fn toast_packets(spool: &Path) -> anyhow::Result<HashMap<ToastPacket, i64>> {
+    let mut seen = HashMap::new();
+    let mut reader = Reader::open(spool)?;
+    while let Some(captured) = reader.next_packet()? {
+        let Some(ts) = captured.ts_ns else { continue };
+        let Some(layers) = packet::parse(captured.linktype, captured.data, captured.origlen) else { continue };
+        let (Some(ip), Transport::Udp { source, .. }) = (layers.ip, layers.transport) else { continue };
+        let (IpAddr::V4(address), Some(Recognised::Frame(frame))) = (ip.source, recognise(layers.payload)) else {
+            continue;
+        };
+        let key = ToastPacket {
+            source: SocketAddrV4::new(address, source),
+            session: frame.session,
+            sequence: frame.sequence,
+            burst_index: frame.burst_index,
+        };
+        seen.entry(key).or_insert(ts);
+    }
+    Ok(seen)
 }
 
 /// Points of the configured distribution function in a plot.

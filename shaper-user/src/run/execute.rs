@@ -62,12 +62,6 @@ pub(super) struct Evidence {
     pub(super) interrupted: bool,
     /// Roles that ended by an error.
     pub(super) broken: Vec<String>,
-    /// Addresses of the hosts, in the order of the plan's names.
-    pub(super) addresses: Vec<std::net::Ipv4Addr>,
-    /// Names of both directions of each link.
-    pub(super) direction_names: Vec<(String, String)>,
-    /// Ethernet address of each host.
-    pub(super) macs: Vec<[u8; 6]>,
 }
 
 /// Runs the plan, judges it and writes its directory.
@@ -141,10 +135,6 @@ fn gather(
     let broken = roles.end()?;
     let (outcome, captured) = bed.settle(longest + DRAIN)?;
     clocks.push(clock::sample());
-    let lab = bed.lab()?;
-    let addresses = lab.hosts().iter().map(|host| host.ipv4).collect();
-    let macs = lab.hosts().iter().map(|host| host.mac.0).collect();
-    let direction_names = lab.links().iter().map(|ends| (ends.forward.clone(), ends.backward.clone())).collect();
     bed.down()?;
     Ok(Evidence {
         started,
@@ -157,9 +147,6 @@ fn gather(
         logs: roles.logs,
         interrupted,
         broken,
-        addresses,
-        direction_names,
-        macs,
     })
 }
 

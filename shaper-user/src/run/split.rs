@@ -60,14 +60,14 @@ fn stages_of(command: &CommandTimes, receiver: &ReceiverTimes, correlated: &Corr
     };
     let epoch = |monotonic: shaper_toast::units::Nanos| correlated.epoch(monotonic.0);
     let times = [
-        epoch(command.commanded)?,
+        epoch(command.commanded),
         correlated.seen(&command.controller, &there)?,
         correlated.seen(&receiver.peer, &there)?,
-        epoch(receiver.received?)?,
-        epoch(receiver.answer_sent?)?,
+        epoch(receiver.received?),
+        epoch(receiver.answer_sent?),
         correlated.seen(&receiver.peer, &back)?,
         correlated.seen(&command.controller, &back)?,
-        epoch(receiver.answer_received?)?,
+        epoch(receiver.answer_received?),
     ];
     let mut spans = [0; 7];
     for (span, pair) in spans.iter_mut().zip(times.windows(2)) {
