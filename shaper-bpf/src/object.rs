@@ -161,10 +161,19 @@ impl Object {
         self.schedules
             .set(direction, SchedulePod(*schedule), 0)
             .map_err(|source| Error::Map { map: "SCHEDULES", source })?;
-        self.params.set(direction, ParamsPod(*params), 0).map_err(|source| Error::Map { map: "PARAMS", source })?;
+        self.set_params(direction, params)?;
         self.states
             .set(direction, SharedPod(Default::default()), BPF_F_LOCK)
             .map_err(|source| Error::Map { map: "STATES", source })
+    }
+
+    /// Writes the settings of a direction anew; its state and counts go on.
+    ///
+    /// # Errors
+    ///
+    /// When the direction is out of range.
+    pub fn set_params(&mut self, direction: u32, params: &Params) -> Result<(), Error> {
+        self.params.set(direction, ParamsPod(*params), 0).map_err(|source| Error::Map { map: "PARAMS", source })
     }
 
     /// Says what the device with this index is to the program.

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use shaper_common::layout::{BYPASS, Params, Record};
 use shaper_common::outage::Schedule;
+use shaper_common::units::Nanos;
 use shaper_delayline::Released;
 
 use crate::oracle::{Oracle, Verdict};
@@ -70,6 +70,7 @@ impl Ord for BySequence {
 
 struct Direction<'a> {
     oracle: Oracle<'a>,
+    start: &'a AtomicU64,
     waiting: BinaryHeap<Reverse<BySequence>>,
     collected: Collected,
 }
@@ -86,6 +87,8 @@ impl Direction<'_> {
         let Some(Reverse(BySequence(record))) = self.waiting.pop() else {
             return false;
         };
+        // Set before the programs know of it, and so before any record that depends on it.
+        self.oracle.begin(Nanos(self.start.load(Ordering::Acquire)));
         self.oracle.check(&record);
         if matches!(keep, Keep::First(most) if self.collected.records.len() < most) {
             self.collected.records.push(record);
@@ -110,12 +113,14 @@ pub(crate) fn collect(
     mut ring: RingBuf<MapData>,
     releases: &Receiver<Vec<Released>>,
     keep: Keep,
-    done: &Arc<AtomicBool>,
+    start: &AtomicU64,
+    done: &AtomicBool,
 ) -> Vec<Collected> {
     let mut directions: Vec<Direction<'_>> = settings
         .iter()
         .map(|settings| Direction {
             oracle: Oracle::new(&settings.params, &settings.schedule),
+            start,
             waiting: BinaryHeap::new(),
             collected: Collected::default(),
         })

@@ -9,6 +9,7 @@ use shaper_common::fate::Cause;
 use shaper_common::layout::{Carried, Params, Record, State};
 use shaper_common::outage::Schedule;
 use shaper_common::pipeline::{Packet, decide};
+use shaper_common::units::Nanos;
 
 /// Where kernel and oracle differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Verdict {
 
 /// Replays the records of one direction.
 pub struct Oracle<'a> {
-    params: &'a Params,
+    params: Params,
     schedule: &'a Schedule,
     left: Option<(u64, Carried)>,
     verdict: Verdict,
@@ -45,15 +46,20 @@ pub struct Oracle<'a> {
 impl<'a> Oracle<'a> {
     /// An oracle for a direction with these settings.
     #[must_use]
-    pub fn new(params: &'a Params, schedule: &'a Schedule) -> Self {
-        Self { params, schedule, left: None, verdict: Verdict::default() }
+    pub fn new(params: &Params, schedule: &'a Schedule) -> Self {
+        Self { params: *params, schedule, left: None, verdict: Verdict::default() }
+    }
+
+    /// Sets when the outage schedule begins, see [`crate::Engine::begin`].
+    pub fn begin(&mut self, start: Nanos) {
+        self.params.start = start;
     }
 
     /// Replays one record. Records must come in the order of the lock; gaps are allowed.
     pub fn check(&mut self, record: &Record) {
         let mut state = State { next_index: record.sequence, carried: record.before, ..State::default() };
         let packet = Packet { now: record.arrival, len: record.len, flow_hash: record.flow_hash };
-        let fate = decide(self.params, self.schedule, &mut state, &packet);
+        let fate = decide(&self.params, self.schedule, &mut state, &packet);
         let met = match self.left {
             Some((sequence, left)) if sequence == record.sequence => (left != record.before).then_some(left),
             // The very first packet meets an empty state.
@@ -83,7 +89,7 @@ impl<'a> Oracle<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shaper_common::units::{BitsPerSec, Nanos, Probability};
+    use shaper_common::units::{BitsPerSec, Probability};
 
     fn settings() -> Params {
         Params {

@@ -1,7 +1,7 @@
 //! The `xsk` engine: XDP programs decide and drop, AF_XDP hands the rest to the delay line.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -60,8 +60,6 @@ pub struct Options {
     pub records: bool,
     /// What is kept of the records.
     pub keep: Keep,
-    /// CLOCK_MONOTONIC time from which outage schedules count; now where none is given.
-    pub start: Option<Nanos>,
 }
 
 impl Default for Options {
@@ -73,7 +71,6 @@ impl Default for Options {
             record_ring: 1 << 24,
             records: true,
             keep: Keep::First(1 << 22),
-            start: None,
         }
     }
 }
@@ -93,7 +90,7 @@ pub struct Engine {
     line: Option<JoinHandle<(DelayLine, Result<shaper_delayline::Outcome, DelayLineError>)>>,
     collector: Option<JoinHandle<Vec<Collected>>>,
     done: Arc<AtomicBool>,
-    start: Nanos,
+    start: Arc<AtomicU64>,
 }
 
 /// What is known of a direction while it runs.
@@ -154,7 +151,8 @@ impl Engine {
         if ports.len() > DIRECTIONS as usize {
             return Err(Error::TooManyDirections { wanted: ports.len(), most: DIRECTIONS });
         }
-        let start = options.start.unwrap_or_else(|| Nanos(monotonic()));
+        // Until `begin` every arrival is before the start, which is a time when no outage has begun.
+        let start = Nanos::MAX;
         let mut directions: Vec<DirectionSpec> =
             links.into_iter().flat_map(|link| [link.forward, link.backward]).collect();
         let mut object = Object::load(options.record_ring)?;
@@ -192,6 +190,7 @@ impl Engine {
         let control = Control::new();
         let monitor = line.monitor();
         let done = Arc::new(AtomicBool::new(false));
+        let begin = Arc::new(AtomicU64::new(start.0));
         let line = {
             let control = control.clone();
             spawn("delay line", move || {
@@ -204,9 +203,9 @@ impl Engine {
                 .iter()
                 .map(|spec| Settings { params: spec.params, schedule: spec.schedule.clone() })
                 .collect();
-            let done = Arc::clone(&done);
+            let (start, done) = (Arc::clone(&begin), Arc::clone(&done));
             let keep = options.keep;
-            spawn("evidence", move || collect(&settings, ring, &releases, keep, &done))?
+            spawn("evidence", move || collect(&settings, ring, &releases, keep, &start, &done))?
         };
         Ok(Self {
             object,
@@ -217,14 +216,24 @@ impl Engine {
             line: Some(line),
             collector: Some(collector),
             done,
-            start,
+            start: begin,
         })
     }
 
-    /// CLOCK_MONOTONIC time from which the outage schedules count.
-    #[must_use]
-    pub fn started(&self) -> Nanos {
-        self.start
+    /// Lets the outage schedules of all directions count from `start`, a CLOCK_MONOTONIC time that is still to come:
+    /// arrivals until then are before any outage under the old start as under the new one, so that no fate depends
+    /// on when exactly the programs see the change.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be written.
+    pub fn begin(&mut self, start: Nanos) -> Result<(), Error> {
+        self.start.store(start.0, Ordering::Release);
+        for (direction, spec) in (0..).zip(&mut self.directions) {
+            spec.params.start = start;
+            self.object.set_params(direction, &spec.params)?;
+        }
+        Ok(())
     }
 
     /// The directions as they run.

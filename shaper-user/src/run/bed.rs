@@ -83,19 +83,28 @@ impl Bed {
         Ok(())
     }
 
-    /// Impairs the links. Outage schedules count from `start`.
+    /// Impairs the links. No outage begins before [`Bed::begin`].
     ///
     /// # Errors
     ///
     /// When the kernel refuses the programs or the sockets.
-    pub fn impair(&mut self, links: &[CompiledLink], options: &BedOptions, start: Option<Nanos>) -> anyhow::Result<()> {
+    pub fn impair(&mut self, links: &[CompiledLink], options: &BedOptions) -> anyhow::Result<()> {
         let lab = self.lab.as_mut().context("the lab is down")?;
         let specs = lab.links().iter().zip(links).map(|(ends, link)| specification(ends, link)).collect();
-        let engine = Engine::start(lab.middle(), specs, Options { start, ..options.engine })
-            .context("cannot impair the links of the lab")?;
+        let engine =
+            Engine::start(lab.middle(), specs, options.engine).context("cannot impair the links of the lab")?;
         self.engine = Some(engine);
         lab.query_members().context("cannot make the switch ask for multicast members")?;
         Ok(())
+    }
+
+    /// Lets outage schedules count from `start`, which is still to come.
+    ///
+    /// # Errors
+    ///
+    /// When the links are not impaired or a map cannot be written.
+    pub fn begin(&mut self, start: Nanos) -> anyhow::Result<()> {
+        Ok(self.engine.as_mut().context("the links are not impaired")?.begin(start)?)
     }
 
     /// The engine.
@@ -105,15 +114,6 @@ impl Bed {
     /// When the links are not impaired.
     pub fn engine(&self) -> anyhow::Result<&Engine> {
         self.engine.as_ref().context("the links are not impaired")
-    }
-
-    /// Waits until the switch of a star sends multicast to its members alone.
-    ///
-    /// # Errors
-    ///
-    /// After the lab was taken down.
-    pub fn until_snooping(&self) -> anyhow::Result<Option<std::time::Instant>> {
-        Ok(self.lab()?.snooping_from())
     }
 
     /// Taps every host's interface, each into `<host>.spool` in `directory`.

@@ -1,7 +1,7 @@
 //! One run from beginning to end.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -110,11 +110,13 @@ fn gather(
     let options = BedOptions { engine: engine_options(plan, &links), capture_buffer: plan.capture_buffer };
     let mut bed = Bed::up(&plan.lab(), "run")?;
     let hosts = u32::try_from(plan.workload.hosts()).unwrap_or(u32::MAX);
-    let snooping = if hosts > 2 { Duration::from_millis(2_200) } else { Duration::ZERO };
-    let lead = LEAD + LEAD_PER_HOST * hosts + snooping;
-    let start = Nanos(clock::monotonic() + nanos(lead));
-    bed.impair(&links, &options, Some(start))?;
+    bed.impair(&links, &options)?;
     bed.tap(directory.path(), &options)?;
+    let snooping =
+        bed.lab()?.snooping_from().map_or(Duration::ZERO, |from| from.saturating_duration_since(Instant::now()));
+    let lead = (LEAD + LEAD_PER_HOST * hosts).max(snooping);
+    let start = Nanos(clock::monotonic() + nanos(lead));
+    bed.begin(start)?;
     let mut roles = Roles::start(plan, &links, &bed, directory, start)?;
     say(&format!("running {} for {} on {} hosts, seed {}", plan.workload.name(), plan.duration, hosts, plan.seed));
 
