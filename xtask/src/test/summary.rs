@@ -90,7 +90,9 @@ impl Summary {
             println!("{name}: FAILED: {error:#}");
             Outcome::Ran(Counts::check(false))
         });
-        self.layers.push(Layer { name, outcome, elapsed: start.elapsed() });
+        let layer = Layer { name, outcome, elapsed: start.elapsed() };
+        print!("{}", layer.line(name.len()));
+        self.layers.push(layer);
     }
 
     /// True when nothing failed and, if `all_must_run`, every layer ran.
