@@ -6,8 +6,7 @@ use super::{
     flow::FlowKey,
     hash::HashedMap,
     key::Keyed,
-    pending::{Candidate, Entry, Pending, State},
-    recent::Recent,
+    pending::{Candidate, Open, Pending, Settled, State},
     reorder::{Tally as Reorder, Tracker},
     tally::Tally,
 };
@@ -79,7 +78,7 @@ pub(super) struct Flow {
     pub(super) key: FlowKey,
     path: u32,
     /// Packets seen at each point.
-    seen: Both<u64>,
+    seen: Both<u32>,
     /// Delay of the packet sent before, if it arrived.
     before: Option<i64>,
     pub(super) tally: Tally,
@@ -96,8 +95,6 @@ pub(super) struct Direction {
 pub(super) struct Engine {
     waiting: i64,
     pending: Both<Pending>,
-    /// What was sent from each point and found its match.
-    recent: Both<Recent>,
     /// Unpaired arrivals by header, for packets whose content was damaged.
     orphans: Both<HashedMap<Vec<u64>>>,
     flows: Vec<Flow>,
@@ -126,7 +123,6 @@ impl Engine {
         let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
             waiting,
-            recent: Both { a: Recent::new(waiting), b: Recent::new(waiting) },
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: HashedMap::default(), b: HashedMap::default() },
             flows: Vec::new(),
@@ -162,33 +158,15 @@ impl Engine {
             self.take(point, &head);
             let horizon = head.ts.saturating_sub(self.waiting);
             for side in [Point::A, Point::B] {
-                let evict = self.pending.get(side).len() > WAITING;
-                self.evicted += u64::from(evict);
-                if evict {
-                    self.settle_front(side, feeds);
-                }
-                while self.pending.get(side).front().is_some_and(|entry| entry.ts < horizon) {
+                if self.pending.get(side).len() > WAITING {
+                    self.evicted += 1;
                     self.settle_front(side, feeds);
                 }
             }
+            self.settle_until(horizon, feeds);
             feeds.at(point).advance()?;
         }
-        // In order of time, so that variation and runs see the packets as they were sent.
-        loop {
-            let side = match (self.pending.a.front(), self.pending.b.front()) {
-                (Some(a), Some(b)) => {
-                    if a.ts <= b.ts {
-                        Point::A
-                    } else {
-                        Point::B
-                    }
-                }
-                (Some(_), None) => Point::A,
-                (None, Some(_)) => Point::B,
-                (None, None) => break,
-            };
-            self.settle_front(side, feeds);
-        }
+        self.settle_until(i64::MAX, feeds);
         let ways: Vec<_> = self.flows.iter().map(|flow| self.way(flow.path)).collect();
         Ok(Outcome {
             directions: self.directions,
@@ -197,6 +175,25 @@ impl Engine {
             evicted: self.evicted,
             untracked: self.untracked,
         })
+    }
+
+    /// Settles what was stamped before the horizon, in order of time over both points: variation
+    /// and runs see packets as they were sent, and originals come before their copies.
+    #[inline]
+    fn settle_until(&mut self, horizon: i64, feeds: &mut Both<Feed>) {
+        loop {
+            let (a, b) = (self.pending.a.oldest(), self.pending.b.oldest());
+            let point = match (a, b) {
+                (Some(a), Some(b)) if b < a => Point::B,
+                (None, Some(_)) => Point::B,
+                (Some(_), _) => Point::A,
+                (None, None) => return,
+            };
+            if self.pending.get(point).oldest().is_none_or(|oldest| oldest >= horizon) {
+                return;
+            }
+            self.settle_front(point, feeds);
+        }
     }
 
     /// Pairs a packet with one that waits at the other point, or lets it wait.
@@ -212,56 +209,53 @@ impl Engine {
             }
             None => (self.path(&packet.flow), 0),
         };
-        let mut entry = Entry::open(head.ts, packet.header, position, flow, path);
-        entry.content = packet.content;
-        entry.identification = packet.identification;
+        let open = Open {
+            ts: head.ts,
+            key: packet.key,
+            header: packet.header,
+            position,
+            flow,
+            path,
+            content: packet.content,
+            identification: packet.identification,
+            ..Open::default()
+        };
         let other = point.other();
         if let Some(found) = self.pending.get(other).candidate(packet.key, packet.identification) {
-            self.pair(point, packet, entry, found);
+            self.pair(point, packet, &open, found);
             return;
         }
-        let arrival = self.way(path) == Some(other);
-        if arrival && let Some(original) = self.recent.get(other).find(packet.key, head.ts) {
-            self.directions.at(other).tally.duplicated += 1;
-            if let Some(flow) = self.flows.get_mut(original.flow as usize) {
-                flow.tally.duplicated += 1;
-            }
-            return;
-        }
-        let number = self.pending.at(point).push(packet.key, entry);
-        if arrival {
+        let number = self.pending.at(point).push(open);
+        if self.way(path) == Some(other) {
             self.orphans.at(point).entry(packet.header).or_default().push(number);
         }
     }
 
     #[inline]
-    fn pair(&mut self, point: Point, packet: &Keyed, mut entry: Entry, found: Candidate) {
+    fn pair(&mut self, point: Point, packet: &Keyed, open: &Open, found: Candidate) {
         let other = point.other();
-        let Some(partner) = self.pending.get(other).get(found.number).copied() else { return };
+        let Some(partner) = self.pending.get(other).get(found.slot).copied() else { return };
         // Positive: the packet was at the other point first.
-        let apart = entry.ts.saturating_sub(partner.ts);
+        let apart = open.ts.saturating_sub(partner.ts);
         let vote = if other == Point::A { apart.signum() } else { -apart.signum() };
-        if let Some(path) = self.paths.get_mut(entry.path as usize) {
+        if let Some(path) = self.paths.get_mut(open.path as usize) {
             path.votes += vote;
         }
-        if entry.path != partner.path
+        if open.path != partner.path
             && let Some(path) = self.paths.get_mut(partner.path as usize)
         {
             path.votes += vote;
         }
         let sender = self.way(partner.path).unwrap_or(other);
-        let (sent, arrived) = if sender == other { (partner, entry) } else { (entry, partner) };
+        let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
         let intact = sent.content == arrived.content;
         let state = if intact { State::Matched } else { State::Corrupted };
-        self.pending.at(other).settle(found.number, state, delay);
+        self.pending.at(other).settle(found.slot, state, delay);
         if sender == point {
             // Read behind its arrival: it still counts in its turn among what was sent.
-            entry.state = state;
-            entry.delay = delay;
-            self.pending.at(point).push_settled(entry);
+            self.pending.at(point).push_settled(open, state, delay);
         }
-        self.recent.at(sender).insert(packet.key, sent.ts, sent.flow);
         let direction = self.directions.at(sender);
         direction.tally.ambiguous += u64::from(found.ambiguous);
         let tier = packet.tier.index();
@@ -274,7 +268,7 @@ impl Engine {
                 if let Some(slot) = flow.tally.tiers.get_mut(tier) {
                     *slot += 1;
                 }
-                let arrival = flow.tracker.arrive(sent.position, arrived.ts);
+                let arrival = flow.tracker.arrive(sent.position.into(), arrived.ts);
                 direction.reorder.add(arrival);
             }
         }
@@ -298,13 +292,7 @@ impl Engine {
             }
             return;
         };
-        if let Some(waiting) = self.orphans.at(point).get_mut(&entry.header) {
-            if waiting.len() > 1 {
-                waiting.remove(0);
-            } else {
-                self.orphans.at(point).remove(&entry.header);
-            }
-        }
+        self.adopt(point, entry.header, entry.number);
         let direction = self.directions.at(sender);
         let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
         // Sent before the other capture began: not an arrival from nowhere.
@@ -318,12 +306,16 @@ impl Engine {
         }
     }
 
-    fn settle_sent(&mut self, sender: Point, entry: &Entry, feeds: &mut Both<Feed>) {
+    fn settle_sent(&mut self, sender: Point, entry: &Settled, feeds: &mut Both<Feed>) {
         let receiver = sender.other();
         let mut state = entry.state;
         if state == State::Open && self.damaged(receiver, entry) {
             state = State::Corrupted;
         }
+        let copies = match state {
+            State::Open | State::Duplicate => 0,
+            State::Matched | State::Corrupted => self.copies(receiver, entry),
+        };
         let direction = self.directions.at(sender);
         let delay = &direction.tally.delay;
         let delays = [delay.min(), delay.max()].map(|bound| bound.unwrap_or(0).max(0));
@@ -342,6 +334,7 @@ impl Engine {
             _ => None,
         };
         for tally in tallies.into_iter().flatten() {
+            tally.duplicated += copies;
             match state {
                 State::Matched => {
                     tally.matched += 1;
@@ -355,6 +348,7 @@ impl Engine {
                     tally.corrupted += 1;
                     tally.runs.delivered();
                 }
+                State::Duplicate => {}
                 State::Open => match missing {
                     Some(Missing::Lost) => {
                         tally.lost += 1;
@@ -368,24 +362,53 @@ impl Engine {
     }
 
     /// Second pass by header: an unpaired arrival that is this packet with other content.
-    fn damaged(&mut self, receiver: Point, entry: &Entry) -> bool {
+    fn damaged(&mut self, receiver: Point, entry: &Settled) -> bool {
         let Some(waiting) = self.orphans.get(receiver).get(&entry.header) else { return false };
         let pending = self.pending.get(receiver);
         let at = waiting.iter().position(|&number| {
-            pending.get(number).is_some_and(|arrival| {
-                arrival.state == State::Open
-                    && arrival.ts >= entry.ts
-                    && arrival.ts.saturating_sub(entry.ts) <= self.waiting
+            pending.waiting(number).is_some_and(|(_, ts)| {
+                ts >= entry.ts && ts.saturating_sub(entry.ts) <= self.waiting
             })
         });
-        let Some(at) = at else { return false };
-        let Some(waiting) = self.orphans.at(receiver).get_mut(&entry.header) else { return false };
-        let number = waiting.remove(at);
-        if waiting.is_empty() {
-            self.orphans.at(receiver).remove(&entry.header);
+        let Some(&number) = at.and_then(|at| waiting.get(at)) else { return false };
+        if let Some((slot, _)) = pending.waiting(number) {
+            self.pending.at(receiver).settle(slot, State::Corrupted, 0);
         }
-        self.pending.at(receiver).settle(number, State::Corrupted, 0);
+        self.adopt(receiver, entry.header, number);
         true
+    }
+
+    /// Counts the arrivals that are further copies of a packet that has its match. They arrived
+    /// while it waited, so they still wait themselves.
+    #[inline]
+    fn copies(&mut self, receiver: Point, entry: &Settled) -> u64 {
+        let mut copies = 0;
+        while !self.orphans.get(receiver).is_empty() {
+            let pending = self.pending.get(receiver);
+            let Some(found) = pending.candidate(entry.key, 0) else { break };
+            let (Some(copy), Some(number)) = (pending.get(found.slot).copied(), pending.number(found.slot))
+            else {
+                break;
+            };
+            if copy.ts < entry.ts || copy.ts.saturating_sub(entry.ts) > self.waiting {
+                break;
+            }
+            self.pending.at(receiver).settle(found.slot, State::Duplicate, 0);
+            self.adopt(receiver, copy.header, number);
+            copies += 1;
+        }
+        copies
+    }
+
+    /// An arrival is no longer without an origin.
+    fn adopt(&mut self, point: Point, header: u64, number: u64) {
+        let orphans = self.orphans.at(point);
+        if let Some(waiting) = orphans.get_mut(&header) {
+            waiting.retain(|&other| other != number);
+            if waiting.is_empty() {
+                orphans.remove(&header);
+            }
+        }
     }
 
     #[inline]
@@ -462,7 +485,7 @@ enum Missing {
 }
 
 /// `fastest` and `slowest` are the delays seen so far: the packet would have arrived between.
-fn missing(entry: &Entry, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
+fn missing(entry: &Settled, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
     let earliest = entry.ts.saturating_add(fastest);
     let latest = entry.ts.saturating_add(slowest);
     let before = receiver.told.first.is_none_or(|first| earliest < first);

@@ -13,7 +13,6 @@ mod hash;
 mod key;
 mod one;
 mod pending;
-mod recent;
 mod reorder;
 mod result;
 mod runs;

@@ -1,120 +1,149 @@
-//! Packets seen at one point and waiting for the other: a queue in time with an index by key.
+//! Packets seen at one point and waiting for the other: a log in time, and an index of those that
+//! are still open.
 //!
-//! Entries leave only at the front, when their waiting time is over, so the memory held is the
-//! traffic of one waiting time. Open entries of equal key form a list in time order; what is
-//! settled leaves the index at once, which keeps the index as small as what is in flight.
+//! The log is written at the back and read at the front, when the waiting time is over, so the
+//! memory held is the traffic of one waiting time. What is open lies in slots that are used again
+//! as soon as it is settled: the index stays as small as what is in flight, and in the cache.
 
 use std::collections::VecDeque;
 
-/// What became of an entry.
+/// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
     Matched,
     Corrupted,
+    /// A further copy of a packet that has its match.
+    Duplicate,
 }
 
-/// One packet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+/// A packet that waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Open {
     pub(super) ts: i64,
-    /// One-way delay, once matched.
-    pub(super) delay: i64,
+    pub(super) key: u64,
     pub(super) header: u64,
     /// Position among the packets of its flow at this point.
-    pub(super) position: u64,
+    pub(super) position: u32,
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) content: u32,
     pub(super) identification: u16,
+}
+
+/// A packet that waits, and its links.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    open: Open,
+    /// Its place in the log.
+    number: u64,
+    /// Next head of the same bucket.
+    chain: u32,
+    /// Next slot of the same key, in order of time.
+    next: u32,
+    /// In a head: the last slot of its key.
+    last: u32,
+}
+
+/// One line of the log.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    ts: i64,
+    key: u64,
+    /// One-way delay once settled, the slot before.
+    value: i64,
+    flow: u32,
+    path: u32,
+    state: State,
+}
+
+/// A packet whose waiting time is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    /// Its place in the log.
+    pub(super) number: u64,
+    pub(super) ts: i64,
+    pub(super) key: u64,
+    /// One-way delay, if matched.
+    pub(super) delay: i64,
+    pub(super) flow: u32,
+    pub(super) path: u32,
     pub(super) state: State,
-    /// Next entry of the same key; `NONE` at the end.
-    next: u64,
-    /// Its key's node.
-    node: u32,
+    /// Header key of an open one.
+    pub(super) header: u64,
 }
 
-impl Entry {
-    pub(super) fn open(ts: i64, header: u64, position: u64, flow: u32, path: u32) -> Self {
-        Self {
-            ts,
-            delay: 0,
-            header,
-            position,
-            flow,
-            path,
-            content: 0,
-            identification: 0,
-            state: State::Open,
-            next: NONE,
-            node: 0,
-        }
-    }
-}
-
-const NONE: u64 = u64::MAX;
-const NO_NODE: u32 = u32::MAX;
-/// Open entries of one key compared by IP identification before the oldest is taken.
+const NONE: u32 = u32::MAX;
+/// Open packets of one key compared by IP identification before the oldest is taken.
 const LOOK: usize = 16;
 
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    key: u64,
-    /// Number of the oldest open entry.
-    open: u64,
-    /// Number of the newest entry.
-    last: u64,
-    /// Entries that are open.
-    live: u32,
-    /// Next node of the bucket, or of the free list.
-    next: u32,
-}
-
-/// An open entry found for a key.
+/// An open packet found for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    pub(super) number: u64,
-    /// Other open entries would have done as well.
+    pub(super) slot: u32,
+    /// Other open packets would have done as well.
     pub(super) ambiguous: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Pending {
-    queue: VecDeque<Entry>,
-    /// Number of the entry at the queue's front; numbers are never reused.
+    log: VecDeque<Line>,
+    /// Number of the log's first line; numbers are never reused.
     front: u64,
-    nodes: Vec<Node>,
+    slots: Vec<Slot>,
+    /// Unused slots, linked by `next`.
     free: u32,
-    used: usize,
+    heads: usize,
     buckets: Vec<u32>,
 }
 
 impl Pending {
     pub(super) fn new() -> Self {
         Self {
-            queue: VecDeque::new(),
+            log: VecDeque::new(),
             front: 0,
-            nodes: Vec::new(),
-            free: NO_NODE,
-            used: 0,
-            buckets: vec![NO_NODE; 1024],
+            slots: Vec::new(),
+            free: NONE,
+            heads: 0,
+            buckets: vec![NONE; 1024],
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queue.len()
+        self.log.len()
     }
 
-    pub(super) fn front(&self) -> Option<&Entry> {
-        self.queue.front()
+    /// Time of the packet that waits longest.
+    #[inline]
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.log.front().map(|line| line.ts)
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
-        self.queue.get(usize::try_from(number.checked_sub(self.front)?).ok()?)
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> Option<&Open> {
+        self.slot(slot).map(|slot| &slot.open)
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
-        self.queue.get_mut(usize::try_from(number.checked_sub(self.front)?).ok()?)
+    #[inline]
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        self.slots.get(slot as usize)
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(slot as usize)
+    }
+
+    /// The number of an open packet.
+    pub(super) fn number(&self, slot: u32) -> Option<u64> {
+        self.slot(slot).map(|slot| slot.number)
+    }
+
+    /// Slot and time of the packet of that number, if it still waits.
+    pub(super) fn waiting(&self, number: u64) -> Option<(u32, i64)> {
+        let at = usize::try_from(number.checked_sub(self.front)?).ok()?;
+        let line = self.log.get(at).filter(|line| line.state == State::Open)?;
+        Some((line.value as u32, line.ts))
     }
 
     #[inline]
@@ -122,190 +151,219 @@ impl Pending {
         (key >> 32) as usize & (self.buckets.len() - 1)
     }
 
+    /// Slot of the oldest open packet of a key.
     #[inline]
     fn find(&self, key: u64) -> Option<u32> {
         let mut at = *self.buckets.get(self.bucket(key))?;
-        while let Some(node) = self.nodes.get(at as usize) {
-            if node.key == key {
+        while let Some(slot) = self.slot(at) {
+            if slot.open.key == key {
                 return Some(at);
             }
-            at = node.next;
+            at = slot.chain;
         }
         None
     }
 
-    /// Adds an open entry at the back and returns its number.
+    /// Lets a packet wait; returns its number.
     #[inline]
-    pub(super) fn push(&mut self, key: u64, mut entry: Entry) -> u64 {
-        let number = self.front + self.queue.len() as u64;
-        let at = self.find(key).unwrap_or_else(|| self.create(key));
-        entry.node = at;
-        entry.next = NONE;
-        let mut previous = NONE;
-        if let Some(node) = self.nodes.get_mut(at as usize) {
-            previous = std::mem::replace(&mut node.last, number);
-            node.live += 1;
-            if node.open == NONE {
-                node.open = number;
+    pub(super) fn push(&mut self, open: Open) -> u64 {
+        let number = self.front + self.log.len() as u64;
+        let key = open.key;
+        let head = self.find(key);
+        let at = self.take_slot(Slot { open, number, chain: NONE, next: NONE, last: NONE });
+        self.log.push_back(Line {
+            ts: open.ts,
+            key,
+            value: at.into(),
+            flow: open.flow,
+            path: open.path,
+            state: State::Open,
+        });
+        match head {
+            Some(head) => {
+                let before = self.slot_mut(head).map(|head| std::mem::replace(&mut head.last, at));
+                if let Some(before) = before.and_then(|before| self.slot_mut(before)) {
+                    before.next = at;
+                }
             }
+            None => self.link(key, at),
         }
-        if previous != NONE
-            && let Some(before) = self.get_mut(previous)
-        {
-            before.next = number;
-        }
-        self.queue.push_back(entry);
         number
     }
 
-    /// Adds an entry that is settled already: it waits for its turn and is never found.
+    /// Logs a packet that is settled already: it waits for its turn and is never found.
     #[inline]
-    pub(super) fn push_settled(&mut self, entry: Entry) {
-        self.queue.push_back(Entry { next: NONE, node: NO_NODE, ..entry });
+    pub(super) fn push_settled(&mut self, open: &Open, state: State, delay: i64) {
+        self.log.push_back(Line {
+            ts: open.ts,
+            key: open.key,
+            value: delay,
+            flow: open.flow,
+            path: open.path,
+            state,
+        });
     }
 
-    fn create(&mut self, key: u64) -> u32 {
-        if self.used >= self.buckets.len() {
-            self.grow();
-        }
-        let bucket = self.bucket(key);
-        let head = self.buckets.get(bucket).copied().unwrap_or(NO_NODE);
-        let node = Node { key, open: NONE, last: NONE, live: 0, next: head };
-        let at = match self.nodes.get_mut(self.free as usize) {
+    fn take_slot(&mut self, filled: Slot) -> u32 {
+        let at = self.free;
+        match self.slot_mut(at) {
             Some(slot) => {
-                let at = self.free;
-                self.free = slot.next;
-                *slot = node;
+                let next = slot.next;
+                *slot = filled;
+                self.free = next;
                 at
             }
             None => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
+                self.slots.push(filled);
+                (self.slots.len() - 1) as u32
             }
-        };
-        if let Some(slot) = self.buckets.get_mut(bucket) {
-            *slot = at;
         }
-        self.used += 1;
-        at
+    }
+
+    /// Makes a slot the head of its key.
+    fn link(&mut self, key: u64, at: u32) {
+        if self.heads >= self.buckets.len() {
+            self.grow();
+        }
+        let bucket = self.bucket(key);
+        let first = self.buckets.get(bucket).copied().unwrap_or(NONE);
+        if let Some(open) = self.slot_mut(at) {
+            open.chain = first;
+            open.last = at;
+        }
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            *bucket = at;
+        }
+        self.heads += 1;
     }
 
     #[cold]
     fn grow(&mut self) {
         let old = std::mem::take(&mut self.buckets);
-        self.buckets = vec![NO_NODE; old.len() * 2];
+        self.buckets = vec![NONE; old.len() * 2];
         for mut at in old {
-            while let Some(node) = self.nodes.get(at as usize) {
-                let (key, next) = (node.key, node.next);
+            while let Some(slot) = self.slot(at) {
+                let (key, chain) = (slot.open.key, slot.chain);
                 let bucket = self.bucket(key);
-                if let (Some(slot), Some(node)) = (self.buckets.get_mut(bucket), self.nodes.get_mut(at as usize)) {
-                    node.next = *slot;
-                    *slot = at;
+                let first = self.buckets.get(bucket).copied().unwrap_or(NONE);
+                if let Some(open) = self.slot_mut(at) {
+                    open.chain = first;
                 }
-                at = next;
+                if let Some(bucket) = self.buckets.get_mut(bucket) {
+                    *bucket = at;
+                }
+                at = chain;
             }
         }
     }
 
-    /// The open entry to pair with a packet of this key: of several the first one with the same
-    /// IP identification, else the oldest.
+    /// The open packet to pair with one of this key: of several the first with the same IP
+    /// identification, else the oldest.
     #[inline]
     pub(super) fn candidate(&self, key: u64, identification: u16) -> Option<Candidate> {
-        let node = self.nodes.get(self.find(key)? as usize)?;
-        let first = self.get(node.open)?;
-        let oldest = Candidate { number: node.open, ambiguous: false };
-        let mut more = self.next_open(first.next);
-        if more == NONE {
+        let head = self.find(key)?;
+        let first = self.slot(head)?;
+        let oldest = Candidate { slot: head, ambiguous: false };
+        if first.next == NONE || (identification != 0 && first.open.identification == identification) {
             return Some(oldest);
         }
+        let mut at = first.next;
         if identification != 0 {
-            if first.identification == identification {
-                return Some(oldest);
-            }
             for _ in 0..LOOK {
-                let Some(entry) = self.get(more) else { break };
-                if entry.identification == identification {
-                    return Some(Candidate { number: more, ambiguous: false });
+                let Some(slot) = self.slot(at) else { break };
+                if slot.open.identification == identification {
+                    return Some(Candidate { slot: at, ambiguous: false });
                 }
-                more = self.next_open(entry.next);
+                at = slot.next;
             }
         }
         Some(Candidate { ambiguous: true, ..oldest })
     }
 
-    fn next_open(&self, mut number: u64) -> u64 {
-        while let Some(entry) = self.get(number) {
-            if entry.state == State::Open {
-                return number;
-            }
-            number = entry.next;
+    /// Settles an open packet.
+    #[inline]
+    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64) {
+        let Some(closed) = self.slot(slot).copied() else { return };
+        let at = closed.number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
+        if let Some(line) = at.and_then(|at| self.log.get_mut(at)) {
+            line.state = state;
+            line.value = delay;
         }
-        NONE
+        self.close(slot, &closed);
     }
 
-    /// Settles an open entry.
+    /// Takes out the packet that has waited longest.
     #[inline]
-    pub(super) fn settle(&mut self, number: u64, state: State, delay: i64) {
-        let Some(entry) = self.get_mut(number) else { return };
-        if entry.state != State::Open {
-            return;
-        }
-        entry.state = state;
-        entry.delay = delay;
-        let entry = *entry;
-        self.close(number, &entry);
-    }
-
-    /// Takes the entry at the front out.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = *self.queue.front()?;
-        if entry.state == State::Open {
-            self.close(self.front, &entry);
-        }
-        self.queue.pop_front();
+    pub(super) fn pop(&mut self) -> Option<Settled> {
+        let line = self.log.pop_front()?;
+        let number = self.front;
         self.front += 1;
-        Some(entry)
+        let mut settled = Settled {
+            number,
+            ts: line.ts,
+            key: line.key,
+            delay: line.value,
+            flow: line.flow,
+            path: line.path,
+            state: line.state,
+            header: 0,
+        };
+        if line.state == State::Open {
+            let slot = line.value as u32;
+            if let Some(closed) = self.slot(slot).copied() {
+                settled.header = closed.open.header;
+                self.close(slot, &closed);
+            }
+            settled.delay = 0;
+        }
+        Some(settled)
     }
 
-    /// Takes an entry, no longer open, out of the index.
+    /// Takes a slot out of the index and frees it.
     #[inline]
-    fn close(&mut self, number: u64, entry: &Entry) {
-        let at = entry.node;
-        let Some(node) = self.nodes.get(at as usize).copied() else { return };
-        if node.live == 1 {
-            self.unlink(at, node);
-            return;
+    fn close(&mut self, slot: u32, closed: &Slot) {
+        let bucket = self.bucket(closed.open.key);
+        let mut before = NONE;
+        let mut head = self.buckets.get(bucket).copied().unwrap_or(NONE);
+        while let Some(other) = self.slot(head) {
+            if other.open.key == closed.open.key {
+                break;
+            }
+            before = head;
+            head = other.chain;
         }
-        let open = if node.open == number { self.next_open(entry.next) } else { node.open };
-        if let Some(node) = self.nodes.get_mut(at as usize) {
-            node.open = open;
-            node.live -= 1;
-        }
-    }
-
-    fn unlink(&mut self, at: u32, node: Node) {
-        let bucket = self.bucket(node.key);
-        let head = self.buckets.get(bucket).copied().unwrap_or(NO_NODE);
-        if head == at {
-            if let Some(slot) = self.buckets.get_mut(bucket) {
-                *slot = node.next;
+        if head == slot {
+            // The next of the same key takes its place in the chain, or the next of the bucket.
+            let heir = if closed.next == NONE { closed.chain } else { closed.next };
+            if let Some(next) = self.slot_mut(closed.next) {
+                next.chain = closed.chain;
+                next.last = closed.last;
+            } else {
+                self.heads -= 1;
+            }
+            if let Some(before) = self.slot_mut(before) {
+                before.chain = heir;
+            } else if let Some(bucket) = self.buckets.get_mut(bucket) {
+                *bucket = heir;
             }
         } else {
-            let mut before = head;
-            while let Some(slot) = self.nodes.get_mut(before as usize) {
-                if slot.next == at {
-                    slot.next = node.next;
+            let mut at = head;
+            while let Some(other) = self.slot_mut(at) {
+                if other.next == slot {
+                    other.next = closed.next;
                     break;
                 }
-                before = slot.next;
+                at = other.next;
+            }
+            if let Some(head) = self.slot_mut(head).filter(|head| head.last == slot) {
+                head.last = at;
             }
         }
-        if let Some(slot) = self.nodes.get_mut(at as usize) {
-            slot.next = self.free;
+        let free = self.free;
+        if let Some(slot) = self.slot_mut(slot) {
+            slot.next = free;
         }
-        self.free = at;
-        self.used -= 1;
+        self.free = slot;
     }
 }
 
@@ -314,34 +372,46 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entry(identification: u16) -> Entry {
-        Entry { identification, ..Entry::open(0, 0, 0, 0, 0) }
-    }
-
     #[test]
     fn equal_keys_pair_oldest_first_and_say_so() {
         let mut pending = Pending::new();
-        let first = pending.push(7, entry(0));
-        let second = pending.push(7, entry(0));
-        assert_eq!(pending.candidate(7, 0), Some(Candidate { number: first, ambiguous: true }));
-        pending.settle(first, State::Matched, 5);
-        assert_eq!(pending.candidate(7, 0), Some(Candidate { number: second, ambiguous: false }));
-        pending.settle(second, State::Matched, 5);
+        pending.push(open(7, 0));
+        pending.push(open(7, 0));
+        let first = pending.candidate(7, 0).unwrap();
+        assert!(first.ambiguous);
+        assert_eq!(pending.slot(first.slot).unwrap().number, 0);
+        pending.settle(first.slot, State::Matched, 5);
+        let second = pending.candidate(7, 0).unwrap();
+        assert!(!second.ambiguous);
+        assert_eq!(pending.slot(second.slot).unwrap().number, 1);
+        pending.settle(second.slot, State::Matched, 6);
         assert_eq!(pending.candidate(7, 0), None);
+        assert_eq!([pending.pop().unwrap().delay, pending.pop().unwrap().delay], [5, 6]);
     }
 
     #[test]
     fn the_ip_identification_tells_equals_apart() {
         let mut pending = Pending::new();
-        let _ = pending.push(7, entry(1));
-        let second = pending.push(7, entry(2));
-        assert_eq!(pending.candidate(7, 2), Some(Candidate { number: second, ambiguous: false }));
+        for identification in 1..=4 {
+            pending.push(open(7, identification));
+        }
+        for identification in [3, 4, 1, 2] {
+            let found = pending.candidate(7, identification).unwrap();
+            assert!(!found.ambiguous);
+            assert_eq!(pending.get(found.slot).unwrap().identification, identification);
+            pending.settle(found.slot, State::Matched, 1);
+        }
+        assert_eq!(pending.candidate(7, 1), None);
+    }
+
+    fn open(key: u64, identification: u16) -> Open {
+        Open { key, identification, ..Open::default() }
     }
 
     #[derive(Debug, Clone)]
     enum Step {
         Push(u64),
-        Match(u64),
+        Match(u64, u16),
         Pop,
     }
 
@@ -350,7 +420,7 @@ mod tests {
         let key = (0_u64..6).prop_map(|key| key << 40 | key);
         let step = prop_oneof![
             3 => key.clone().prop_map(Step::Push),
-            2 => key.prop_map(Step::Match),
+            2 => (key, 0_u16..4).prop_map(|(key, identification)| Step::Match(key, identification)),
             2 => Just(Step::Pop),
         ];
         prop::collection::vec(step, 0..400)
@@ -365,26 +435,30 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push(key) => {
-                        prop_assert_eq!(pending.push(key, entry(0)), number);
+                        prop_assert_eq!(pending.push(open(key, number as u16 % 4)), number);
                         plain.push_back((number, key, true));
                         number += 1;
                         // One that is settled from the start must not disturb.
                         if number % 5 == 0 {
-                            pending.push_settled(Entry { state: State::Matched, ..entry(0) });
+                            pending.push_settled(&open(key, 0), State::Matched, 1);
                             plain.push_back((number, key, false));
                             number += 1;
                         }
                     }
-                    Step::Match(key) => {
-                        let open: Vec<_> =
+                    Step::Match(key, identification) => {
+                        let alike: Vec<_> =
                             plain.iter().filter(|e| e.1 == key && e.2).map(|e| e.0).collect();
-                        let want = open
-                            .first()
-                            .map(|&number| Candidate { number, ambiguous: open.len() > 1 });
-                        prop_assert_eq!(pending.candidate(key, 0), want);
-                        if let Some(found) = want {
-                            pending.settle(found.number, State::Matched, 1);
-                            for e in plain.iter_mut().filter(|e| e.0 == found.number) {
+                        let same = alike.iter().find(|&&number| {
+                            identification != 0 && number as u16 % 4 == identification
+                        });
+                        let want = same.or(alike.first()).copied();
+                        let got = pending.candidate(key, identification);
+                        let found = got.and_then(|c| pending.slot(c.slot)).map(|slot| slot.number);
+                        prop_assert_eq!(found, want);
+                        if let (Some(candidate), Some(number)) = (got, want) {
+                            prop_assert_eq!(candidate.ambiguous, alike.len() > 1 && same.is_none());
+                            pending.settle(candidate.slot, State::Matched, 1);
+                            for e in plain.iter_mut().filter(|e| e.0 == number) {
                                 e.2 = false;
                             }
                         }
@@ -396,19 +470,22 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(pending.len(), plain.len());
+                for e in &plain {
+                    prop_assert_eq!(pending.waiting(e.0).is_some(), e.2);
+                }
             }
         }
 
         #[test]
         fn many_keys_survive_growth(count in 1_u64..5_000) {
             let mut pending = Pending::new();
+            let spread = |key: u64| key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (0..count).for_each(|key| {
+                pending.push(open(spread(key), 0));
+            });
             for key in 0..count {
-                let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                pending.push(key, entry(0));
-            }
-            for key in 0..count {
-                let found = pending.candidate(key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 0);
-                prop_assert_eq!(found.map(|c| c.number), Some(key));
+                let found = pending.candidate(spread(key), 0).and_then(|c| pending.slot(c.slot));
+                prop_assert_eq!(found.map(|slot| slot.number), Some(key));
             }
         }
     }
