@@ -1,0 +1,107 @@
+//! `shaper clear`: takes back what processes left behind that did not end in order.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, bail};
+use clap::Args as ClapArgs;
+use serde::Serialize;
+use shaper_net::journal::{self, Owners, Summary, UndoReport};
+
+use super::Outcome;
+
+/// `shaper clear`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// Also end what still runs: labs, runs, and whatever they changed
+    #[arg(long)]
+    all: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One journal in the JSON output.
+#[derive(Serialize)]
+struct Cleared {
+    journal: String,
+    command: String,
+    undone: Vec<String>,
+    gone_already: Vec<String>,
+    failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    change: Option<String>,
+    why: String,
+}
+
+/// Undoes, and says what.
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let reports = journal::recover(if args.all { Owners::All } else { Owners::Dead })
+        .context("cannot look for what was left behind")?;
+    let running: Vec<Summary> = journal::list()?.into_iter().filter(|journal| journal.owner_runs).collect();
+    let mut out = io::stdout().lock();
+    if args.json {
+        let cleared: Vec<Cleared> = reports.iter().map(Cleared::from).collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&cleared)?)?;
+    } else {
+        for report in &reports {
+            tell(&mut out, report)?;
+        }
+        if reports.is_empty() {
+            writeln!(out, "nothing to clear")?;
+        }
+        for journal in &running {
+            let Summary { header, standing, .. } = journal;
+            writeln!(
+                out,
+                "left alone: {} (process {} runs, {standing} changes): `shaper clear --all` ends it",
+                header.command, header.owner.pid
+            )?;
+        }
+    }
+    let failures: usize = reports.iter().map(|report| report.failures.len()).sum();
+    if failures > 0 {
+        bail!("{failures} changes could not be taken back; their journals are kept: mend the cause and try again");
+    }
+    Ok(Outcome::Held)
+}
+
+fn tell(out: &mut impl Write, report: &UndoReport) -> io::Result<()> {
+    let what = if report.command.is_empty() { "unknown" } else { &report.command };
+    writeln!(out, "{what} ({})", report.journal.display())?;
+    for entry in &report.undone {
+        writeln!(out, "  taken back  {entry}")?;
+    }
+    for entry in &report.gone {
+        writeln!(out, "  gone        {entry}")?;
+    }
+    for failure in &report.failures {
+        match &failure.entry {
+            Some(entry) => writeln!(out, "  FAILED      {entry}: {}", failure.why)?,
+            None => writeln!(out, "  FAILED      {}", failure.why)?,
+        }
+    }
+    if report.undone.is_empty() && report.gone.is_empty() && report.failures.is_empty() {
+        writeln!(out, "  nothing was left to take back")?;
+    }
+    Ok(())
+}
+
+impl From<&UndoReport> for Cleared {
+    fn from(report: &UndoReport) -> Self {
+        let names = |entries: &[journal::Entry]| entries.iter().map(ToString::to_string).collect();
+        let failure = |failure: &journal::UndoFailure| Failure {
+            change: failure.entry.as_ref().map(ToString::to_string),
+            why: failure.why.clone(),
+        };
+        Self {
+            journal: report.journal.display().to_string(),
+            command: report.command.clone(),
+            undone: names(&report.undone),
+            gone_already: names(&report.gone),
+            failures: report.failures.iter().map(failure).collect(),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! `shaper doctor`: what this host can do, and what to do about what it cannot.
+//!
+//! What can be tried is tried, in a lab of its own that is gone afterwards, rather than read off versions.
+
+mod trial;
+
+use std::fs;
+use std::io::{self, Write};
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+use serde::Serialize;
+use shaper_bpf::{Object, VERIFIED_INSTRUCTIONS_BUDGET};
+use shaper_engine::clock;
+use shaper_net::journal;
+
+use super::Outcome;
+use super::told::in_full;
+
+/// `shaper doctor`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// Only load the BPF programs, and print what the verifier counted against its budget
+    #[arg(long)]
+    verifier: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whether the host has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Has {
+    Yes,
+    No,
+    /// It could not be tried.
+    Unknown,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    item: &'static str,
+    has: Has,
+    /// Whether a run cannot be without it.
+    needed: bool,
+    found: String,
+    /// What to do, where there is something to do.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn yes(item: &'static str, found: impl Into<String>) -> Self {
+        Self { item, has: Has::Yes, needed: true, found: found.into(), advice: None }
+    }
+
+    fn no(item: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { item, has: Has::No, needed: true, found: found.into(), advice: Some(advice.into()) }
+    }
+
+    fn unknown(item: &'static str, found: impl Into<String>) -> Self {
+        Self { item, has: Has::Unknown, needed: true, found: found.into(), advice: None }
+    }
+
+    /// Good to know; a run can be without it.
+    fn optional(self) -> Self {
+        Self { needed: false, ..self }
+    }
+
+    fn stands_in_the_way(&self) -> bool {
+        self.needed && self.has != Has::Yes
+    }
+}
+
+/// Looks at everything, or loads the programs alone.
+pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if args.verifier {
+        return verifier(args.json);
+    }
+    // Before anything of our own stands in a journal.
+    let leftovers = leftovers();
+    let privileged = missing_capabilities().is_some_and(|missing| missing.is_empty());
+    let mut findings = vec![privileges(), kernel(), btf(), programs(privileged)];
+    findings.extend(trial::findings(privileged));
+    findings.extend([fq(), timer(), processors(), leftovers]);
+    let can_run = !findings.iter().any(Finding::stands_in_the_way);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let all = serde_json::json!({ "can_run": can_run, "findings": findings });
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+    } else {
+        tell(&mut out, &findings)?;
+        let verdict = if can_run { "runs and labs can be made here" } else { "no run can be made here yet" };
+        writeln!(out, "\n{verdict}; captures can be analysed anywhere")?;
+    }
+    Ok(if can_run { Outcome::Held } else { Outcome::Failed })
+}
+
+fn tell(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
+    let width = findings.iter().map(|finding| finding.item.len()).max().unwrap_or(0);
+    for finding in findings {
+        let has = match finding.has {
+            Has::Yes => "yes",
+            Has::No if finding.needed => "NO",
+            Has::No => "no",
+            Has::Unknown => "?",
+        };
+        writeln!(out, "{has:3}  {:width$}  {}", finding.item, finding.found)?;
+        if let Some(advice) = &finding.advice {
+            writeln!(out, "{:3}  {:width$}  -> {advice}", "", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// Size of the record ring for a load that is not used: one page on any host.
+const RECORD_RING: u32 = 1 << 16;
+
+/// One program in `--verifier --json`.
+#[derive(Serialize)]
+struct Verified {
+    program: &'static str,
+    verified_instructions: Option<u32>,
+    budget: u32,
+}
+
+fn load() -> Result<Vec<Verified>, shaper_bpf::Error> {
+    let sizes = Object::load(RECORD_RING)?.sizes()?;
+    let verified = sizes.into_iter().map(|size| Verified {
+        program: size.program.name(),
+        verified_instructions: size.verified_instructions,
+        budget: VERIFIED_INSTRUCTIONS_BUDGET,
+    });
+    Ok(verified.collect())
+}
+
+fn verifier(json: bool) -> anyhow::Result<Outcome> {
+    let mut out = io::stdout().lock();
+    let programs = match load() {
+        Ok(programs) => programs,
+        Err(error) => {
+            writeln!(out, "kernel {}: refused: {}", release(), in_full(&error.into()))?;
+            return Ok(Outcome::Failed);
+        }
+    };
+    let over = |program: &Verified| program.verified_instructions.is_some_and(|count| count > program.budget);
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&programs)?)?;
+    } else {
+        writeln!(out, "kernel {}: all programs accepted", release())?;
+        let width = programs.iter().map(|program| program.program.len()).max().unwrap_or(0);
+        for program in &programs {
+            let name = program.program;
+            match program.verified_instructions {
+                Some(count) => {
+                    let word = if over(program) { "OVER BUDGET" } else { "within budget" };
+                    writeln!(out, "  {name:width$} {count:6} of {} instructions verified, {word}", program.budget)?;
+                }
+                None => writeln!(out, "  {name:width$} not told: kernels before 5.16 do not count")?,
+            }
+        }
+    }
+    out.flush().context("cannot write the findings")?;
+    Ok(if programs.iter().any(over) { Outcome::Failed } else { Outcome::Held })
+}
+
+/// What we need, and its bit in `CapEff` (include/uapi/linux/capability.h).
+const CAPABILITIES: [(&str, u32); 4] =
+    [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_IPC_LOCK", 14), ("CAP_SYS_ADMIN", 21)];
+
+/// The capabilities that this process lacks; `None` where that cannot be told.
+fn missing_capabilities() -> Option<Vec<&'static str>> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    let effective = u64::from_str_radix(effective.trim(), 16).ok()?;
+    Some(CAPABILITIES.iter().filter(|(_, bit)| effective >> bit & 1 == 0).map(|(name, _)| *name).collect())
+}
+
+fn privileges() -> Finding {
+    const ITEM: &str = "privileges";
+    match missing_capabilities() {
+        Some(missing) if missing.is_empty() => Finding::yes(ITEM, "all capabilities that are needed"),
+        Some(missing) => {
+            Finding::no(ITEM, format!("without {}", missing.join(", ")), "run as root: sudo shaper doctor")
+        }
+        None => Finding::unknown(ITEM, "/proc/self/status does not tell"),
+    }
+}
+
+fn release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+fn kernel() -> Finding {
+    const ITEM: &str = "kernel";
+    const LEAST: (u32, u32) = (5, 15);
+    let release = release();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= LEAST => Finding::yes(ITEM, release),
+        (Some(Ok(_)), Some(Ok(_))) => Finding::no(ITEM, release, format!("use Linux {}.{} or later", LEAST.0, LEAST.1)),
+        _ => Finding::unknown(ITEM, release),
+    }
+}
+
+fn btf() -> Finding {
+    const ITEM: &str = "BTF of the kernel";
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    if fs::metadata(PATH).is_ok() {
+        Finding::yes(ITEM, PATH).optional()
+    } else {
+        let advice = "the programs bring their own; it only helps other tools";
+        Finding::no(ITEM, format!("no {PATH}"), advice).optional()
+    }
+}
+
+fn programs(privileged: bool) -> Finding {
+    const ITEM: &str = "BPF programs";
+    if !privileged {
+        return Finding::unknown(ITEM, "tried as root only");
+    }
+    match load() {
+        Ok(programs) => {
+            let told = programs.iter().map(|program| match program.verified_instructions {
+                Some(count) => format!("{} {count}", program.program),
+                None => program.program.to_owned(),
+            });
+            let told = told.collect::<Vec<_>>().join(", ");
+            Finding::yes(ITEM, format!("accepted; instructions verified: {told}"))
+        }
+        Err(error) => {
+            // The verifier's whole log is for those who ask for it.
+            let error = in_full(&error.into());
+            let first = error.lines().next().unwrap_or_default().to_owned();
+            Finding::no(ITEM, first, "shaper doctor --verifier prints all that the kernel said")
+        }
+    }
+}
+
+fn fq() -> Finding {
+    const ITEM: &str = "sch_fq";
+    const USE: &str = "only the edt engine needs it";
+    if fs::metadata("/sys/module/sch_fq").is_ok() {
+        return Finding::yes(ITEM, format!("loaded; {USE}")).optional();
+    }
+    let folder = format!("/lib/modules/{}", release());
+    let lists: Vec<String> = ["modules.builtin", "modules.dep"]
+        .iter()
+        .filter_map(|list| fs::read_to_string(format!("{folder}/{list}")).ok())
+        .collect();
+    if lists.is_empty() {
+        return Finding::unknown(ITEM, format!("not loaded, and no module lists in {folder}; {USE}")).optional();
+    }
+    if lists.iter().any(|list| list.contains("sch_fq.ko")) {
+        Finding::yes(ITEM, format!("in {folder}; {USE}")).optional()
+    } else {
+        Finding::no(ITEM, format!("not in {folder}"), format!("nothing: {USE}")).optional()
+    }
+}
+
+fn timer() -> Finding {
+    const SLEEPS: usize = 400;
+    let errors = clock::idle_timer_errors(SLEEPS);
+    let at = |share: f64| {
+        let rank = (share * errors.len() as f64).ceil() as usize;
+        errors.get(rank.saturating_sub(1)).map_or(0, |nanos| nanos / 1_000)
+    };
+    let resolution = nix::time::clock_getres(nix::time::ClockId::CLOCK_MONOTONIC).map_or(0, |time| time.tv_nsec());
+    let found = format!(
+        "resolution {resolution} ns; sleeps of 1 ms end late by p50 {} us, p99 {} us, max {} us",
+        at(0.50),
+        at(0.99),
+        at(1.0)
+    );
+    // Timers in whole ticks of the scheduler: a millisecond and more.
+    if resolution > 1_000 {
+        let advice = "enable high-resolution timers (CONFIG_HIGH_RES_TIMERS), or delays come in steps";
+        Finding::no("timers", found, advice).optional()
+    } else {
+        Finding::yes("timers", found).optional()
+    }
+}
+
+fn processors() -> Finding {
+    const ITEM: &str = "processors";
+    match std::thread::available_parallelism().map(usize::from) {
+        Ok(1) => Finding::no(ITEM, "1", "do not use --busy-poll: it takes one for itself").optional(),
+        Ok(count) => Finding::yes(ITEM, count.to_string()).optional(),
+        Err(error) => Finding::unknown(ITEM, error.to_string()).optional(),
+    }
+}
+
+fn leftovers() -> Finding {
+    const ITEM: &str = "nothing left over";
+    match journal::list() {
+        Ok(journals) => {
+            let dead: Vec<_> = journals.iter().filter(|journal| !journal.owner_runs).collect();
+            match dead.as_slice() {
+                [] => Finding::yes(ITEM, "no dead process left changes behind").optional(),
+                [first, ..] => {
+                    let found = format!("{} dead processes left changes behind: {}", dead.len(), first.header.command);
+                    Finding::no(ITEM, found, "shaper clear takes them back, and as root so does every start").optional()
+                }
+            }
+        }
+        Err(error) => Finding::unknown(ITEM, error.to_string()).optional(),
+    }
+}
