@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use shaper_bpf::Object;
+use shaper_bpf::{Object, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET};
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Probe, State, packet_id};
 use shaper_common::outage::{Schedule, Window};
@@ -99,9 +99,6 @@ fn kernel_and_userspace_decide_alike_for_random_settings_and_arrivals() {
     let decided = [Cause::None, Cause::Outage, Cause::Loss, Cause::Queue];
     assert!(causes.iter().eq(&decided), "the settings led to {causes:?} alone");
 }
-
-/// What the verifier may walk through: raised knowingly, never by accident.
-const BUDGET: u32 = 60_000;
 
 #[test]
 fn the_verifier_accepts_every_program_within_its_budget() {
