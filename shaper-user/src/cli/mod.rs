@@ -2,11 +2,22 @@
 
 mod analyze;
 #[cfg(feature = "live")]
+mod clear;
+#[cfg(feature = "live")]
+mod doctor;
+#[cfg(feature = "live")]
+mod lab;
+#[cfg(feature = "live")]
 mod link_flags;
+#[cfg(feature = "live")]
+mod profile;
 #[cfg(feature = "live")]
 mod role;
 #[cfg(feature = "live")]
 mod run;
+#[cfg(feature = "live")]
+mod toast;
+mod told;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -52,9 +63,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what this host can do, and what to do about what it cannot
+    #[cfg(feature = "live")]
+    Doctor(doctor::Args),
     /// Run a whole experiment: lab, impairment, workload, capture, correlation, judgement
     #[cfg(feature = "live")]
     Run(run::Args),
+    /// Build, use and remove test beds of network namespaces
+    #[cfg(feature = "live")]
+    Lab(lab::Args),
+    /// Undo what runs left behind that did not end in order
+    #[cfg(feature = "live")]
+    Clear(clear::Args),
+    /// List, show and check link profiles
+    #[cfg(feature = "live")]
+    Profile(profile::Args),
+    /// Be one end of the TOAST workload on an interface of this host
+    #[cfg(feature = "live")]
+    Toast(toast::Args),
     /// Analyse captures from one point or from two: no root needed
     Analyze(analyze::Args),
 }
@@ -77,7 +103,17 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.command {
         #[cfg(feature = "live")]
+        Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "live")]
         Command::Run(args) => run::run(args),
+        #[cfg(feature = "live")]
+        Command::Lab(args) => lab::run(args),
+        #[cfg(feature = "live")]
+        Command::Clear(args) => clear::run(&args),
+        #[cfg(feature = "live")]
+        Command::Profile(args) => profile::run(&args),
+        #[cfg(feature = "live")]
+        Command::Toast(args) => toast::run(args),
         Command::Analyze(args) => analyze::run(&args),
     };
     match outcome {
@@ -85,7 +121,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even this cannot be written, the exit code says it.
-            let _ = writeln!(io::stderr(), "shaper: {error:#}");
+            let _ = writeln!(io::stderr(), "shaper: {}", told::in_full(&error));
             ExitCode::from(COULD_NOT_RUN)
         }
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use shaper_net::guard;
 use shaper_toast::StopFlag;
 
-use super::COULD_NOT_RUN;
+use super::{COULD_NOT_RUN, lab, told};
 use crate::workload::probe;
 
 /// What stands before a role's name.
@@ -28,13 +28,17 @@ pub(super) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     Some(match run(name, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shaper {name}: {error:#}");
+            eprintln!("shaper {name}: {}", told::in_full(&error));
             ExitCode::from(COULD_NOT_RUN)
         }
     })
 }
 
 fn run(name: &str, config: &str) -> anyhow::Result<()> {
+    // Takes signals over by itself: it has more to end than a loop.
+    if name == lab::ROLE {
+        return lab::daemon(parse(name, config)?);
+    }
     let stop = StopFlag::on_signals().context("cannot take over signals")?;
     match name {
         "toast-controller" => shaper_toast::controller::run(parse(name, config)?, &stop).map(drop)?,

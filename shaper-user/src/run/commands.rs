@@ -205,8 +205,12 @@ fn heard(counted: &Commands, toast: &ToastPlan, summary: &mut Summary) {
         .collect();
     summary.expectations.push(Expectation {
         text: "every peer hears the controller".into(),
-        held: deaf.is_empty() && expected > 0,
-        measured: format!("{} of {expected} peers did", expected - deaf.len()),
+        held: deaf.is_empty() && counted.total.intended > 0,
+        measured: if counted.total.intended == 0 {
+            "no command was sent".into()
+        } else {
+            format!("{} of {expected} peers did", expected - deaf.len())
+        },
     });
     if !deaf.is_empty() {
         let own = counted.total.self_heard;

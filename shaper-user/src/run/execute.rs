@@ -23,10 +23,8 @@ use crate::workload::probe::{ReceiverConfig, SenderConfig};
 
 /// Sleeps of a millisecond that the host's own timer error is taken from.
 const IDLE_SLEEPS: usize = 300;
-/// From the start of the roles to the first command: a pair comes up within it.
-const LEAD: Duration = Duration::from_millis(1_000);
-/// What each further host needs to come up on a busy host.
-const LEAD_PER_HOST: Duration = Duration::from_millis(60);
+/// From the decision when to begin to the beginning: the last roles come up within it.
+const LEAD: Duration = Duration::from_millis(1_500);
 /// Time for what is held to leave the delay line, beyond the longest delay.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long a role may take to end once it was told to.
@@ -112,12 +110,7 @@ fn gather(
     let hosts = u32::try_from(plan.workload.hosts()).unwrap_or(u32::MAX);
     bed.impair(&links, &options)?;
     bed.tap(directory.path(), &options)?;
-    let snooping =
-        bed.lab()?.snooping_from().map_or(Duration::ZERO, |from| from.saturating_duration_since(Instant::now()));
-    let lead = (LEAD + LEAD_PER_HOST * hosts).max(snooping);
-    let start = Nanos(clock::monotonic() + nanos(lead));
-    bed.begin(start)?;
-    let mut roles = Roles::start(plan, &links, &bed, directory, start)?;
+    let (mut roles, start) = Roles::start(plan, &links, &mut bed, directory)?;
     say(&format!("running {} for {} on {} hosts, seed {}", plan.workload.name(), plan.duration, hosts, plan.seed));
 
     let mut clocks = vec![clock::sample()];
@@ -182,16 +175,16 @@ struct Roles {
 }
 
 impl Roles {
+    /// Starts the processes; also when the first command or probe is due.
     fn start(
         plan: &Plan,
         links: &[CompiledLink],
-        bed: &Bed,
+        bed: &mut Bed,
         directory: &RunDirectory,
-        start: Nanos,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, Nanos)> {
         match &plan.workload {
-            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory, start),
-            Workload::Probe(probe) => Self::probe(probe, bed, directory, start),
+            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory),
+            Workload::Probe(probe) => Self::probe(probe, bed, directory),
         }
     }
 
@@ -199,72 +192,80 @@ impl Roles {
         plan: &Plan,
         toast: &ToastPlan,
         links: &[CompiledLink],
-        bed: &Bed,
+        bed: &mut Bed,
         directory: &RunDirectory,
-        start: Nanos,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, Nanos)> {
         use shaper_toast::clock::ClockConfig;
         use shaper_toast::config::{ControllerConfig, NodeConfig, PeerConfig};
         use shaper_toast::script::ScriptConfig;
-        use shaper_toast::units::{Nanos as Time, Ppm};
+        use shaper_toast::units::{Micros, Nanos as Time, Ppm};
 
-        let node = |host: &str, role: &str| -> anyhow::Result<NodeConfig> {
+        let node = |bed: &Bed, host: &str, role: &str| -> anyhow::Result<NodeConfig> {
             let interface = &bed.lab()?.host(host)?.ifname;
-            let log = directory.file(&format!("{role}.jsonl"));
-            let injected = toast.clocks.iter().find(|clock| clock.peer == host);
-            let mut node = NodeConfig::new(role, SESSION, interface, log);
+            let mut node = NodeConfig::new(role, SESSION, interface, directory.file(&format!("{role}.jsonl")));
             node.seed = plan.seed;
-            if let Some(injected) = injected {
+            if let Some(injected) = toast.clocks.iter().find(|clock| clock.peer == host) {
                 node.clock = ClockConfig {
-                    offset: shaper_toast::units::Micros(injected.offset_us),
+                    offset: Micros(injected.offset_us),
                     skew: Ppm(injected.skew_ppm),
-                    origin: Time(start.0),
+                    origin: Time(clock::monotonic()),
                     ..ClockConfig::default()
                 };
             }
             Ok(node)
         };
-        let start = Time(start.0);
-        let at = |offset: u64| Time(start.0.saturating_add(offset));
         let script =
             ScriptConfig { spacing: plan.spacing(toast, links), tempo: toast.tempo.clone(), ..ScriptConfig::default() };
         let duration = Time(plan.duration.0.0);
         let mut logs = Vec::new();
         let mut others = Vec::new();
-        let names = plan.peer_names();
-        for (index, host) in names.iter().enumerate() {
-            if toast.absent.contains(host) {
-                continue;
-            }
-            let mut config = PeerConfig::new(node(host, host)?);
-            config.join_at = toast.late.as_ref().filter(|(late, _)| late == host).map(|(_, offset)| at(*offset));
-            config.leave_at = toast.leave.as_ref().filter(|(leave, _)| leave == host).map(|(_, offset)| at(*offset));
+        let hosts = plan.host_names();
+        let controller = hosts.first().context("the lab has no host")?;
+        let mut peers: Vec<&String> = hosts.iter().skip(1).filter(|host| !toast.absent.contains(host)).collect();
+        // Who needs to know when the run begins comes last: nobody knows how long a busy host takes to start the
+        // others.
+        let timed = |host: &String| [&toast.late, &toast.leave].into_iter().flatten().any(|(named, _)| named == host);
+        peers.sort_by_key(|host| timed(host));
+        let untimed = peers.iter().filter(|host| !timed(host)).count();
+        for host in peers.iter().take(untimed) {
+            let config = PeerConfig::new(node(bed, host, host)?);
             logs.push(config.node.log.clone());
             others.push(spawn(bed, host, "toast-peer", &config)?);
-            if toast.second_controller && index + 1 == names.len() {
-                let role = format!("{host}-controller");
-                // Half a spacing behind the first: two people at two desks do not press at the same instant.
-                let begin = Time(start.0 + script.spacing.0 / 2);
-                let second = ControllerConfig {
-                    script: script.clone(),
-                    ..ControllerConfig::new(node(host, &role)?, begin, duration)
-                };
-                logs.push(second.node.log.clone());
-                others.push(spawn(bed, host, "toast-controller", &second)?);
-            }
         }
-        let controller = plan.host_names().first().cloned().context("the lab has no host")?;
-        let config =
-            ControllerConfig { script, ..ControllerConfig::new(node(&controller, &controller)?, start, duration) };
+        let start = begin(bed)?;
+        let at = |offset: u64| Time(start.0.saturating_add(offset));
+        let offset_of = |named: &Option<(String, u64)>, host: &String| {
+            named.as_ref().filter(|(named, _)| named == host).map(|(_, offset)| at(*offset))
+        };
+        for host in peers.iter().skip(untimed) {
+            let mut config = PeerConfig::new(node(bed, host, host)?);
+            config.join_at = offset_of(&toast.late, host);
+            config.leave_at = offset_of(&toast.leave, host);
+            logs.push(config.node.log.clone());
+            others.push(spawn(bed, host, "toast-peer", &config)?);
+        }
+        let controller_of = |node: NodeConfig, begin: u64| ControllerConfig {
+            script: script.clone(),
+            ..ControllerConfig::new(node, Time(begin), duration)
+        };
+        if let Some(host) = hosts.last().filter(|_| toast.second_controller) {
+            // Half a spacing behind the first: two people at two desks do not press at the same instant.
+            let config = controller_of(node(bed, host, &format!("{host}-controller"))?, start.0 + script.spacing.0 / 2);
+            logs.push(config.node.log.clone());
+            others.push(spawn(bed, host, "toast-controller", &config)?);
+        }
+        let config = controller_of(node(bed, controller, controller)?, start.0);
         logs.push(config.node.log.clone());
-        let leader = spawn(bed, &controller, "toast-controller", &config)?;
-        Ok(Self { leader, others, logs })
+        let leader = spawn(bed, controller, "toast-controller", &config)?;
+        Ok((Self { leader, others, logs }, start))
     }
 
-    fn probe(probe: &ProbePlan, bed: &Bed, directory: &RunDirectory, start: Nanos) -> anyhow::Result<Self> {
+    fn probe(probe: &ProbePlan, bed: &mut Bed, directory: &RunDirectory) -> anyhow::Result<(Self, Nanos)> {
         let receiver =
             ReceiverConfig { port: PROBE_PORT, packets: probe.packets, result: directory.file("probe-receiver.json") };
+        let others = vec![spawn(bed, "b", "probe-receiver", &receiver)?];
         let to = bed.lab()?.host("b")?.ipv4;
+        let start = begin(bed)?;
         let sender = SenderConfig {
             to: std::net::SocketAddrV4::new(to, PROBE_PORT),
             packets: probe.packets,
@@ -273,9 +274,8 @@ impl Roles {
             start_at_ns: start.0,
             result: directory.file("probe-sender.json"),
         };
-        let others = vec![spawn(bed, "b", "probe-receiver", &receiver)?];
         let leader = spawn(bed, "a", "probe-sender", &sender)?;
-        Ok(Self { leader, others, logs: vec![sender.result, receiver.result] })
+        Ok((Self { leader, others, logs: vec![sender.result, receiver.result] }, start))
     }
 
     fn leader_ended(&mut self) -> anyhow::Result<bool> {
@@ -293,6 +293,16 @@ impl Roles {
         }
         Ok(broken)
     }
+}
+
+/// Decides when the run begins, and tells the links.
+fn begin(bed: &mut Bed) -> anyhow::Result<Nanos> {
+    // Until the switch of a star snoops it floods, and what was measured would not be multicast.
+    let snooping = bed.lab()?.snooping_from();
+    let snooping = snooping.map_or(Duration::ZERO, |from| from.saturating_duration_since(Instant::now()));
+    let start = Nanos(clock::monotonic().saturating_add(nanos(LEAD.max(snooping))));
+    bed.begin(start)?;
+    Ok(start)
 }
 
 fn spawn<T: Serialize>(bed: &Bed, host: &str, role: &str, config: &T) -> anyhow::Result<Role> {

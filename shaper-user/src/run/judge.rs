@@ -24,6 +24,8 @@ use super::execute::Evidence;
 use super::manifest;
 use super::plan::{Plan, Workload};
 
+/// The name of the check that this host's load decides.
+const LATENESS: &str = "lateness";
 /// Statistical checks of each direction: loss, share at zero, distribution.
 const CHECKS: u32 = 3;
 /// A delay line's p99 lateness is held against so many times the p99 of the host's own idle timer …
@@ -140,18 +142,31 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
         summary
             .find(Severity::Error, format!("{} frames of the delay line are nowhere", evidence.outcome.leaked_frames));
     }
-    let refuted: Vec<String> = summary
-        .directions
-        .iter()
-        .filter(|(_, direction)| direction.agree.result == Agreement::No)
-        .map(|(name, direction)| {
-            let failed = direction.agree.checks.iter().filter(|check| check.result == Agreement::No);
-            let failed: Vec<String> = failed.map(|check| format!("{}: {}", check.name, check.detail)).collect();
-            format!("{name} did not do what was asked: {}", failed.join("; "))
-        })
-        .collect();
-    for text in refuted {
-        summary.find(Severity::Error, text);
+    refuted(summary);
+}
+
+/// Says where the link did not do what was asked. Being late is a matter of this host's load and no failure of the
+/// run; everything else is.
+fn refuted(summary: &mut Summary) {
+    /// More directions than this are counted instead of told one by one.
+    const TOLD: usize = 3;
+    let mut late = Vec::new();
+    let mut wrong = Vec::new();
+    for (name, direction) in &summary.directions {
+        for check in direction.agree.checks.iter().filter(|check| check.result == Agreement::No) {
+            let told = if check.name == LATENESS { &mut late } else { &mut wrong };
+            told.push((check.measured.unwrap_or(0.0), format!("{name}: {}: {}", check.name, check.detail)));
+        }
+    }
+    late.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    for (severity, checks) in [(Severity::Error, wrong), (Severity::Warning, late)] {
+        let more = checks.len().saturating_sub(TOLD);
+        for (_, text) in checks.into_iter().take(TOLD) {
+            summary.find(severity, text);
+        }
+        if more > 0 {
+            summary.find(severity, format!("and {more} more checks that do not agree; all are in summary.json"));
+        }
     }
 }
 
@@ -196,9 +211,10 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
     }
 }
 
-/// Actual minus intended release of each packet that left.
+/// Actual minus intended release of each packet that left since the run began: while hosts come up nobody measures.
 pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
-    outcome.releases.iter().map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
+    let run = outcome.releases.iter().filter(|release| release.intended >= outcome.spec.params.start);
+    run.map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
 }
 
 pub(super) fn forwarded(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {

@@ -18,7 +18,7 @@ use super::super::told::in_full;
 use crate::run::{Bed, BedOptions};
 
 /// The name of this role among the hidden subcommands.
-pub(super) const ROLE: &str = "lab-daemon";
+pub(crate) const ROLE: &str = "lab-daemon";
 
 /// What the process is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]

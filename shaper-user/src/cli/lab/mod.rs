@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::Outcome;
-pub(super) use daemon::daemon;
+pub(super) use daemon::{ROLE, daemon};
 
 /// `shaper lab`.
 #[derive(Debug, ClapArgs)]
