@@ -1,5 +1,6 @@
 //! The repository's task runner: `cargo xtask …`.
 
+mod bench;
 mod bpf;
 mod build;
 mod cargo_messages;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(last = true)]
         extra: Vec<OsString>,
     },
+    /// Run the benchmarks, setting up what they need.
+    Bench(bench::Arguments),
     /// Run every layer of tests, setting up what they need.
     Test {
         /// Also the long ones: soaks, hundreds of SIGKILLs, every kernel.
@@ -93,6 +96,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         }
         Task::Build { release: _ } => build::run(&repo)?,
         Task::Demo { extra } => return demo::run(&repo, &extra),
+        Task::Bench(arguments) => return bench::run(&repo, &arguments),
         Task::Test { full } => return test::run(&repo, full),
         Task::Vm { kernel, limit, command } => return vm::run(&repo, &kernel, Duration::from_secs(limit), &command),
     }

@@ -48,6 +48,18 @@ const DEMO: &[Need] = &[
 
 const TEST: &[Need] = &[
     Need {
+        package: "iproute2",
+        what: "ip and tc, to check what we made with other eyes",
+        elsewhere: ("iproute", "iproute2"),
+        present: || process::find("ip").is_some() && process::find("tc").is_some(),
+    },
+    Need {
+        package: "iputils-ping",
+        what: "ping, to check what we made with other eyes",
+        elsewhere: ("iputils", "iputils"),
+        present: || process::find("ping").is_some(),
+    },
+    Need {
         package: "tshark",
         what: "tshark, to open what we write",
         elsewhere: ("wireshark-cli", "wireshark-cli"),

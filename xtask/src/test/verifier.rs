@@ -69,9 +69,7 @@ pub(crate) fn guest(repo: &Repo, series: &str) -> Result<Outcome> {
     let arguments: Vec<_> = ARGUMENTS.iter().map(Into::into).collect();
     let code = vm::boot(repo, &kernel, &repo.shaper(), &arguments, GUEST_LIMIT, |line| {
         println!("{line}");
-        if !line.contains(vm::init::EXIT) {
-            reader.line(line);
-        }
+        reader.line(line);
     })?;
     Ok(reader.finish(Some(code)))
 }
@@ -85,7 +83,8 @@ fn not_built(repo: &Repo) -> Option<Outcome> {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     counts: Counts,
-    last: String,
+    /// The first line that is no program's: the reason, when nothing could run.
+    said: Option<String>,
 }
 
 impl Reader {
@@ -96,9 +95,8 @@ impl Reader {
                 Some("ok") => self.counts.passed += 1,
                 _ => self.counts.failed += 1,
             }
-        }
-        if !line.trim().is_empty() {
-            self.last = line.to_owned();
+        } else if !line.trim().is_empty() {
+            self.said.get_or_insert_with(|| line.trim().to_owned());
         }
     }
 
@@ -107,7 +105,10 @@ impl Reader {
     pub(crate) fn finish(self, code: Option<i32>) -> Outcome {
         let mut counts = self.counts;
         if code == Some(COULD_NOT_RUN) && counts == Counts::default() {
-            return Outcome::CannotRun { reason: self.last, tests: 1 };
+            return Outcome::CannotRun {
+                reason: self.said.unwrap_or_else(|| "`shaper` did not say why".into()),
+                tests: 1,
+            };
         }
         if counts.failed == 0 && (code != Some(0) || counts.passed == 0) {
             counts.failed = 1;
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn exit_code_2_with_no_program_says_why_it_could_not_run() {
         assert_eq!(
-            read("no BPF on this kernel\n", Some(2)),
+            read("\nno BPF on this kernel\nSHAPER-VM exit=2\npower down\n", Some(2)),
             Outcome::CannotRun { reason: "no BPF on this kernel".into(), tests: 1 }
         );
     }

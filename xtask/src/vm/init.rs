@@ -78,6 +78,7 @@ fn work() -> Result<i32> {
         .args(words)
         .env("PATH", "/bin")
         .env("HOME", "/root")
+        .env("NO_COLOR", "1")
         .current_dir("/root")
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
