@@ -1,16 +1,22 @@
 //! What benchmarks do with the object: programs timed by test runs, and live frames sent on their way.
 
+use std::io::ErrorKind::Interrupted;
 use std::time::Duration;
 
 use aya::maps::{Array, DevMap, MapData};
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::sys::SyscallError;
 use shaper_common::layout::Pace;
 
-use super::object::{Error, Object, Program, failed, loaded, map};
+use super::object::{Error, Object, Program, failed, loaded, map_mut};
 use super::pod::PacePod;
 
 /// Live frames that the kernel passes on at a time (`TEST_XDP_BATCH`, net/bpf/test_run.c).
 const BATCH: u32 = 64;
+/// Live frames of one call: more than anybody waits for.
+const MANY: u32 = i32::MAX as u32;
+/// The map of [`Pace`].
+const PACE: &str = "PACE";
 
 /// What a test run answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +51,7 @@ impl Object {
     ///
     /// When there is no such device.
     pub fn set_output(&mut self, output: u32, ifindex: u32) -> Result<(), Error> {
-        let mut devices: DevMap<&mut MapData> = map(&mut self.ebpf, "DEVICES")?;
+        let mut devices: DevMap<&mut MapData> = map_mut(&mut self.ebpf, "DEVICES")?;
         devices.set(output, ifindex, None, 0).map_err(|error| Error::Output { ifindex, what: error.to_string() })
     }
 
@@ -53,10 +59,11 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// When the map cannot be written.
+    /// When the map cannot be written, or the program not be loaded.
     pub fn set_pace(&mut self, pace: Pace) -> Result<(), Error> {
-        let mut paces: Array<&mut MapData, PacePod> = map(&mut self.ebpf, "PACE")?;
-        paces.set(0, PacePod(pace), 0).map_err(|source| Error::Map { map: "PACE", source })
+        loaded(&mut self.ebpf, Program::Generate)?;
+        let mut paces: Array<&mut MapData, PacePod> = map_mut(&mut self.ebpf, PACE)?;
+        paces.set(0, PacePod(pace), 0).map_err(|source| Error::Map { map: PACE, source })
     }
 
     /// The pace as it stands, with the frames sent so far.
@@ -64,24 +71,38 @@ impl Object {
     /// # Errors
     ///
     /// When the map cannot be read.
-    pub fn pace(&mut self) -> Result<Pace, Error> {
-        let paces: Array<&mut MapData, PacePod> = map(&mut self.ebpf, "PACE")?;
-        paces.get(&0, 0).map(|PacePod(pace)| pace).map_err(|source| Error::Map { map: "PACE", source })
+    pub fn pace(&self) -> Result<Pace, Error> {
+        let map = self.ebpf.map(PACE).ok_or(Error::Missing(PACE))?;
+        let failed = |source| Error::Map { map: PACE, source };
+        let paces: Array<&MapData, PacePod> = map.try_into().map_err(failed)?;
+        paces.get(&0, 0).map(|PacePod(pace)| pace).map_err(failed)
     }
 
-    /// Passes `frames` live frames by the `generate` program, which sends those that are due and drops the others:
-    /// called over and over, it sends at its pace.
+    /// Passes live frames by the `generate` program, which sends those that are due and drops the others, until this
+    /// thread is interrupted by a signal. The pace must have been set.
+    ///
+    /// A call waits for all processors before it runs and after (`bpf_dispatcher_change_prog`): many short ones
+    /// send next to nothing.
     ///
     /// # Errors
     ///
     /// When the kernel refuses: live frames need 5.18.
-    pub fn generate(&mut self, frame: &[u8], frames: u32) -> Result<(), Error> {
+    pub fn generate(&self, frame: &[u8]) -> Result<(), Error> {
         let program = Program::Generate;
         let mut options = TestRunOptions::new();
         options.data_in = Some(frame);
-        options.repeat = frames;
+        options.repeat = MANY;
         options.attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
-        let generator: &mut Xdp = loaded(&mut self.ebpf, program)?;
-        generator.test_run(options).map(drop).map_err(failed(program))
+        let generator: &Xdp = self
+            .ebpf
+            .program(program.name())
+            .ok_or(Error::Missing(program.name()))?
+            .try_into()
+            .map_err(failed(program))?;
+        match generator.test_run(options) {
+            Ok(_) => Ok(()),
+            Err(ProgramError::SyscallError(SyscallError { io_error, .. })) if io_error.kind() == Interrupted => Ok(()),
+            Err(error) => Err(failed(program)(error)),
+        }
     }
 }

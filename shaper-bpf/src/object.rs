@@ -309,7 +309,7 @@ pub(super) fn loaded(ebpf: &mut Ebpf, program: Program) -> Result<&mut Xdp, Erro
 }
 
 /// A map that stays with the object.
-pub(super) fn map<'a, T: TryFrom<&'a mut Map, Error = MapError>>(
+pub(super) fn map_mut<'a, T: TryFrom<&'a mut Map, Error = MapError>>(
     ebpf: &'a mut Ebpf,
     map: &'static str,
 ) -> Result<T, Error> {

@@ -1,0 +1,119 @@
+//! The XDP decision in nanoseconds a packet, by test runs: what it takes beyond an empty program.
+
+use anyhow::{Context as _, Result, ensure};
+use shaper_bpf::{Object, Program};
+use shaper_common::layout::{Params, Port};
+use shaper_common::outage::Schedule;
+use shaper_common::units::Nanos;
+use shaper_engine::clock::monotonic;
+use shaper_profile::{Compile, presets};
+
+use crate::Session;
+use crate::frame;
+use crate::report::{Aim, Figure};
+
+const SUITE: &str = "decision";
+/// Runs of a program without records in one test run.
+const RUNS: u32 = 1_000_000;
+/// Runs of one with records: so many records fit the ring.
+const RECORDED_RUNS: u32 = 100_000;
+/// Bytes of the ring of records, as the engine has it.
+const RING: u32 = 1 << 24;
+/// Test runs a repeat, interleaved: they are short.
+const ROUNDS: u32 = 5;
+/// Where the loopback device, at which frames of test runs come in, stands in every namespace.
+const LOOPBACK: u32 = 1;
+/// In an hour there are enough outages for the schedule to be looked up.
+const HORIZON: Nanos = Nanos(3_600_000_000_000);
+/// Direction and place in the map of sockets.
+const DIRECTION: u32 = 0;
+
+struct Case {
+    name: String,
+    params: Params,
+    schedule: Box<Schedule>,
+    records: bool,
+    samples: Vec<f64>,
+}
+
+fn preset(name: &str) -> Result<(Params, Box<Schedule>)> {
+    let profile = presets::load(name)?;
+    let link = profile.link.compile(&Compile { seed: 7, link: 0, horizon: HORIZON.into() })?;
+    // The first outage comes after the run: what is measured is looking for one.
+    let params = Params { start: Nanos(monotonic()).saturating_add(HORIZON), ..link.a_to_b.params };
+    Ok((params, link.a_to_b.schedule))
+}
+
+fn cases() -> Result<Vec<Case>> {
+    let clean = preset("clean")?;
+    let wifi = preset("wifi")?;
+    let loss = (Params { loss: wifi.0.loss, ..clean.0 }, clean.1.clone());
+    let mut cases = Vec::new();
+    for records in [false, true] {
+        for (name, (params, schedule)) in [("clean", &clean), ("loss only", &loss), ("wifi", &wifi)] {
+            cases.push(Case {
+                name: if records { format!("{name}, with its record") } else { name.to_owned() },
+                params: *params,
+                schedule: schedule.clone(),
+                records,
+                samples: Vec::new(),
+            });
+        }
+    }
+    Ok(cases)
+}
+
+/// Nanoseconds beyond `empty`, for the clock and each case.
+pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
+    session.tell("the XDP decision");
+    let mut object = Object::load(RING)?;
+    let mut records = object.take_records()?;
+    let packet = frame::udp(frame::FROM, frame::TO, 64);
+    let mut cases = cases()?;
+    let (mut empty, mut clock) = (Vec::new(), Vec::new());
+    for round in 0..=session.repeats * ROUNDS {
+        session.check()?;
+        let nothing = nanos(&mut object, Program::Empty, &packet, RUNS)?;
+        let reading = nanos(&mut object, Program::Clock, &packet, RUNS)?;
+        // The first round warms up.
+        if round > 0 {
+            empty.push(nothing);
+            clock.push(reading - nothing);
+        }
+        for case in &mut cases {
+            let runs = if case.records { RECORDED_RUNS } else { RUNS };
+            object.set_direction(DIRECTION, &case.params, &case.schedule)?;
+            object.set_port(LOOPBACK, Port { direction: DIRECTION, socket: 0, records: u32::from(case.records) })?;
+            let lost = object.edge_counts(DIRECTION)?.records_lost;
+            let took = nanos(&mut object, Program::Decision, &packet, runs)?;
+            let (state, edge) = (object.state(DIRECTION)?, object.edge_counts(DIRECTION)?);
+            let written = std::iter::from_fn(|| records.next().map(drop)).count();
+            ensure!(
+                state.next_index == u64::from(runs),
+                "{}: {} of {runs} runs came to a decision",
+                case.name,
+                state.next_index
+            );
+            ensure!(edge.records_lost == lost, "{}: the ring of records overflowed", case.name);
+            ensure!(
+                written == if case.records { runs as usize } else { 0 },
+                "{}: {written} records of {runs} runs",
+                case.name
+            );
+            if round > 0 {
+                case.samples.push(took - nothing);
+            }
+        }
+    }
+    let mut figures =
+        vec![Figure::new(SUITE, "empty", "ns", empty), Figure::new(SUITE, "clock alone", "ns over empty", clock)];
+    figures.extend(cases.into_iter().map(|case| {
+        Figure::new(SUITE, case.name, "ns over empty", case.samples).against("clock alone").aim(Aim::Below(100.0))
+    }));
+    Ok(figures)
+}
+
+fn nanos(object: &mut Object, program: Program, packet: &[u8], runs: u32) -> Result<f64> {
+    let run = object.time(program, packet, runs).context("cannot time a program")?;
+    Ok(run.mean.as_nanos() as f64)
+}
