@@ -57,11 +57,7 @@ fn on_processor(start: Instant) -> f64 {
 }
 
 /// Runs three times and prints the best: the others met cold caches or a busy host.
-fn rate(
-    name: &str,
-    packets: u64,
-    mut work: impl FnMut() -> Result<u64, Box<dyn Error>>,
-) -> Result<(), Box<dyn Error>> {
+fn rate(name: &str, packets: u64, mut work: impl FnMut() -> Result<u64, Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
     if std::env::args().nth(2).is_some_and(|only| only != name) {
         return Ok(());
     }

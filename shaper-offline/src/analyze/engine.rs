@@ -6,7 +6,9 @@ use super::{
     flow::FlowKey,
     hash::HashedMap,
     key::Keyed,
+    orphans::Orphans,
     pending::{Candidate, Open, Pending, Settled, State},
+    point::{Both, Paths, Point},
     reorder::{Tally as Reorder, Tracker},
     tally::Tally,
 };
@@ -14,8 +16,6 @@ use crate::pcapfile::Error;
 
 /// Flows counted one by one; packets of further flows count in the totals alone.
 const FLOWS: usize = 65_536;
-/// Pairs of addresses whose direction is followed.
-const PATHS: usize = 1 << 18;
 /// Delays kept exactly per direction, and per flow.
 const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
@@ -23,55 +23,6 @@ const EXACT_FLOW: usize = 1 << 16;
 const WAITING: usize = 1 << 22;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
-
-/// Which point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Point {
-    A,
-    B,
-}
-
-impl Point {
-    fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
-
-/// Two of something, one for each point; for figures the point is the sending one.
-#[derive(Debug)]
-pub(super) struct Both<T> {
-    pub(super) a: T,
-    pub(super) b: T,
-}
-
-impl<T> Both<T> {
-    #[inline]
-    pub(super) fn at(&mut self, point: Point) -> &mut T {
-        match point {
-            Point::A => &mut self.a,
-            Point::B => &mut self.b,
-        }
-    }
-
-    #[inline]
-    fn get(&self, point: Point) -> &T {
-        match point {
-            Point::A => &self.a,
-            Point::B => &self.b,
-        }
-    }
-}
-
-/// Addresses that share a path, and which way their packets were seen to go.
-#[derive(Clone, Copy, Debug)]
-struct Path {
-    back: u64,
-    /// Packets first seen at the first point, less those first seen at the second.
-    votes: i64,
-}
 
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -95,13 +46,11 @@ pub(super) struct Direction {
 pub(super) struct Engine {
     waiting: i64,
     pending: Both<Pending>,
-    /// Unpaired arrivals by header, for packets whose content was damaged.
-    orphans: Both<HashedMap<Vec<u64>>>,
+    orphans: Both<Orphans>,
     flows: Vec<Flow>,
     flow_index: HashedMap<u32>,
     latest_flow: Both<(u64, u32)>,
-    paths: Vec<Path>,
-    path_index: HashedMap<u32>,
+    paths: Paths,
     directions: Both<Direction>,
     pub(super) unplaced: u64,
     pub(super) evicted: u64,
@@ -124,12 +73,11 @@ impl Engine {
         Self {
             waiting,
             pending: Both { a: Pending::new(), b: Pending::new() },
-            orphans: Both { a: HashedMap::default(), b: HashedMap::default() },
+            orphans: Both { a: Orphans::default(), b: Orphans::default() },
             flows: Vec::new(),
             flow_index: HashedMap::default(),
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
-            paths: Vec::new(),
-            path_index: HashedMap::default(),
+            paths: Paths::default(),
             directions: Both { a: direction(), b: direction() },
             unplaced: 0,
             evicted: 0,
@@ -167,7 +115,7 @@ impl Engine {
             feeds.at(point).advance()?;
         }
         self.settle_until(i64::MAX, feeds);
-        let ways: Vec<_> = self.flows.iter().map(|flow| self.way(flow.path)).collect();
+        let ways: Vec<_> = self.flows.iter().map(|flow| self.paths.way(flow.path)).collect();
         Ok(Outcome {
             directions: self.directions,
             flows: self.flows.into_iter().zip(ways).collect(),
@@ -207,7 +155,7 @@ impl Engine {
                 *seen += 1;
                 (known.path, *seen - 1)
             }
-            None => (self.path(&packet.flow), 0),
+            None => (self.paths.of(&packet.flow), 0),
         };
         let open = Open {
             ts: head.ts,
@@ -217,8 +165,9 @@ impl Engine {
             flow,
             path,
             content: packet.content,
+            sequence: packet.segment.0,
+            length: packet.segment.1,
             identification: packet.identification,
-            ..Open::default()
         };
         let other = point.other();
         if let Some(found) = self.pending.get(other).candidate(packet.key, packet.identification) {
@@ -226,8 +175,9 @@ impl Engine {
             return;
         }
         let number = self.pending.at(point).push(open);
-        if self.way(path) == Some(other) {
-            self.orphans.at(point).entry(packet.header).or_default().push(number);
+        // Also while nothing tells the direction: the first packets may be such.
+        if self.paths.way(path) != Some(point) {
+            self.orphans.at(point).add(&open, number);
         }
     }
 
@@ -238,20 +188,19 @@ impl Engine {
         // Positive: the packet was at the other point first.
         let apart = open.ts.saturating_sub(partner.ts);
         let vote = if other == Point::A { apart.signum() } else { -apart.signum() };
-        if let Some(path) = self.paths.get_mut(open.path as usize) {
-            path.votes += vote;
+        self.paths.vote(open.path, vote);
+        if open.path != partner.path {
+            self.paths.vote(partner.path, vote);
         }
-        if open.path != partner.path
-            && let Some(path) = self.paths.get_mut(partner.path as usize)
-        {
-            path.votes += vote;
-        }
-        let sender = self.way(partner.path).unwrap_or(other);
+        let sender = self.paths.way(partner.path).unwrap_or(other);
         let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
         let intact = sent.content == arrived.content;
         let state = if intact { State::Matched } else { State::Corrupted };
-        self.pending.at(other).settle(found.slot, state, delay);
+        let settled = self.pending.at(other).settle(found.slot, state, delay);
+        if let Some(settled) = settled.filter(|_| !self.orphans.get(other).is_empty()) {
+            self.orphans.at(other).remove(&settled);
+        }
         if sender == point {
             // Read behind its arrival: it still counts in its turn among what was sent.
             self.pending.at(point).push_settled(open, state, delay);
@@ -277,12 +226,14 @@ impl Engine {
     /// Counts what has waited long enough.
     fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed>) {
         let Some(entry) = self.pending.at(point).pop() else { return };
-        let way = self.way(entry.path);
+        let way = self.paths.way(entry.path);
+        let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
+        let explained = open && self.orphans.at(point).remove(&entry);
         if way == Some(point) {
             self.settle_sent(point, &entry, feeds);
             return;
         }
-        if entry.state != State::Open {
+        if entry.state != State::Open || explained {
             return;
         }
         let Some(sender) = way else {
@@ -292,7 +243,6 @@ impl Engine {
             }
             return;
         };
-        self.adopt(point, entry.header, entry.number);
         let direction = self.directions.at(sender);
         let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
         // Sent before the other capture began: not an arrival from nowhere.
@@ -309,23 +259,32 @@ impl Engine {
     fn settle_sent(&mut self, sender: Point, entry: &Settled, feeds: &mut Both<Feed>) {
         let receiver = sender.other();
         let mut state = entry.state;
-        if state == State::Open && self.damaged(receiver, entry) {
-            state = State::Corrupted;
+        let mut delay = entry.delay;
+        let mut resegmented = 0;
+        if state == State::Open {
+            let until = entry.ts.saturating_add(self.waiting);
+            if let Some(arrived) = self.orphans.at(receiver).cover(entry, until) {
+                state = State::Matched;
+                delay = arrived.saturating_sub(entry.ts);
+                resegmented = 1;
+            } else if self.damaged(receiver, entry) {
+                state = State::Corrupted;
+            }
         }
         let copies = match state {
             State::Open | State::Duplicate => 0,
             State::Matched | State::Corrupted => self.copies(receiver, entry),
         };
         let direction = self.directions.at(sender);
-        let delay = &direction.tally.delay;
-        let delays = [delay.min(), delay.max()].map(|bound| bound.unwrap_or(0).max(0));
+        let known = &direction.tally.delay;
+        let delays = [known.min(), known.max()].map(|bound| bound.unwrap_or(0).max(0));
         let flow = self.flows.get_mut(entry.flow as usize);
         let mut tallies = [Some(&mut direction.tally), None];
         let mut before = None;
         if let Some(flow) = flow {
             before = flow.before.take();
             if state == State::Matched {
-                flow.before = Some(entry.delay);
+                flow.before = Some(delay);
             }
             tallies[1] = Some(&mut flow.tally);
         }
@@ -335,12 +294,13 @@ impl Engine {
         };
         for tally in tallies.into_iter().flatten() {
             tally.duplicated += copies;
+            tally.resegmented += resegmented;
             match state {
                 State::Matched => {
                     tally.matched += 1;
-                    tally.delay.push(entry.delay);
+                    tally.delay.push(delay);
                     if let Some(before) = before {
-                        tally.ipdv.push(entry.delay.saturating_sub(before));
+                        tally.ipdv.push(delay.saturating_sub(before));
                     }
                     tally.runs.delivered();
                 }
@@ -363,18 +323,16 @@ impl Engine {
 
     /// Second pass by header: an unpaired arrival that is this packet with other content.
     fn damaged(&mut self, receiver: Point, entry: &Settled) -> bool {
-        let Some(waiting) = self.orphans.get(receiver).get(&entry.header) else { return false };
         let pending = self.pending.get(receiver);
-        let at = waiting.iter().position(|&number| {
-            pending.waiting(number).is_some_and(|(_, ts)| {
-                ts >= entry.ts && ts.saturating_sub(entry.ts) <= self.waiting
-            })
+        let mut arrivals = self.orphans.get(receiver).of_header(entry.header).iter();
+        let found = arrivals.find_map(|&number| {
+            let (slot, ts) = pending.waiting(number)?;
+            (ts >= entry.ts && ts.saturating_sub(entry.ts) <= self.waiting).then_some(slot)
         });
-        let Some(&number) = at.and_then(|at| waiting.get(at)) else { return false };
-        if let Some((slot, _)) = pending.waiting(number) {
-            self.pending.at(receiver).settle(slot, State::Corrupted, 0);
+        let Some(slot) = found else { return false };
+        if let Some(arrival) = self.pending.at(receiver).settle(slot, State::Corrupted, 0) {
+            self.orphans.at(receiver).remove(&arrival);
         }
-        self.adopt(receiver, entry.header, number);
         true
     }
 
@@ -386,29 +344,17 @@ impl Engine {
         while !self.orphans.get(receiver).is_empty() {
             let pending = self.pending.get(receiver);
             let Some(found) = pending.candidate(entry.key, 0) else { break };
-            let (Some(copy), Some(number)) = (pending.get(found.slot).copied(), pending.number(found.slot))
-            else {
-                break;
-            };
+            let Some(copy) = pending.get(found.slot) else { break };
             if copy.ts < entry.ts || copy.ts.saturating_sub(entry.ts) > self.waiting {
                 break;
             }
-            self.pending.at(receiver).settle(found.slot, State::Duplicate, 0);
-            self.adopt(receiver, copy.header, number);
+            let arrival = self.pending.at(receiver).settle(found.slot, State::Duplicate, 0);
+            if let Some(arrival) = arrival {
+                self.orphans.at(receiver).remove(&arrival);
+            }
             copies += 1;
         }
         copies
-    }
-
-    /// An arrival is no longer without an origin.
-    fn adopt(&mut self, point: Point, header: u64, number: u64) {
-        let orphans = self.orphans.at(point);
-        if let Some(waiting) = orphans.get_mut(&header) {
-            waiting.retain(|&other| other != number);
-            if waiting.is_empty() {
-                orphans.remove(&header);
-            }
-        }
     }
 
     #[inline]
@@ -423,7 +369,7 @@ impl Engine {
             Some(index) => index,
             None if self.flows.len() < FLOWS => {
                 let index = self.flows.len() as u32;
-                let path = self.path(key);
+                let path = self.paths.of(key);
                 self.flows.push(Flow {
                     key: *key,
                     path,
@@ -442,37 +388,6 @@ impl Engine {
         };
         *self.latest_flow.at(point) = (hash, index);
         index
-    }
-
-    fn path(&mut self, key: &FlowKey) -> u32 {
-        let hash = key.path();
-        if let Some(&index) = self.path_index.get(&hash) {
-            return index;
-        }
-        if self.paths.len() >= PATHS {
-            return u32::MAX;
-        }
-        let index = self.paths.len() as u32;
-        self.paths.push(Path { back: key.path_back(), votes: 0 });
-        self.path_index.insert(hash, index);
-        index
-    }
-
-    /// The point that a path's packets pass first; `None` while nothing tells.
-    #[inline]
-    fn way(&self, path: u32) -> Option<Point> {
-        let path = self.paths.get(path as usize)?;
-        let votes = if path.votes == 0 {
-            let back = self.path_index.get(&path.back)?;
-            -self.paths.get(*back as usize)?.votes
-        } else {
-            path.votes
-        };
-        match votes {
-            0 => None,
-            votes if votes > 0 => Some(Point::A),
-            _ => Some(Point::B),
-        }
     }
 }
 

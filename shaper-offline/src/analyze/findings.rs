@@ -103,6 +103,7 @@ fn direction(found: &mut Vec<String>, name: &str, figures: &Figures) {
         (figures.reordered, "reordered"),
         (figures.duplicated, "duplicated"),
         (figures.corrupted, "corrupted"),
+        (figures.resegmented, "cut into other TCP segments on the way"),
         (figures.unmatched, "missing without proof of loss"),
         (figures.edge, "sent while the other capture did not run"),
         (figures.arrivals_only, "arrived without having been seen sent"),

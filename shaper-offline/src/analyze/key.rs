@@ -59,6 +59,8 @@ pub(super) struct Keyed {
     pub(super) header: u64,
     /// Hash of the payload that both captures hold.
     pub(super) content: u32,
+    /// First sequence number and length of TCP data, 0 for what is none.
+    pub(super) segment: (u32, u32),
     /// IPv4 identification, 0 without: only ever tells equals apart.
     pub(super) identification: u16,
     pub(super) tier: Tier,
@@ -89,6 +91,7 @@ pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
         flow,
         header: hash::mix(hash::mix(scope, length), u64::from(identification) ^ extra << 16),
         content: content as u32,
+        segment: (0, 0),
         identification,
         tier,
         ttl: ip.ttl,
@@ -110,7 +113,10 @@ pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
             let numbers = u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement);
             let rest = u64::from(tcp.timestamp().unwrap_or(0)) << 32 | length << 8 | u64::from(tcp.flags);
             let key = hash::mix(hash::mix(scope, numbers), rest);
-            built(Tier::Tcp, key, u64::from(tcp.sequence))
+            let segment = (tcp.sequence, layers.payload_length);
+            // Behind a translator the flows differ, and with them the byte ranges.
+            let segment = if rules.rewritten { (0, 0) } else { segment };
+            Keyed { segment, ..built(Tier::Tcp, key, u64::from(tcp.sequence)) }
         }
         Transport::Icmp => built(Tier::Payload, hash::mix(scope, content), 0),
         Transport::Other if length > 0 => built(Tier::Payload, hash::mix(scope, content), 0),
@@ -159,6 +165,7 @@ fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keye
         flow,
         header: hash::mix(scope, hash::bytes(u64::from(layers.network_length), &head)),
         content: content as u32,
+        segment: (0, 0),
         identification: layers.ip.and_then(|ip| ip.identification).unwrap_or(0),
         tier: Tier::Network,
         ttl: layers.ip.map_or(0, |ip| ip.ttl),
@@ -177,6 +184,7 @@ fn other(layers: &Layers<'_>, flow: FlowKey, rules: Rules) -> Keyed {
         flow,
         header: hash::mix(content, 1),
         content: content as u32,
+        segment: (0, 0),
         identification: 0,
         tier: Tier::Network,
         ttl: 0,

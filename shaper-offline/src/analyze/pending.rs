@@ -28,6 +28,10 @@ pub(super) struct Open {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) content: u32,
+    /// First sequence number of TCP data.
+    pub(super) sequence: u32,
+    /// Length of TCP data, 0 for what is none.
+    pub(super) length: u32,
     pub(super) identification: u16,
 }
 
@@ -69,8 +73,10 @@ pub(super) struct Settled {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) state: State,
-    /// Header key of an open one.
+    /// Header key, and sequence and length of TCP data; of an open one only.
     pub(super) header: u64,
+    pub(super) sequence: u32,
+    pub(super) length: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -99,14 +105,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn new() -> Self {
-        Self {
-            log: VecDeque::new(),
-            front: 0,
-            slots: Vec::new(),
-            free: NONE,
-            heads: 0,
-            buckets: vec![NONE; 1024],
-        }
+        Self { log: VecDeque::new(), front: 0, slots: Vec::new(), free: NONE, heads: 0, buckets: vec![NONE; 1024] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -132,11 +131,6 @@ impl Pending {
     #[inline]
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
         self.slots.get_mut(slot as usize)
-    }
-
-    /// The number of an open packet.
-    pub(super) fn number(&self, slot: u32) -> Option<u64> {
-        self.slot(slot).map(|slot| slot.number)
     }
 
     /// Slot and time of the packet of that number, if it still waits.
@@ -194,14 +188,7 @@ impl Pending {
     /// Logs a packet that is settled already: it waits for its turn and is never found.
     #[inline]
     pub(super) fn push_settled(&mut self, open: &Open, state: State, delay: i64) {
-        self.log.push_back(Line {
-            ts: open.ts,
-            key: open.key,
-            value: delay,
-            flow: open.flow,
-            path: open.path,
-            state,
-        });
+        self.log.push_back(Line { ts: open.ts, key: open.key, value: delay, flow: open.flow, path: open.path, state });
     }
 
     fn take_slot(&mut self, filled: Slot) -> u32 {
@@ -280,16 +267,29 @@ impl Pending {
         Some(Candidate { ambiguous: true, ..oldest })
     }
 
-    /// Settles an open packet.
+    /// Settles an open packet and tells what it was.
     #[inline]
-    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64) {
-        let Some(closed) = self.slot(slot).copied() else { return };
+    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64) -> Option<Settled> {
+        let closed = self.slot(slot).copied()?;
         let at = closed.number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
         if let Some(line) = at.and_then(|at| self.log.get_mut(at)) {
             line.state = state;
             line.value = delay;
         }
         self.close(slot, &closed);
+        let open = closed.open;
+        Some(Settled {
+            number: closed.number,
+            ts: open.ts,
+            key: open.key,
+            delay,
+            flow: open.flow,
+            path: open.path,
+            state,
+            header: open.header,
+            sequence: open.sequence,
+            length: open.length,
+        })
     }
 
     /// Takes out the packet that has waited longest.
@@ -307,11 +307,15 @@ impl Pending {
             path: line.path,
             state: line.state,
             header: 0,
+            sequence: 0,
+            length: 0,
         };
         if line.state == State::Open {
             let slot = line.value as u32;
             if let Some(closed) = self.slot(slot).copied() {
                 settled.header = closed.open.header;
+                settled.sequence = closed.open.sequence;
+                settled.length = closed.open.length;
                 self.close(slot, &closed);
             }
             settled.delay = 0;

@@ -30,6 +30,9 @@ pub struct Figures {
     pub edge: u64,
     /// Pairs for which another packet would have done as well; they are paired in order.
     pub ambiguous: u64,
+    /// Of the matched: TCP packets whose bytes arrived cut or merged otherwise (offloading). Their
+    /// delay is that of their last byte, and they take no part in reordering.
+    pub resegmented: u64,
     /// Packets seen at the receiving point alone.
     pub arrivals_only: u64,
     /// Lost over matched, corrupted and lost; `None` without any.

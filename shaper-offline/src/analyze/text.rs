@@ -109,7 +109,7 @@ impl fmt::Display for Analysis {
 }
 
 type Count = (&'static str, fn(&Figures) -> u64);
-const COUNTS: [Count; 10] = [
+const COUNTS: [Count; 11] = [
     ("sent", |x| x.sent),
     ("matched", |x| x.matched),
     ("lost", |x| x.lost),
@@ -119,6 +119,7 @@ const COUNTS: [Count; 10] = [
     ("duplicated", |x| x.duplicated),
     ("reordered", |x| x.reordered),
     ("ambiguous", |x| x.ambiguous),
+    ("resegmented", |x| x.resegmented),
     ("arrivals only", |x| x.arrivals_only),
 ];
 

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::{
     AnalyzeError, Options, Result,
     clock::{self, Clock, ClockFound, ClockMethod},
-    engine::{Both, Engine, Flow, Outcome, Point},
+    engine::{Engine, Flow, Outcome},
     feed::{Correction, Feed},
     findings,
     key::Rules,
+    point::{Both, Point},
     result::{Analysis, FileFound, FlowFigures, Totals, Way},
     runs::Runs,
     survey,

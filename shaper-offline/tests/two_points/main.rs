@@ -4,7 +4,7 @@
 
 mod path;
 
-use path::{Draws, EPOCH, HOST_A, HOST_B, MS, Points, backward, forward, udp};
+use path::{Draws, EPOCH, HOST_A, HOST_B, MS, Points, backward, forward, tcp, udp};
 use shaper_offline::analyze::{Analysis, Clock, ClockMethod, Figures, Options, Way, one_point, two_points};
 
 fn analyze(points: Points, clock: Clock) -> Analysis {
@@ -356,6 +356,36 @@ fn the_json_has_the_documented_names_and_null_for_infinite() {
     assert_eq!(json["clock"]["method"], "same_host");
     assert_eq!(json["flows"][0]["flow"], "UDP 10.0.0.1:50001 > 10.0.0.2:50002");
     assert_eq!(json["flows"][0]["way"], "a_to_b");
+}
+
+#[test]
+fn tcp_cut_into_other_segments_is_matched_by_its_bytes() {
+    let mut points = Points::default();
+    let mut sequence = u32::MAX - 20_000;
+    for number in 0..100_i64 {
+        let sent = number * 10 * MS;
+        // The sender's capture sees 5 * 1000 bytes at once, the wire carries five segments; of
+        // every tenth the third one is lost.
+        points.a.push((sent, tcp(sequence, &[number as u8; 5000])));
+        for piece in 0..5_i64 {
+            if number % 10 == 9 && piece == 2 {
+                continue;
+            }
+            let at = sequence.wrapping_add(piece as u32 * 1000);
+            points.b.push((sent + 8 * MS + piece * 10_000, tcp(at, &[number as u8; 1000])));
+        }
+        sequence = sequence.wrapping_add(5000);
+        // A bare acknowledgement, the same at both points.
+        points.a.push((sent + MS, tcp(sequence, &[])));
+        points.b.push((sent + 9 * MS, tcp(sequence, &[])));
+    }
+    let figures = analyze(points, Clock::Same).a_to_b;
+    conserved(&figures);
+    assert_eq!((figures.matched, figures.resegmented, figures.lost), (190, 90, 10));
+    assert_eq!(figures.arrivals_only, 0, "segments of a packet that was sent");
+    let delay = figures.delay_ns.unwrap();
+    assert_eq!((delay.min, delay.max), (8 * MS, 8 * MS + 40_000));
+    assert_eq!(figures.tiers.tcp, 100);
 }
 
 #[test]

@@ -77,6 +77,18 @@ pub(crate) fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), payload: &[u8])
     bytes
 }
 
+/// TCP data from A to B.
+pub(crate) fn tcp(sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4(HOST_A, HOST_B, 64)
+        .tcp(50_001, 50_002, sequence, 1024)
+        .ack(77)
+        .write(&mut bytes, payload)
+        .unwrap();
+    bytes
+}
+
 /// Numbered datagram from A to B.
 pub(crate) fn forward(number: u64) -> Vec<u8> {
     udp(HOST_A, HOST_B, (50_001, 50_002), &numbered(number))

@@ -1,0 +1,102 @@
+//! The two capture points, and the paths between them.
+
+use super::{flow::FlowKey, hash::HashedMap};
+
+/// Pairs of addresses whose direction is followed.
+const PATHS: usize = 1 << 18;
+
+/// Which point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Point {
+    A,
+    B,
+}
+
+impl Point {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// Two of something, one for each point; for figures the point is the sending one.
+#[derive(Debug)]
+pub(super) struct Both<T> {
+    pub(super) a: T,
+    pub(super) b: T,
+}
+
+impl<T> Both<T> {
+    #[inline]
+    pub(super) fn at(&mut self, point: Point) -> &mut T {
+        match point {
+            Point::A => &mut self.a,
+            Point::B => &mut self.b,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, point: Point) -> &T {
+        match point {
+            Point::A => &self.a,
+            Point::B => &self.b,
+        }
+    }
+}
+
+/// Addresses that share a path, and which way their packets were seen to go.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    back: u64,
+    /// Packets first seen at the first point, less those first seen at the second.
+    votes: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    list: Vec<Path>,
+    index: HashedMap<u32>,
+}
+
+impl Paths {
+    /// The path of a flow; beyond those that are followed, one that goes no way.
+    pub(super) fn of(&mut self, key: &FlowKey) -> u32 {
+        let hash = key.path();
+        if let Some(&index) = self.index.get(&hash) {
+            return index;
+        }
+        if self.list.len() >= PATHS {
+            return u32::MAX;
+        }
+        let index = self.list.len() as u32;
+        self.list.push(Path { back: key.path_back(), votes: 0 });
+        self.index.insert(hash, index);
+        index
+    }
+
+    #[inline]
+    pub(super) fn vote(&mut self, path: u32, vote: i64) {
+        if let Some(path) = self.list.get_mut(path as usize) {
+            path.votes += vote;
+        }
+    }
+
+    /// The point that a path's packets pass first; `None` while nothing tells.
+    #[inline]
+    pub(super) fn way(&self, path: u32) -> Option<Point> {
+        let path = self.list.get(path as usize)?;
+        let votes = if path.votes == 0 {
+            let back = self.index.get(&path.back)?;
+            -self.list.get(*back as usize)?.votes
+        } else {
+            path.votes
+        };
+        match votes {
+            0 => None,
+            votes if votes > 0 => Some(Point::A),
+            _ => Some(Point::B),
+        }
+    }
+}
