@@ -25,6 +25,8 @@ pub(crate) struct Args {
 struct Cleared {
     journal: String,
     command: String,
+    /// The process that ended when told to, and took its changes back itself.
+    ended: Option<u32>,
     undone: Vec<String>,
     gone_already: Vec<String>,
     failures: Vec<Failure>,
@@ -38,25 +40,34 @@ struct Failure {
 
 /// Undoes, and says what.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let before = running()?;
     let reports = journal::recover(if args.all { Owners::All } else { Owners::Dead })
         .context("cannot look for what was left behind")?;
-    let running: Vec<Summary> = journal::list()?.into_iter().filter(|journal| journal.owner_runs).collect();
+    let after = running()?;
+    // Who was told to end and did so in order has left no journal to report on.
+    let gone = |journal: &&Summary| {
+        !after.iter().any(|other| other.path == journal.path) && !reports.iter().any(|r| r.journal == journal.path)
+    };
+    let ended: Vec<&Summary> = if args.all { before.iter().filter(gone).collect() } else { Vec::new() };
     let mut out = io::stdout().lock();
     if args.json {
-        let cleared: Vec<Cleared> = reports.iter().map(Cleared::from).collect();
+        let cleared: Vec<Cleared> =
+            ended.iter().map(|journal| Cleared::ended(journal)).chain(reports.iter().map(Cleared::from)).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&cleared)?)?;
     } else {
+        for Summary { header, .. } in &ended {
+            writeln!(out, "{}: process {} ended, and took back all it had changed", header.command, header.owner.pid)?;
+        }
         for report in &reports {
             tell(&mut out, report)?;
         }
-        if reports.is_empty() {
+        if reports.is_empty() && ended.is_empty() {
             writeln!(out, "nothing to clear")?;
         }
-        for journal in &running {
-            let Summary { header, standing, .. } = journal;
+        for Summary { header, standing, .. } in &after {
             writeln!(
                 out,
-                "left alone: {} (process {} runs, {standing} changes): `shaper clear --all` ends it",
+                "left alone: {} (process {} runs, {standing} changes): shaper clear --all ends it",
                 header.command, header.owner.pid
             )?;
         }
@@ -66,6 +77,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         bail!("{failures} changes could not be taken back; their journals are kept: mend the cause and try again");
     }
     Ok(Outcome::Held)
+}
+
+/// The journals whose owner runs.
+fn running() -> anyhow::Result<Vec<Summary>> {
+    Ok(journal::list()?.into_iter().filter(|journal| journal.owner_runs).collect())
 }
 
 fn tell(out: &mut impl Write, report: &UndoReport) -> io::Result<()> {
@@ -89,6 +105,19 @@ fn tell(out: &mut impl Write, report: &UndoReport) -> io::Result<()> {
     Ok(())
 }
 
+impl Cleared {
+    fn ended(Summary { path, header, .. }: &Summary) -> Self {
+        Self {
+            journal: path.display().to_string(),
+            command: header.command.clone(),
+            ended: Some(header.owner.pid),
+            undone: Vec::new(),
+            gone_already: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+}
+
 impl From<&UndoReport> for Cleared {
     fn from(report: &UndoReport) -> Self {
         let names = |entries: &[journal::Entry]| entries.iter().map(ToString::to_string).collect();
@@ -99,6 +128,7 @@ impl From<&UndoReport> for Cleared {
         Self {
             journal: report.journal.display().to_string(),
             command: report.command.clone(),
+            ended: None,
             undone: names(&report.undone),
             gone_already: names(&report.gone),
             failures: report.failures.iter().map(failure).collect(),
