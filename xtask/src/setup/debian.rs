@@ -54,12 +54,6 @@ const TEST: &[Need] = &[
         present: || process::find("ip").is_some() && process::find("tc").is_some(),
     },
     Need {
-        package: "iputils-ping",
-        what: "ping, to check what we made with other eyes",
-        elsewhere: ("iputils", "iputils"),
-        present: || process::find("ping").is_some(),
-    },
-    Need {
         package: "tshark",
         what: "tshark, to open what we write",
         elsewhere: ("wireshark-cli", "wireshark-cli"),
@@ -117,7 +111,7 @@ pub(crate) fn install(needs: &[&Need]) -> Result<Done> {
 /// apt and is no reason to stop: the others may have what is needed.
 pub(crate) fn update_package_lists() -> Result<()> {
     announce("fetching package lists");
-    if let Err(error) = process::run(apt_get()?.args(["update", "--quiet"])) {
+    if let Err(error) = process::run(apt_get()?.arg("update")) {
         announce(&format!("{error}; going on with the lists there are"));
     }
     Ok(())
@@ -126,7 +120,7 @@ pub(crate) fn update_package_lists() -> Result<()> {
 fn apt_get() -> Result<Command> {
     let env = [("DEBIAN_FRONTEND", OsString::from("noninteractive"))];
     let mut command = root()?.command("apt-get", &env);
-    command.args(["-o", "DPkg::Lock::Timeout=120"]);
+    command.args(["-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Use-Pty=0"]);
     Ok(command)
 }
 
