@@ -21,6 +21,8 @@ const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
 /// Packets waiting at each point, at most.
 const WAITING: usize = 1 << 22;
+/// How far behind a packet its damaged self is looked for, at least half of it.
+const SHORTEST_REACH: i64 = 10_000_000;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
 
@@ -267,7 +269,7 @@ impl Engine {
                 state = State::Matched;
                 delay = arrived.saturating_sub(entry.ts);
                 resegmented = 1;
-            } else if self.damaged(receiver, entry) {
+            } else if self.damaged(sender, entry) {
                 state = State::Corrupted;
             }
         }
@@ -322,12 +324,18 @@ impl Engine {
     }
 
     /// Second pass by header: an unpaired arrival that is this packet with other content.
-    fn damaged(&mut self, receiver: Point, entry: &Settled) -> bool {
-        let pending = self.pending.get(receiver);
-        let mut arrivals = self.orphans.get(receiver).of_header(entry.header).iter();
-        let found = arrivals.find_map(|&number| {
-            let (slot, ts) = pending.waiting(number)?;
-            (ts >= entry.ts && ts.saturating_sub(entry.ts) <= self.waiting).then_some(slot)
+    fn damaged(&mut self, sender: Point, entry: &Settled) -> bool {
+        let receiver = sender.other();
+        // Many packets of a flow share a header: look no further than delays reach.
+        let slowest = self.directions.get(sender).tally.delay.max();
+        let reach = slowest.map_or(self.waiting, |slowest| slowest.max(SHORTEST_REACH) * 2);
+        let until = entry.ts.saturating_add(reach.min(self.waiting));
+        let (waiting, sent) = (self.pending.get(receiver), self.pending.get(sender));
+        let found = self.orphans.at(receiver).of_header(entry.header).iter_mut().find_map(|orphan| {
+            let (slot, ts) = waiting.waiting(orphan.number)?;
+            let key = waiting.get(slot)?.key;
+            let may = (entry.ts..=until).contains(&ts) && !*orphan.copy.get_or_insert_with(|| sent.has_match(key, ts));
+            may.then_some(slot)
         });
         let Some(slot) = found else { return false };
         if let Some(arrival) = self.pending.at(receiver).settle(slot, State::Corrupted, 0) {

@@ -19,10 +19,19 @@ struct Segment {
     explained: bool,
 }
 
+/// An arrival found by its header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orphan {
+    /// Its number in the log.
+    pub(super) number: u64,
+    /// Whether it is a further copy of a packet that has its match, once that was looked up.
+    pub(super) copy: Option<bool>,
+}
+
 /// Arrivals at one point.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    by_header: HashedMap<Vec<u64>>,
+    by_header: HashedMap<Vec<Orphan>>,
     /// TCP data by flow, first sequence number and number in the log.
     segments: HashMap<u32, BTreeMap<(u32, u64), Segment>>,
 }
@@ -34,7 +43,7 @@ impl Orphans {
     }
 
     pub(super) fn add(&mut self, open: &Open, number: u64) {
-        self.by_header.entry(open.header).or_default().push(number);
+        self.by_header.entry(open.header).or_default().push(Orphan { number, copy: None });
         if open.length > 0 {
             let segment = Segment { length: open.length, ts: open.ts, explained: false };
             self.segments.entry(open.flow).or_default().insert((open.sequence, number), segment);
@@ -44,7 +53,7 @@ impl Orphans {
     /// An arrival got an origin, or its time is over; tells whether its bytes were explained.
     pub(super) fn remove(&mut self, gone: &Settled) -> bool {
         if let Some(waiting) = self.by_header.get_mut(&gone.header) {
-            waiting.retain(|&other| other != gone.number);
+            waiting.retain(|other| other.number != gone.number);
             if waiting.is_empty() {
                 self.by_header.remove(&gone.header);
             }
@@ -58,8 +67,8 @@ impl Orphans {
     }
 
     /// Arrivals with the header of a packet sent.
-    pub(super) fn of_header(&self, header: u64) -> &[u64] {
-        self.by_header.get(&header).map_or(&[], Vec::as_slice)
+    pub(super) fn of_header(&mut self, header: u64) -> &mut [Orphan] {
+        self.by_header.get_mut(&header).map_or(&mut [], Vec::as_mut_slice)
     }
 
     /// Whether arrivals until `until` carry all bytes of a TCP packet that was sent; if so, when

@@ -140,6 +140,14 @@ impl Pending {
         Some((line.value as u32, line.ts))
     }
 
+    /// Whether a packet of this key, logged up to `until`, has its match. Reads the log line by
+    /// line: for questions that are rarely asked.
+    pub(super) fn has_match(&self, key: u64, until: i64) -> bool {
+        let lines = self.log.iter().take_while(|line| line.ts <= until);
+        let mut settled = lines.filter(|line| line.state != State::Open);
+        settled.any(|line| line.key == key)
+    }
+
     #[inline]
     fn bucket(&self, key: u64) -> usize {
         (key >> 32) as usize & (self.buckets.len() - 1)

@@ -4,7 +4,10 @@
 
 mod path;
 
+use std::collections::BTreeMap;
+
 use path::{Draws, EPOCH, HOST_A, HOST_B, MS, Points, backward, forward, tcp, udp};
+use proptest::prelude::*;
 use shaper_offline::analyze::{Analysis, Clock, ClockMethod, Figures, Options, Way, one_point, two_points};
 
 fn analyze(points: Points, clock: Clock) -> Analysis {
@@ -412,4 +415,84 @@ fn the_same_file_twice_is_refused() {
     let (a, _) = Points::default().write(folder.path());
     let error = two_points(&a, &a, &Options::default()).unwrap_err();
     assert!(error.to_string().contains("given twice"), "{error}");
+}
+
+/// What the path did to a packet.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    lost: bool,
+    copies: usize,
+    corrupted: bool,
+    delay: i64,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = (0..10_u32, 0..10_u32, 0..10_u32, 1_000..40 * MS).prop_map(|(lost, copies, corrupted, delay)| Fate {
+        lost: lost == 0,
+        copies: copies.saturating_sub(8) as usize,
+        corrupted: corrupted == 0,
+        delay,
+    });
+    prop::collection::vec(fate, 2..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    /// Whatever the fates: the figures are those that were put in, in both directions at once.
+    #[test]
+    fn any_fates_come_out_as_they_were_put_in(there in fates(), back in fates()) {
+        let mut points = Points::default();
+        // Packets that arrive for certain frame what is random, so that nothing is edge.
+        let frame = Fate { lost: false, copies: 0, corrupted: false, delay: 40 * MS };
+        let framed = |fates: &[Fate]| [&[frame; 2], fates, &[frame; 2]].concat();
+        let (there, back) = (framed(&there), framed(&back));
+        for (fates, build, forth) in
+            [(&there, forward as fn(u64) -> Vec<u8>, true), (&back, backward, false)]
+        {
+            for (number, fate) in (0_i64..).zip(fates) {
+                let (sent, packet) = (number * 3 * MS, build(number as u64));
+                let mut arrived = packet.clone();
+                arrived[90] ^= u8::from(fate.corrupted);
+                let arrivals = if fate.lost { 0 } else { 1 + fate.copies };
+                // A copy of a damaged packet would be damaged alike; keep to one.
+                let arrivals = if fate.corrupted { arrivals.min(1) } else { arrivals };
+                let (from, to) =
+                    if forth { (&mut points.a, &mut points.b) } else { (&mut points.b, &mut points.a) };
+                from.push((sent, packet));
+                for copy in 0..arrivals as i64 {
+                    to.push((sent + fate.delay + copy * 17, arrived.clone()));
+                }
+            }
+        }
+        let analysis = analyze(points, Clock::Same);
+        for (figures, fates) in [(&analysis.a_to_b, &there), (&analysis.b_to_a, &back)] {
+            conserved(figures);
+            let count = |what: fn(&Fate) -> bool| fates.iter().filter(|&fate| what(fate)).count() as u64;
+            prop_assert_eq!(figures.sent, fates.len() as u64);
+            prop_assert_eq!(figures.lost, count(|f| f.lost));
+            prop_assert_eq!(figures.corrupted, count(|f| f.corrupted && !f.lost));
+            prop_assert_eq!(figures.matched, count(|f| !f.corrupted && !f.lost));
+            let copies: usize =
+                fates.iter().filter(|f| !f.lost && !f.corrupted).map(|f| f.copies).sum();
+            prop_assert_eq!(figures.duplicated, copies as u64);
+            prop_assert_eq!((figures.edge, figures.unmatched, figures.arrivals_only), (0, 0, 0));
+            // Delays and reordering, read off the fates.
+            let intact: BTreeMap<(i64, i64), i64> = (0_i64..)
+                .zip(fates)
+                .filter(|(_, f)| !f.lost && !f.corrupted)
+                .map(|(number, f)| ((number * 3 * MS + f.delay, number), f.delay))
+                .collect();
+            let delay = figures.delay_ns.unwrap();
+            prop_assert_eq!(Some(delay.min), intact.values().min().copied());
+            prop_assert_eq!(Some(delay.max), intact.values().max().copied());
+            let mut largest = -1;
+            let reordered = intact.keys().filter(|&&(_, number)| {
+                let late = number < largest;
+                largest = largest.max(number);
+                late
+            });
+            prop_assert_eq!(figures.reordered, reordered.count() as u64);
+        }
+    }
 }
