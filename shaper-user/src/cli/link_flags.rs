@@ -4,49 +4,51 @@ use clap::Args;
 use shaper_profile::quantity::{Duration, EventRate, Percent, QueueLimit, Rate, Size};
 use shaper_profile::{Distribution, Order, Overrides, Profile};
 
+/// Where these flags stand in a command's help. Given to each: a heading for the group would go on behind it.
+const HEADING: &str = "Link";
+
 /// A profile, and what is changed of it. Values are read by their own types, so that what is wrong is said
 /// with an example of what is right; those that begin with a minus are let through to be told so.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Link")]
 pub(crate) struct LinkFlags {
     /// The link: a preset's name (see `shaper profile list`) or a TOML file
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME|FILE")]
     profile: Option<String>,
     /// Base delay of each direction, such as 20ms
-    #[arg(long, visible_alias = "delay", value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, visible_alias = "delay", value_name = "TIME", allow_hyphen_values = true)]
     latency: Option<Duration>,
     /// Jitter around it: half-width if uniform, sigma if normal
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     jitter: Option<Duration>,
     /// Distribution of the jitter: uniform or normal
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME")]
     distribution: Option<Distribution>,
     /// Whether jitter may reorder packets: free or keep
-    #[arg(long, value_name = "free|keep")]
+    #[arg(long, help_heading = HEADING, value_name = "free|keep")]
     order: Option<Order>,
     /// Probability of losing a packet, each on its own, such as 0.5%
-    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "PERCENT", allow_hyphen_values = true)]
     loss: Option<Percent>,
     /// Bottleneck of each direction, such as 10mbit; unlimited for none
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<Rate>,
     /// Bytes that the bottleneck counts beside each packet's own, such as 24B
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "SIZE", allow_hyphen_values = true)]
     overhead: Option<Size>,
     /// What waits before the bottleneck, such as 64kB, 100p or 50ms
-    #[arg(long, value_name = "LIMIT", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "LIMIT", allow_hyphen_values = true)]
     queue: Option<QueueLimit>,
     /// How often the link goes down at random, such as 1%/s: once in a hundred seconds
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "RATE", allow_hyphen_values = true)]
     outages: Option<EventRate>,
     /// How long each of those lasts
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     outage_duration: Option<Duration>,
     /// When the link goes down on schedule, such as 10s after the start; may be given again
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     outage_at: Vec<Duration>,
     /// How long each of those lasts
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     outage_length: Option<Duration>,
 }
 

@@ -128,8 +128,12 @@ fn choose(id: Option<&str>) -> anyhow::Result<LabState> {
         0 => bail!("no lab is up: shaper lab up"),
         1 => labs.pop().context("no lab is up"),
         count => {
-            let ids: Vec<_> = labs.iter().map(|lab| lab.id.as_str()).collect();
-            bail!("{count} labs are up: say which: {}", ids.join(", "))
+            let commands = commands();
+            let known = labs.iter().map(|lab| match commands.get(&lab.journal) {
+                Some(what) => format!("{} ({what})", lab.id),
+                None => lab.id.clone(),
+            });
+            bail!("{count} labs are up: say which: {}", known.collect::<Vec<_>>().join(", "))
         }
     }
 }
