@@ -150,7 +150,7 @@ impl Engine {
     #[inline]
     fn take(&mut self, point: Point, head: &Head) {
         let packet = &head.packet;
-        let flow = self.flow(point, &packet.flow);
+        let flow = self.flow(point, &packet.flow, packet.flow_hash);
         let (path, position) = match self.flows.get_mut(flow as usize) {
             Some(known) => {
                 let seen = known.seen.at(point);
@@ -366,8 +366,7 @@ impl Engine {
     }
 
     #[inline]
-    fn flow(&mut self, point: Point, key: &FlowKey) -> u32 {
-        let hash = key.hash();
+    fn flow(&mut self, point: Point, key: &FlowKey, hash: u64) -> u32 {
         let latest = self.latest_flow.get(point);
         if latest.0 == hash && latest.1 != NO_FLOW {
             return latest.1;

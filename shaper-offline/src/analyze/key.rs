@@ -53,8 +53,9 @@ pub(super) struct Rules {
 pub(super) struct Keyed {
     /// Equal at both points, different for different packets.
     pub(super) key: u64,
-    /// Flow as seen here.
+    /// Flow as seen here, and its hash.
     pub(super) flow: FlowKey,
+    pub(super) flow_hash: u64,
     /// Equal for a packet and its corrupted self.
     pub(super) header: u64,
     /// Hash of the payload that both captures hold.
@@ -78,7 +79,8 @@ const ARP_LENGTH: usize = 28;
 #[inline]
 pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
     let flow = FlowKey::of(layers);
-    let scope = if rules.rewritten { flow.protocol.into() } else { flow.hash() };
+    let flow_hash = flow.hash();
+    let scope = if rules.rewritten { flow.protocol.into() } else { flow_hash };
     let Some(ip) = layers.ip else { return other(layers, flow, rules) };
     let identification = ip.identification.unwrap_or(0);
     let held = rules.cover.saturating_sub(layers.network.len() - layers.payload.len());
@@ -89,6 +91,7 @@ pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
     let built = |tier, key, extra: u64| Keyed {
         key,
         flow,
+        flow_hash,
         header: hash::mix(hash::mix(scope, length), u64::from(identification) ^ extra << 16),
         content: content as u32,
         segment: (0, 0),
@@ -163,6 +166,7 @@ fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keye
     Keyed {
         key: hash::mix(hash::bytes(scope, &head), content),
         flow,
+        flow_hash: flow.hash(),
         header: hash::mix(scope, hash::bytes(u64::from(layers.network_length), &head)),
         content: content as u32,
         segment: (0, 0),
@@ -182,6 +186,7 @@ fn other(layers: &Layers<'_>, flow: FlowKey, rules: Rules) -> Keyed {
     Keyed {
         key: content,
         flow,
+        flow_hash: flow.hash(),
         header: hash::mix(content, 1),
         content: content as u32,
         segment: (0, 0),
