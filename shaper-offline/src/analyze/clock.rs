@@ -79,12 +79,13 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
         return (Correction::default(), found);
     };
     let (forward, backward) = directions(&pairs);
-    let span = pairs.last().map_or(0, |pair| pair.a - origin);
+    let span = pairs.last().map_or(0, |pair| pair.a.saturating_sub(origin));
     let mut slopes = Vec::new();
     if span >= SHORTEST_FOR_SKEW {
         for (points, sign) in [(&forward, 1.0), (&backward, -1.0)] {
             // Backward the apparent delay is largest, not smallest, when the true one is least.
-            let upright: Vec<Point> = points.iter().map(|&(t, d)| (t, if sign > 0.0 { d } else { -d })).collect();
+            let upright: Vec<Point> =
+                points.iter().map(|&(t, d)| (t, if sign > 0.0 { d } else { d.saturating_neg() })).collect();
             if upright.len() >= FEWEST_FOR_SKEW {
                 slopes.extend([hull_slope(&upright), window_slope(&upright)].map(|s| s * sign));
             }
@@ -93,13 +94,16 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
     }
     let middle = median(&slopes).unwrap_or(0.0);
     let level = |points: &[Point]| -> Vec<i64> {
-        points.iter().map(|&(t, d)| d - (middle * (t - origin) as f64).round() as i64).collect()
+        points
+            .iter()
+            .map(|&(t, d)| d.saturating_sub((middle * t.saturating_sub(origin) as f64).round() as i64))
+            .collect()
     };
     let (flat_forward, flat_backward) = (level(&forward), level(&backward));
     let least = flat_forward.iter().min().copied();
     let most = flat_backward.iter().max().copied();
     let bound = match (least, most) {
-        (Some(least), Some(most)) => Some((least - most) / 2),
+        (Some(least), Some(most)) => Some(least.saturating_sub(most) / 2),
         _ => None,
     };
     // How far the slopes may differ: the error over the whole span stays within the bound that
@@ -108,7 +112,7 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
         let mut sorted = if flat_forward.is_empty() { flat_backward.clone() } else { flat_forward.clone() };
         sorted.sort_unstable();
         let at = |n: usize| sorted.get(n).copied().unwrap_or(0);
-        (at(sorted.len() / 2) - at(0)) / 4
+        at(sorted.len() / 2).saturating_sub(at(0)) / 4
     });
     let spread = match (slopes.first(), slopes.last()) {
         (Some(low), Some(high)) => high - low,
@@ -119,7 +123,7 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
     let (least, most) =
         if agree { (least, most) } else { (forward.iter().map(|p| p.1).min(), backward.iter().map(|p| p.1).max()) };
     let offset = match (least, most) {
-        (Some(least), Some(most)) => least - (least - most) / 2,
+        (Some(least), Some(most)) => least.saturating_sub(least.saturating_sub(most) / 2),
         (Some(least), None) => least,
         (None, Some(most)) => most,
         (None, None) => 0,
@@ -144,7 +148,7 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
 /// The pairs whose apparent delays lie closest together: others are packets that look alike.
 fn densest(pairs: &[Pair]) -> Vec<Pair> {
     let span = match (pairs.first(), pairs.last()) {
-        (Some(first), Some(last)) => last.a - first.a,
+        (Some(first), Some(last)) => last.a.saturating_sub(first.a),
         _ => return Vec::new(),
     };
     // Two seconds of delay either way, and 200 ppm of drift.
@@ -224,8 +228,10 @@ fn hull_slope(points: &[Point]) -> f64 {
     let mut hull: Vec<Point> = Vec::new();
     for &point in points {
         while let [.., before, last] = *hull {
-            let turn = i128::from(last.0 - before.0) * i128::from(point.1 - before.1)
-                - i128::from(last.1 - before.1) * i128::from(point.0 - before.0);
+            let apart = |one: i64, other: i64| i128::from(one) - i128::from(other);
+            let turn = apart(last.0, before.0)
+                .saturating_mul(apart(point.1, before.1))
+                .saturating_sub(apart(last.1, before.1).saturating_mul(apart(point.0, before.0)));
             if turn > 0 {
                 break;
             }
@@ -238,16 +244,16 @@ fn hull_slope(points: &[Point]) -> f64 {
     let edge = hull
         .array_windows::<2>()
         .find(|[from, to]| from.0 < to.0 && (i128::from(from.0)..=i128::from(to.0)).contains(&mean));
-    edge.map_or(0.0, |[from, to]| (to.1 - from.1) as f64 / (to.0 - from.0) as f64)
+    edge.map_or(0.0, |[from, to]| slope(*from, *to))
 }
 
 /// Theil-Sen slope over the smallest delay of each of 32 windows.
 fn window_slope(points: &[Point]) -> f64 {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return 0.0 };
-    let width = ((last.0 - first.0) / WINDOWS as i64).max(1);
+    let width = (last.0.saturating_sub(first.0) / WINDOWS as i64).max(1);
     let mut least: BTreeMap<i64, Point> = BTreeMap::new();
     for &point in points {
-        let slot = least.entry((point.0 - first.0) / width).or_insert(point);
+        let slot = least.entry(point.0.saturating_sub(first.0) / width).or_insert(point);
         if point.1 < slot.1 {
             *slot = point;
         }
@@ -257,12 +263,17 @@ fn window_slope(points: &[Point]) -> f64 {
     for (at, one) in minima.iter().enumerate() {
         for other in minima.iter().skip(at + 1) {
             if other.0 > one.0 {
-                slopes.push((other.1 - one.1) as f64 / (other.0 - one.0) as f64);
+                slopes.push(slope(*one, *other));
             }
         }
     }
     slopes.sort_unstable_by(f64::total_cmp);
     median(&slopes).unwrap_or(0.0)
+}
+
+/// Of a line through two points, the first before the second.
+fn slope(from: Point, to: Point) -> f64 {
+    to.1.saturating_sub(from.1) as f64 / to.0.saturating_sub(from.0) as f64
 }
 
 fn median(sorted: &[f64]) -> Option<f64> {

@@ -105,15 +105,15 @@ impl Engine {
                 (None, None) => break,
             };
             let Some(head) = feeds.at(point).head else { break };
+            // First what has waited long enough: nothing pairs across more than that.
+            self.settle_until(head.ts.saturating_sub(self.waiting), feeds);
             self.take(point, &head);
-            let horizon = head.ts.saturating_sub(self.waiting);
             for side in [Point::A, Point::B] {
                 if self.pending.get(side).len() > WAITING {
                     self.evicted += 1;
                     self.settle_front(side, feeds);
                 }
             }
-            self.settle_until(horizon, feeds);
             feeds.at(point).advance()?;
         }
         self.settle_until(i64::MAX, feeds);
@@ -172,7 +172,13 @@ impl Engine {
             identification: packet.identification,
         };
         let other = point.other();
-        if let Some(found) = self.pending.get(other).candidate(packet.key, packet.identification) {
+        let waiting = self.pending.get(other);
+        let found = waiting.candidate(packet.key, packet.identification).filter(|found| {
+            // Stamps that leap keep packets waiting beyond their time.
+            let since = waiting.get(found.slot).map(|partner| partner.ts.abs_diff(head.ts));
+            since.is_some_and(|since| since <= self.waiting.unsigned_abs())
+        });
+        if let Some(found) = found {
             self.pair(point, packet, &open, found);
             return;
         }
@@ -328,7 +334,7 @@ impl Engine {
         let receiver = sender.other();
         // Many packets of a flow share a header: look no further than delays reach.
         let slowest = self.directions.get(sender).tally.delay.max();
-        let reach = slowest.map_or(self.waiting, |slowest| slowest.max(SHORTEST_REACH) * 2);
+        let reach = slowest.map_or(self.waiting, |slowest| slowest.max(SHORTEST_REACH).saturating_mul(2));
         let until = entry.ts.saturating_add(reach.min(self.waiting));
         let (waiting, sent) = (self.pending.get(receiver), self.pending.get(sender));
         let found = self.orphans.at(receiver).of_header(entry.header).iter_mut().find_map(|orphan| {

@@ -108,7 +108,7 @@ impl Feed {
             }
             if ts < self.latest {
                 self.told.backward += 1;
-                self.told.backward_most = self.told.backward_most.max(self.latest - ts);
+                self.told.backward_most = self.told.backward_most.max(self.latest.saturating_sub(ts));
             }
             self.latest = self.latest.max(ts);
             self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));

@@ -144,9 +144,9 @@ fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
     let (ClockMethod::MinimumDelays, (Some(forward), Some(backward))) = (clock.method, least) else {
         return 0;
     };
-    let shift = (forward - backward) / 2;
-    clock.offset_ns = clock.offset_ns.map(|offset| offset + shift);
-    clock.offset_bound_ns = Some((forward + backward) / 2);
+    let shift = forward.saturating_sub(backward) / 2;
+    clock.offset_ns = clock.offset_ns.map(|offset| offset.saturating_add(shift));
+    clock.offset_bound_ns = Some(forward.saturating_add(backward) / 2);
     shift
 }
 

@@ -417,6 +417,43 @@ fn the_same_file_twice_is_refused() {
     assert!(error.to_string().contains("given twice"), "{error}");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Damaged captures end in a result or in an error, whatever their stamps and lengths say.
+    #[test]
+    fn damaged_captures_never_panic(
+        edits in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        estimate: bool,
+    ) {
+        let mut points = Points::default();
+        for number in 0..6_i64 {
+            points.a.push((number * MS, forward(number as u64)));
+            points.b.push((number * MS + MS, forward(number as u64)));
+            points.b.push((number * MS, tcp(number as u32 * 100, &[1; 100])));
+            points.a.push((number * MS + MS, tcp(number as u32 * 100, &[1; 100])));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = points.write(folder.path());
+        let mut bytes = [std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap()];
+        for (second, at, value) in edits {
+            let file = &mut bytes[usize::from(second)];
+            let at = at.index(file.len());
+            file[at] = value;
+        }
+        std::fs::write(&a, &bytes[0]).unwrap();
+        std::fs::write(&b, &bytes[1]).unwrap();
+        let clock = if estimate { Clock::Estimate } else { Clock::Same };
+        let options = Options { clock, ..Options::default() };
+        if let Ok(analysis) = two_points(&a, &b, &options) {
+            conserved(&analysis.a_to_b);
+            conserved(&analysis.b_to_a);
+            prop_assert!(!analysis.to_string().is_empty());
+        }
+        let _ = one_point(&a, &options).map(|found| found.to_string());
+    }
+}
+
 /// What the path did to a packet.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
