@@ -1,8 +1,8 @@
 //! Every BPF program through a kernel's verifier, with its instruction count
 //! against the budget.
 //!
-//! `shaper doctor --verifier` does that and writes a line a program:
-//! `SHAPER-VM: NAME ok …` or `SHAPER-VM: NAME FAILED …`.
+//! `shaper doctor --verifier` does that and writes a line a program, which ends
+//! with `within budget` or `OVER BUDGET`.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ const ARGUMENTS: &[&str] = &["doctor", "--verifier"];
 
 /// The longest that a guest may take, software emulation included.
 const GUEST_LIMIT: Duration = Duration::from_secs(5 * 60);
-const PREFIX: &str = "SHAPER-VM: ";
+const WITHIN: &str = "within budget";
+const OVER: &str = "OVER BUDGET";
 /// `shaper` says by this exit code that it could not run.
 const COULD_NOT_RUN: i32 = 2;
 
@@ -90,11 +91,10 @@ pub(crate) struct Reader {
 impl Reader {
     /// Takes one line.
     pub(crate) fn line(&mut self, line: &str) {
-        if let Some((_, rest)) = line.split_once(PREFIX) {
-            match rest.split_whitespace().nth(1) {
-                Some("ok") => self.counts.passed += 1,
-                _ => self.counts.failed += 1,
-            }
+        if line.ends_with(WITHIN) {
+            self.counts.passed += 1;
+        } else if line.ends_with(OVER) {
+            self.counts.failed += 1;
         } else if !line.trim().is_empty() {
             self.said.get_or_insert_with(|| line.trim().to_owned());
         }
@@ -133,9 +133,15 @@ mod tests {
 
     #[test]
     fn each_program_counts() {
-        let text = "SHAPER-VM: shape_a ok 812 of 2000 instructions\n\
-                    SHAPER-VM: shape_b FAILED 2400 of 2000 instructions\n";
+        let text = "kernel 6.1.0-56-amd64: all programs accepted\n  \
+                    link     70000 of 60000 instructions verified, OVER BUDGET\n  \
+                    probe    30970 of 60000 instructions verified, within budget\n";
         assert_eq!(read(text, Some(1)), counts(1, 1));
+    }
+
+    #[test]
+    fn a_refusal_is_a_failure() {
+        assert_eq!(read("kernel 6.1: refused: program link\n", Some(1)), counts(0, 1));
     }
 
     #[test]
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_end_without_an_exit_code_is_a_failure() {
-        assert_eq!(read("SHAPER-VM: a ok\n", None), counts(1, 1));
+        assert_eq!(read("  a 1 of 2 instructions verified, within budget\n", None), counts(1, 1));
     }
 
     #[test]
