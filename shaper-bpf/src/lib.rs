@@ -9,4 +9,4 @@ pub use bench::TestRun;
 pub use object::{Error, Object, Program, ProgramSize};
 
 /// What the verifier may walk through of any one program: raised knowingly, never by accident.
-pub const VERIFIED_INSTRUCTIONS_BUDGET: u32 = 60_000;
+pub const VERIFIED_INSTRUCTIONS_BUDGET: u32 = 20_000;

@@ -124,6 +124,9 @@ fn judge(ctx: &XdpContext) -> Next {
     // SAFETY: the helper has no preconditions.
     let now = Nanos(unsafe { bpf_ktime_get_ns() });
     let frame = Frame::new(ctx);
+    // Taken before the frame is parsed, so that no packet pointer lives on into the decision: the verifier would
+    // walk through the decision once for each way through the parser.
+    let len = core::hint::black_box(frame.len());
     let ifindex = ctx.ingress_ifindex() as u32;
     // SAFETY: userspace writes ports before it attaches, and never while packets flow.
     let Some(port) = (unsafe { PORTS.get(ifindex) }) else {
@@ -134,7 +137,7 @@ fn judge(ctx: &XdpContext) -> Next {
         count(port.direction, |edge| edge.bypassed += 1);
         return Next::Hold(port, XskMeta { release: now, id: BYPASS });
     }
-    let packet = Packet { now, len: frame.len(), flow_hash: summary.flow_hash };
+    let packet = Packet { now, len, flow_hash: summary.flow_hash };
     match decide_locked(port.direction, &packet, summary.l4_checksum, port.records != 0) {
         Some(Decided { fate: Fate { release, cause: Cause::None }, id }) => Next::Hold(port, XskMeta { release, id }),
         Some(_) => Next::Drop,
