@@ -40,7 +40,7 @@ fn a_run_that_nobody_heard_says_so_in_its_last_lines() {
     assert!(got.contains("0.00 % (0.00 to 3.43)"), "{got}");
     assert!(got.contains("0 of 1 peers back, NOT within a beat; never: b"), "{got}");
     let (last, first) = (got.lines().last().unwrap(), got.lines().find(|line| line.starts_with("error")).unwrap());
-    assert_eq!(last, "exit          1: an expectation FAILED");
+    assert_eq!(last, "exit          1: the run FAILED: see its errors");
     assert_eq!(first, "error         peer b delivered 0 of 108 commands: is it running, and in the group?");
 }
 

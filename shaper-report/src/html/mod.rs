@@ -100,9 +100,9 @@ fn headline(summary: &Summary) -> Markup {
     html! {
         section.headline aria-label="In short" {
             (tile(&html! { span class=(mark) style="font-size:inherit;color:inherit" { (word) } },
-                &format!("expectations, exit {}", summary.exit_code)))
+                &format!("the run, exit {}", summary.exit_code)))
             @if let Some(grade) = &summary.grade {
-                (tile(&html! { (grade.result.map_or("none", |level| level.name())) }, "grade"))
+                (tile(&html! { (grade.result.map_or("not graded", |level| level.name())) }, "grade"))
             }
             @if let Some(worst) = worst {
                 (tile(&html! { (worst.name()) },

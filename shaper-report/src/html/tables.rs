@@ -124,7 +124,9 @@ fn times_row(name: &str, times: &Distribution) -> Markup {
 pub(super) fn application(summary: &Summary) -> Markup {
     let times = [
         ("response time", summary.response_time_ms.as_ref()),
+        ("response time, lost ones too", summary.response_time_all_ms.as_ref()),
         ("time to state", summary.time_to_state_ms.as_ref()),
+        ("time to state, lost ones too", summary.time_to_state_all_ms.as_ref()),
         ("spread, first to last peer", summary.spread_ms.as_ref().map(|spread| &spread.distribution)),
         ("slip of the send schedule", summary.schedule.as_ref().map(|schedule| &schedule.slip_ms)),
     ];

@@ -103,6 +103,8 @@ pub struct Convergence {
     /// From the end of the outage to the controller's state, by peer, in milliseconds; null for a peer
     /// that never came back.
     pub peers_ms: BTreeMap<String, Option<f64>>,
+    /// Whether the outage hid a command from any peer: without that there is nothing to come back from.
+    pub tested: bool,
     /// Whether every peer came back within a beat.
     pub within_beat: bool,
 }
@@ -113,6 +115,8 @@ pub struct Convergence {
 pub struct SyncFailures {
     /// In total.
     pub total: u64,
+    /// Commands judged, each once for every peer; those too close to the next one or to an outage are not.
+    pub judged: u64,
     /// By peer.
     pub peers: BTreeMap<String, u64>,
 }

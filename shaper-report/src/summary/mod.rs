@@ -33,7 +33,7 @@ pub struct Summary {
     pub schema_version: u32,
     /// What was run, where and when.
     pub run: Run,
-    /// 0: every expectation held. 1: one failed. 2: the run could not be made.
+    /// 0: the run held. 1: an expectation failed or a finding is an error. 2: the run could not be made.
     pub exit_code: u8,
     /// What a reader must know before any figure, the gravest first.
     pub findings: Vec<Finding>,
@@ -53,8 +53,12 @@ pub struct Summary {
     pub commands: Option<Commands>,
     /// From a command's intended send time to its answer's arrival at the controller, in milliseconds.
     pub response_time_ms: Option<Distribution>,
+    /// The same with commands that were never answered counted as infinitely late.
+    pub response_time_all_ms: Option<Distribution>,
     /// From a command's intended send time to the changed state at a peer, in milliseconds.
     pub time_to_state_ms: Option<Distribution>,
+    /// The same with commands that never changed the state counted as infinitely late.
+    pub time_to_state_all_ms: Option<Distribution>,
     /// From the first to the last peer in the new state; null with fewer than two peers.
     pub spread_ms: Option<Spread>,
     /// Re-convergence after each outage.
@@ -95,7 +99,9 @@ impl Summary {
             bypassed: 0,
             commands: None,
             response_time_ms: None,
+            response_time_all_ms: None,
             time_to_state_ms: None,
+            time_to_state_all_ms: None,
             spread_ms: None,
             convergence: Vec::new(),
             sync_failures: None,

@@ -132,7 +132,10 @@ fn commands(out: &mut String, summary: &Summary) {
     columns.push(command_row("  all peers", total));
     let mut worst: Vec<_> = peers.iter().collect();
     if worst.len() > SHOWN {
-        worst.sort_by_key(|(_, counts)| (counts.delivered, counts.applied_once));
+        worst.sort_by(|(_, one), (_, other)| {
+            let ratio = |counts: &CommandCounts| counts.delivery_ratio.ratio.unwrap_or(0.0);
+            ratio(one).total_cmp(&ratio(other)).then(one.applied_once.cmp(&other.applied_once))
+        });
         worst.truncate(3);
     }
     if peers.len() > 1 {
@@ -146,10 +149,9 @@ fn commands(out: &mut String, summary: &Summary) {
         line(out, "", &format!("the worst {} of {} peers; all are in summary.json", worst.len(), peers.len()));
     }
     let CommandCounts { self_heard, foreign, .. } = total;
-    let failures = summary
-        .sync_failures
-        .as_ref()
-        .map_or_else(String::new, |failures| format!("; {} sync failures", words::count(failures.total)));
+    let failures = summary.sync_failures.as_ref().map_or_else(String::new, |failures| {
+        format!("; {} sync failures in {} judged", words::count(failures.total), words::count(failures.judged))
+    });
     let heard = format!(
         "{} own frames heard (never counted), {} foreign{failures}",
         words::count(*self_heard),
@@ -176,7 +178,9 @@ fn times(out: &mut String, summary: &Summary) {
     let spread = summary.spread_ms.as_ref();
     let rows = [
         ("  response time", summary.response_time_ms.as_ref()),
+        ("    lost ones too", lost_too(&summary.response_time_all_ms)),
         ("  time to state", summary.time_to_state_ms.as_ref()),
+        ("    lost ones too", lost_too(&summary.time_to_state_all_ms)),
         ("  spread", spread.map(|spread| &spread.distribution)),
     ];
     if rows.iter().all(|(_, times)| times.is_none()) {
@@ -208,6 +212,11 @@ fn times(out: &mut String, summary: &Summary) {
     }
 }
 
+/// The distribution that counts lost ones, where there are any.
+fn lost_too(times: &Option<Distribution>) -> Option<&Distribution> {
+    times.as_ref().filter(|times| times.missing > 0)
+}
+
 fn time_row(name: &str, times: &Distribution) -> [String; 7] {
     [
         name.to_owned(),
@@ -228,6 +237,9 @@ fn convergence(out: &mut String, summary: &Summary) {
 
 /// Re-convergence after one outage in one line.
 pub(crate) fn convergence_line(convergence: &Convergence) -> String {
+    if !convergence.tested {
+        return format!("outage {}: it hid no command, nothing to come back from", words::window(&convergence.outage));
+    }
     let back: Vec<f64> = convergence.peers_ms.values().flatten().copied().collect();
     let slowest = back
         .iter()
@@ -357,8 +369,9 @@ fn conclusions(out: &mut String, summary: &Summary) {
         line(out, "grade", &grade_line(grade));
     }
     let end = match summary.exit_code {
-        0 => "every expectation held",
-        1 => "an expectation FAILED",
+        0 => "the run held",
+        1 if summary.expectations.iter().any(|expectation| !expectation.held) => "an expectation FAILED",
+        1 => "the run FAILED: see its errors",
         _ => "the run COULD NOT be made",
     };
     line(out, "exit", &format!("{}: {end}", summary.exit_code));
@@ -373,7 +386,7 @@ pub(crate) fn grade_line(grade: &Grade) -> String {
         ("sync", grade.parts.sync.result.map(|level| level.name()), &grade.parts.sync.why),
     ];
     let parts: Vec<String> =
-        parts.iter().map(|(part, level, why)| format!("{part} {} ({why})", level.unwrap_or("none"))).collect();
+        parts.iter().map(|(part, level, why)| format!("{part} {} ({why})", level.unwrap_or("not graded"))).collect();
     let result = grade.result.map_or("none", |level| level.name());
-    format!("{result}: {}. {}", grade.why, parts.join(", "))
+    format!("{result}: {}; {}", grade.why, parts.join(", "))
 }

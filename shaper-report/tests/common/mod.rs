@@ -218,9 +218,10 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
         direction: "both".to_owned(),
         outage: OUTAGE,
         peers_ms: BTreeMap::from([("b".to_owned(), Some(212.0))]),
+        tested: true,
         within_beat: true,
     }];
-    summary.sync_failures = Some(SyncFailures { total: 0, peers: BTreeMap::from([("b".to_owned(), 0)]) });
+    summary.sync_failures = Some(SyncFailures { total: 0, judged: 120, peers: BTreeMap::from([("b".to_owned(), 0)]) });
     summary.clock = BTreeMap::from([(
         "b".to_owned(),
         Clock {
