@@ -107,7 +107,7 @@ fn fill(
     counted.total.delivery_ratio = proportion(score.delivery);
     counted.total.self_heard += score.controller_self_heard;
     let ms = |from: Time, to: Option<Time>| to.map(|to| to.signed_since(from) as f64 / 1e6);
-    let of_intended = |of: fn(&score::ReceiverTimes) -> Option<Time>| {
+    let of_intended = |of: fn(&score::ReceiverTimes) -> Option<Time>, missing_as: Missing| {
         let all: Vec<Option<f64>> = commands
             .iter()
             .flat_map(|command| {
@@ -119,14 +119,17 @@ fn fill(
             })
             .collect();
         let missing = all.iter().filter(|took| took.is_none()).count() as u64;
-        Distribution::with_missing(all.into_iter().flatten().collect(), missing, Missing::Excluded)
+        Distribution::with_missing(all.into_iter().flatten().collect(), missing, missing_as)
     };
-    summary.response_time_ms = Some(of_intended(|receiver| receiver.answer_received));
-    summary.time_to_state_ms = Some(of_intended(|receiver| receiver.applied));
+    summary.response_time_ms = Some(of_intended(|receiver| receiver.answer_received, Missing::Excluded));
+    summary.response_time_all_ms = Some(of_intended(|receiver| receiver.answer_received, Missing::Infinite));
+    summary.time_to_state_ms = Some(of_intended(|receiver| receiver.applied, Missing::Excluded));
+    summary.time_to_state_all_ms = Some(of_intended(|receiver| receiver.applied, Missing::Infinite));
     summary.spread_ms = (score.peers.len() > 1)
         .then(|| Spread { distribution: times(&score.spread.times), beat_fraction: score.spread.beats_p95 });
     summary.sync_failures = Some(SyncFailures {
         total: score.peers.iter().map(|peer| peer.sync.failures).sum(),
+        judged: score.peers.iter().map(|peer| peer.sync.judged).sum(),
         peers: score.peers.iter().map(|peer| (peer.peer.clone(), peer.sync.failures)).collect(),
     });
     for peer in &score.peers {
@@ -253,6 +256,7 @@ fn convergence_of(convergence: &score::Convergence, plan: &Plan, evidence: &Evid
         direction: "both".into(),
         outage: Window { start_ms: since(convergence.outage.from), end_ms: since(convergence.outage.to) },
         peers_ms: concerned.into_iter().map(|peer| (peer, took)).collect(),
+        tested: true,
         within_beat: convergence.within_a_beat,
     }
 }
