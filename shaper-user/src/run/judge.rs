@@ -11,6 +11,7 @@ use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
 use shaper_engine::{Account, DirectionOutcome};
 use shaper_profile::CompiledDirection;
+use shaper_profile::shift::Stream;
 use shaper_report::agreement::{self, Agree, Agreement, Check, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
 use shaper_report::summary::{
@@ -200,7 +201,7 @@ fn counts(account: &Account) -> Counts {
 }
 
 fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
-    let told = compiled.expected.configured(plan.stream());
+    let told = compiled.expected.configured(stream(plan, &compiled.params));
     Configured {
         delay_ms: told.delay_ms,
         jitter_ms: told.jitter_ms,
@@ -233,6 +234,11 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
             .map(|window| Window { start_ms: window.start_ms, end_ms: window.end_ms })
             .collect(),
     }
+}
+
+/// The workload's steady stream in a direction: it runs from `a` to `b`, which is the even one.
+fn stream(plan: &Plan, params: &Params) -> Option<Stream> {
+    plan.stream().filter(|_| params.stream.is_multiple_of(2))
 }
 
 /// Actual minus intended release of each packet that left since the run began: while hosts come up nobody measures.
@@ -383,9 +389,7 @@ fn agreement(
     if params.rate.0 > 0 {
         all.push(rate(outcome));
     }
-    // The stream runs from `a` to `b`, which is the even direction.
-    let stream = plan.stream().filter(|_| params.stream.is_multiple_of(2));
-    if let Some(shift) = stream.and_then(|stream| expected.shift(stream)) {
+    if let Some(shift) = stream(plan, params).and_then(|stream| expected.shift(stream)) {
         let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
         let stated = Interval { low: ms(shift.low), high: ms(shift.high) };
         all.push(agreement::shift(shift_ms(outcome), delays.len() as u64, stated));
