@@ -2,11 +2,11 @@
 
 use std::os::fd::AsRawFd;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use shaper_common::layout::{EdgeCounts, Params, Port, Probe, State};
+use shaper_common::layout::{EdgeCounts, PORT_PROBES, Params, Port, PortPlace, Probe, State};
 use shaper_common::outage::Schedule;
 
 use super::pod::{EdgePod, ParamsPod, PortPod, SchedulePod, SharedPod};
@@ -46,6 +46,12 @@ pub enum Error {
     /// The object does not hold what this binary was built for.
     #[error("the BPF object holds no {0}: rebuild with `cargo xtask build`")]
     Missing(&'static str),
+    /// Too many ports stand where this one would.
+    #[error("device {ifindex} finds no place in the table of ports: attach fewer devices at once")]
+    NoPlace {
+        /// Its index.
+        ifindex: u32,
+    },
     /// A device could not be sent to.
     #[error("device {ifindex} cannot be redirected to: {what}")]
     Output {
@@ -113,7 +119,7 @@ pub struct ProgramSize {
 /// The loaded object. Dropping it detaches its programs.
 pub struct Object {
     pub(super) ebpf: Ebpf,
-    ports: HashMap<MapData, u32, PortPod>,
+    ports: Array<MapData, PortPod>,
     params: Array<MapData, ParamsPod>,
     schedules: Array<MapData, SchedulePod>,
     states: Array<MapData, SharedPod>,
@@ -182,7 +188,15 @@ impl Object {
     ///
     /// When the map is full.
     pub fn set_port(&mut self, ifindex: u32, port: Port) -> Result<(), Error> {
-        self.ports.insert(ifindex, PortPod(port), 0).map_err(|source| Error::Map { map: "PORTS", source })
+        let failed = |source| Error::Map { map: "PORTS", source };
+        for probe in 0..PORT_PROBES {
+            let at = PortPlace::of(ifindex, probe);
+            let PortPod(place) = self.ports.get(&at, 0).map_err(failed)?;
+            if place.ifindex == 0 || place.ifindex == ifindex {
+                return self.ports.set(at, PortPod(PortPlace { ifindex, port }), 0).map_err(failed);
+            }
+        }
+        Err(Error::NoPlace { ifindex })
     }
 
     /// Puts an AF_XDP socket into its place in the XSKMAP.

@@ -1,6 +1,6 @@
 //! The shared layouts as aya sees them: plain bytes.
 
-use shaper_common::layout::{EdgeCounts, Pace, Params, Port, Shared};
+use shaper_common::layout::{EdgeCounts, Pace, Params, PortPlace, Shared};
 use shaper_common::outage::Schedule;
 
 macro_rules! plain {
@@ -17,4 +17,11 @@ macro_rules! plain {
     };
 }
 
-plain!(PortPod(Port), ParamsPod(Params), SchedulePod(Schedule), SharedPod(Shared), EdgePod(EdgeCounts), PacePod(Pace));
+plain!(
+    PortPod(PortPlace),
+    ParamsPod(Params),
+    SchedulePod(Schedule),
+    SharedPod(Shared),
+    EdgePod(EdgeCounts),
+    PacePod(Pace)
+);

@@ -135,6 +135,31 @@ pub struct Port {
     pub records: u32,
 }
 
+/// Places in the table of ports: a power of two, a few times [`DIRECTIONS`].
+pub const PORT_PLACES: u32 = 1024;
+/// How many places are looked at for a port.
+pub const PORT_PROBES: u32 = 4;
+
+/// A place in the table of ports.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortPlace {
+    /// The device's interface index; zero where the place is free.
+    pub ifindex: u32,
+    /// What that device is.
+    pub port: Port,
+}
+
+impl PortPlace {
+    /// Where the port of a device may stand, the nearest place first: linear probing in an array, whose look-up the
+    /// verifier inlines. A hash map's takes as long as parsing the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(ifindex: u32, probe: u32) -> u32 {
+        ifindex.wrapping_add(probe) & (PORT_PLACES - 1)
+    }
+}
+
 /// The metadata in front of a frame on its way to the delay line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::fate::{Cause, Fate};
 use crate::layout::{Params, State};
 use crate::outage::Schedule;
 use crate::rng::Draws;
-use crate::units::Nanos;
+use crate::units::{Nanos, Probability};
 use crate::{delay, loss, order, rate};
 
 /// What the decision knows of a packet.
@@ -33,7 +33,11 @@ pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &
         state.counts.outage += 1;
         return Fate::drop(Cause::Outage);
     }
-    let draws = Draws::of(params.seed, params.stream, index);
+    // What draws nothing need not wait for the generator: no draw shifts another.
+    let draws = match (params.loss, params.jitter_kind) {
+        (Probability(0), 0) => Draws { loss: 0, jitter: 0 },
+        _ => Draws::of(params.seed, params.stream, index),
+    };
     if loss::is_lost(params, &draws) {
         state.counts.loss += 1;
         return Fate::drop(Cause::Loss);

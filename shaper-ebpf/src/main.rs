@@ -15,7 +15,7 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock, bpf_xd
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use shaper_common::fate::{Cause, Fate};
-use shaper_common::layout::{BYPASS, Port, Record, XskMeta, packet_id};
+use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, Record, XskMeta, packet_id};
 use shaper_common::parse::{self, Kind};
 use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
@@ -118,6 +118,21 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
+/// What the device with this index is.
+#[inline(always)]
+fn port(ifindex: u32) -> Option<&'static Port> {
+    let mut probe = 0;
+    while probe < PORT_PROBES {
+        // Userspace writes ports before it attaches, and never while packets flow.
+        let place = PORTS.get(PortPlace::of(ifindex, probe))?;
+        if place.ifindex == ifindex {
+            return Some(&place.port);
+        }
+        probe += 1;
+    }
+    None
+}
+
 /// Decides what is to become of the frame: all of `link` but the act itself.
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Next {
@@ -128,10 +143,7 @@ fn judge(ctx: &XdpContext) -> Next {
     // walk through the decision once for each way through the parser.
     let len = core::hint::black_box(frame.len());
     let ifindex = ctx.ingress_ifindex() as u32;
-    // SAFETY: userspace writes ports before it attaches, and never while packets flow.
-    let Some(port) = (unsafe { PORTS.get(ifindex) }) else {
-        return Next::Pass;
-    };
+    let Some(port) = port(ifindex) else { return Next::Pass };
     let summary = parse::summary(&frame);
     if summary.kind == Kind::Control {
         count(port.direction, |edge| edge.bypassed += 1);

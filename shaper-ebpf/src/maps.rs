@@ -1,9 +1,9 @@
 //! The maps. Their names are how userspace finds them.
 
 use aya_ebpf::bindings::bpf_spin_lock;
-use aya_ebpf::btf_maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
-use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, Pace, Params, Port, Record, State};
+use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, Params, PortPlace, Record, State};
 use shaper_common::outage::Schedule;
 
 /// Bytes of the record ring: userspace may raise it before loading.
@@ -17,9 +17,9 @@ pub(crate) struct Shared {
     pub(crate) state: State,
 }
 
-/// Interface index to port.
+/// The ports, see [`PortPlace::of`].
 #[btf_map]
-pub(crate) static PORTS: HashMap<u32, Port, { DIRECTIONS as usize }> = HashMap::new();
+pub(crate) static PORTS: Array<PortPlace, { PORT_PLACES as usize }> = Array::new();
 
 /// Settings by direction.
 #[btf_map]
