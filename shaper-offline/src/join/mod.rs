@@ -66,7 +66,7 @@ pub struct EngineRecord {
     pub rule: u32,
     /// When it was to be released; `None` for dropped packets.
     pub intended_ns: Option<u64>,
-    /// When it was released, where that is known.
+    /// When it was released; `None` for packets dropped, and for those lost after the decision.
     pub actual_ns: Option<u64>,
     /// Length on the wire.
     pub len: u32,

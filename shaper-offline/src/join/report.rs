@@ -49,17 +49,20 @@ pub struct Link {
 pub struct DirectionCounts {
     /// Records.
     pub records: u64,
-    /// Records of packets that were let through.
+    /// Records of packets that were let through and released.
     pub passed: u64,
     /// Records of dropped packets.
     pub dropped: u64,
+    /// Records of packets that were let through and neither released nor seen where they leave:
+    /// lost by the harness between decision and release.
+    pub not_released: u64,
     /// Records with every packet they should have: at both ends if let through, else where the
     /// packet entered.
     pub joined: u64,
     /// Records without a packet where it entered: the capture lost it, or began later.
     pub without_entry: u64,
-    /// Records of packets let through that were not seen where they leave: lost behind the
-    /// engine, or by the capture.
+    /// Records of packets released that were not seen where they leave: lost behind the engine,
+    /// or by the capture.
     pub passed_not_seen: u64,
     /// Packets seen where they leave whose record says they were dropped: a contradiction.
     pub dropped_but_seen: u64,
@@ -163,11 +166,13 @@ pub(super) fn count(
         let (entered, left) = if record.direction == 0 { (entry.a, entry.b) } else { (entry.b, entry.a) };
         let dropped = record.cause.is_drop();
         counts.records += 1;
-        counts.passed += u64::from(!dropped);
+        let not_released = !dropped && record.actual_ns.is_none() && left.is_none();
+        counts.passed += u64::from(!dropped && !not_released);
+        counts.not_released += u64::from(not_released);
         counts.dropped += u64::from(dropped);
         counts.ambiguous += u64::from(entry.ambiguous);
         counts.without_entry += u64::from(entered.is_none());
-        counts.passed_not_seen += u64::from(!dropped && left.is_none());
+        counts.passed_not_seen += u64::from(!dropped && !not_released && left.is_none());
         counts.joined += u64::from(entered.is_some() && left.is_some() != dropped);
     }
     let first = records.iter().map(|record| record.arrival_ns).min();
