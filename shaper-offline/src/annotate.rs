@@ -75,8 +75,8 @@ pub struct Annotated {
 
 /// Copies the raw capture `raw` to `out` with packet ids, verdicts and comments.
 ///
-/// The link direction is told too: a packet that entered here came in, one that left went out,
-/// unless the raw capture says otherwise.
+/// The direction at the host's interface is told too: a packet that entered the link here was sent
+/// by the host, one that left it here was received, unless the raw capture says otherwise.
 ///
 /// # Errors
 /// [`AnnotateError`] if either file fails; `out` is then incomplete.
@@ -111,7 +111,7 @@ pub fn annotate(
             .chain(record.map(|record| comment(record, clock).to_string()))
             .collect();
         let entered = link.is_some_and(|link| link.role == Role::Entered);
-        let way = link.map(|_| if entered { Direction::Inbound } else { Direction::Outbound });
+        let way = link.map(|_| if entered { Direction::Outbound } else { Direction::Inbound });
         let verdict = record.filter(|_| entered).and_then(|record| (annotation.verdict)(record));
         let written = NewPacket {
             ts_ns,
@@ -164,6 +164,7 @@ fn comment(record: &EngineRecord, clock: &ClockMap) -> Comment {
         seq: Some(record.seq),
         intended: record.intended_ns.map(|ns| clock.to_epoch(ns)),
         actual: record.actual_ns.map(|ns| clock.to_epoch(ns)),
+        clock: None,
     }
 }
 

@@ -11,6 +11,8 @@ pub const HEADER: usize = 32;
 const MAGIC: [u8; 4] = *b"TOST";
 /// The other protocol of the same name: magic 0x544F4153, in either byte order.
 const OTHER_MAGIC: [[u8; 4]; 2] = [*b"TOAS", *b"SAOT"];
+/// How discovery begins: text datagrams that name a peer and its clock.
+const DISCOVERY: &[u8] = b"TOAST_DISCOVERY|";
 const VERSION: u8 = 2;
 
 /// One TOAST frame.
@@ -45,6 +47,8 @@ pub struct Frame<'a> {
 pub enum Recognised<'a> {
     /// Version 2 of the protocol.
     Frame(Frame<'a>),
+    /// A discovery text, `TOAST_DISCOVERY|name|us`.
+    Discovery,
     /// The incompatible protocol that shares the name (ports 9000 to 9003, CRC-32).
     Incompatible,
 }
@@ -70,6 +74,10 @@ pub fn recognise(payload: &[u8]) -> Option<Recognised<'_>> {
     let magic = *payload.first_chunk::<4>()?;
     if magic == MAGIC {
         return frame(payload).map(Recognised::Frame);
+    }
+    // Its first four letters are the other protocol's magic.
+    if payload.starts_with(DISCOVERY) {
+        return Some(Recognised::Discovery);
     }
     OTHER_MAGIC.contains(&magic).then_some(Recognised::Incompatible)
 }
@@ -210,6 +218,9 @@ mod tests {
         assert_eq!(verify(&bytes, bytes.len()), Checksum::Sum);
         assert_eq!(verify(&bytes[..33], bytes.len()), Checksum::Unknown);
         assert_eq!(recognise(b"TOAS\x01\x02"), Some(Recognised::Incompatible));
+        assert_eq!(recognise(b"TOAST_DISCOVER"), Some(Recognised::Incompatible));
+        assert_eq!(recognise(b"TOAST_DISCOVERY|desk|left|12345"), Some(Recognised::Discovery));
+        assert_eq!(recognise(b"TOAST_DISCOVERY|"), Some(Recognised::Discovery));
         assert_eq!(recognise(b"GET / HTTP/1.1"), None);
         assert_eq!(recognise(b"TO"), None);
     }

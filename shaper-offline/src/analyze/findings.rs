@@ -120,6 +120,11 @@ fn direction(found: &mut Vec<String>, name: &str, figures: &Figures) {
 fn captures(found: &mut Vec<String>, analysis: &Analysis) {
     for file in &analysis.files {
         let path = &file.path;
+        if file.packets == 0 {
+            found.push(format!(
+                "{path} holds no packet: check its interface, its filter, and that it ran at that time."
+            ));
+        }
         if let Some(at) = file.cut_at {
             found.push(format!("{path} is cut off at byte {at}: read up to there."));
         }

@@ -19,6 +19,8 @@ const SENDERS: usize = 4_096;
 /// One capture described.
 #[derive(Clone, Debug, Serialize)]
 pub struct Description {
+    /// What matters, one sentence each.
+    pub findings: Vec<String>,
     /// Path as given.
     pub path: String,
     /// Packets in the file.
@@ -45,6 +47,8 @@ pub struct Description {
     pub flows_left_out: u64,
     /// TOAST sessions by session id.
     pub toast: Vec<ToastSession>,
+    /// TOAST discovery texts.
+    pub toast_discovery: u64,
     /// Datagrams of the incompatible protocol that shares TOAST's name.
     pub toast_incompatible: u64,
 }
@@ -134,6 +138,7 @@ impl Numbers {
 pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     let mut reader = Reader::open(path)?;
     let mut found = Description {
+        findings: Vec::new(),
         path: path.display().to_string(),
         packets: 0,
         bytes: 0,
@@ -147,6 +152,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         flows: Vec::new(),
         flows_left_out: 0,
         toast: Vec::new(),
+        toast_discovery: 0,
         toast_incompatible: 0,
     };
     let mut index: HashedMap<usize> = HashedMap::default();
@@ -185,6 +191,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
             continue;
         }
         match toast::recognise(layers.payload) {
+            Some(Recognised::Discovery) => found.toast_discovery += 1,
             Some(Recognised::Incompatible) => found.toast_incompatible += 1,
             Some(Recognised::Frame(frame)) if senders.len() < SENDERS => {
                 let session =
@@ -206,6 +213,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     found.flows_left_out += found.flows.len().saturating_sub(options.flows) as u64;
     found.flows.truncate(options.flows);
     found.toast = senders.into_values().map(ToastSession::finished).collect();
+    found.findings = found.sentences();
     Ok(found)
 }
 
@@ -252,6 +260,34 @@ impl ToastSession {
     }
 }
 
+impl Description {
+    fn sentences(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.packets == 0 {
+            found.push(
+                "The capture holds no packet: check its interface, its filter, and that it ran at that time."
+                    .to_owned(),
+            );
+        }
+        if let Some(at) = self.cut_at {
+            found.push(format!("The file is cut off at byte {at}: read up to there."));
+        }
+        if self.capture_drops > 0 {
+            found.push(format!("The capture itself lost {} packets.", self.capture_drops));
+        }
+        if self.unparsed > 0 {
+            found.push(format!("{} packets of unknown link types were left out.", self.unparsed));
+        }
+        if self.toast_incompatible > 0 {
+            found.push(format!(
+                "{} datagrams are of the other protocol named TOAST, which is not compatible.",
+                self.toast_incompatible
+            ));
+        }
+        found
+    }
+}
+
 impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} packets, {} bytes", self.path, self.packets, self.bytes)?;
@@ -259,21 +295,8 @@ impl fmt::Display for Description {
             Some(span) => writeln!(f, " in {}.", duration(span))?,
             None => writeln!(f, ".")?,
         }
-        if let Some(at) = self.cut_at {
-            writeln!(f, "The file is cut off at byte {at}: read up to there.")?;
-        }
-        if self.capture_drops > 0 {
-            writeln!(f, "The capture itself lost {} packets.", self.capture_drops)?;
-        }
-        if self.unparsed > 0 {
-            writeln!(f, "{} packets of unknown link types were left out.", self.unparsed)?;
-        }
-        if self.toast_incompatible > 0 {
-            writeln!(
-                f,
-                "{} datagrams are of the other protocol named TOAST, which is not compatible.",
-                self.toast_incompatible
-            )?;
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
         }
         for session in &self.toast {
             writeln!(

@@ -43,7 +43,7 @@ impl Classic {
         let Some((order, nanoseconds)) = found else { return Ok(None) };
         let fields = (order.u16(header, 4), order.u16(header, 6), order.u32(header, 16), order.u32(header, 20));
         let (Some(major), Some(minor), Some(snaplen), Some(network)) = fields else {
-            return Err(Fault::TooShort(header.len()));
+            return Err(Fault::CutHeader);
         };
         if major != 2 {
             return Err(Fault::Version(major, minor));

@@ -45,6 +45,9 @@ pub enum Fault {
     /// Nothing, or less than the shortest file header.
     #[error("the file has {0} bytes, too few for a capture: check that the capture was started")]
     TooShort(usize),
+    /// The file ends before anything can be read from it.
+    #[error("the file ends here, within its header: check that the capture was started, and that it was copied whole")]
+    CutHeader,
     /// The first bytes name no capture format.
     #[error("magic {0:#010x} is neither pcap nor pcapng: convert it with editcap, or check the name")]
     NotACapture(u32),

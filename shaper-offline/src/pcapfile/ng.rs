@@ -38,7 +38,8 @@ pub(super) struct Found {
 
 /// What a block told.
 pub(super) enum Block {
-    Section(Order),
+    /// Its byte order, and the comments on it.
+    Section(Order, Vec<String>),
     Interface(Interface),
     Packet(Found),
     Statistics {
@@ -161,8 +162,8 @@ pub(super) fn block(block: &[u8], order: Order, interfaces: &[Interface]) -> Res
             if major != 1 {
                 return Err((12, Fault::Version(major, minor)));
             }
-            options(24)?;
-            Ok(Block::Section(order))
+            let comments = options(24)?.comments().map(str::to_owned).collect();
+            Ok(Block::Section(order, comments))
         }
         _ => Ok(Block::Other),
     }

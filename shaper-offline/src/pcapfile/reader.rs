@@ -66,6 +66,8 @@ pub struct Reader {
     pending: usize,
     packets: u64,
     sections: u64,
+    /// Comments on each section.
+    comments: Vec<Vec<String>>,
 }
 
 /// Where the parts of a packet are in the window.
@@ -135,7 +137,12 @@ impl Reader {
             (State::Ng { order: Order::Little, section: 0 }, Vec::new())
         } else {
             let head = head.get(..classic::FILE_HEADER).unwrap_or(head);
-            match Classic::from_header(head).map_err(damaged)? {
+            let cut = |fault| match fault {
+                // The place is where the bytes end, not where they begin.
+                Fault::CutHeader => Error::Damaged { path: path.clone(), offset: have as u64, fault },
+                fault => damaged(fault),
+            };
+            match Classic::from_header(head).map_err(cut)? {
                 Some((classic, interface)) => (State::Classic(classic), vec![interface]),
                 None => return Err(damaged(Fault::NotACapture(magic))),
             }
@@ -153,6 +160,7 @@ impl Reader {
             pending: 0,
             packets: 0,
             sections: u64::from(classic),
+            comments: Vec::new(),
         })
     }
 
@@ -193,6 +201,12 @@ impl Reader {
     #[must_use]
     pub fn sections(&self) -> u64 {
         self.sections
+    }
+
+    /// Comments on each section begun so far; none in classic files.
+    #[must_use]
+    pub fn section_comments(&self) -> &[Vec<String>] {
+        &self.comments
     }
 
     /// The next packet, or `None` at the end of the file, complete or cut ([`Reader::tail`]).
@@ -313,8 +327,9 @@ impl Reader {
                         dropcount: found.dropcount,
                     }));
                 }
-                Block::Section(order) => {
+                Block::Section(order, comments) => {
                     self.sections += 1;
+                    self.comments.push(comments);
                     self.state = State::Ng { order, section: self.interfaces.len() };
                 }
                 Block::Interface(interface) => self.interfaces.push(interface),
@@ -341,6 +356,11 @@ impl Reader {
         };
         if have >= n {
             return Ok(true);
+        }
+        // Without an interface nothing before the cut could be told either.
+        if have > 0 && self.interfaces.is_empty() {
+            let offset = self.source.offset() + have as u64;
+            return Err(Error::Damaged { path: self.path.clone(), offset, fault: Fault::CutHeader });
         }
         self.tail = if have == 0 {
             Tail::Complete

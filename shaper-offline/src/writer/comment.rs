@@ -1,6 +1,6 @@
-//! The packet comment that carries a fate.
+//! The comments that carry a packet's fate, and on the section the clock of its stamps.
 //!
-//! Grammar (ABNF, RFC 5234), in one `opt_comment` of the packet:
+//! Grammar (ABNF, RFC 5234), in one `opt_comment` of the packet or section:
 //!
 //! ```text
 //! comment = "shaper" *( SP pair )
@@ -11,13 +11,14 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `cause` | name of what decided the fate: `pass`, `loss`, `queue` … |
+//! | `cause` | `none` for a packet let through; else what dropped it: `loss`, `queue`, `outage` |
 //! | `rule` | number of the rule, decimal |
 //! | `id` | packet id, decimal; the same in `epb_packetid` |
 //! | `dir` | direction, decimal: 0 forward, 1 backward |
 //! | `seq` | sequence number of the record in its direction, decimal |
 //! | `intended` | intended release time, nanoseconds since the epoch, decimal |
 //! | `actual` | actual release time, nanoseconds since the epoch, decimal |
+//! | `clock` | on sections: the host's clock, by the id of its boot; equal where one clock stamped |
 //!
 //! Each key stands at most once, in the order above when written; readers take any order and
 //! ignore keys they do not know. Comments that do not start with the tag belong to somebody else.
@@ -45,6 +46,8 @@ pub struct Comment {
     pub intended: Option<i64>,
     /// Actual release time, nanoseconds since the epoch.
     pub actual: Option<i64>,
+    /// Which clock stamped the packets of the section.
+    pub clock: Option<String>,
 }
 
 /// A comment that carries the tag but breaks the grammar.
@@ -110,6 +113,13 @@ impl Comment {
         self
     }
 
+    /// Names the clock that stamps the section.
+    #[must_use]
+    pub fn clock(mut self, clock: &str) -> Self {
+        self.clock = Some(clock.to_owned());
+        self
+    }
+
     /// Reads a comment; `Ok(None)` if it does not carry the tag.
     ///
     /// # Errors
@@ -133,6 +143,7 @@ impl Comment {
                 "seq" => set(&mut comment.seq, key, number(key, value))?,
                 "intended" => set(&mut comment.intended, key, number(key, value))?,
                 "actual" => set(&mut comment.actual, key, number(key, value))?,
+                "clock" => set(&mut comment.clock, key, Ok(value.to_owned()))?,
                 _ => {}
             }
         }
@@ -154,24 +165,23 @@ fn set<T>(slot: &mut Option<T>, key: &str, value: Result<T, CommentError>) -> Re
 impl fmt::Display for Comment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(TAG)?;
-        if let Some(cause) = &self.cause {
-            f.write_str(" cause=")?;
-            if cause.is_empty() {
-                f.write_str("_")?;
-            }
-            // What the grammar has no room for becomes an underscore.
-            for c in cause.chars() {
-                let c = if c.is_ascii_graphic() && c != '=' { c } else { '_' };
-                write!(f, "{c}")?;
-            }
-        }
+        pair(f, "cause", self.cause.as_deref().map(word))?;
         pair(f, "rule", self.rule)?;
         pair(f, "id", self.id)?;
         pair(f, "dir", self.dir)?;
         pair(f, "seq", self.seq)?;
         pair(f, "intended", self.intended)?;
-        pair(f, "actual", self.actual)
+        pair(f, "actual", self.actual)?;
+        pair(f, "clock", self.clock.as_deref().map(word))
     }
+}
+
+/// A value as the grammar has room for it: what does not fit becomes an underscore.
+fn word(text: &str) -> String {
+    if text.is_empty() {
+        return "_".to_owned();
+    }
+    text.chars().map(|c| if c.is_ascii_graphic() && c != '=' { c } else { '_' }).collect()
 }
 
 fn pair(f: &mut fmt::Formatter<'_>, key: &str, value: Option<impl fmt::Display>) -> fmt::Result {
@@ -214,8 +224,9 @@ mod tests {
             cause in prop::option::of("[a-z_-]{1,12}"),
             rule: Option<u32>, id: Option<u64>, dir: Option<u16>, seq: Option<u64>,
             intended: Option<i64>, actual: Option<i64>,
+            clock in prop::option::of("[0-9a-f-]{1,36}"),
         ) {
-            let comment = Comment { cause, rule, id, dir, seq, intended, actual };
+            let comment = Comment { cause, rule, id, dir, seq, intended, actual, clock };
             prop_assert_eq!(Comment::parse(&comment.to_string()), Ok(Some(comment)));
         }
 

@@ -148,6 +148,29 @@ fn a_cut_tail_is_read_up_to_the_cut_and_reported() {
 }
 
 #[test]
+fn a_file_cut_within_its_header_is_an_error_where_it_ends() {
+    let ng = Build::ng(Order::Little).section().interface(1, 0, &[]).bytes();
+    let classic = Build::classic(Order::Little, false, 1).bytes();
+    for whole in [ng, classic] {
+        for length in 4..whole.len() {
+            let mut reader = Reader::from_bytes("cut", whole[..length].to_vec());
+            let error = match &mut reader {
+                Ok(reader) => match drain(reader) {
+                    // The section alone, whole, without any interface: nothing was cut.
+                    Ok(_) if length == 28 => continue,
+                    ended => ended.unwrap_err(),
+                },
+                Err(_) => reader.map(|reader| reader.format()).unwrap_err(),
+            };
+            let Error::Damaged { offset, fault, .. } = error else { panic!("{error}") };
+            assert_eq!((offset, fault), (length as u64, Fault::CutHeader));
+        }
+        let (seen, reader) = read(&whole);
+        assert_eq!((seen.len(), reader.tail()), (0, Tail::Complete), "whole, and without a packet");
+    }
+}
+
+#[test]
 fn damage_is_named_with_its_byte_offset() {
     let good =
         Build::ng(Order::Little).section().interface(1, 0, &[]).enhanced(0, 1, 3, b"abc", &[(1, b"note")]).bytes();
