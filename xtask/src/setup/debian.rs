@@ -54,6 +54,12 @@ const TEST: &[Need] = &[
         present: || process::find("ip").is_some() && process::find("tc").is_some(),
     },
     Need {
+        package: "ethtool",
+        what: "ethtool, to switch offloads in tests",
+        elsewhere: ("ethtool", "ethtool"),
+        present: || process::find("ethtool").is_some(),
+    },
+    Need {
         package: "tshark",
         what: "tshark, to open what we write",
         elsewhere: ("wireshark-cli", "wireshark-cli"),
