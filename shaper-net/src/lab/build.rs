@@ -112,6 +112,7 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
             backward: format!("{b}_to_{a}"),
         });
     }
+    introduce(&hosts, &netns)?;
     let snooping_from = match &star {
         Some((switch, bridge)) => Some(switch_on(&switch.rtnl, *bridge, spec.query_response)?),
         None => None,
@@ -139,6 +140,25 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
         middle: middle.netns,
         switch: star.map(|(site, _)| site.netns),
     })
+}
+
+/// Most hosts of a lab that know each other from the start; the work grows with the square.
+const INTRODUCED: usize = 64;
+
+/// Makes the hosts' Ethernet addresses known to each other: while a host asks for one, packets wait, and those that
+/// waited leave at once and overrun the device's ring before any link has seen them.
+fn introduce(hosts: &[Host], netns: &[NetNs]) -> Result<()> {
+    if hosts.len() > INTRODUCED {
+        return Ok(());
+    }
+    for (host, netns) in hosts.iter().zip(netns) {
+        let rtnl = netns.rtnl()?;
+        for other in hosts.iter().filter(|other| other.name != host.name) {
+            rtnl.add_neighbour(host.ifindex, IpAddr::V4(other.ipv4), other.mac)?;
+            rtnl.add_neighbour(host.ifindex, IpAddr::V6(other.ipv6), other.mac)?;
+        }
+    }
+    Ok(())
 }
 
 /// Draws an identifier that no lab has; the namespace of the links makes it ours.

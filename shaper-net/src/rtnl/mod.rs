@@ -3,6 +3,7 @@
 mod addr;
 mod bridge;
 mod link;
+mod neighbour;
 mod qdisc;
 mod socket;
 mod veth;
