@@ -4,12 +4,16 @@
 //! +-(min d_forward + min d_backward) / 2; a constant asymmetry of the path cannot be seen.
 //! Skew: the lower convex hull of the apparent delays (Moon, Skelly and Towsley, INFOCOM 1999),
 //! cross-checked with the Theil-Sen slope of window minima, in each direction there is.
+//!
+//! Which way packets went is told, in this order, by the packets back between the same addresses,
+//! by hop counts, by the direction flags of the captures, and by apparent delays between those of
+//! two known directions. What none of these tells stays without a direction.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{feed::Correction, survey::Pair};
+use super::{feed::Correction, hash::HashedMap, point, survey::Pair};
 
 /// What is known about the clocks of the two captures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +22,7 @@ pub enum Clock {
     Same,
     /// The second capture's clock is ahead by so many nanoseconds.
     Known(i64),
-    /// Nothing: find it from the packets.
+    /// Nothing: what the files say of their clocks holds, else it is found from the packets.
     Estimate,
 }
 
@@ -26,14 +30,18 @@ pub enum Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClockMethod {
-    /// The same host's clock: offset 0.
+    /// The same host's clock, as the user said: offset 0.
     SameHost,
+    /// The same host's clock, as both files say: offset 0.
+    SameHostByFiles,
     /// As the user said.
     Given,
     /// Smallest delays of both directions.
     MinimumDelays,
     /// Traffic in one direction only: no offset, only variation of delay.
     OneDirection,
+    /// Nothing tells which way the packets went that are in both captures.
+    NoDirection,
     /// The estimators of skew disagree: only variation of delay.
     EstimatorsDisagree,
     /// No packet was recognised at both points.
@@ -71,14 +79,21 @@ const IMPOSSIBLE_SKEW: f64 = 1e-3;
 /// Apparent delay (second stamp minus first) at a time.
 type Point = (i64, i64);
 
-/// Relates the clocks; the correction is for the second capture.
-pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
+/// The sending points of paths, by the hash of the path.
+pub(super) type Ways = HashedMap<point::Point>;
+
+/// Relates the clocks; the correction is for the second capture. The ways are what is known of
+/// directions, where the clocks are not known well enough to tell them packet by packet.
+pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>) {
     let pairs = densest(pairs);
     let Some(origin) = pairs.first().map(|pair| pair.a) else {
         let found = ClockFound { offset_ns: None, offset_bound_ns: None, skew_ppm: None, method: ClockMethod::NoPairs };
-        return (Correction::default(), found);
+        return (Correction::default(), found, None);
     };
-    let (forward, backward) = directions(&pairs);
+    let (forward, backward, ways) = directions(&pairs);
+    if ways.is_empty() {
+        return unknown(&pairs);
+    }
     let span = pairs.last().map_or(0, |pair| pair.a.saturating_sub(origin));
     let mut slopes = Vec::new();
     if span >= SHORTEST_FOR_SKEW {
@@ -142,7 +157,17 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound) {
         skew_ppm: (agree && !slopes.is_empty()).then_some(middle * 1e6),
         method,
     };
-    (Correction { offset, skew, origin: origin.saturating_add(offset) }, found)
+    let ways = Some(ways).filter(|_| !absolute);
+    (Correction { offset, skew, origin: origin.saturating_add(offset) }, found, ways)
+}
+
+/// Pairs, and nothing that tells their direction: stamps are brought together, no more.
+fn unknown(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>) {
+    let mut deltas: Vec<i64> = pairs.iter().map(|pair| pair.b.saturating_sub(pair.a)).collect();
+    deltas.sort_unstable();
+    let offset = deltas.get(deltas.len() / 2).copied().unwrap_or(0);
+    let found = ClockFound { offset_ns: None, offset_bound_ns: None, skew_ppm: None, method: ClockMethod::NoDirection };
+    (Correction { offset, ..Correction::default() }, found, Some(Ways::default()))
 }
 
 /// The pairs whose apparent delays lie closest together: others are packets that look alike.
@@ -169,13 +194,18 @@ fn densest(pairs: &[Pair]) -> Vec<Pair> {
     pairs.iter().filter(|pair| inside.contains(&pair.b.saturating_sub(pair.a))).copied().collect()
 }
 
-/// Apparent delays by direction. A path and its way back differ by the round trip, the larger
-/// apparent delay being forward; else hop counts tell, else the middle between those known.
-fn directions(pairs: &[Pair]) -> (Vec<Point>, Vec<Point>) {
+/// Apparent delays by direction, and the ways of the paths that have one. A path and its way back
+/// differ by the round trip, the larger apparent delay being forward; else hop counts tell, else
+/// the captures' flags, else the middle between those known.
+fn directions(pairs: &[Pair]) -> (Vec<Point>, Vec<Point>, Ways) {
     struct PathPoints {
         back: u64,
         points: Vec<Point>,
         hops: i64,
+        /// More packets that left the first host or came to the second than the other way round.
+        flags: i64,
+        /// The same path as the second point sees it, under translation.
+        there: u64,
         forward: Option<bool>,
         middle: i64,
     }
@@ -185,11 +215,14 @@ fn directions(pairs: &[Pair]) -> (Vec<Point>, Vec<Point>) {
             back: pair.flow.path_back(),
             points: Vec::new(),
             hops: 0,
+            flags: 0,
+            there: pair.other_path,
             forward: None,
             middle: 0,
         });
         path.points.push((pair.a, pair.b.saturating_sub(pair.a)));
         path.hops += i64::from(pair.hops.signum());
+        path.flags += i64::from(pair.sent.signum());
     }
     for path in paths.values_mut() {
         let mut deltas: Vec<i64> = path.points.iter().map(|point| point.1).collect();
@@ -202,25 +235,32 @@ fn directions(pairs: &[Pair]) -> (Vec<Point>, Vec<Point>) {
         path.forward = match back {
             Some(&back) if back != path.middle => Some(path.middle > back),
             _ if path.hops != 0 => Some(path.hops > 0),
+            _ if path.flags != 0 => Some(path.flags > 0),
             _ => None,
         };
     }
     let known =
         |forward: bool| paths.values().filter(move |path| path.forward == Some(forward)).map(|path| path.middle);
     let threshold = match (known(true).min(), known(false).max()) {
-        (Some(least), Some(most)) => i64::midpoint(least, most),
-        // Nothing tells: what is seen at both points went from the first to the second.
-        (_, None) => i64::MIN,
-        (None, Some(_)) => i64::MAX,
+        (Some(least), Some(most)) => Some(i64::midpoint(least, most)),
+        _ => None,
     };
     let (mut forward, mut backward) = (Vec::new(), Vec::new());
-    for path in paths.into_values() {
-        let to = if path.forward.unwrap_or(path.middle >= threshold) { &mut forward } else { &mut backward };
+    let mut ways = Ways::default();
+    for (key, path) in paths {
+        let to_second = path.forward.or(threshold.map(|threshold| path.middle >= threshold));
+        let (to, way) = match to_second {
+            Some(true) => (&mut forward, point::Point::A),
+            Some(false) => (&mut backward, point::Point::B),
+            None => continue,
+        };
         to.extend(path.points);
+        ways.insert(key, way);
+        ways.insert(path.there, way);
     }
     forward.sort_unstable();
     backward.sort_unstable();
-    (forward, backward)
+    (forward, backward, ways)
 }
 
 /// Slope of the lower convex hull's edge over the mean time; points in order of time.

@@ -2,6 +2,7 @@
 
 use super::{
     Options,
+    clock::Ways,
     feed::{Feed, Head},
     flow::FlowKey,
     hash::HashedMap,
@@ -55,6 +56,7 @@ pub(super) struct Engine {
     paths: Paths,
     directions: Both<Direction>,
     pub(super) unplaced: u64,
+    unplaced_pairs: u64,
     pub(super) evicted: u64,
     pub(super) untracked: u64,
 }
@@ -64,12 +66,15 @@ pub(super) struct Outcome {
     pub(super) directions: Both<Direction>,
     pub(super) flows: Vec<(Flow, Option<Point>)>,
     pub(super) unplaced: u64,
+    /// Of those, packets seen at both points.
+    pub(super) unplaced_pairs: u64,
     pub(super) evicted: u64,
     pub(super) untracked: u64,
 }
 
 impl Engine {
-    pub(super) fn new(options: &Options) -> Self {
+    /// `ways`: the directions known, where stamps do not tell them.
+    pub(super) fn new(options: &Options, ways: Option<Ways>) -> Self {
         let direction = || Direction { tally: Tally::new(EXACT), reorder: Reorder::new(EXACT) };
         let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
@@ -79,9 +84,10 @@ impl Engine {
             flows: Vec::new(),
             flow_index: HashedMap::default(),
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
-            paths: Paths::default(),
+            paths: Paths::new(ways),
             directions: Both { a: direction(), b: direction() },
             unplaced: 0,
+            unplaced_pairs: 0,
             evicted: 0,
             untracked: 0,
         }
@@ -122,6 +128,7 @@ impl Engine {
             directions: self.directions,
             flows: self.flows.into_iter().zip(ways).collect(),
             unplaced: self.unplaced,
+            unplaced_pairs: self.unplaced_pairs,
             evicted: self.evicted,
             untracked: self.untracked,
         })
@@ -200,7 +207,14 @@ impl Engine {
         if open.path != partner.path {
             self.paths.vote(partner.path, vote);
         }
-        let sender = self.paths.way(partner.path).unwrap_or(other);
+        let Some(sender) = self.paths.sender([partner.path, open.path], other) else {
+            // It counts when its time comes; until then its copies find it gone.
+            if let Some(settled) = self.pending.at(other).settle(found.slot, State::Matched, 0) {
+                self.orphans.at(other).remove(&settled);
+            }
+            self.unplaced_pairs += 1;
+            return;
+        };
         let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
         let intact = sent.content == arrived.content;
@@ -241,16 +255,19 @@ impl Engine {
             self.settle_sent(point, &entry, feeds);
             return;
         }
-        if entry.state != State::Open || explained {
-            return;
-        }
         let Some(sender) = way else {
+            if explained || entry.state == State::Duplicate {
+                return;
+            }
             self.unplaced += 1;
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
                 flow.tally.unmatched += 1;
             }
             return;
         };
+        if entry.state != State::Open || explained {
+            return;
+        }
         let direction = self.directions.at(sender);
         let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
         // Sent before the other capture began: not an arrival from nowhere.

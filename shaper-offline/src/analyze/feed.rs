@@ -41,6 +41,8 @@ pub(super) struct Told {
     pub(super) bytes: u64,
     /// Packets without a stamp, which cannot be placed in time.
     pub(super) untimed: u64,
+    /// Packets that a run of ours did not impair.
+    pub(super) bypassed: u64,
     /// Packets of link types we do not know.
     pub(super) unparsed: u64,
     pub(super) first: Option<i64>,
@@ -59,6 +61,8 @@ pub(super) struct Feed {
     reader: Reader,
     rules: Rules,
     correction: Correction,
+    /// Whether packets without an id are left out.
+    impaired_only: bool,
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
@@ -68,11 +72,12 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(reader: Reader, rules: Rules, correction: Correction) -> Self {
+    pub(super) fn new(reader: Reader, rules: Rules, correction: Correction, impaired_only: bool) -> Self {
         Self {
             reader,
             rules,
             correction,
+            impaired_only,
             head: None,
             told: Told::default(),
             latest: i64::MIN,
@@ -113,6 +118,10 @@ impl Feed {
             self.latest = self.latest.max(ts);
             self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));
             self.told.last = Some(self.latest);
+            if self.impaired_only && packet.packetid().is_none() {
+                self.told.bypassed += 1;
+                continue;
+            }
             let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
                 self.told.unparsed += 1;
                 continue;

@@ -23,13 +23,20 @@ pub(super) fn findings(analysis: &Analysis, flows: &[FlowFigures]) -> Vec<String
     }
     match analysis.clock.method {
         ClockMethod::OneDirection => found.push(
-            "Traffic went one way only, so the clocks cannot be related: no one-way delay, only \
-             its variation. If one host stamped both captures, say so (--same-clock)."
+            "What has a direction went one way only, so the clocks cannot be related: no one-way \
+             delay, only its variation. If one host stamped both captures, try --same-clock."
                 .to_owned(),
         ),
-        ClockMethod::EstimatorsDisagree => {
-            found.push("The two estimates of clock skew disagree: no one-way delay, only its variation.".to_owned())
-        }
+        ClockMethod::EstimatorsDisagree => found.push(
+            "The two estimates of clock skew disagree: no one-way delay, only its variation. \
+                 If one host stamped both captures, try --same-clock."
+                .to_owned(),
+        ),
+        ClockMethod::NoDirection => found.push(
+            "Nothing tells which way packets went, so neither loss nor delay is known: try --same-clock if one \
+             host stamped both captures."
+                .to_owned(),
+        ),
         ClockMethod::MinimumDelays => {
             if let Some(bound) = analysis.clock.offset_bound_ns {
                 found.push(format!(
@@ -39,15 +46,22 @@ pub(super) fn findings(analysis: &Analysis, flows: &[FlowFigures]) -> Vec<String
                 ));
             }
         }
-        ClockMethod::SameHost | ClockMethod::Given | ClockMethod::NoPairs => {}
+        ClockMethod::SameHost | ClockMethod::SameHostByFiles | ClockMethod::Given | ClockMethod::NoPairs => {}
     }
     captures(&mut found, analysis);
-    if analysis.total.unplaced > 0 {
+    let (unplaced, pairs) = (analysis.total.unplaced, analysis.total.unplaced_pairs);
+    if pairs > 0 && analysis.clock.method != ClockMethod::NoDirection {
+        found.push(format!(
+            "{pairs} packets seen at both points have no known direction and are in no figure: try --same-clock if \
+             one host stamped both captures."
+        ));
+    }
+    if unplaced > pairs {
         let alone = flows.iter().filter(|flow| flow.way.is_none()).count();
         found.push(format!(
             "{} packets of {alone} flows were seen at one point only, with nothing between their \
              addresses seen at both: not on this path, or all lost.",
-            analysis.total.unplaced
+            unplaced - pairs
         ));
     }
     if analysis.total.ambiguous > 0 {

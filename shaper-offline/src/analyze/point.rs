@@ -1,6 +1,6 @@
 //! The two capture points, and the paths between them.
 
-use super::{flow::FlowKey, hash::HashedMap};
+use super::{clock::Ways, flow::FlowKey, hash::HashedMap};
 
 /// Pairs of addresses whose direction is followed.
 const PATHS: usize = 1 << 18;
@@ -58,9 +58,22 @@ struct Path {
 pub(super) struct Paths {
     list: Vec<Path>,
     index: HashedMap<u32>,
+    /// What is known beforehand; then stamps tell nothing.
+    told: Option<Ways>,
 }
 
 impl Paths {
+    pub(super) fn new(told: Option<Ways>) -> Self {
+        Self { told, ..Self::default() }
+    }
+
+    /// The point that a pair's packet passed first: `first` by its stamps, where those tell.
+    #[inline]
+    pub(super) fn sender(&self, paths: [u32; 2], first: Point) -> Option<Point> {
+        let [one, other] = paths;
+        self.way(one).or_else(|| self.way(other)).or(self.told.is_none().then_some(first))
+    }
+
     /// The path of a flow; beyond those that are followed, one that goes no way.
     pub(super) fn of(&mut self, key: &FlowKey) -> u32 {
         let hash = key.path();
@@ -71,14 +84,20 @@ impl Paths {
             return u32::MAX;
         }
         let index = self.list.len() as u32;
-        self.list.push(Path { back: key.path_back(), votes: 0 });
+        let back = key.path_back();
+        let told = self.told.as_ref();
+        let way = told.and_then(|ways| ways.get(&hash).copied().or(ways.get(&back).map(|way| way.other())));
+        let votes = way.map_or(0, |way| if way == Point::A { 1 } else { -1 });
+        self.list.push(Path { back, votes });
         self.index.insert(hash, index);
         index
     }
 
     #[inline]
     pub(super) fn vote(&mut self, path: u32, vote: i64) {
-        if let Some(path) = self.list.get_mut(path as usize) {
+        if self.told.is_none()
+            && let Some(path) = self.list.get_mut(path as usize)
+        {
             path.votes += vote;
         }
     }

@@ -18,7 +18,8 @@ pub struct Figures {
     /// (RFC 7680, with the waiting time of the analysis as Tmax).
     pub lost: u64,
     /// Packets missing at the receiving point without that being proof of loss: the capture told
-    /// of drops there, or no packet between these addresses was ever seen at both points.
+    /// of drops there, or no packet between these addresses was ever seen at both points; in a flow
+    /// without a direction, all its packets.
     pub unmatched: u64,
     /// Further copies that arrived of packets sent once (RFC 5560).
     pub duplicated: u64,
@@ -102,6 +103,8 @@ pub struct Totals {
     pub arrivals_only: u64,
     /// Packets of either capture whose direction nothing tells; they count as unmatched.
     pub unplaced: u64,
+    /// Of those, packets seen at both points.
+    pub unplaced_pairs: u64,
 }
 
 /// Which way, between the two captures.
@@ -143,6 +146,9 @@ pub struct FileFound {
     pub capture_drops: u64,
     /// Byte offset at which the file is cut off.
     pub cut_at: Option<u64>,
+    /// Packets without an id in the captures of one run: control traffic, which its link does not
+    /// impair; left out.
+    pub bypassed: u64,
     /// Packets without a stamp, left out.
     pub untimed: u64,
     /// Packets of unknown link types, left out.

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     packet,
-    pcapfile::{Error, Reader},
+    pcapfile::{Direction, Error, Reader},
+    writer::Comment,
 };
 
 /// Packets kept per file and kind of key.
@@ -27,6 +28,11 @@ pub(super) struct Pair {
     pub(super) flow: FlowKey,
     /// Hops from the first to the second point, if TTLs tell.
     pub(super) hops: i16,
+    /// The path as the second point saw it.
+    pub(super) other_path: u64,
+    /// Positive if the captures' flags say that it left the first host or came to the second,
+    /// negative for the other way round.
+    pub(super) sent: i8,
     /// Whether both points saw the same addresses and ports.
     same_flow: bool,
 }
@@ -36,6 +42,8 @@ struct Seen {
     ts: i64,
     flow: FlowKey,
     ttl: u8,
+    /// 1 if sent by the host at this point, -1 if received by it, 0 if not told.
+    sent: i8,
     /// A key that occurs twice identifies nothing.
     repeated: bool,
 }
@@ -71,16 +79,28 @@ pub(super) struct Surveyed {
     pub(super) first: Option<i64>,
 }
 
-/// Bytes from the network layer on that the capture holds of every packet, looking at its first
-/// `limit` packets; `usize::MAX` if it cuts none.
-pub(super) fn cover(path: &Path, limit: u64) -> Result<(usize, Option<i64>), Error> {
+/// What the first packets of a capture show.
+pub(super) struct Glance {
+    /// Bytes from the network layer on that it holds of every packet; `usize::MAX` if it cuts none.
+    pub(super) cover: usize,
+    pub(super) first: Option<i64>,
+    /// Which clock stamped it, if every section names the same.
+    pub(super) clock: Option<String>,
+    /// Whether packets carry ids, as those do that a run of ours impaired.
+    pub(super) ids: bool,
+}
+
+/// Looks at the first `limit` packets.
+pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
     let mut reader = Reader::open(path)?;
     let mut cover = usize::MAX;
     let mut first = None;
+    let mut ids = false;
     while reader.packets() < limit
         && let Some(packet) = reader.next_packet()?
     {
         first = first.or(packet.ts_ns);
+        ids = ids || packet.packetid().is_some();
         if packet.caplen >= packet.origlen {
             continue;
         }
@@ -90,7 +110,16 @@ pub(super) fn cover(path: &Path, limit: u64) -> Result<(usize, Option<i64>), Err
             cover = cover.min(layers.network.len());
         }
     }
-    Ok((cover, first))
+    Ok(Glance { cover, first, clock: clock(&reader), ids })
+}
+
+fn clock(reader: &Reader) -> Option<String> {
+    let of_section = |comments: &Vec<String>| {
+        comments.iter().find_map(|comment| Comment::parse(comment).ok().flatten().and_then(|comment| comment.clock))
+    };
+    let mut sections = reader.section_comments().iter().map(of_section);
+    let clock = sections.next()??;
+    sections.all(|other| other.as_ref() == Some(&clock)).then_some(clock)
 }
 
 /// Samples up to `limit` packets stamped `from` or later.
@@ -106,10 +135,15 @@ pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result
             continue;
         };
         taken += 1;
+        let sent = match packet.direction() {
+            Some(Direction::Outbound) => 1,
+            Some(Direction::Inbound) => -1,
+            None => 0,
+        };
         surveyed.first = surveyed.first.or(Some(ts));
         let strict = keyed(&layers, Rules { cover, rewritten: false });
         let loose = keyed(&layers, Rules { cover, rewritten: true });
-        let seen = Seen { ts, flow: strict.flow, ttl: strict.ttl, repeated: false };
+        let seen = Seen { ts, flow: strict.flow, ttl: strict.ttl, sent, repeated: false };
         surveyed.strict.add(strict.key, seen);
         surveyed.loose.add(loose.key, seen);
     }
@@ -138,6 +172,8 @@ fn meet(a: &Sample, b: &Sample) -> Vec<Pair> {
                 b: other.ts,
                 flow: one.flow,
                 hops: i16::from(one.ttl) - i16::from(other.ttl),
+                other_path: other.flow.path(),
+                sent: one.sent - other.sent,
                 same_flow: one.flow == other.flow,
             })
         })

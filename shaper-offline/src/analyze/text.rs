@@ -44,17 +44,24 @@ impl fmt::Display for Analysis {
         }
         writeln!(f)?;
         let [a, b] = &self.files;
-        writeln!(f, "A  {} ({} packets)", a.path, a.packets)?;
-        writeln!(f, "B  {} ({} packets)", b.path, b.packets)?;
+        for (name, file) in [("A", a), ("B", b)] {
+            write!(f, "{name}  {} ({} packets", file.path, file.packets)?;
+            match file.bypassed {
+                0 => writeln!(f, ")")?,
+                count => writeln!(f, ", {count} of them not impaired by the run: left out)")?,
+            }
+        }
         if let Some((from, to)) = self.overlap_ns {
             writeln!(f, "Both ran for {}.", duration(to.saturating_sub(from)))?;
         }
         write!(f, "Clocks: ")?;
         match self.clock.method {
-            ClockMethod::SameHost => write!(f, "one host stamped both")?,
+            ClockMethod::SameHost => write!(f, "same host, as given")?,
+            ClockMethod::SameHostByFiles => write!(f, "same host, by the files")?,
             ClockMethod::Given => write!(f, "offset as given")?,
             ClockMethod::MinimumDelays => write!(f, "smallest delays of both directions")?,
             ClockMethod::OneDirection => write!(f, "unknown, traffic in one direction only")?,
+            ClockMethod::NoDirection => write!(f, "unknown, nothing tells directions (try --same-clock)")?,
             ClockMethod::EstimatorsDisagree => write!(f, "unknown, skew estimators disagree")?,
             ClockMethod::NoPairs => write!(f, "unknown, no packet in both captures")?,
         }

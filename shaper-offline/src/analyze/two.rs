@@ -30,15 +30,16 @@ pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
     {
         return Err(AnalyzeError::SameFile(a.to_owned()));
     }
-    let (cover_a, first_a) = survey::cover(a, GLANCE)?;
-    let (cover_b, first_b) = survey::cover(b, GLANCE)?;
-    let cover = cover_a.min(cover_b);
-    let offset = match options.clock {
-        Clock::Same => Some(0),
-        Clock::Known(offset) => Some(offset),
-        Clock::Estimate => None,
+    let (glance_a, glance_b) = (survey::glance(a, GLANCE)?, survey::glance(b, GLANCE)?);
+    let cover = glance_a.cover.min(glance_b.cover);
+    let one_run = glance_a.clock.is_some() && glance_a.clock == glance_b.clock;
+    let (offset, method) = match options.clock {
+        Clock::Same => (Some(0), ClockMethod::SameHost),
+        Clock::Known(offset) => (Some(offset), ClockMethod::Given),
+        Clock::Estimate if one_run => (Some(0), ClockMethod::SameHostByFiles),
+        Clock::Estimate => (None, ClockMethod::NoPairs),
     };
-    let (from_a, from_b, limit) = match (offset, first_a, first_b) {
+    let (from_a, from_b, limit) = match (offset, glance_a.first, glance_b.first) {
         (Some(offset), Some(first_a), Some(first_b)) => {
             let from = first_a.max(first_b.saturating_sub(offset));
             (from, from.saturating_add(offset), GLANCE)
@@ -47,26 +48,28 @@ pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
     };
     let (pairs, rewritten) =
         survey::pair(&survey::survey(a, cover, from_a, limit)?, &survey::survey(b, cover, from_b, limit)?);
-    let (correction, found) = match offset {
+    let (correction, found, ways) = match offset {
         Some(offset) => {
-            let same = options.clock == Clock::Same;
+            let same = method != ClockMethod::Given;
             let found = ClockFound {
                 offset_ns: Some(offset),
                 offset_bound_ns: same.then_some(0),
                 skew_ppm: same.then_some(0.0),
-                method: if same { ClockMethod::SameHost } else { ClockMethod::Given },
+                method,
             };
-            (Correction { offset, ..Correction::default() }, found)
+            (Correction { offset, ..Correction::default() }, found, None)
         }
         None => clock::estimate(&pairs),
     };
     drop(pairs);
     let rules = Rules { cover, rewritten };
+    // Control traffic passes a run's link unimpaired, and its figures leave it out.
+    let impaired_only = one_run && glance_a.ids && glance_b.ids;
     let mut feeds = Both {
-        a: Feed::new(Reader::open(a)?, rules, Correction::default()),
-        b: Feed::new(Reader::open(b)?, rules, correction),
+        a: Feed::new(Reader::open(a)?, rules, Correction::default(), impaired_only),
+        b: Feed::new(Reader::open(b)?, rules, correction, impaired_only),
     };
-    let outcome = Engine::new(options).run(&mut feeds)?;
+    let outcome = Engine::new(options, ways).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 
@@ -103,7 +106,7 @@ fn assemble(
     let left_out = flows.len().saturating_sub(options.flows) as u64;
     let list = |flows: &[FlowFigures]| flows.to_vec();
     let listed = list(flows.get(..options.flows).unwrap_or(&flows));
-    let total = totals(&a_to_b, &b_to_a, outcome.unplaced);
+    let total = totals(&a_to_b, &b_to_a, [outcome.unplaced, outcome.unplaced_pairs]);
     let overlap = match (feeds.a.told.first, feeds.b.told.first) {
         (Some(a), Some(b)) => Some((a.max(b), feeds.a.end().min(feeds.b.end()))).filter(|(from, to)| from <= to),
         _ => None,
@@ -150,7 +153,7 @@ fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
     shift
 }
 
-fn totals(a: &super::Figures, b: &super::Figures, unplaced: u64) -> Totals {
+fn totals(a: &super::Figures, b: &super::Figures, [unplaced, unplaced_pairs]: [u64; 2]) -> Totals {
     Totals {
         sent: a.sent + b.sent + unplaced,
         matched: a.matched + b.matched,
@@ -163,6 +166,7 @@ fn totals(a: &super::Figures, b: &super::Figures, unplaced: u64) -> Totals {
         ambiguous: a.ambiguous + b.ambiguous,
         arrivals_only: a.arrivals_only + b.arrivals_only,
         unplaced,
+        unplaced_pairs,
     }
 }
 
@@ -179,6 +183,7 @@ fn file(feed: &Feed) -> FileFound {
             Tail::Cut { offset, .. } => Some(offset),
             Tail::Unread | Tail::Complete => None,
         },
+        bypassed: told.bypassed,
         untimed: told.untimed,
         unparsed: told.unparsed,
         backward: told.backward,

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
+mod clocks;
 mod path;
 
 use std::collections::BTreeMap;
 
-use path::{Draws, EPOCH, HOST_A, HOST_B, MS, Points, backward, forward, tcp, udp};
+use path::{EPOCH, HOST_A, HOST_B, MS, Points, backward, forward, tcp, udp};
 use proptest::prelude::*;
 use shaper_offline::analyze::{Analysis, Clock, ClockMethod, Figures, Options, Way, one_point, two_points};
 
@@ -249,78 +250,6 @@ fn different_snapshot_lengths_still_match() {
         assert_eq!(analysis.a_to_b.matched, 100, "{snaplen:?}");
         assert!(analysis.compared_bytes.is_some());
     }
-}
-
-/// Traffic both ways with jittered delays, seen by clocks `offset` apart and drifting.
-fn two_hosts(seconds: i64, offset: i64, skew_ppm: f64, drift_origin: i64) -> Points {
-    let mut draws = Draws(7);
-    let mut points = Points::default();
-    let clock_b = |t: i64| t + offset + ((t - drift_origin) as f64 * skew_ppm * 1e-6) as i64;
-    for number in 0..seconds * 100 {
-        let sent = number * 10 * MS;
-        // Least delays 8 ms there and 5 ms back, exponential tails with a mean of 1 ms.
-        let mut tail = || {
-            let u = (draws.below(1 << 30) as f64 + 1.0) / (1_u64 << 30) as f64;
-            (-u.ln() * 1e6) as i64
-        };
-        let (there, back) = (8 * MS + tail(), 5 * MS + tail());
-        points.a.push((sent, forward(number as u64)));
-        points.b.push((clock_b(sent + there), forward(number as u64)));
-        points.b.push((clock_b(sent), backward(number as u64)));
-        points.a.push((sent + back, backward(number as u64)));
-    }
-    points
-}
-
-#[test]
-fn an_unknown_clock_offset_is_found_within_its_bound() {
-    let offset = 37_000 * MS;
-    let analysis = analyze(two_hosts(8, offset, 0.0, 0), Clock::Estimate);
-    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
-    let found = analysis.clock.offset_ns.unwrap();
-    let bound = analysis.clock.offset_bound_ns.unwrap();
-    assert!((found - offset).abs() <= bound, "{found} +- {bound}");
-    // (8 + 5) / 2 ms; the asymmetry of 3 ms moves the offset by half of it.
-    assert!((bound - 6_500_000).abs() < 20_000, "{bound}");
-    assert!((found - offset - 1_500_000).abs() < 20_000, "{}", found - offset);
-    conserved(&analysis.a_to_b);
-    conserved(&analysis.b_to_a);
-    assert_eq!((analysis.total.lost, analysis.total.matched), (0, 1600));
-    let (there, back) = (analysis.a_to_b.delay_ns.unwrap(), analysis.b_to_a.delay_ns.unwrap());
-    assert!(there.min.abs_diff(back.min) <= 1, "the estimate splits the round trip evenly");
-}
-
-#[test]
-fn skew_is_found_and_taken_out() {
-    let analysis = analyze(two_hosts(60, -5_000 * MS, 50.0, 0), Clock::Estimate);
-    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
-    let skew = analysis.clock.skew_ppm.unwrap();
-    assert!((skew - 50.0).abs() < 1.0, "{skew}");
-    // 50 ppm over 60 s are 3 ms: without correction the largest delay would show them.
-    let there = analysis.a_to_b.delay_ns.unwrap();
-    assert!((there.p50 - there.min - 693_000).abs() < 60_000, "{there:?}");
-}
-
-#[test]
-fn one_direction_gives_variation_and_no_delay() {
-    let mut points = Points::default();
-    for number in 0..200_i64 {
-        points.a.push((number * MS, forward(number as u64)));
-        let arrived = number * MS + 5_000 * MS + number % 10 * 1_000;
-        points.b.push((arrived, forward(number as u64)));
-    }
-    let analysis = analyze(points, Clock::Estimate);
-    assert_eq!(analysis.clock.method, ClockMethod::OneDirection);
-    assert_eq!(analysis.clock.offset_ns, None);
-    assert!(analysis.a_to_b.delay_ns.is_none() && analysis.a_to_b.delay_all_ns.is_none());
-    assert_eq!(analysis.a_to_b.pdv_ns.unwrap().max, 9_000);
-    assert_eq!((analysis.a_to_b.matched, analysis.a_to_b.lost), (200, 0));
-    // The same with the offset told.
-    let mut points = Points::default();
-    points.a.push((0, forward(1)));
-    points.b.push((5_003 * MS, forward(1)));
-    let analysis = analyze(points, Clock::Known(5_000 * MS));
-    assert_eq!(analysis.a_to_b.delay_ns.unwrap().min, 3 * MS);
 }
 
 #[test]

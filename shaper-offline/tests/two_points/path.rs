@@ -7,7 +7,10 @@ use std::{
 };
 
 use etherparse::PacketBuilder;
-use shaper_offline::writer::{NewInterface, NewPacket, Section, Statistics, Writer};
+use shaper_offline::{
+    pcapfile::Direction,
+    writer::{Comment, NewInterface, NewPacket, Section, Statistics, Writer},
+};
 
 pub(crate) const EPOCH: i64 = 1_700_000_000_000_000_000;
 pub(crate) const MS: i64 = 1_000_000;
@@ -26,6 +29,10 @@ pub(crate) struct Points {
     pub(crate) drops: [u64; 2],
     /// Drops told at the packet of that index of the second capture.
     pub(crate) gap_at: Option<(usize, u64)>,
+    /// Whether packets carry direction flags, as a host's own interface tells them.
+    pub(crate) flags: bool,
+    /// Clocks named on the sections; then datagrams carry ids, and nothing else does.
+    pub(crate) clocks: Option<[&'static str; 2]>,
 }
 
 impl Points {
@@ -37,7 +44,9 @@ impl Points {
         let sides = [(&paths.0, &self.a), (&paths.1, &self.b)];
         for (side, (path, packets)) in sides.into_iter().enumerate() {
             let out = BufWriter::new(File::create(path).unwrap());
-            let mut writer = Writer::new(out, &Section::default()).unwrap();
+            let clock = self.clocks.map(|clocks| Comment::default().clock(clocks[side]).to_string());
+            let section = Section { comment: clock.as_deref(), ..Section::default() };
+            let mut writer = Writer::new(out, &section).unwrap();
             let snaplen = self.snaplen[side];
             let interface = NewInterface {
                 name: "point",
@@ -49,11 +58,16 @@ impl Points {
             let id = writer.add_interface(&interface).unwrap();
             for (index, (ts, data)) in packets.iter().enumerate() {
                 let gap = self.gap_at.filter(|gap| side == 1 && gap.0 == index);
+                let host = [HOST_A, HOST_B][side];
+                let way = if data[26..30] == host { Direction::Outbound } else { Direction::Inbound };
+                let datagram = data[23] == 17;
                 let packet = NewPacket {
                     ts_ns: EPOCH + ts,
                     origlen: data.len() as u32,
                     data: &data[..snaplen.unwrap_or(data.len()).min(data.len())],
                     dropcount: gap.map(|gap| gap.1),
+                    direction: self.flags.then_some(way),
+                    packetid: (self.clocks.is_some() && datagram).then_some(index as u64),
                     ..NewPacket::default()
                 };
                 writer.packet(id, &packet).unwrap();
@@ -75,6 +89,11 @@ pub(crate) fn udp(from: [u8; 4], to: [u8; 4], ports: (u16, u16), payload: &[u8])
         .write(&mut bytes, payload)
         .unwrap();
     bytes
+}
+
+/// Numbered datagram from one of the hosts to a group.
+pub(crate) fn multicast(from: [u8; 4], number: u64) -> Vec<u8> {
+    udp(from, [239, 255, 77, 77], (50_003, 7777), &numbered(number))
 }
 
 /// TCP data from A to B.

@@ -1,0 +1,155 @@
+//! Clocks and directions: what files and packets tell of them, and what stays unknown.
+
+use shaper_offline::analyze::{Clock, ClockMethod};
+
+use super::{
+    analyze, conserved,
+    path::{Draws, HOST_A, HOST_B, MS, Points, backward, forward, multicast, tcp},
+};
+
+/// Traffic both ways with jittered delays, seen by clocks `offset` apart and drifting.
+fn two_hosts(seconds: i64, offset: i64, skew_ppm: f64, drift_origin: i64) -> Points {
+    let mut draws = Draws(7);
+    let mut points = Points::default();
+    let clock_b = |t: i64| t + offset + ((t - drift_origin) as f64 * skew_ppm * 1e-6) as i64;
+    for number in 0..seconds * 100 {
+        let sent = number * 10 * MS;
+        // Least delays 8 ms there and 5 ms back, exponential tails with a mean of 1 ms.
+        let mut tail = || {
+            let u = (draws.below(1 << 30) as f64 + 1.0) / (1_u64 << 30) as f64;
+            (-u.ln() * 1e6) as i64
+        };
+        let (there, back) = (8 * MS + tail(), 5 * MS + tail());
+        points.a.push((sent, forward(number as u64)));
+        points.b.push((clock_b(sent + there), forward(number as u64)));
+        points.b.push((clock_b(sent), backward(number as u64)));
+        points.a.push((sent + back, backward(number as u64)));
+    }
+    points
+}
+
+#[test]
+fn an_unknown_clock_offset_is_found_within_its_bound() {
+    let offset = 37_000 * MS;
+    let analysis = analyze(two_hosts(8, offset, 0.0, 0), Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
+    let found = analysis.clock.offset_ns.unwrap();
+    let bound = analysis.clock.offset_bound_ns.unwrap();
+    assert!((found - offset).abs() <= bound, "{found} +- {bound}");
+    // (8 + 5) / 2 ms; the asymmetry of 3 ms moves the offset by half of it.
+    assert!((bound - 6_500_000).abs() < 20_000, "{bound}");
+    assert!((found - offset - 1_500_000).abs() < 20_000, "{}", found - offset);
+    conserved(&analysis.a_to_b);
+    conserved(&analysis.b_to_a);
+    assert_eq!((analysis.total.lost, analysis.total.matched), (0, 1600));
+    let (there, back) = (analysis.a_to_b.delay_ns.unwrap(), analysis.b_to_a.delay_ns.unwrap());
+    assert!(there.min.abs_diff(back.min) <= 1, "the estimate splits the round trip evenly");
+}
+
+#[test]
+fn skew_is_found_and_taken_out() {
+    let analysis = analyze(two_hosts(60, -5_000 * MS, 50.0, 0), Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
+    let skew = analysis.clock.skew_ppm.unwrap();
+    assert!((skew - 50.0).abs() < 1.0, "{skew}");
+    // 50 ppm over 60 s are 3 ms: without correction the largest delay would show them.
+    let there = analysis.a_to_b.delay_ns.unwrap();
+    assert!((there.p50 - there.min - 693_000).abs() < 60_000, "{there:?}");
+}
+
+#[test]
+fn one_direction_gives_variation_and_no_delay() {
+    let mut points = Points { flags: true, ..Points::default() };
+    for number in 0..200_i64 {
+        points.a.push((number * MS, forward(number as u64)));
+        let arrived = number * MS + 5_000 * MS + number % 10 * 1_000;
+        points.b.push((arrived, forward(number as u64)));
+    }
+    let analysis = analyze(points, Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::OneDirection);
+    assert_eq!(analysis.clock.offset_ns, None);
+    assert!(analysis.a_to_b.delay_ns.is_none() && analysis.a_to_b.delay_all_ns.is_none());
+    assert_eq!(analysis.a_to_b.pdv_ns.unwrap().max, 9_000);
+    assert_eq!((analysis.a_to_b.matched, analysis.a_to_b.lost), (200, 0));
+    // The same with the offset told.
+    let mut points = Points::default();
+    points.a.push((0, forward(1)));
+    points.b.push((5_003 * MS, forward(1)));
+    let analysis = analyze(points, Clock::Known(5_000 * MS));
+    assert_eq!(analysis.a_to_b.delay_ns.unwrap().min, 3 * MS);
+}
+
+/// Both hosts send to a group, 100 packets each; the second's clock is ahead by the offset. Every
+/// tenth from A is lost, every fifth from B.
+fn multicast_both_ways(offset: i64) -> Points {
+    let mut points = Points::default();
+    for number in 0..100_i64 {
+        let sent = number * 10 * MS;
+        points.a.push((sent, multicast(HOST_A, number as u64)));
+        points.b.push((sent + offset, multicast(HOST_B, number as u64)));
+        if number % 10 != 5 {
+            points.b.push((sent + offset + 8 * MS, multicast(HOST_A, number as u64)));
+        }
+        if number % 5 != 2 {
+            points.a.push((sent + 6 * MS, multicast(HOST_B, number as u64)));
+        }
+    }
+    points
+}
+
+#[test]
+fn packets_without_a_known_direction_are_in_neither() {
+    for offset in [0, 3_600_000 * MS] {
+        let analysis = analyze(multicast_both_ways(offset), Clock::Estimate);
+        assert_eq!(analysis.clock.method, ClockMethod::NoDirection);
+        assert_eq!((analysis.a_to_b.sent, analysis.b_to_a.sent, analysis.total.lost), (0, 0, 0));
+        assert_eq!((analysis.a_to_b.arrivals_only, analysis.b_to_a.arrivals_only), (0, 0));
+        let total = &analysis.total;
+        assert_eq!((total.sent, total.unplaced, total.unplaced_pairs), (200, 200, 170));
+        assert!(analysis.flows.iter().all(|flow| flow.way.is_none()));
+        assert!(analysis.to_string().contains("--same-clock"), "{analysis}");
+    }
+    // Where one clock stamped both, that settles it.
+    let analysis = analyze(multicast_both_ways(0), Clock::Same);
+    assert_eq!((analysis.a_to_b.lost, analysis.b_to_a.lost, analysis.total.unplaced), (10, 20, 0));
+}
+
+#[test]
+fn direction_flags_tell_which_way_multicast_went() {
+    let analysis = analyze(Points { flags: true, ..multicast_both_ways(9_000 * MS) }, Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
+    assert_eq!(analysis.clock.offset_ns, Some(9_001 * MS), "half of the asymmetry is not seen");
+    let (there, back) = (&analysis.a_to_b, &analysis.b_to_a);
+    assert_eq!((there.sent, there.lost, back.sent, back.lost), (100, 10, 100, 20));
+    assert_eq!(analysis.total.unplaced, 0);
+    // Traffic of one host alone, the second.
+    let mut points = multicast_both_ways(0);
+    points.a.retain(|packet| packet.1[26..30] == HOST_B);
+    points.b.retain(|packet| packet.1[26..30] == HOST_B);
+    let one_way = analyze(Points { flags: true, ..points }, Clock::Estimate);
+    assert_eq!(one_way.clock.method, ClockMethod::OneDirection);
+    assert_eq!((one_way.a_to_b.sent, one_way.b_to_a.sent, one_way.b_to_a.lost), (0, 100, 20));
+}
+
+#[test]
+fn captures_that_name_one_clock_need_no_flag_and_leave_out_what_was_not_impaired() {
+    let with_control = |clocks| {
+        let mut points = multicast_both_ways(0);
+        points.clocks = Some(clocks);
+        // Unlike datagrams, TCP carries no id here: it stands for control traffic.
+        points.a.push((3 * MS, tcp(1, &[1; 10])));
+        points.b.push((500 * MS, tcp(1, &[1; 10])));
+        points
+    };
+    let analysis = analyze(with_control(["boot-1", "boot-1"]), Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::SameHostByFiles);
+    assert_eq!(analysis.clock.offset_ns, Some(0));
+    let (there, back) = (&analysis.a_to_b, &analysis.b_to_a);
+    assert_eq!((there.sent, there.lost, back.sent, back.lost), (100, 10, 100, 20));
+    assert_eq!((there.delay_ns.unwrap().max, back.delay_ns.unwrap().max), (8 * MS, 6 * MS));
+    assert_eq!((analysis.files[0].bypassed, analysis.files[1].bypassed), (1, 1));
+    assert!(analysis.to_string().contains("same host, by the files"), "{analysis}");
+    let analysis = analyze(with_control(["boot-1", "boot-2"]), Clock::Estimate);
+    assert_ne!(analysis.clock.method, ClockMethod::SameHostByFiles);
+    assert_eq!(analysis.files[0].bypassed, 0);
+}
