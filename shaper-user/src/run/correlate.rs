@@ -94,6 +94,8 @@ pub(super) fn correlate(
         [a, b] if evidence.links.len() == 1 => vec![(0, Point::A, a), (0, Point::B, b)],
         hosts => hosts.iter().enumerate().map(|(link, host)| (link, Point::A, host)).collect(),
     };
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let boot = boot.as_deref().map(str::trim);
     let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
@@ -109,7 +111,23 @@ pub(super) fn correlate(
             }
         }
         for (_, point, (host, captured)) in ends.iter().filter(|(of, ..)| *of == link) {
-            write(plan, directory, *point, host, captured, &records, &joined, &clock)?;
+            let description = format!("host {host} of {}", plan.name);
+            let annotation = Annotation {
+                point: *point,
+                name: host,
+                description: Some(&description),
+                filter: None,
+                application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
+                verdict: &verdict,
+                statistics: Some(Statistics {
+                    received: Some(captured.received),
+                    dropped: Some(captured.dropped),
+                    ..Statistics::default()
+                }),
+                clock: boot,
+            };
+            let out = directory.file(&capture_name(host));
+            annotate(&captured.spool, &out, &records, &joined, &clock, &annotation)?;
         }
     }
     if counted.contradictions > 0 {
@@ -166,11 +184,11 @@ fn fill_direction(
     let Some(direction) = summary.directions.get_mut(&outcome.spec.name) else { return };
     let mut delays = Vec::new();
     let mut arrivals = Vec::new();
-    let mut entered = 0u64;
+    let mut lost = 0u64;
     for (record, found) in records.iter().zip(&joined.records).filter(|(record, _)| record.direction == number) {
         let left = if number == 0 { found.b_ts_ns } else { found.a_ts_ns };
-        let came = if number == 0 { found.a_ts_ns } else { found.b_ts_ns };
-        entered += u64::from(came.is_some());
+        // What the harness or a capture lost is no loss of the link: it has a delay that nobody knows.
+        lost += u64::from(record.cause.is_drop());
         if let Some(link) = found.link_ns {
             delays.push(link as f64 / 1e6);
         }
@@ -178,7 +196,6 @@ fn fill_direction(
             arrivals.push((left, record.seq));
         }
     }
-    let lost = entered.saturating_sub(delays.len() as u64);
     direction.measured.one_way_delay_ms = Some(Distribution::with_missing(delays, lost, Missing::Excluded));
     arrivals.sort_unstable();
     // RFC 4737, section 3.3: reordered when the number is below the next one expected.
@@ -237,36 +254,10 @@ fn index(captured: Option<&Captured>) -> anyhow::Result<CaptureIndex> {
     })?)
 }
 
-#[expect(clippy::too_many_arguments, reason = "a capture, where it is from, and what is known of its packets")]
-fn write(
-    plan: &Plan,
-    directory: &RunDirectory,
-    point: Point,
-    host: &str,
-    captured: &Captured,
-    records: &[EngineRecord],
-    joined: &Joined,
-    clock: &ClockMap,
-) -> anyhow::Result<()> {
-    let description = format!("host {host} of {}", plan.name);
-    let verdict =
-        |record: &EngineRecord| Some(Verdict::Xdp(if record.cause.is_drop() { XDP_DROP } else { XDP_REDIRECT }));
-    let annotation = Annotation {
-        point,
-        name: host,
-        description: Some(&description),
-        filter: None,
-        application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
-        verdict: &verdict,
-        statistics: Some(Statistics {
-            received: Some(captured.received),
-            dropped: Some(captured.dropped),
-            ..Statistics::default()
-        }),
-    };
-    let out = directory.file(&capture_name(host));
-    annotate(&captured.spool, &out, records, joined, clock, &annotation)?;
-    Ok(())
+/// What the program at the port returned for a packet.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of `Annotation::verdict`")]
+fn verdict(record: &EngineRecord) -> Option<Verdict> {
+    Some(Verdict::Xdp(if record.cause.is_drop() { XDP_DROP } else { XDP_REDIRECT }))
 }
 
 /// Every TOAST datagram of a capture and when it was first seen.
