@@ -62,6 +62,10 @@ pub struct Annotation<'a> {
     pub verdict: &'a dyn Fn(&EngineRecord) -> Option<Verdict>,
     /// Counters of the capture, where the raw file does not hold them.
     pub statistics: Option<Statistics>,
+    /// Which clock stamped the packets: the id of the host's boot
+    /// (`/proc/sys/kernel/random/boot_id`). Captures that name the same are analysed as of one
+    /// clock.
+    pub clock: Option<&'a str>,
 }
 
 /// What was written.
@@ -91,7 +95,9 @@ pub fn annotate(
     let mut reader = Reader::open(raw)?;
     let file = File::create(out).map_err(|source| AnnotateError::Create { path: out.to_owned(), source })?;
     let write = |source| AnnotateError::Write { path: out.to_owned(), source };
-    let section = Section { application: Some(annotation.application), ..Section::default() };
+    let of_section = annotation.clock.map(|clock| Comment::default().clock(clock).to_string());
+    let section =
+        Section { application: Some(annotation.application), comment: of_section.as_deref(), ..Section::default() };
     let mut writer = Writer::new(BufWriter::new(file), &section).map_err(write)?;
     let mut added: Vec<InterfaceId> = Vec::new();
     let mut span: Option<(i64, i64)> = None;

@@ -235,6 +235,7 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             application: "shaper",
             verdict: &|record| Some(Verdict::Xdp(if record.cause.is_drop() { 1 } else { 4 })),
             statistics: None,
+            clock: Some("one boot"),
         };
         let (from, to) = (path(&format!("raw-{name}.pcapng")), path(&format!("{name}.pcapng")));
         let done = annotate(&from, &to, &records, &joined, &clock, &annotation).unwrap();
