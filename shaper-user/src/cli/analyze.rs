@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// The capture at the second point
     #[arg(value_name = "B.pcap")]
     b: Option<PathBuf>,
-    /// Both captures were stamped by one clock
+    /// Both captures were stamped by one clock; the captures of a run say so themselves
     #[arg(long)]
     same_clock: bool,
     /// Print JSON
