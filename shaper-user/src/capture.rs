@@ -1,5 +1,7 @@
 //! Taps: libpcap on one interface, in nanoseconds, spooled to a file until the run is over.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,12 +32,12 @@ pub enum Error {
         source: pcap::Error,
     },
     /// The spool file.
-    #[error("{path}: cannot write the capture: {source}")]
+    #[error("{path}: cannot write the capture: {source}: free some space or name another directory with --out DIR")]
     Spool {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: pcap::Error,
+        source: io::Error,
     },
     /// The namespace or the thread.
     #[error("{interface}: cannot start capturing: {why}")]
@@ -69,27 +71,40 @@ pub struct Tap {
 impl Tap {
     /// Starts capturing on an interface of a namespace; when this returns, packets are taken.
     ///
-    /// `buffer` is the size of the kernel's buffer in bytes.
+    /// `file` is the spool, new and open for writing, `path` where it is. `buffer` is the size of the kernel's
+    /// buffer in bytes.
     ///
     /// # Errors
     ///
     /// When libpcap refuses.
-    pub fn start(netns: &NetNs, interface: &str, spool: &Path, buffer: i32) -> Result<Self, Error> {
+    pub fn start(netns: &NetNs, interface: &str, file: File, path: &Path, buffer: i32) -> Result<Self, Error> {
         let capture = netns
             .run(|| open(interface, buffer))
             .map_err(|error| Error::Start { interface: interface.into(), why: error.to_string() })??;
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = mpsc::channel();
         let thread = {
-            let (interface, spool, stop) = (interface.to_owned(), spool.to_owned(), Arc::clone(&stop));
+            let (interface, path, stop) = (interface.to_owned(), path.to_owned(), Arc::clone(&stop));
             thread::Builder::new()
                 .name(format!("tap {interface}"))
-                .spawn(move || take(capture, &interface, &spool, &stop, &ready))
+                .spawn(move || take(capture, &interface, file, &path, &stop, &ready))
                 .map_err(|error| Error::Start { interface: "tap".into(), why: error.to_string() })?
         };
-        // A thread that ended without a word has its error for `stop`.
-        let _ = is_ready.recv();
-        Ok(Self { stop, thread })
+        let tap = Self { stop, thread };
+        match is_ready.recv() {
+            Ok(()) => Ok(tap),
+            // It ended without a word.
+            Err(_) => Err(tap
+                .stop()
+                .err()
+                .unwrap_or_else(|| Error::Start { interface: interface.into(), why: "its thread ended".into() })),
+        }
+    }
+
+    /// Whether it has ended though nobody stopped it: it failed, and [`Tap::stop`] says why.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Takes what has arrived and ends.
@@ -119,14 +134,58 @@ fn open(interface: &str, buffer: i32) -> Result<Capture<Active>, Error> {
         .map_err(failed("capture without blocking"))
 }
 
+/// A pcap file in nanoseconds; libpcap's own writer does not say when the disk is full.
+struct Spool {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Spool {
+    /// See `pcap-savefile(5)`.
+    const NANOSECONDS: u32 = 0xa1b2_3c4d;
+    const ETHERNET: u32 = 1;
+    const BUFFER: usize = 1 << 18;
+
+    fn new(file: File, path: &Path) -> Result<Self, Error> {
+        let mut spool = Self { file: BufWriter::with_capacity(Self::BUFFER, file), path: path.into() };
+        // Version 2.4, UTC, and an accuracy that nobody fills in.
+        spool.words([Self::NANOSECONDS, 4 << 16 | 2, 0, 0, SNAPLEN.cast_unsigned(), Self::ETHERNET])?;
+        // The first bytes at once: a disk that is full already is told before the run.
+        spool.flush()?;
+        Ok(spool)
+    }
+
+    fn packet(&mut self, packet: &pcap::Packet<'_>) -> Result<(), Error> {
+        let header = packet.header;
+        // Nanoseconds where microseconds were, because that precision was asked for.
+        self.words([header.ts.tv_sec as u32, header.ts.tv_usec as u32, header.caplen, header.len])?;
+        let written = self.file.write_all(packet.data);
+        written.map_err(|source| self.failed(source))
+    }
+
+    fn words<const N: usize>(&mut self, words: [u32; N]) -> Result<(), Error> {
+        let written = words.iter().try_for_each(|word| self.file.write_all(&word.to_ne_bytes()));
+        written.map_err(|source| self.failed(source))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.file.flush().map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Spool { path: self.path.clone(), source }
+    }
+}
+
 fn take(
     mut capture: Capture<Active>,
     interface: &str,
-    spool: &Path,
+    file: File,
+    path: &Path,
     stop: &AtomicBool,
     ready: &mpsc::Sender<()>,
 ) -> Result<Captured, Error> {
-    let mut file = capture.savefile(spool).map_err(|source| Error::Spool { path: spool.into(), source })?;
+    let mut spool = Spool::new(file, path)?;
     let _ = ready.send(());
     let descriptor = capture.as_raw_fd();
     let mut written = 0;
@@ -135,7 +194,7 @@ fn take(
         loop {
             match capture.next_packet() {
                 Ok(packet) => {
-                    file.write(&packet);
+                    spool.packet(&packet)?;
                     written += 1;
                 }
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => break,
@@ -153,16 +212,30 @@ fn take(
         // An interrupted wait is a short one.
         let _ = poll(&mut waiting, PollTimeout::from(STOP_CHECK_MS));
     }
-    file.flush().map_err(|source| Error::Spool { path: spool.into(), source })?;
+    spool.flush()?;
     let stats = capture.stats().map_err(|source| Error::Pcap {
         interface: interface.into(),
         tried: "read the statistics",
         source,
     })?;
     Ok(Captured {
-        spool: spool.into(),
+        spool: path.into(),
         written,
         received: u64::from(stats.received),
         dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_full_is_told_with_the_file() {
+        let full = || File::options().write(true).open("/dev/full").unwrap();
+        let error = Spool::new(full(), Path::new("/run/a.spool")).err().unwrap();
+        let message = error.to_string();
+        assert!(message.contains("/run/a.spool") && message.contains("No space left"), "{message}");
+        assert!(message.contains("--out"), "{message}");
+    }
 }

@@ -1,6 +1,5 @@
 //! The test bed of a run: lab, engine and taps, and how they go away again.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +10,7 @@ use shaper_net::journal::{self, Journal, Owners};
 use shaper_net::lab::{Lab, LabSpec, LinkEnds};
 use shaper_profile::{CompiledDirection, CompiledLink};
 
+use super::directory::RunDirectory;
 use crate::capture::{Captured, Tap};
 
 /// How the engine of a bed runs.
@@ -116,19 +116,24 @@ impl Bed {
         self.engine.as_ref().context("the links are not impaired")
     }
 
-    /// Taps every host's interface, each into `<host>.spool` in `directory`.
+    /// Taps a host's interface, into `<host>.spool` in `directory`.
     ///
     /// # Errors
     ///
-    /// When libpcap refuses.
-    pub fn tap(&mut self, directory: &Path, options: &BedOptions) -> anyhow::Result<()> {
+    /// When libpcap refuses or the spool cannot be made.
+    pub fn tap(&mut self, host: &str, directory: &RunDirectory, options: &BedOptions) -> anyhow::Result<()> {
         let lab = self.lab.as_ref().context("the lab is down")?;
-        for host in lab.hosts() {
-            let spool = directory.join(format!("{}.spool", host.name));
-            let tap = Tap::start(lab.netns(&host.name)?, &host.ifname, &spool, options.capture_buffer)?;
-            self.taps.push((host.name.clone(), tap));
-        }
+        let name = format!("{host}.spool");
+        let (spool, path) = (directory.make(&name)?, directory.file(&name));
+        let tap = Tap::start(lab.netns(host)?, &lab.host(host)?.ifname, spool, &path, options.capture_buffer)?;
+        self.taps.push((host.to_owned(), tap));
         Ok(())
+    }
+
+    /// Whether a tap ended by itself; [`Bed::settle`] says why.
+    #[must_use]
+    pub fn tap_has_failed(&self) -> bool {
+        self.taps.iter().any(|(_, tap)| tap.has_failed())
     }
 
     /// Ends the impairment, lets out what is held, and ends the taps.

@@ -1,18 +1,48 @@
 //! The run directory: the unit of evidence.
+//!
+//! While a run goes on the directory is root's alone, so that nobody can put a link where a file is to be made. At the
+//! end its files, and then it, are given to the caller of sudo; unless the run came to an end, they are removed.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
 
-/// A directory that holds all of one run.
-#[derive(Clone, Debug)]
+/// What a directory is opened with: itself, never what a link in its place points at.
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+/// Nobody but root while the run goes on.
+const PRIVATE: Mode = Mode::S_IRWXU;
+
+/// A directory that holds all of one run. Dropped before [`RunDirectory::finish`] it removes what was made.
+#[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    owner: Option<(u32, u32)>,
+    /// The directory itself, wherever its path leads by now.
+    handle: OwnedFd,
+    /// The directories that were made, each inside the one before; the last is the run's. None if that stood.
+    made: Vec<Made>,
+    /// Whom the directory belonged to, and its mode: what it gets again.
+    before: Option<FileStat>,
+    caller: Option<(Uid, Gid)>,
+    /// Nothing more is made here, and nothing removed.
+    closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Made {
+    parent: OwnedFd,
+    name: OsString,
+    handle: OwnedFd,
 }
 
 impl RunDirectory {
@@ -29,21 +59,61 @@ impl RunDirectory {
             },
             Path::to_owned,
         );
-        let owner = caller();
-        let made = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists());
-        let made = made.map(Path::to_owned);
-        fs::create_dir_all(&path).with_context(|| {
-            format!("{}: cannot make the run directory: name another with --out DIR", path.display())
-        })?;
-        let mut entries = fs::read_dir(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        if entries.next().is_some() {
+        let failed = || format!("{}: cannot make the run directory: name another with --out DIR", path.display());
+        let stands = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
+        let missing = path.strip_prefix(stands).unwrap_or(&path).to_owned();
+        let stands = if stands.as_os_str().is_empty() { Path::new(".") } else { stands };
+        // Up to here the path is the caller's own words, links and all.
+        let handle =
+            openat(AT_FDCWD, stands, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).with_context(failed)?;
+        let mut directory = Self {
+            path: path.clone(),
+            handle,
+            made: Vec::new(),
+            before: None,
+            caller: caller(),
+            closed: AtomicBool::new(false),
+        };
+        for component in missing.components() {
+            directory.enter(component).with_context(failed)?;
+        }
+        if directory.entries()?.is_empty() {
+            directory.take_over().with_context(failed)?;
+        }
+        // Also what somebody put there before we had it to ourselves.
+        if !directory.entries()?.is_empty() {
+            directory.closed.store(true, Ordering::Release);
+            directory.give_back();
             bail!("{}: holds something already: name an empty or new directory with --out DIR", path.display());
         }
-        let directory = Self { path, owner };
-        for made in made.iter().chain([&directory.path]) {
-            directory.give(made)?;
-        }
         Ok(directory)
+    }
+
+    fn enter(&mut self, component: Component<'_>) -> io::Result<()> {
+        match component {
+            Component::Normal(name) => {
+                mkdirat(&self.handle, name, Mode::S_IRWXU | Mode::from_bits_truncate(0o055))?;
+                let handle = openat(&self.handle, name, DIRECTORY, Mode::empty())?;
+                if fstat(&handle)?.st_uid != geteuid().as_raw() || !names(&handle)?.is_empty() {
+                    return Err(io::Error::other("somebody put another directory in its place"));
+                }
+                let parent = std::mem::replace(&mut self.handle, handle.try_clone()?);
+                self.made.push(Made { parent, name: name.to_owned(), handle });
+            }
+            Component::ParentDir => self.handle = openat(&self.handle, "..", DIRECTORY, Mode::empty())?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes the directory ours alone.
+    fn take_over(&mut self) -> io::Result<()> {
+        let before = fstat(&self.handle)?;
+        self.before = Some(before);
+        if before.st_uid != geteuid().as_raw() {
+            fchown(&self.handle, Some(geteuid()), None)?;
+        }
+        Ok(fchmod(&self.handle, PRIVATE)?)
     }
 
     /// Where it is.
@@ -58,47 +128,227 @@ impl RunDirectory {
         self.path.join(name)
     }
 
-    /// Writes a file whole.
+    /// Makes a file that is not there yet.
     ///
     /// # Errors
     ///
-    /// When the disk is full or the like.
+    /// When there is something of this name, or the disk is full.
+    pub fn make(&self, name: &str) -> anyhow::Result<File> {
+        self.open_new(name).with_context(|| self.unwritten(name))
+    }
+
+    /// Writes a file that is not there yet, whole.
+    ///
+    /// # Errors
+    ///
+    /// When there is something of this name, or the disk is full.
     pub fn write(&self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
-        let path = self.file(name);
         let written = || -> io::Result<()> {
-            let mut file = fs::File::create(&path)?;
+            let mut file = self.open_new(name)?;
             file.write_all(contents)?;
             file.sync_all()
         };
-        written().with_context(|| {
-            format!("{}: cannot be written: free some space or name another directory with --out DIR", path.display())
-        })?;
-        self.give(&path)
+        written().with_context(|| self.unwritten(name))
     }
 
-    /// Gives every file in it to the caller, when that is not who we run as.
+    fn open_new(&self, name: &str) -> io::Result<File> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(io::Error::other("the run was given up"));
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(openat(&self.handle, name, flags, Mode::from_bits_truncate(0o644))?.into())
+    }
+
+    fn unwritten(&self, name: &str) -> String {
+        let path = self.file(name);
+        format!("{}: cannot be written: free some space or name another directory with --out DIR", path.display())
+    }
+
+    /// The run came to its end: its files stay, and are the caller's when that is not who we run as.
     ///
     /// # Errors
     ///
-    /// When a file cannot be given away.
-    pub fn give_all(&self) -> anyhow::Result<()> {
-        for entry in fs::read_dir(&self.path).with_context(|| format!("{}: cannot be read", self.path.display()))? {
-            self.give(&entry.with_context(|| format!("{}: cannot be read", self.path.display()))?.path())?;
-        }
-        Ok(())
+    /// When they cannot be given away, or the path leads elsewhere by now. They stay all the same.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        self.closed.store(true, Ordering::Release);
+        let given = || -> anyhow::Result<()> {
+            if let Some((user, group)) = self.caller {
+                for name in self.entries()? {
+                    // Links and devices are none of ours.
+                    let found = fstatat(&self.handle, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                    if kind(&found) == SFlag::S_IFREG {
+                        let flag = AtFlags::AT_SYMLINK_NOFOLLOW;
+                        fchownat(&self.handle, name.as_os_str(), Some(user), Some(group), flag)?;
+                    }
+                }
+            }
+            let leads_to = fs::metadata(&self.path)?;
+            let here = fstat(&self.handle)?;
+            if (leads_to.dev(), leads_to.ino()) != (here.st_dev, here.st_ino) {
+                bail!("somebody put another directory in its place: the run is in the one that was here before");
+            }
+            Ok(())
+        };
+        let given = given().with_context(|| format!("{}: cannot be given to its owner", self.path.display()));
+        self.give_back();
+        given
     }
 
-    fn give(&self, path: &Path) -> anyhow::Result<()> {
-        match self.owner {
-            Some((user, group)) => chown(path, Some(user), Some(group))
-                .with_context(|| format!("{}: cannot be given to user {user}", path.display())),
-            None => Ok(()),
+    /// Removes what was made; what is made afterwards fails.
+    pub fn remove(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
         }
+        // What cannot be removed stays: an error is on its way up already, and this would hide it.
+        if self.before.is_some() {
+            for name in self.entries().unwrap_or_default() {
+                let _ = unlinkat(&self.handle, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+            }
+        }
+        for made in self.made.iter().rev() {
+            let same = fstatat(&made.parent, made.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+                .and_then(|found| Ok((found.st_dev, found.st_ino) == identity(&made.handle)?));
+            if same == Ok(true) {
+                let _ = unlinkat(&made.parent, made.name.as_os_str(), UnlinkatFlags::RemoveDir);
+            }
+        }
+        self.give_back();
+    }
+
+    /// A directory that was there is again whose it was; one that we made is the caller's.
+    fn give_back(&self) {
+        // Neither can be helped, and the run is no worse for it.
+        if let Some(before) = &self.before {
+            let _ = fchmod(&self.handle, Mode::from_bits_truncate(before.st_mode));
+            if self.made.is_empty() && before.st_uid != geteuid().as_raw() {
+                let _ = fchown(&self.handle, Some(Uid::from_raw(before.st_uid)), None);
+            }
+        }
+        if let Some((user, group)) = self.caller {
+            for made in self.made.iter().rev() {
+                let _ = fchown(&made.handle, Some(user), Some(group));
+            }
+        }
+    }
+
+    fn entries(&self) -> anyhow::Result<Vec<OsString>> {
+        names(&self.handle).with_context(|| format!("{}: cannot be read", self.path.display()))
     }
 }
 
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// What an open directory holds.
+fn names(directory: &OwnedFd) -> io::Result<Vec<OsString>> {
+    fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
+fn identity(handle: &OwnedFd) -> Result<(u64, u64), Errno> {
+    fstat(handle).map(|stat| (stat.st_dev, stat.st_ino))
+}
+
 /// Who called sudo, if that is how we came to be root.
-fn caller() -> Option<(u32, u32)> {
+fn caller() -> Option<(Uid, Gid)> {
     let id = |name: &str| std::env::var(name).ok()?.parse().ok();
-    id("SUDO_UID").zip(id("SUDO_GID"))
+    geteuid().is_root().then_some(())?;
+    Some((Uid::from_raw(id("SUDO_UID")?), Gid::from_raw(id("SUDO_GID")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn create(out: &Path) -> anyhow::Result<RunDirectory> {
+        RunDirectory::create(Some(out), "test", SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = create(&folder.path().join("x/y/z")).unwrap();
+        directory.write("manifest.json", b"{}").unwrap();
+        fs::write(directory.file("a.jsonl"), "of a role").unwrap();
+        drop(directory);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_empty_directory_stays_and_is_empty_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = mode(folder.path());
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o751)).unwrap();
+        let directory = create(folder.path()).unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
+        directory.write("manifest.json", b"{}").unwrap();
+        directory.remove();
+        assert!(directory.write("summary.json", b"{}").is_err());
+        assert_eq!((fs::read_dir(folder.path()).unwrap().count(), mode(folder.path())), (0, 0o751));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(before)).unwrap();
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("mine"), "mine").unwrap();
+        let before = mode(folder.path());
+        let message = format!("{:#}", create(folder.path()).unwrap_err());
+        assert!(message.contains("holds something already") && message.contains("--out"), "{message}");
+        assert_eq!(fs::read_to_string(folder.path().join("mine")).unwrap(), "mine");
+        assert_eq!(mode(folder.path()), before);
+        let message = format!("{:#}", create(&folder.path().join("mine")).unwrap_err());
+        assert!(message.contains("Not a directory") && message.contains("--out"), "{message}");
+    }
+
+    #[test]
+    fn a_run_that_came_to_its_end_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let directory = create(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        directory.write("summary.json", b"{}").unwrap();
+        directory.finish().unwrap();
+        drop(directory);
+        assert_eq!(fs::read(path.join("summary.json")).unwrap(), b"{}");
+        assert_eq!(mode(&path) & 0o700, 0o700);
+    }
+
+    #[test]
+    fn a_link_where_a_file_is_to_be_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        let directory = create(&folder.path().join("run")).unwrap();
+        symlink(&victim, directory.file("summary.json")).unwrap();
+        assert!(directory.write("summary.json", b"{}").is_err());
+        assert!(directory.make("summary.json").is_err());
+        directory.finish().unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    }
+
+    #[test]
+    fn a_directory_that_was_moved_away_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("run"), folder.path().join("moved"));
+        let directory = create(&path).unwrap();
+        fs::rename(&path, &moved).unwrap();
+        fs::create_dir(&path).unwrap();
+        directory.write("summary.json", b"{}").unwrap();
+        assert!(moved.join("summary.json").exists());
+        let message = format!("{:#}", directory.finish().unwrap_err());
+        assert!(message.contains("another directory"), "{message}");
+    }
 }

@@ -1,9 +1,13 @@
 //! One run from beginning to end.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use shaper_common::units::Nanos;
 use shaper_delayline::Sizing;
@@ -16,6 +20,7 @@ use shaper_report::summary::Summary;
 
 use super::bed::{Bed, BedOptions};
 use super::directory::RunDirectory;
+use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
 use super::{judge, manifest};
 use crate::capture::Captured;
@@ -67,7 +72,7 @@ pub(super) struct Evidence {
 /// # Errors
 ///
 /// When it could not run. What fails within a run that did is in the summary.
-pub fn execute(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<Finished> {
+pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finished> {
     plan.check()?;
     let links = plan.compile()?;
     if !nix::unistd::geteuid().is_root() {
@@ -75,24 +80,38 @@ pub fn execute(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<Finished> {
     }
     let started = SystemTime::now();
     let signals = Signals::install()?;
-    let directory = RunDirectory::create(plan.out.as_deref(), &plan.name, started)?;
-    directory.write("manifest.json", manifest::manifest(plan, &links, started)?.as_bytes())?;
-    for link in &links.iter().take(1).collect::<Vec<_>>() {
-        for (name, direction) in [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)] {
-            say(&format!("{name}: {}", direction.expected));
-        }
-        let warnings = match plan.stream() {
-            Some(stream) => link.a_to_b.expected.warnings_on(stream),
-            None => link.a_to_b.expected.warnings(),
-        };
-        for warning in warnings {
-            say(&format!("note: {warning}"));
-        }
+    let manifest = manifest::manifest(plan, &links, started)?;
+    foretell(plan, &links, say);
+    let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started)?);
+    let run = || {
+        directory.write("manifest.json", manifest.as_bytes())?;
+        let gather = || gather(plan, links, &directory, started, signals, say);
+        let evidence = interrupt::answering(signals, say, gather)?;
+        let (plan, directory) = (plan.clone(), Arc::clone(&directory));
+        let interrupted = signals.requested().is_some();
+        interrupt::judging(interrupted, say, move || judge::judge(&plan, &evidence, &directory))
+    };
+    let summary = run().inspect_err(|_| directory.remove())?;
+    // The run is done and its files stand, whoever they belong to.
+    if let Err(error) = directory.finish() {
+        say(&format!("note: {error:#}"));
     }
-    let evidence = gather(plan, links, &directory, started, signals, say)?;
-    let summary = judge::judge(plan, &evidence, &directory)?;
-    directory.give_all()?;
     Ok(Finished { summary, directory: directory.path().to_owned() })
+}
+
+/// Says what the link will do, before it does.
+fn foretell(plan: &Plan, links: &[CompiledLink], say: &(dyn Fn(&str) + Sync)) {
+    let Some(link) = links.first() else { return };
+    for (name, direction) in [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)] {
+        say(&format!("{name}: {}", direction.expected));
+    }
+    let warnings = match plan.stream() {
+        Some(stream) => link.a_to_b.expected.warnings_on(stream),
+        None => link.a_to_b.expected.warnings(),
+    };
+    for warning in warnings {
+        say(&format!("note: {warning}"));
+    }
 }
 
 /// Everything that happens while the lab stands.
@@ -102,21 +121,30 @@ fn gather(
     directory: &RunDirectory,
     started: SystemTime,
     signals: Signals,
-    say: &dyn Fn(&str),
+    say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Evidence> {
     let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
     let options = BedOptions { engine: engine_options(plan, &links), capture_buffer: plan.capture_buffer };
+    go_on_building(signals)?;
     let mut bed = Bed::up(&plan.lab(), "run")?;
-    let hosts = u32::try_from(plan.workload.hosts()).unwrap_or(u32::MAX);
+    go_on_building(signals)?;
     bed.impair(&links, &options)?;
-    bed.tap(directory.path(), &options)?;
-    let (mut roles, start) = Roles::start(plan, &links, &mut bed, directory)?;
-    say(&format!("running {} for {} on {} hosts, seed {}", plan.workload.name(), plan.duration, hosts, plan.seed));
+    for host in plan.host_names() {
+        go_on_building(signals)?;
+        bed.tap(&host, directory, &options)?;
+    }
+    let (mut roles, start) = Roles::start(plan, &links, &mut bed, directory, signals)?;
+    let hosts = plan.workload.hosts();
+    say(&format!("running {} for {} on {hosts} hosts, seed {}", plan.workload.name(), plan.duration, plan.seed));
 
     let mut clocks = vec![clock::sample()];
     let mut interrupted = false;
-    while !roles.leader_ended()? {
+    // A capture that cannot be written any more makes the rest of the run worthless.
+    while !roles.leader_ended()? && !bed.tap_has_failed() {
         if signals.wait(Some(TICK))? {
+            if clock::monotonic() < start.0 {
+                go_on_building(signals)?;
+            }
             interrupted = true;
             break;
         }
@@ -124,25 +152,19 @@ fn gather(
     }
     // What the last commands set off is still under way.
     let longest = Duration::from_nanos(plan.largest_one_way(&links).0);
-    if !interrupted {
+    if !interrupted && !bed.tap_has_failed() {
         interrupted = signals.wait(Some(longest))?;
     }
-    let broken = roles.end()?;
+    let broken = roles.end(interrupted)?;
     let (outcome, captured) = bed.settle(longest + DRAIN)?;
     clocks.push(clock::sample());
     bed.down()?;
-    Ok(Evidence {
-        started,
-        start,
-        links,
-        outcome,
-        captured,
-        clocks,
-        idle_errors,
-        logs: roles.logs,
-        interrupted,
-        broken,
-    })
+    let mut logs = roles.logs;
+    if interrupted {
+        // A role that was told to end before it had begun left none, for that one reason.
+        logs.retain(|path| !is_log(path) || path.exists());
+    }
+    Ok(Evidence { started, start, links, outcome, captured, clocks, idle_errors, logs, interrupted, broken })
 }
 
 fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
@@ -181,10 +203,11 @@ impl Roles {
         links: &[CompiledLink],
         bed: &mut Bed,
         directory: &RunDirectory,
+        signals: Signals,
     ) -> anyhow::Result<(Self, Nanos)> {
         match &plan.workload {
-            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory),
-            Workload::Probe(probe) => Self::probe(probe, bed, directory),
+            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory, signals),
+            Workload::Probe(probe) => Self::probe(probe, bed, directory, signals),
         }
     }
 
@@ -194,6 +217,7 @@ impl Roles {
         links: &[CompiledLink],
         bed: &mut Bed,
         directory: &RunDirectory,
+        signals: Signals,
     ) -> anyhow::Result<(Self, Nanos)> {
         use shaper_toast::clock::ClockConfig;
         use shaper_toast::config::{ControllerConfig, NodeConfig, PeerConfig};
@@ -230,7 +254,7 @@ impl Roles {
         for host in peers.iter().take(untimed) {
             let config = PeerConfig::new(node(bed, host, host)?);
             logs.push(config.node.log.clone());
-            others.push(spawn(bed, host, "toast-peer", &config)?);
+            others.push(spawn(bed, signals, host, "toast-peer", &config)?);
         }
         let start = begin(bed)?;
         let at = |offset: u64| Time(start.0.saturating_add(offset));
@@ -242,7 +266,7 @@ impl Roles {
             config.join_at = offset_of(&toast.late, host);
             config.leave_at = offset_of(&toast.leave, host);
             logs.push(config.node.log.clone());
-            others.push(spawn(bed, host, "toast-peer", &config)?);
+            others.push(spawn(bed, signals, host, "toast-peer", &config)?);
         }
         let controller_of = |node: NodeConfig, begin: u64| ControllerConfig {
             script: script.clone(),
@@ -252,18 +276,23 @@ impl Roles {
             // Half a spacing behind the first: two people at two desks do not press at the same instant.
             let config = controller_of(node(bed, host, &format!("{host}-controller"))?, start.0 + script.spacing.0 / 2);
             logs.push(config.node.log.clone());
-            others.push(spawn(bed, host, "toast-controller", &config)?);
+            others.push(spawn(bed, signals, host, "toast-controller", &config)?);
         }
         let config = controller_of(node(bed, controller, controller)?, start.0);
         logs.push(config.node.log.clone());
-        let leader = spawn(bed, controller, "toast-controller", &config)?;
+        let leader = spawn(bed, signals, controller, "toast-controller", &config)?;
         Ok((Self { leader, others, logs }, start))
     }
 
-    fn probe(probe: &ProbePlan, bed: &mut Bed, directory: &RunDirectory) -> anyhow::Result<(Self, Nanos)> {
+    fn probe(
+        probe: &ProbePlan,
+        bed: &mut Bed,
+        directory: &RunDirectory,
+        signals: Signals,
+    ) -> anyhow::Result<(Self, Nanos)> {
         let receiver =
             ReceiverConfig { port: PROBE_PORT, packets: probe.packets, result: directory.file("probe-receiver.json") };
-        let others = vec![spawn(bed, "b", "probe-receiver", &receiver)?];
+        let others = vec![spawn(bed, signals, "b", "probe-receiver", &receiver)?];
         let to = bed.lab()?.host("b")?.ipv4;
         let start = begin(bed)?;
         let sender = SenderConfig {
@@ -274,7 +303,7 @@ impl Roles {
             start_at_ns: start.0,
             result: directory.file("probe-sender.json"),
         };
-        let leader = spawn(bed, "a", "probe-sender", &sender)?;
+        let leader = spawn(bed, signals, "a", "probe-sender", &sender)?;
         Ok((Self { leader, others, logs: vec![sender.result, receiver.result] }, start))
     }
 
@@ -282,12 +311,14 @@ impl Roles {
         Ok(self.leader.try_wait()?.is_some())
     }
 
-    /// Ends all roles; the names of those that ended by an error.
-    fn end(&mut self) -> anyhow::Result<Vec<String>> {
+    /// Ends all roles; the names of those that ended by an error. In an interrupted run it is none to have been told
+    /// to end before one could heed that.
+    fn end(&mut self, interrupted: bool) -> anyhow::Result<Vec<String>> {
         let mut broken = Vec::new();
         for role in std::iter::once(&mut self.leader).chain(&mut self.others) {
             let status = role.terminate(GRACE)?;
-            if !status.success() {
+            let ended_by_us = interrupted && status.signal() == Some(Signal::SIGTERM as i32);
+            if !status.success() && !ended_by_us {
                 broken.push(format!("{} ended with {status}", role.name()));
             }
         }
@@ -305,9 +336,12 @@ fn begin(bed: &mut Bed) -> anyhow::Result<Nanos> {
     Ok(start)
 }
 
-fn spawn<T: Serialize>(bed: &Bed, host: &str, role: &str, config: &T) -> anyhow::Result<Role> {
+fn spawn<T: Serialize>(bed: &Bed, signals: Signals, host: &str, role: &str, config: &T) -> anyhow::Result<Role> {
+    go_on_building(signals)?;
     let config = serde_json::to_string(config)?;
-    let spec = RoleSpec::new(format!("{role} on {host}"), [crate::cli::ROLE_ARGUMENT, role, &config]);
+    let mut spec = RoleSpec::new(format!("{role} on {host}"), [crate::cli::ROLE_ARGUMENT, role, &config]);
+    // Ours is for the summary alone.
+    spec.stdout = Stdio::null();
     Ok(Role::spawn(bed.journal(), bed.lab()?.netns(host)?, spec)?)
 }
 

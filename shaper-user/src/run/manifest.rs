@@ -44,11 +44,9 @@ pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime)
         "engine": "xsk",
         "seed": plan.seed,
         "duration_s": plan.duration.as_secs_f64(),
-        "profile": {
-            "name": plan.profile.name,
-            "description": plan.profile.description,
-            "source": plan.profile.source,
-        },
+        "profile": plan.profile,
+        // What --profile reads, flags applied.
+        "profile_toml": toml::to_string(&plan.profile)?,
         "workload": plan.workload,
         "links": links.iter().map(|link| json!({
             "a_to_b": link.a_to_b.expected.configured(plan.stream()),
@@ -60,4 +58,36 @@ pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime)
     let mut text = serde_json::to_string_pretty(&manifest)?;
     text.push('\n');
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use shaper_common::units::Nanos;
+    use shaper_profile::presets;
+    use shaper_profile::quantity::Duration;
+
+    use super::*;
+    use crate::run::{ProbePlan, Workload};
+
+    #[test]
+    fn the_profile_reads_back_as_it_was_run() {
+        for name in presets::names() {
+            let plan = Plan {
+                name: "test".into(),
+                workload: Workload::Probe(ProbePlan { packets: 10, interval_ns: 1_000_000, payload: 172 }),
+                profile: presets::load(name).unwrap(),
+                seed: 1,
+                duration: Duration(Nanos(10_000_000)),
+                busy_poll: false,
+                capture_buffer: 0,
+                out: None,
+            };
+            let text = manifest(&plan, &plan.compile().unwrap(), SystemTime::UNIX_EPOCH).unwrap();
+            let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let toml = manifest["profile_toml"].as_str().unwrap();
+            assert_eq!(presets::parse("again.toml", "again", toml).unwrap(), plan.profile, "{toml}");
+            let toml = toml::to_string(&manifest["profile"]).unwrap();
+            assert_eq!(presets::parse("again.toml", "again", &toml).unwrap(), plan.profile, "{toml}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod correlate;
 mod directory;
 mod execute;
+mod interrupt;
 mod judge;
 mod manifest;
 mod plan;

@@ -35,9 +35,16 @@ pub enum RunError {
         /// What there is.
         known: String,
     },
-    /// The probe's stream cannot be.
-    #[error("{0}")]
-    Probe(String),
+    /// A value that the workload cannot run with.
+    #[error("--{flag} {value}: {want}")]
+    Value {
+        /// The flag.
+        flag: &'static str,
+        /// What was asked for.
+        value: String,
+        /// What there can be, with an example.
+        want: String,
+    },
 }
 
 /// An offset and skew put into a peer's clock on purpose.
@@ -136,8 +143,44 @@ pub struct Plan {
 
 /// The least bytes of an IPv4 UDP frame beside its payload.
 const UDP_FRAME: usize = 14 + 20 + 8;
+/// The largest payload of a UDP datagram that an MTU of 1500 carries whole.
+const MOST_PAYLOAD: usize = 1_500 - 20 - 8;
 /// Most peers that `--peers` takes: two directions a host, and room for the controller.
 pub(super) const MOST_PEERS: usize = shaper_common::layout::DIRECTIONS as usize / 2 - 1;
+
+/// The least from one command to the next; a controller sends each in a burst of up to a millisecond.
+const LEAST_SPACING: Nanos = Nanos(1_000_000);
+/// The fastest tempo that is meant seriously.
+const MOST_BPM: f64 = 1_000.0;
+/// Most packets of a probe: what both ends note of each has to fit into memory.
+const MOST_PACKETS: u64 = 50_000_000;
+
+impl ProbePlan {
+    fn check(&self) -> Result<(), RunError> {
+        let least = crate::workload::probe::LEAST_PAYLOAD;
+        let refused = |flag, value: String, want: String| Err(RunError::Value { flag, value, want });
+        if self.packets == 0 {
+            refused("packets", "0".into(), "a probe needs packets: try --packets 10000".into())
+        } else if self.packets > MOST_PACKETS {
+            let want = format!("want at most {MOST_PACKETS}: try --packets 10000");
+            refused("packets", self.packets.to_string(), want)
+        } else if self.interval_ns == 0 {
+            let want = "give the time from one packet to the next: try --interval 1ms".into();
+            refused("interval", "0".into(), want)
+        } else if !(least..=MOST_PAYLOAD).contains(&self.payload) {
+            refused("payload", self.payload.to_string(), format!("want {least} to {MOST_PAYLOAD} bytes"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// From one command to the next where nobody said: the least at which no command overtakes its predecessor.
+fn default_spacing(largest_one_way: shaper_toast::units::Nanos) -> shaper_toast::units::Nanos {
+    /// Commands closer than this on a link without delay would say more of the host's scheduler than of the link.
+    const LEAST: shaper_toast::units::Nanos = shaper_toast::units::Nanos::from_millis(50);
+    toast_plan::minimum_spacing(largest_one_way, BurstConfig::default().longest()).max(LEAST)
+}
 
 impl Plan {
     /// Whether all of this can be.
@@ -146,38 +189,58 @@ impl Plan {
     ///
     /// What cannot, with the flag that says so.
     pub fn check(&self) -> Result<(), RunError> {
-        if self.duration.is_zero() {
-            return Err(RunError::NoDuration(self.duration.to_string()));
-        }
         match &self.workload {
-            Workload::Toast(toast) => {
-                if toast.peers == 0 || toast.peers > MOST_PEERS {
-                    return Err(RunError::Peers { peers: toast.peers, most: MOST_PEERS });
-                }
-                let known = self.peer_names();
-                let named = toast.absent.iter().map(|host| ("absent", host));
-                let named = named.chain(toast.late.iter().map(|(host, _)| ("late", host)));
-                let named = named.chain(toast.leave.iter().map(|(host, _)| ("leave", host)));
-                let mut named = named.chain(toast.clocks.iter().map(|clock| ("clock", &clock.peer)));
-                match named.find(|(_, host)| !known.contains(host)) {
-                    Some((flag, host)) => {
-                        Err(RunError::NoSuchPeer { flag, host: host.clone(), known: known.join(", ") })
-                    }
-                    None => Ok(()),
-                }
+            // A probe's duration is that of its packets.
+            Workload::Probe(probe) => probe.check(),
+            Workload::Toast(_) if self.duration.is_zero() => Err(RunError::NoDuration(self.duration.to_string())),
+            Workload::Toast(toast) => self.check_toast(toast),
+        }
+    }
+
+    fn check_toast(&self, toast: &ToastPlan) -> Result<(), RunError> {
+        if toast.peers == 0 || toast.peers > MOST_PEERS {
+            return Err(RunError::Peers { peers: toast.peers, most: MOST_PEERS });
+        }
+        let known = self.peer_names();
+        let named = toast.absent.iter().map(|host| ("absent", host));
+        let named = named.chain(toast.late.iter().map(|(host, _)| ("late", host)));
+        let named = named.chain(toast.leave.iter().map(|(host, _)| ("leave", host)));
+        let mut named = named.chain(toast.clocks.iter().map(|clock| ("clock", &clock.peer)));
+        if let Some((flag, host)) = named.find(|(_, host)| !known.contains(host)) {
+            return Err(RunError::NoSuchPeer { flag, host: host.clone(), known: known.join(", ") });
+        }
+        for (flag, at) in [("late", &toast.late), ("leave", &toast.leave)] {
+            if let Some((host, at)) = at.as_ref().filter(|(_, at)| *at >= self.duration.0.0) {
+                return Err(RunError::Value {
+                    flag,
+                    value: format!("{host}@{}", Duration(Nanos(*at))),
+                    want: format!(
+                        "the run is over by then: want a time before --duration {}, such as {host}@{}",
+                        self.duration,
+                        Duration(Nanos(self.duration.0.0 / 2)),
+                    ),
+                });
             }
-            Workload::Probe(probe) => {
-                let least = crate::workload::probe::LEAST_PAYLOAD;
-                if probe.packets == 0 {
-                    Err(RunError::Probe("--packets 0: a probe needs packets: try --packets 10000".into()))
-                } else if probe.interval_ns == 0 {
-                    Err(RunError::Probe("--interval 0: give the time from one packet to the next: try 1ms".into()))
-                } else if !(least..=1472).contains(&probe.payload) {
-                    Err(RunError::Probe(format!("--payload {}: want {least} to 1472 bytes", probe.payload)))
-                } else {
-                    Ok(())
-                }
-            }
+        }
+        if let Some(spacing) = toast.spacing_ns.filter(|spacing| *spacing < LEAST_SPACING.0) {
+            return Err(RunError::Value {
+                flag: "spacing",
+                value: Duration(Nanos(spacing)).to_string(),
+                want: format!(
+                    "want {} or more, that is {} commands a second at most: try --spacing 100ms",
+                    Duration(LEAST_SPACING),
+                    1_000_000_000 / LEAST_SPACING.0,
+                ),
+            });
+        }
+        let tempos = toast.tempo.iter().flat_map(|tempo| &tempo.values);
+        match tempos.into_iter().find(|tempo| !(1.0..=MOST_BPM).contains(*tempo)) {
+            Some(tempo) => Err(RunError::Value {
+                flag: "tempo",
+                value: tempo.to_string(),
+                want: format!("want 1 to {MOST_BPM} beats per minute, such as --tempo 100,140"),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -237,13 +300,8 @@ impl Plan {
     /// From one command to the next.
     #[must_use]
     pub fn spacing(&self, toast: &ToastPlan, links: &[CompiledLink]) -> shaper_toast::units::Nanos {
-        /// Commands closer than this on a link without delay would say more of the host's scheduler than of the link.
-        const LEAST: shaper_toast::units::Nanos = shaper_toast::units::Nanos::from_millis(50);
         toast.spacing_ns.map_or_else(
-            || {
-                let largest = shaper_toast::units::Nanos(self.largest_one_way(links).0);
-                toast_plan::minimum_spacing(largest, BurstConfig::default().longest()).max(LEAST)
-            },
+            || default_spacing(shaper_toast::units::Nanos(self.largest_one_way(links).0)),
             shaper_toast::units::Nanos,
         )
     }
@@ -269,5 +327,81 @@ impl Plan {
             Workload::Toast(toast) => 200 * (toast.peers as u64 + 1).pow(2),
             Workload::Probe(probe) => 1_000_000_000 / probe.interval_ns.max(1) + 1_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(workload: Workload) -> Plan {
+        Plan {
+            name: "test".into(),
+            workload,
+            profile: Profile::default(),
+            seed: 1,
+            duration: Duration(Nanos(20_000_000_000)),
+            busy_poll: false,
+            capture_buffer: 0,
+            out: None,
+        }
+    }
+
+    fn refused(workload: Workload) -> String {
+        plan(workload).check().unwrap_err().to_string()
+    }
+
+    fn toast() -> ToastPlan {
+        ToastPlan { peers: 1, ..ToastPlan::default() }
+    }
+
+    #[test]
+    fn a_tempo_that_is_none_is_refused() {
+        for value in [0.0, -120.0, f64::NAN, f64::INFINITY, 1e9] {
+            let tempo = Some(Interleaved { every: 4, values: vec![100.0, value] });
+            let message = refused(Workload::Toast(ToastPlan { tempo, ..toast() }));
+            assert!(message.starts_with(&format!("--tempo {value}: ")), "{message}");
+            assert!(message.contains("--tempo 100,140"), "{message}");
+        }
+    }
+
+    #[test]
+    fn commands_closer_than_a_controller_can_send_them_are_refused() {
+        let spaced = |ns| Workload::Toast(ToastPlan { spacing_ns: Some(ns), ..toast() });
+        for ns in [0, 1_000, 999_999] {
+            let message = refused(spaced(ns));
+            assert!(message.starts_with("--spacing ") && message.contains("1000 commands a second"), "{message}");
+        }
+        plan(spaced(1_000_000)).check().unwrap();
+    }
+
+    #[test]
+    fn nobody_comes_or_goes_after_the_end() {
+        let at = |ns| Some(("b".to_owned(), ns));
+        for (ns, held) in [(19_999_999_999, true), (20_000_000_000, false), (60_000_000_000, false)] {
+            let late = plan(Workload::Toast(ToastPlan { late: at(ns), ..toast() })).check();
+            let leave = plan(Workload::Toast(ToastPlan { leave: at(ns), ..toast() })).check();
+            assert_eq!([late.is_ok(), leave.is_ok()], [held; 2]);
+        }
+        let message = refused(Workload::Toast(ToastPlan { late: at(60_000_000_000), ..toast() }));
+        assert!(message.starts_with("--late b@") && message.contains("such as b@10s"), "{message}");
+    }
+
+    #[test]
+    fn a_probe_is_told_of_its_own_flags() {
+        let usual = ProbePlan { packets: 10, interval_ns: 1_000, payload: 172 };
+        for (probe, flag) in [
+            (ProbePlan { packets: 0, ..usual.clone() }, "--packets 0: "),
+            (ProbePlan { packets: u64::MAX, ..usual.clone() }, "--packets 18446744073709551615: "),
+            (ProbePlan { interval_ns: 0, ..usual.clone() }, "--interval 0: "),
+            (ProbePlan { payload: 1, ..usual.clone() }, "--payload 1: "),
+            (ProbePlan { payload: 1_473, ..usual.clone() }, "--payload 1473: "),
+        ] {
+            let mut plan = plan(Workload::Probe(probe));
+            plan.duration = Duration(Nanos::ZERO);
+            let message = plan.check().unwrap_err().to_string();
+            assert!(message.starts_with(flag), "{message}");
+        }
+        plan(Workload::Probe(usual)).check().unwrap();
     }
 }

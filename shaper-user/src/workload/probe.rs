@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::stat::fstat;
 use serde::{Deserialize, Serialize};
 use shaper_engine::clock::monotonic;
 use shaper_toast::StopFlag;
@@ -14,6 +16,8 @@ use shaper_toast::StopFlag;
 const MAGIC: u64 = u64::from_be_bytes(*b"shprobe1");
 /// Magic and number.
 pub const LEAST_PAYLOAD: usize = 16;
+/// What the receiver asks for as its socket's buffer, in bytes.
+const RECEIVE_BUFFER: usize = 8 << 20;
 /// How soon a receiver notices that it is to stop.
 const STOP_CHECK: Duration = Duration::from_millis(20);
 
@@ -65,6 +69,9 @@ pub struct Received {
     pub duplicates: u64,
     /// Datagrams of someone else.
     pub foreign: u64,
+    /// Datagrams that reached the receiver and found its socket's buffer full: no loss of the link.
+    #[serde(default)]
+    pub dropped_at_socket: u64,
 }
 
 /// Sends on the absolute schedule: a late datagram does not make the next ones late.
@@ -102,6 +109,10 @@ pub fn send(config: &SenderConfig, stop: &StopFlag) -> anyhow::Result<()> {
 pub fn receive(config: &ReceiverConfig, stop: &StopFlag) -> anyhow::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, config.port))
         .with_context(|| format!("cannot listen on UDP port {}", config.port))?;
+    // Beyond net.core.rmem_max, for root alone. What does not fit into a smaller one is counted.
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+    }
     socket.set_read_timeout(Some(STOP_CHECK)).context("cannot set a receive timeout")?;
     let mut seen = vec![false; usize::try_from(config.packets).context("too many packets for this machine")?];
     let mut result = Received::default();
@@ -125,7 +136,18 @@ pub fn receive(config: &ReceiverConfig, stop: &StopFlag) -> anyhow::Result<()> {
             Err(error) => return Err(error).context("cannot receive"),
         }
     }
+    result.dropped_at_socket = dropped_at(&socket)?;
     write(&config.result, &result)
+}
+
+/// Datagrams that were dropped at this socket, from the last column of `/proc/net/udp`.
+fn dropped_at(socket: &UdpSocket) -> anyhow::Result<u64> {
+    let inode = fstat(socket).context("cannot look at the socket")?.st_ino.to_string();
+    let sockets = std::fs::read_to_string("/proc/thread-self/net/udp").context("cannot read /proc/net/udp")?;
+    // … retransmit-timeout uid timeout inode references pointer drops
+    let own = sockets.lines().find(|line| line.split_ascii_whitespace().nth(9) == Some(&inode));
+    own.and_then(|line| line.split_ascii_whitespace().next_back()?.parse().ok())
+        .context("/proc/net/udp does not tell how many datagrams the receiver's socket dropped")
 }
 
 fn number(payload: &[u8]) -> Option<usize> {
@@ -147,4 +169,33 @@ fn wait_until(due: u64) {
 fn write<T: Serialize>(path: &PathBuf, result: &T) -> anyhow::Result<()> {
     let text = serde_json::to_string(result)?;
     std::fs::write(path, text).with_context(|| format!("{}: cannot write the result", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_socket_drops_is_counted() {
+        const SENT: u64 = 200;
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        setsockopt(&receiver, sockopt::RcvBuf, &4_096).unwrap();
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for _ in 0..SENT {
+            sender.send_to(&[0; 512], receiver.local_addr().unwrap()).unwrap();
+        }
+        receiver.set_nonblocking(true).unwrap();
+        let mut heard = 0;
+        while receiver.recv(&mut [0; 512]).is_ok() {
+            heard += 1;
+        }
+        assert!((1..SENT).contains(&heard), "{heard}");
+        assert_eq!(heard + dropped_at(&receiver).unwrap(), SENT);
+    }
+
+    #[test]
+    fn a_result_of_before_the_drops_were_counted_reads_as_none() {
+        let received: Received = serde_json::from_str(r#"{"received":1,"duplicates":2,"foreign":3}"#).unwrap();
+        assert_eq!(received.dropped_at_socket, 0);
+    }
 }
