@@ -1,5 +1,6 @@
 //! What a run must be like before it is started: spacing of commands and least duration.
 
+use crate::score::SYNC_TOLERANCE;
 use crate::units::Nanos;
 
 /// Commands a peer must have been meant to get before a grade is given.
@@ -10,6 +11,24 @@ pub const COMMANDS_FOR_A_GRADE: u64 = 100;
 #[must_use]
 pub fn minimum_spacing(largest_one_way_delay: Nanos, burst_length: Nanos) -> Nanos {
     largest_one_way_delay.times(2) + burst_length
+}
+
+/// How late a command may leave and the one before it still be judged.
+const SCHEDULER_HICCUP: Nanos = Nanos::from_millis(10);
+
+/// How long after a command a peer's state may still differ before it is a sync failure: the
+/// largest one-way delay, the length of a burst, and [`SYNC_TOLERANCE`].
+#[must_use]
+pub fn sync_allowance(largest_one_way_delay: Nanos, burst_length: Nanos) -> Nanos {
+    largest_one_way_delay + burst_length + SYNC_TOLERANCE
+}
+
+/// The least spacing at which every command can be judged for sync: its allowance, and a margin of
+/// 10 ms for the scheduler, pass before the next; never less than [`minimum_spacing`].
+#[must_use]
+pub fn spacing_for_sync(largest_one_way_delay: Nanos, burst_length: Nanos) -> Nanos {
+    let judged = sync_allowance(largest_one_way_delay, burst_length) + SCHEDULER_HICCUP;
+    judged.max(minimum_spacing(largest_one_way_delay, burst_length))
 }
 
 /// How many commands at `spacing` a run of `duration` sends: one at 0, spacing, 2 spacing, …,
@@ -46,6 +65,15 @@ mod tests {
     fn spacing_is_twice_the_delay_and_the_burst() {
         // wifi: 15 ms base and 30 ms of jitter.
         assert_eq!(minimum_spacing(Nanos::from_millis(45), Nanos::from_millis(1)), Nanos::from_millis(91));
+    }
+
+    #[test]
+    fn spacing_for_sync_outlasts_the_allowance() {
+        let (burst, ms) = (Nanos::from_millis(1), Nanos::from_millis);
+        assert_eq!(spacing_for_sync(ms(45), burst), ms(45 + 1 + 100 + 10));
+        assert_eq!(spacing_for_sync(Nanos::ZERO, burst), ms(111));
+        // On a long link twice the delay is more.
+        assert_eq!(spacing_for_sync(ms(300), burst), minimum_spacing(ms(300), burst));
     }
 
     proptest! {

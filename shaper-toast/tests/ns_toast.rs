@@ -208,6 +208,22 @@ fn a_leaver_falls_silent_while_its_neighbours_go_on_hearing() {
     });
 }
 
+#[test]
+fn on_lo_the_device_is_the_link_and_the_loop_has_no_say() {
+    in_namespace(|| {
+        let mut bed = Bed::new("lo-quiet");
+        let mut config = PeerConfig::new(bed.node("peer-1"));
+        config.node.multicast_loop = false;
+        bed.peer(config);
+        let mut desk = bed.controller(110, Nanos::from_millis(10));
+        desk.node.multicast_loop = false;
+        controller::run(desk, &StopFlag::new()).unwrap();
+        let (score, _) = bed.score(&["peer-1"]);
+        let peer = &score.peers[0];
+        assert_eq!((peer.intended, peer.applied_once, peer.local_commands), (110, 110, 0), "{peer:?}");
+    });
+}
+
 /// A controller and a peer in two namespaces, joined by a veth pair: the score, and how many of its
 /// own datagrams the controller heard and sent.
 fn over_a_wire(multicast_loop: bool) -> Option<(Score, u64, u64)> {

@@ -29,7 +29,8 @@ pub struct ClockScore {
     pub exchanges: u64,
     /// Last estimate of the controller's clock less the peer's, in microseconds.
     pub estimated_offset: f64,
-    /// The truth at the instant of the exchange that decided.
+    /// The truth, the controller's clock less the peer's, at the instant of the exchange that
+    /// decided: an offset injected into the peer's clock shows here with the other sign.
     pub injected_offset: f64,
     /// Last estimate less truth.
     pub error: f64,
@@ -47,6 +48,35 @@ pub struct ClockScore {
     pub estimated_skew: Option<Ppm>,
     /// The truth.
     pub injected_skew: Ppm,
+    /// The same seen the other way round, as a peer's clock is put wrong.
+    pub peer_ahead: PeerAhead,
+}
+
+/// How far a peer's clock is ahead of the controller's, in microseconds: positive where the peer's
+/// shows the later time, which is the sense in which an offset is injected into a peer's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PeerAhead {
+    /// Last estimate of how far the peer's clock is ahead.
+    pub estimated_offset: f64,
+    /// How far it was ahead in truth at the instant of the exchange that decided: what was
+    /// injected, and what the skew had added since.
+    pub injected_offset: f64,
+    /// Estimate less truth.
+    pub error: f64,
+    /// What the error's magnitude cannot exceed.
+    pub bound: f64,
+    /// The error that the configured asymmetry causes on an ideal link: half of it, and positive
+    /// where the way from controller to peer is the longer one.
+    pub asymmetry_error: Option<f64>,
+    /// Last estimate of how much faster the peer's clock runs.
+    pub estimated_skew: Option<Ppm>,
+    /// How much faster it runs in truth.
+    pub injected_skew: Ppm,
+}
+
+/// The other clock's rate against this one's.
+fn inverse(Ppm(skew): Ppm) -> Ppm {
+    Ppm((1.0 / (1.0 + skew * 1e-6) - 1.0) * 1e6)
 }
 
 /// A stretch of changes: instant, transport before, transport after.
@@ -119,17 +149,31 @@ pub(super) fn clock_score(controller: &Log, peer: &Log, config: &ScoreConfig) ->
     let Micros(delay) = last.delay;
     let asymmetry = config.asymmetries.iter().find(|a| a.peer == peer.peer_id);
     let rate = |log: &Log| 1.0 + log.clock.config.skew.0 * 1e-6;
+    let error = last.offset - truth(at);
+    let bound = delay as f64 / 2.0;
+    let asymmetry_error = asymmetry.map(|a| a.forward_minus_backward as f64 / 2e3);
+    let injected_skew = Ppm((rate(controller) / rate(peer) - 1.0) * 1e6);
     Some(ClockScore {
         controller: controller.peer_id.clone(),
         exchanges: last.exchanges,
         estimated_offset: last.offset,
         injected_offset: truth(at),
-        error: last.offset - truth(at),
-        bound: delay as f64 / 2.0,
+        error,
+        bound,
         median_error: nearest_rank(&errors, 0.5).copied(),
         largest_error: errors.last().copied(),
-        asymmetry_error: asymmetry.map(|a| a.forward_minus_backward as f64 / 2e3),
+        asymmetry_error,
         estimated_skew: last.skew,
-        injected_skew: Ppm((rate(controller) / rate(peer) - 1.0) * 1e6),
+        injected_skew,
+        // Subtracting from 0 turns the sign without making a -0 of a 0.
+        peer_ahead: PeerAhead {
+            estimated_offset: 0.0 - last.offset,
+            injected_offset: 0.0 - truth(at),
+            error: 0.0 - error,
+            bound,
+            asymmetry_error: asymmetry_error.map(|error| 0.0 - error),
+            estimated_skew: last.skew.map(inverse),
+            injected_skew: inverse(injected_skew),
+        },
     })
 }

@@ -37,16 +37,23 @@ pub enum SyncGrade {
 pub struct Grades {
     /// Of the peer that got the smallest share.
     pub delivery: Option<Grade>,
-    /// Of the spread's 95 % percentile; none with fewer than two peers.
+    /// Of the spread's 95 % percentile over all commands meant for two peers or more. Where it
+    /// falls among commands that not everybody followed it is beyond every line: [`Grade::Poor`].
     pub spread: Option<Grade>,
-    /// Of the share of outages after which all were right within a beat, on delivery's lines;
-    /// none without outages.
+    /// Why the spread has no grade, or one that no time stands behind.
+    pub spread_reason: Option<String>,
+    /// Of the share of outages after which all were right within a beat, on delivery's lines, over
+    /// the outages that tested somebody.
     pub convergence: Option<Grade>,
+    /// Why re-convergence has no grade.
+    pub convergence_reason: Option<String>,
     /// Of all peers' sync failures together.
     pub sync: Option<SyncGrade>,
+    /// Why sync has no grade.
+    pub sync_reason: Option<String>,
     /// The worst of delivery, spread and convergence.
     pub overall: Option<Grade>,
-    /// Why no grade is given.
+    /// Why no grade is given at all.
     pub withheld: Option<String>,
 }
 
@@ -81,29 +88,69 @@ pub(super) fn grades(peers: &[PeerScore], spread: &Spread, convergence: &[Conver
         return Grades {
             delivery: None,
             spread: None,
+            spread_reason: Some(reason.clone()),
             convergence: None,
+            convergence_reason: Some(reason.clone()),
             sync: None,
+            sync_reason: Some(reason.clone()),
             overall: None,
             withheld: Some(reason),
         };
     }
     let delivery = peers.iter().map(|p| by_share(p.delivery.share)).max();
-    // A command that never reached everybody has no spread; when none did, there is nothing to
-    // praise.
-    let spread = match spread.times.p95 {
-        Some(p95) => Some(by_spread(p95)),
-        None => (peers.len() >= 2).then_some(Grade::Poor),
+    let (spread, spread_reason) = spread_grade(spread);
+    let (convergence, convergence_reason) = convergence_grade(convergence);
+    let (sync, sync_reason) = match too_few_judged(peers) {
+        Some(reason) => (None, Some(reason)),
+        None => (Some(by_failures(peers.iter().map(|p| p.sync.failures).sum())), None),
     };
-    let within = convergence.iter().filter(|c| c.within_a_beat).count();
-    let convergence = (!convergence.is_empty()).then(|| by_share(within as f64 / convergence.len() as f64));
     Grades {
         delivery,
         spread,
+        spread_reason,
         convergence,
-        sync: Some(by_failures(peers.iter().map(|p| p.sync.failures).sum())),
+        convergence_reason,
+        sync,
+        sync_reason,
         overall: [delivery, spread, convergence].into_iter().flatten().max(),
         withheld: None,
     }
+}
+
+fn spread_grade(spread: &Spread) -> (Option<Grade>, Option<String>) {
+    let all = &spread.times_all;
+    match all.p95 {
+        Some(p95) => (Some(by_spread(p95)), None),
+        None if all.of == 0 => (None, Some("no command was meant for two peers".to_owned())),
+        None => (
+            Some(Grade::Poor),
+            Some(format!(
+                "the 95 % percentile falls among the {} of {} commands that did not change every peer's state",
+                spread.times.missing, all.of
+            )),
+        ),
+    }
+}
+
+fn convergence_grade(convergence: &[Convergence]) -> (Option<Grade>, Option<String>) {
+    let tested = convergence.iter().filter(|c| c.tested).count();
+    let within = convergence.iter().filter(|c| c.within_a_beat).count();
+    match (convergence.len(), tested) {
+        (0, _) => (None, Some("no outage ended within the run".to_owned())),
+        (all, 0) => (None, Some(format!("not tested: none of {all} outages hid a command and left a beat to recover"))),
+        (_, tested) => (Some(by_share(within as f64 / tested as f64)), None),
+    }
+}
+
+fn too_few_judged(peers: &[PeerScore]) -> Option<String> {
+    let few = peers.iter().min_by_key(|p| p.sync.judged)?;
+    (few.sync.judged < COMMANDS_FOR_A_GRADE).then(|| {
+        format!(
+            "{} commands were judged at {}, a grade needs {COMMANDS_FOR_A_GRADE} a peer: {} came too soon before the \
+             next and {} in an outage",
+            few.sync.judged, few.peer, few.sync.too_close, few.sync.in_outage
+        )
+    })
 }
 
 fn withheld(peers: &[PeerScore], schedule: &Schedule) -> Option<String> {
@@ -111,9 +158,22 @@ fn withheld(peers: &[PeerScore], schedule: &Schedule) -> Option<String> {
         return Some("no peer was expected and none left a log".to_owned());
     }
     if let Some(few) = peers.iter().find(|p| p.intended < COMMANDS_FOR_A_GRADE) {
+        return Some(match few.local_commands {
+            0 => format!(
+                "{} commands were meant for {}, a grade needs {COMMANDS_FOR_A_GRADE} a peer: run longer",
+                few.intended, few.peer
+            ),
+            local => format!(
+                "{} commands were meant for {} over a link, a grade needs {COMMANDS_FOR_A_GRADE} a peer; {local} more \
+                 came from a controller on its own host: run longer, or put that controller on another host",
+                few.intended, few.peer
+            ),
+        });
+    }
+    if let Some(deaf) = peers.iter().find(|p| p.receive_buffer_drops > 0) {
         return Some(format!(
-            "{} commands were meant for {}, a grade needs {COMMANDS_FOR_A_GRADE} a peer: run longer",
-            few.intended, few.peer
+            "the kernel of {} dropped {} datagrams at a full socket: what the link lost cannot be told from that",
+            deaf.peer, deaf.receive_buffer_drops
         ));
     }
     if !schedule.kept {

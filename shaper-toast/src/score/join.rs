@@ -26,8 +26,12 @@ pub struct ReceiverTimes {
     pub peer: String,
     /// Address and port the peer sends from; none when it left no log.
     pub source: Option<SocketAddrV4>,
-    /// Whether the command was meant for it: sent while it was a member of the group.
+    /// Whether the command was meant for it over a link: sent while it was a member of the group,
+    /// by a controller on another host.
     pub intended: bool,
+    /// The controller is on the peer's own host. What the peer hears of it came by
+    /// IP_MULTICAST_LOOP and says nothing of any link.
+    pub local: bool,
     /// The first copy heard: its burst index.
     pub first_copy: Option<u8>,
     /// When that copy was received.
@@ -98,10 +102,33 @@ impl Membership {
         membership
     }
 
+    /// Begin of the leave.
+    pub(super) fn leaving(self) -> Option<Nanos> {
+        self.leaving
+    }
+
+    /// Whether it had joined by `t` and not begun to leave.
+    pub(super) fn member_at(self, t: Nanos) -> bool {
+        self.joined.is_some() && self.covers(t)
+    }
+
     /// A peer that never joined was meant to: everything was meant for it.
     pub(super) fn covers(self, t: Nanos) -> bool {
         self.joined.is_none_or(|joined| t >= joined) && self.leaving.is_none_or(|leaving| t < leaving)
     }
+}
+
+/// Whether multicast passes between two sockets within one host, by IP_MULTICAST_LOOP, instead of
+/// over a link. On `lo` the device itself is the link: the kernel's routing keeps the loop to other
+/// devices (`__mkroute_output` in net/ipv4/route.c).
+pub(super) fn same_host(a: &Log, b: &Log) -> bool {
+    a.source.ip() == b.source.ip() && !a.source.ip().is_loopback()
+}
+
+/// The controllers on the peer's own host.
+pub(super) fn local_controllers<'a>(logs: &'a [Log], peer: &Log) -> Vec<&'a str> {
+    let here = |l: &&Log| l.role == Role::Controller && same_host(l, peer);
+    logs.iter().filter(here).map(|l| l.peer_id.as_str()).collect()
 }
 
 /// The names of the peers: those expected and those that left a log, sorted.
@@ -132,11 +159,14 @@ pub fn command_times(logs: &[Log], expected: &[String]) -> Vec<CommandTimes> {
     for name in &names {
         let log = logs.iter().find(|l| l.role == Role::Peer && l.peer_id == *name);
         let membership = log.map(Membership::of);
+        let here = log.map_or_else(Vec::new, |l| local_controllers(logs, l));
         for command in &mut commands {
+            let local = here.contains(&command.controller.as_str());
             command.receivers.push(ReceiverTimes {
                 peer: name.clone(),
                 source: log.map(|l| l.source),
-                intended: membership.is_none_or(|m| m.covers(command.commanded)),
+                intended: !local && membership.is_none_or(|m| m.covers(command.commanded)),
+                local,
                 first_copy: None,
                 received: None,
                 copies_received: 0,

@@ -5,24 +5,29 @@
 //! host's.
 
 mod clocks;
+mod contention;
 mod grade;
 mod join;
+mod recovery;
+mod spread;
 mod states;
 mod stats;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::log::{Event, ForeignReason, Log, Role};
-use crate::transport::Snapshot;
 use crate::units::Nanos;
 
-pub use clocks::{ClockScore, Drift};
+pub use clocks::{ClockScore, Drift, PeerAhead};
+pub use contention::Contention;
 pub use grade::{Grade, Grades, SyncGrade};
 pub use join::{CommandTimes, CopyTime, ReceiverTimes, command_times};
-pub use states::{Convergence, LateJoin, SYNC_TOLERANCE, SyncFailures};
-pub use stats::{Proportion, Times};
+pub use recovery::{Convergence, LateJoin};
+pub use spread::Spread;
+pub use states::{SYNC_TOLERANCE, SyncFailures};
+pub use stats::{Proportion, Times, TimesOfAll};
 
 /// An outage that was configured, in CLOCK_MONOTONIC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +43,13 @@ pub struct OutageWindow {
 impl OutageWindow {
     fn concerns(&self, peer: &str) -> bool {
         self.peer.as_deref().is_none_or(|p| p == peer)
+    }
+
+    /// Whether it keeps the command from the peer: the peer's own link is out, or that of the host
+    /// the controller shares with another peer.
+    fn cuts(&self, command: &CommandTimes, peer: &str) -> bool {
+        let senders = |r: &ReceiverTimes| r.local && self.peer.as_deref() == Some(r.peer.as_str());
+        self.concerns(peer) || command.receivers.iter().any(senders)
     }
 }
 
@@ -99,6 +111,11 @@ pub struct PeerScore {
     pub has_log: bool,
     /// Whether that log ends in order.
     pub log_complete: bool,
+    /// Controllers on the peer's own host, which it hears without a link. Nothing they sent is in
+    /// the figures below; only what their commands did to its state is.
+    pub local_controllers: Vec<String>,
+    /// How many commands of theirs were left out.
+    pub local_commands: u64,
     /// Commands sent while it was a member of the group.
     pub intended: u64,
     /// Of these, how many reached it, in one copy or more.
@@ -131,8 +148,12 @@ pub struct PeerScore {
     pub missed_if_independent: f64,
     /// From command to changed state.
     pub time_to_state: Times,
+    /// The same over all commands meant for it; a missed one never changed it.
+    pub time_to_state_all: TimesOfAll,
     /// From command to the answer's arrival at the controller.
     pub response: Times,
+    /// The same over all commands meant for it; one without an answer took infinitely long.
+    pub response_all: TimesOfAll,
     /// States that were not the controller's.
     pub sync: SyncFailures,
     /// Drift of its position.
@@ -144,21 +165,6 @@ pub struct PeerScore {
     /// When it left: copies of commands still heard after the leave. What the link still carried
     /// to this host after it shows in a capture only.
     pub heard_after_leave: Option<u64>,
-}
-
-/// First to last peer, per command that changed the state of every peer it was meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// In time; `missing` are commands that did not change everybody's state.
-    pub times: Times,
-    /// Median as a fraction of a beat.
-    pub beats_p50: Option<f64>,
-    /// 95 % as a fraction of a beat.
-    pub beats_p95: Option<f64>,
-    /// 99 % as a fraction of a beat.
-    pub beats_p99: Option<f64>,
-    /// Largest as a fraction of a beat.
-    pub beats_max: Option<f64>,
 }
 
 /// Whether the senders kept their own schedule.
@@ -189,19 +195,6 @@ impl Schedule {
             self.over_limit, self.slip.n, self.limit
         )
     }
-}
-
-/// What two controllers at once led to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Contention {
-    /// The controllers.
-    pub controllers: Vec<String>,
-    /// Commands whose predecessor came from another controller.
-    pub interleaved: u64,
-    /// Whether every peer applied the commands all of them applied in the same order.
-    pub same_order: bool,
-    /// Whether all peers ended in the same state and tempo.
-    pub same_final_state: bool,
 }
 
 /// A run's score.
@@ -243,7 +236,10 @@ pub fn score(logs: &[Log], config: &ScoreConfig) -> Score {
         .enumerate()
         .map(|(index, states)| {
             let log = log_of(logs, &states.name);
-            peer_score(index, states, log, &controllers, &commands, config, end)
+            let here = log.map_or_else(Vec::new, |l| join::local_controllers(logs, l));
+            let (near, far): (Vec<&Log>, Vec<&Log>) =
+                controllers.iter().partition(|c| here.contains(&c.peer_id.as_str()));
+            peer_score(index, states, log, (&near, &far), &commands, config, end)
         })
         .collect();
     let intended: u64 = peers.iter().map(|p| p.intended).sum();
@@ -251,15 +247,15 @@ pub fn score(logs: &[Log], config: &ScoreConfig) -> Score {
         peers.iter().map(|p| p.delivered).sum(),
         if peers.is_empty() { commands.len() as u64 } else { intended },
     );
-    let spread = spread(&commands);
-    let convergence = states::convergence(&states, &commands, config, end);
+    let spread = spread::spread(&commands);
+    let convergence = recovery::convergence(&states, &commands, config, end);
     let schedule = schedule(&commands, config.slip_limit);
     Score {
         commands: commands.len() as u64,
         delivery,
         controller_self_heard: controllers.iter().map(|l| self_heard(l)).sum(),
         grades: grade::grades(&peers, &spread, &convergence, &schedule),
-        contention: contention(&controllers, &commands, &states, logs),
+        contention: contention::contention(&controllers, &commands, &states, logs),
         warnings: warnings(logs, &peers, &schedule),
         peers,
         spread,
@@ -286,7 +282,7 @@ fn peer_score(
     index: usize,
     states: &states::PeerStates,
     log: Option<&Log>,
-    controllers: &[&Log],
+    (near, far): (&[&Log], &[&Log]),
     commands: &[CommandTimes],
     config: &ScoreConfig,
     end: Nanos,
@@ -297,8 +293,11 @@ fn peer_score(
     let times = |what: fn(&ReceiverTimes) -> Option<Nanos>| {
         let samples: Vec<Nanos> = meant.iter().filter_map(|(c, r)| what(r).map(|t| t - c.commanded)).collect();
         let missing = (meant.len() - samples.len()) as u64;
-        Times::new(samples, missing)
+        (Times::new(samples.clone(), missing), TimesOfAll::new(samples, missing))
     };
+    let (time_to_state, time_to_state_all) = times(|r| r.applied);
+    let (response, response_all) = times(|r| r.answer_received);
+    let from_afar = |name: &str| near.iter().all(|c| c.peer_id != name);
     let intended = meant.len() as u64;
     let delivered = tally(|r| r.received.is_some());
     let copies_sent: u64 = meant.iter().map(|(c, _)| c.copies.len() as u64).sum();
@@ -317,13 +316,15 @@ fn peer_score(
         peer: states.name.clone(),
         has_log: log.is_some(),
         log_complete: log.is_some_and(Log::complete),
+        local_controllers: near.iter().map(|c| c.peer_id.clone()).collect(),
+        local_commands: commands.iter().filter(|c| c.receivers.get(index).is_some_and(|r| r.local)).count() as u64,
         intended,
         delivered,
         applied_once: tally(|r| r.times_applied == 1),
         repeated: tally(|r| r.times_applied > 1),
         missed: intended - delivered,
-        out_of_order: log.map_or(0, |l| count(l, |e| matches!(e, Event::OutOfOrder { .. }))),
-        copies_repeated: log.map_or(0, |l| count(l, |e| matches!(e, Event::Repeated { .. }))),
+        out_of_order: log.map_or(0, |l| count(l, |e| matches!(e, Event::OutOfOrder { from, .. } if from_afar(from)))),
+        copies_repeated: log.map_or(0, |l| count(l, |e| matches!(e, Event::Repeated { from, .. } if from_afar(from)))),
         self_heard: log.map_or(0, self_heard),
         foreign: log.map_or(0, |l| l.counts().foreign.max(foreign_by_reason.values().sum())),
         foreign_by_reason,
@@ -331,44 +332,18 @@ fn peer_score(
         delivery: Proportion::new(delivered, intended),
         copies,
         missed_if_independent,
-        time_to_state: times(|r| r.applied),
-        response: times(|r| r.answer_received),
-        sync: states::sync_failures(states, commands, config, end),
-        drift: log.and_then(|l| controllers.first().and_then(|c| clocks::drift(c, l))),
-        clocks: log
-            .map_or_else(Vec::new, |l| controllers.iter().filter_map(|c| clocks::clock_score(c, l, config)).collect()),
-        late_join: states::late_join(states, commands, config),
-        heard_after_leave: left
-            .and_then(|left| log.map(|l| count(l, |e| matches!(e, Event::Received { t, .. } if *t > left)))),
-    }
-}
-
-fn spread(commands: &[CommandTimes]) -> Spread {
-    let mut times = Vec::new();
-    let mut beats = Vec::new();
-    let mut incomplete = 0;
-    for command in commands {
-        let meant: Vec<&ReceiverTimes> = command.receivers.iter().filter(|r| r.intended).collect();
-        if meant.len() < 2 {
-            continue;
-        }
-        let applied: Option<Vec<Nanos>> = meant.iter().map(|r| r.applied).collect();
-        match applied.and_then(|t| Some(*t.iter().max()? - *t.iter().min()?)) {
-            Some(spread) => {
-                times.push(spread);
-                beats.push(spread.as_secs_f64() * command.after.bpm / 60.0);
-            }
-            None => incomplete += 1,
-        }
-    }
-    beats.sort_unstable_by(f64::total_cmp);
-    let rank = |q| stats::nearest_rank(&beats, q).copied();
-    Spread {
-        times: Times::new(times, incomplete),
-        beats_p50: rank(0.50),
-        beats_p95: rank(0.95),
-        beats_p99: rank(0.99),
-        beats_max: beats.last().copied(),
+        time_to_state,
+        time_to_state_all,
+        response,
+        response_all,
+        sync: states::sync_failures(index, states, commands, config, end),
+        drift: log.and_then(|l| far.first().and_then(|c| clocks::drift(c, l))),
+        clocks: log.map_or_else(Vec::new, |l| far.iter().filter_map(|c| clocks::clock_score(c, l, config)).collect()),
+        late_join: recovery::late_join(index, states, commands),
+        heard_after_leave: left.and_then(|left| {
+            let after = |e: &Event| matches!(e, Event::Received { t, from, .. } if *t > left && from_afar(from));
+            log.map(|l| count(l, after))
+        }),
     }
 }
 
@@ -376,52 +351,6 @@ fn schedule(commands: &[CommandTimes], limit: Nanos) -> Schedule {
     let slips: Vec<Nanos> = commands.iter().map(|c| c.commanded - c.due).collect();
     let over_limit = slips.iter().filter(|&&slip| slip > limit).count() as u64;
     Schedule { over_limit, limit, kept: over_limit * 100 <= slips.len() as u64, slip: Times::new(slips, 0) }
-}
-
-fn contention(
-    controllers: &[&Log],
-    commands: &[CommandTimes],
-    states: &[states::PeerStates],
-    logs: &[Log],
-) -> Option<Contention> {
-    if controllers.len() < 2 {
-        return None;
-    }
-    let interleaved =
-        commands.windows(2).filter(|pair| matches!(pair, [a, b] if a.controller != b.controller)).count() as u64;
-    let orders: Vec<Vec<(&str, u32)>> = states
-        .iter()
-        .filter_map(|p| log_of(logs, &p.name))
-        .map(|log| {
-            log.events
-                .iter()
-                .filter_map(|e| match e {
-                    Event::Applied { from, seq, .. } => Some((from.as_str(), *seq)),
-                    _ => None,
-                })
-                .collect()
-        })
-        .collect();
-    let sets: Vec<HashSet<(&str, u32)>> = orders.iter().map(|o| o.iter().copied().collect()).collect();
-    let common = |order: &[(&str, u32)]| -> Vec<(String, u32)> {
-        order
-            .iter()
-            .filter(|c| sets.iter().all(|s| s.contains(*c)))
-            .map(|(from, seq)| ((*from).to_owned(), *seq))
-            .collect()
-    };
-    let same_order = orders.windows(2).all(|pair| matches!(pair, [a, b] if common(a) == common(b)));
-    let finals: Vec<Option<Snapshot>> = states.iter().map(states::PeerStates::last).collect();
-    let same_final_state = finals.windows(2).all(|pair| match pair {
-        [Some(a), Some(b)] => a.state == b.state && (a.bpm - b.bpm).abs() < 1e-6,
-        _ => false,
-    });
-    Some(Contention {
-        controllers: controllers.iter().map(|l| l.peer_id.clone()).collect(),
-        interleaved,
-        same_order,
-        same_final_state,
-    })
 }
 
 fn warnings(logs: &[Log], peers: &[PeerScore], schedule: &Schedule) -> Vec<String> {

@@ -1,11 +1,11 @@
-//! Whose state was what when: sync failures, re-convergence after outages, a late joiner's first
-//! right state.
+//! Whose state was what when: sync failures.
 
 use serde::{Deserialize, Serialize};
 
 use super::join::{CommandTimes, Membership};
 use super::{OutageWindow, ScoreConfig};
 use crate::log::{Event, Log};
+use crate::plan;
 use crate::transport::Snapshot;
 use crate::units::Nanos;
 use crate::wire::{Command, PlayState};
@@ -18,26 +18,13 @@ pub const SYNC_TOLERANCE: Nanos = Nanos::from_millis(100);
 pub struct SyncFailures {
     /// Commands after which the peer's state differed later than the allowance.
     pub failures: u64,
-    /// Commands judged.
+    /// Commands judged: of what was meant for the peer, what is neither of the two below nor sent
+    /// within the allowance before it left.
     pub judged: u64,
     /// Commands not judged because an outage lay within their allowance.
     pub in_outage: u64,
     /// Commands not judged because the next came within their allowance, or the run ended.
     pub too_close: u64,
-}
-
-/// How long after an outage every peer concerned was right again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Convergence {
-    /// The outage.
-    pub outage: OutageWindow,
-    /// From its end until every peer concerned had the state of the controller's last command;
-    /// none when that never came about.
-    pub took: Option<Nanos>,
-    /// One beat at the tempo then.
-    pub beat: Nanos,
-    /// `took` is at most a beat.
-    pub within_a_beat: bool,
 }
 
 /// The states of a peer as its log has them.
@@ -109,12 +96,13 @@ impl ScoreConfig {
     /// How long after a command a peer may still differ.
     #[must_use]
     pub fn allowance(&self) -> Nanos {
-        self.largest_one_way_delay + self.burst_length + SYNC_TOLERANCE
+        plan::sync_allowance(self.largest_one_way_delay, self.burst_length)
     }
 }
 
-/// Judges every command at one peer. `end` is the end of the run.
+/// Judges every command at the peer that is receiver `index`. `end` is the end of the run.
 pub(super) fn sync_failures(
+    index: usize,
     peer: &PeerStates,
     commands: &[CommandTimes],
     config: &ScoreConfig,
@@ -124,11 +112,12 @@ pub(super) fn sync_failures(
     for (i, command) in commands.iter().enumerate() {
         let from = command.commanded;
         let deadline = from + config.allowance();
-        if !(peer.concerned(from) && peer.concerned(deadline)) {
+        let meant = command.receivers.get(index).is_some_and(|r| r.intended);
+        if !(meant && peer.concerned(deadline)) {
             continue;
         }
         let next = commands.get(i + 1).map_or(end, |c| c.commanded);
-        let hit = |o: &OutageWindow| o.concerns(&peer.name) && o.from <= deadline && o.to >= from;
+        let hit = |o: &OutageWindow| o.cuts(command, &peer.name) && o.from <= deadline && o.to >= from;
         if config.outages.iter().any(hit) {
             found.in_outage += 1;
         } else if next <= deadline {
@@ -146,64 +135,4 @@ pub(super) fn sync_failures(
         }
     }
     found
-}
-
-/// Looks, for every outage that ended within the run, for the first instant at which all peers
-/// concerned were right.
-pub(super) fn convergence(
-    peers: &[PeerStates],
-    commands: &[CommandTimes],
-    config: &ScoreConfig,
-    end: Nanos,
-) -> Vec<Convergence> {
-    config
-        .outages
-        .iter()
-        .filter(|outage| outage.to <= end)
-        .filter_map(|outage| {
-            let concerned: Vec<&PeerStates> =
-                peers.iter().filter(|p| outage.concerns(&p.name) && p.concerned(outage.to)).collect();
-            let before = last_command(commands, outage.to)?;
-            if concerned.is_empty() {
-                return None;
-            }
-            let beat = Nanos((60e9 / before.after.bpm) as u64);
-            let took = first_right(&concerned, commands, outage.to, config.allowance()).map(|at| at - outage.to);
-            Some(Convergence { outage: outage.clone(), took, beat, within_a_beat: took.is_some_and(|t| t <= beat) })
-        })
-        .collect()
-}
-
-/// The first instant from `from` on at which all of `peers` are right: states change only when
-/// something is applied or commanded, so only these instants are looked at.
-fn first_right(peers: &[&PeerStates], commands: &[CommandTimes], from: Nanos, allowance: Nanos) -> Option<Nanos> {
-    let mut instants: Vec<Nanos> =
-        peers.iter().flat_map(|p| &p.applied).map(|&(t, _)| t).filter(|&t| t > from).collect();
-    instants.push(from);
-    instants.sort_unstable();
-    instants.into_iter().find(|&t| {
-        last_command(commands, t).is_some_and(|command| peers.iter().all(|p| p.right_at(t, command, allowance)))
-    })
-}
-
-fn last_command(commands: &[CommandTimes], t: Nanos) -> Option<&CommandTimes> {
-    commands.get(commands.partition_point(|c| c.commanded <= t).checked_sub(1)?)
-}
-
-/// From joining to the first right state, for a peer that joined after the first command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LateJoin {
-    /// When it joined.
-    pub joined: Nanos,
-    /// How long it took; none when it never was right.
-    pub first_right_after: Option<Nanos>,
-}
-
-pub(super) fn late_join(peer: &PeerStates, commands: &[CommandTimes], config: &ScoreConfig) -> Option<LateJoin> {
-    let joined = peer.membership?.joined?;
-    let first = commands.first()?;
-    (joined > first.commanded).then(|| LateJoin {
-        joined,
-        first_right_after: first_right(&[peer], commands, joined, config.allowance()).map(|t| t - joined),
-    })
 }

@@ -80,9 +80,36 @@ impl Times {
     }
 }
 
+/// Percentiles, by nearest rank, over everything that was meant to arrive: what never did took
+/// infinitely long. A percentile that falls there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimesOfAll {
+    /// Samples and missing together.
+    pub of: u64,
+    /// Median.
+    pub p50: Option<Nanos>,
+    /// 95 %.
+    pub p95: Option<Nanos>,
+    /// 99 %.
+    pub p99: Option<Nanos>,
+}
+
+impl TimesOfAll {
+    pub(super) fn new(mut samples: Vec<Nanos>, missing: u64) -> TimesOfAll {
+        samples.sort_unstable();
+        let rank = |q| nearest_rank_of(&samples, missing, q).copied();
+        TimesOfAll { of: samples.len() as u64 + missing, p50: rank(0.50), p95: rank(0.95), p99: rank(0.99) }
+    }
+}
+
 /// The least sample that at least the share `q` of all do not exceed.
 pub(super) fn nearest_rank<T>(sorted: &[T], q: f64) -> Option<&T> {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
+    nearest_rank_of(sorted, 0, q)
+}
+
+/// The same where `missing` more follow that are larger than every sample; none among those.
+pub(super) fn nearest_rank_of<T>(sorted: &[T], missing: u64, q: f64) -> Option<&T> {
+    let rank = (q * (sorted.len() as u64 + missing) as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1))
 }
 
@@ -107,5 +134,15 @@ mod tests {
         assert_eq!((times.n, times.missing, times.min, times.max), (100, 7, Some(Nanos(1)), Some(Nanos(100))));
         assert_eq!((times.p50, times.p95, times.p99), (Some(Nanos(50)), Some(Nanos(95)), Some(Nanos(99))));
         assert_eq!(Times::new(vec![], 3).p50, None);
+    }
+
+    #[test]
+    fn what_never_arrived_took_longer_than_any_percentile_shown() {
+        let samples: Vec<Nanos> = (1..=95).map(Nanos).collect();
+        let all = TimesOfAll::new(samples.clone(), 5);
+        assert_eq!((all.of, all.p50, all.p95, all.p99), (100, Some(Nanos(50)), Some(Nanos(95)), None));
+        assert_eq!(TimesOfAll::new(samples, 6).p95, None);
+        assert_eq!(TimesOfAll::new(vec![], 3).p50, None);
+        assert_eq!(TimesOfAll::new(vec![], 0), TimesOfAll::default());
     }
 }

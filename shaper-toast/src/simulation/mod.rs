@@ -1,5 +1,9 @@
 //! Roles on a virtual clock and a virtual multicast group: what each test of a whole run uses.
 
+mod clocks;
+mod controllers;
+mod grades;
+mod outages;
 mod scenarios;
 
 use std::cmp::Reverse;
@@ -7,12 +11,15 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
+use crate::burst::BurstConfig;
 use crate::clock::AppClock;
 use crate::config::{ControllerConfig, NodeConfig, PeerConfig};
 use crate::controller::ControllerCore;
 use crate::log::{Event, Log, parse_log};
 use crate::peer::PeerCore;
+use crate::plan;
 use crate::rng::SplitMix64;
+use crate::score::{PeerScore, Score, ScoreConfig, score};
 use crate::shell::Core;
 use crate::units::Nanos;
 
@@ -64,18 +71,59 @@ pub(crate) fn lossy(delay: Nanos, loss: f64, seed: u64) -> Link {
     })
 }
 
+const SPACING: Nanos = Nanos::from_millis(500);
+const START: Nanos = Nanos::from_secs(2);
+
+fn desk(commands: u64) -> ControllerConfig {
+    let mut config = ControllerConfig::new(node("desk"), START, plan::minimum_duration(commands, SPACING));
+    config.script.spacing = SPACING;
+    config
+}
+
+fn end_of(config: &ControllerConfig) -> Nanos {
+    config.start_at + config.duration + config.drain
+}
+
+fn asked(delay: Nanos, peers: &[&str]) -> ScoreConfig {
+    ScoreConfig::new(delay, BurstConfig::STANDARD.longest(), peers.iter().map(|&p| p.to_owned()).collect())
+}
+
+fn run_with(link: Link, desk: ControllerConfig, peers: &[&str]) -> Vec<Log> {
+    let end = end_of(&desk);
+    let mut simulation = Simulation::new(link);
+    simulation.controller(desk);
+    for peer in peers {
+        simulation.peer(PeerConfig::new(node(peer)));
+    }
+    simulation.run(end)
+}
+
+fn peer<'a>(score: &'a Score, name: &str) -> &'a PeerScore {
+    score.peers.iter().find(|p| p.peer == name).unwrap()
+}
+
 impl Simulation {
     pub(crate) fn new(link: Link) -> Simulation {
         Simulation { nodes: Vec::new(), link, flying: BinaryHeap::new(), sent: 0 }
     }
 
-    fn source(&self) -> SocketAddrV4 {
-        let host = u8::try_from(self.nodes.len() + 1).unwrap();
-        SocketAddrV4::new([10, 0, 0, host].into(), 40_000)
+    /// A host of its own for the next node.
+    fn own_host(&self) -> u8 {
+        u8::try_from(self.nodes.len() + 1).unwrap()
+    }
+
+    fn source(&self, host: u8) -> SocketAddrV4 {
+        let port = 40_000 + u16::try_from(self.nodes.len()).unwrap();
+        SocketAddrV4::new([10, 0, 0, host].into(), port)
     }
 
     pub(crate) fn controller(&mut self, config: ControllerConfig) {
-        let source = self.source();
+        self.controller_on(self.own_host(), config);
+    }
+
+    /// A controller that may share its host.
+    pub(crate) fn controller_on(&mut self, host: u8, config: ControllerConfig) {
+        let source = self.source(host);
         let name = config.node.peer_id.clone();
         let clock = AppClock::new(config.node.clock, 0);
         let core = ControllerCore::new(config, source, clock, Nanos::ZERO).unwrap();
@@ -83,7 +131,12 @@ impl Simulation {
     }
 
     pub(crate) fn peer(&mut self, config: PeerConfig) {
-        let source = self.source();
+        self.peer_on(self.own_host(), config);
+    }
+
+    /// A peer that may share its host.
+    pub(crate) fn peer_on(&mut self, host: u8, config: PeerConfig) {
+        let source = self.source(host);
         let name = config.node.peer_id.clone();
         let clock = AppClock::new(config.node.clock, 0);
         let join_at = config.join_at.unwrap_or(Nanos::ZERO);
