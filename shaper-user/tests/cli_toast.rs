@@ -84,11 +84,11 @@ fn a_peer_follows_a_controller_and_the_score_is_read_from_both_logs() {
         let peer = End::start(folder.path(), &peer, &group);
         until_joined(&folder.path().join(&in_b));
         let controller = ["controller", "--name", "a", "--checksum", checksum, "--log", &in_a];
-        let times = ["--lead", "100ms", "--duration", "1s", "--spacing", "100ms"];
+        let times = ["--duration", "1s", "--spacing", "100ms"];
         let controller = End::start(folder.path(), &[&controller[..], &times].concat(), &group).end();
         let peer = peer.stop();
         let said = String::from_utf8(controller.stdout).unwrap();
-        assert_eq!(controller.status.code(), Some(0), "{said}");
+        assert_eq!(controller.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&controller.stderr));
         assert!(said.contains("commands  10 sent") && said.contains("answers   10 of 10 from b"), "{said}");
         assert!(said.contains("shaper toast score"), "{said}");
         let said = String::from_utf8(peer.stdout).unwrap();
@@ -103,10 +103,10 @@ fn a_peer_follows_a_controller_and_the_score_is_read_from_both_logs() {
 #[test]
 fn a_controller_that_only_hears_itself_delivers_nothing_and_fails() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["controller", "--name", "a", "--lead", "10ms", "--duration", "500ms", "--spacing", "100ms"];
+    let arguments = ["controller", "--name", "a", "--duration", "500ms", "--spacing", "100ms"];
     let ended = End::start(folder.path(), &arguments, &group()).end();
     let said = String::from_utf8(ended.stdout).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert_eq!(ended.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&ended.stderr));
     assert!(said.contains("answers   none"), "{said}");
     let score = score(folder.path(), &["toast-a.jsonl", "--expect-peer", "b"]);
     assert_eq!((&score["delivery"]["count"], &score["delivery"]["of"]), (&0.into(), &5.into()), "{score}");
