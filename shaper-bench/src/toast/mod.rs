@@ -1,11 +1,11 @@
 //! What a TOAST message costs: time and allocations to encode and decode, and messages a second through real sockets.
 
+mod sockets;
+
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use shaper_toast::wire::{
     ChecksumMode, Command, Datagram, FLAG_BURST, Header, MessageType, TransportCommand, TransportPayload, decode,
     decode_transport, encode, encode_transport, session_id,
@@ -21,8 +21,6 @@ const MODE: ChecksumMode = ChecksumMode::Crc16;
 const MESSAGES: u32 = 100_000;
 /// Samples a repeat, interleaved.
 const ROUNDS: u32 = 3;
-/// Sent before any is read: so many small datagrams fit the default receive buffer.
-const BATCH: u32 = 64;
 
 /// Nanoseconds and allocations a message.
 fn cost(mut one: impl FnMut(u32)) -> (f64, f64) {
@@ -90,46 +88,14 @@ fn codec(json: &[u8]) -> Result<[(f64, f64); 4]> {
     ])
 }
 
-/// Two sockets on loopback that send to each other.
-fn pair() -> Result<(UdpSocket, UdpSocket)> {
-    let here = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let there = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    here.connect(there.local_addr()?)?;
-    there.connect(here.local_addr()?)?;
-    there.set_read_timeout(Some(Duration::from_secs(1)))?;
-    Ok((here, there))
-}
-
-/// Messages a second that one thread encodes, sends, receives and decodes.
-fn one_thread(here: &UdpSocket, there: &UdpSocket, json: &[u8]) -> Result<f64> {
-    let mut buffer = [0u8; 2_048];
-    let start = Instant::now();
-    let mut decoded = 0;
-    for _ in 0..MESSAGES / BATCH {
-        for i in 0..BATCH {
-            let len = encode(&header(i), json, MODE, &mut buffer)?;
-            here.send(buffer.get(..len).unwrap_or_default())?;
-        }
-        for _ in 0..BATCH {
-            let len = there.recv(&mut buffer)?;
-            let message = decode(buffer.get(..len).unwrap_or_default(), MODE);
-            decoded += u32::from(matches!(message, Ok(Datagram::Frame { .. })));
-        }
-    }
-    let sent = MESSAGES / BATCH * BATCH;
-    ensure!(decoded == sent, "{decoded} of {sent} messages were decoded");
-    Ok(f64::from(sent) / start.elapsed().as_secs_f64())
-}
-
 pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
     session.tell("TOAST messages");
     let mut json = [0u8; 512];
     let len = encode_transport(&command(0), &mut json)?;
     let json = json.get(..len).unwrap_or_default();
-    let (here, there) = pair()?;
     let mut times: [Vec<f64>; 4] = Default::default();
     let mut allocations: [Vec<f64>; 4] = Default::default();
-    let mut rates = Vec::new();
+    let mut rates: [Vec<f64>; 5] = Default::default();
     for _ in 0..session.repeats * ROUNDS {
         session.check()?;
         for ((nanos, count), (times, allocations)) in
@@ -138,7 +104,9 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
             times.push(nanos);
             allocations.push(count);
         }
-        rates.push(one_thread(&here, &there, json)?);
+        for (rate, rates) in sockets::rates(json)?.into_iter().zip(&mut rates) {
+            rates.push(rate);
+        }
     }
     let mut figures = Vec::new();
     for ((name, times), allocations) in CODEC.into_iter().zip(times).zip(allocations) {
@@ -146,6 +114,8 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
         figures.push(if name == CODEC[0] || name == CODEC[1] { time } else { time.aim(Aim::Below(700.0)) });
         figures.push(Figure::new(SUITE, format!("{name}: allocations"), "a message", allocations));
     }
-    figures.push(Figure::new(SUITE, "sent and received by one thread", "messages/s", rates).aim(Aim::Above(484_000.0)));
+    figures.extend(sockets::WAYS.into_iter().zip(rates).map(|(way, rates)| {
+        Figure::new(SUITE, way, "messages/s", rates).against(sockets::WAYS[0]).aim(Aim::Above(484_000.0))
+    }));
     Ok(figures)
 }
