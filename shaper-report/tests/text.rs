@@ -52,8 +52,11 @@ fn twenty_peers_on_forty_links_still_fit_a_screen() {
     let counts = |missed| CommandCounts { intended: 108, delivered: 108 - missed, missed, ..CommandCounts::default() };
     let peers = (1..=20).map(|peer| (format!("peer{peer:02}"), counts(peer % 7).with_ratio())).collect();
     summary.commands = Some(Commands::new(peers));
-    summary.spread_ms =
-        Some(Spread { distribution: summary.response_time_ms.clone().unwrap(), beat_fraction: Some(0.11) });
+    summary.spread_ms = Some(Spread {
+        distribution: summary.response_time_ms.clone().unwrap(),
+        beat_fraction: Some(0.11),
+        p95_all: None,
+    });
     let got = table(&summary);
     assert_fits(&got);
     assert!(got.lines().count() < 70, "{} lines:\n{got}", got.lines().count());

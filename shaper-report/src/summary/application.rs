@@ -91,6 +91,9 @@ pub struct Spread {
     pub distribution: Distribution,
     /// The 95th percentile as a fraction of a beat; null without one.
     pub beat_fraction: Option<f64>,
+    /// The 95th percentile over all commands, those that a peer never applied counted as infinite; null where it
+    /// falls among them. This is what is graded.
+    pub p95_all: Option<f64>,
 }
 
 /// How peers came back to the controller's state after an outage.
@@ -124,12 +127,15 @@ pub struct SyncFailures {
 /// A peer's clock against the controller's, by NTP's offset on the sample of least delay among the last 8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
-    /// The offset estimated at the end of the run, in microseconds; null without an exchange.
+    /// How far the peer's clock is ahead as estimated at the end of the run, in microseconds; null without an
+    /// exchange.
     pub offset_estimated_us: Option<f64>,
     /// The offset put in on purpose, in microseconds; null where none was.
     pub offset_injected_us: Option<f64>,
     /// Estimated minus injected, in microseconds; null where either is unknown.
     pub offset_error_us: Option<f64>,
+    /// The error that the configured asymmetry of the link must cause, in microseconds: half of it; null without one.
+    pub asymmetry_error_us: Option<f64>,
     /// Half the least round trip, in microseconds: the offset cannot be known better than this.
     pub offset_bound_us: Option<f64>,
     /// The skew estimated, in parts per million; null where it could not be.

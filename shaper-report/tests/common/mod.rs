@@ -228,6 +228,7 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
             offset_estimated_us: Some(2_480.0),
             offset_injected_us: Some(2_500.0),
             offset_error_us: Some(-20.0),
+            asymmetry_error_us: None,
             offset_bound_us: Some(410.0),
             skew_estimated_ppm: Some(19.1),
             skew_injected_ppm: Some(20.0),

@@ -125,8 +125,11 @@ fn fill(
     summary.response_time_all_ms = Some(of_intended(|receiver| receiver.answer_received, Missing::Infinite));
     summary.time_to_state_ms = Some(of_intended(|receiver| receiver.applied, Missing::Excluded));
     summary.time_to_state_all_ms = Some(of_intended(|receiver| receiver.applied, Missing::Infinite));
-    summary.spread_ms = (score.peers.len() > 1)
-        .then(|| Spread { distribution: times(&score.spread.times), beat_fraction: score.spread.beats_p95 });
+    summary.spread_ms = (score.peers.len() > 1).then(|| Spread {
+        distribution: times(&score.spread.times),
+        beat_fraction: score.spread.beats_p95,
+        p95_all: score.spread.times_all.p95.map(Time::as_millis_f64),
+    });
     summary.sync_failures = Some(SyncFailures {
         total: score.peers.iter().map(|peer| peer.sync.failures).sum(),
         judged: score.peers.iter().map(|peer| peer.sync.judged).sum(),
@@ -134,23 +137,24 @@ fn fill(
     });
     for peer in &score.peers {
         summary.position_drift_ppm.insert(peer.peer.clone(), peer.drift.map(|drift| drift.drift.0));
-        if let Some(clock) = peer.clocks.first() {
+        if let Some(score) = peer.clocks.first() {
+            let clock = &score.peer_ahead;
             summary.clock.insert(
                 peer.peer.clone(),
                 Clock {
                     offset_estimated_us: Some(clock.estimated_offset),
                     offset_injected_us: Some(clock.injected_offset),
                     offset_error_us: Some(clock.error),
+                    asymmetry_error_us: clock.asymmetry_error,
                     offset_bound_us: Some(clock.bound),
                     skew_estimated_ppm: clock.estimated_skew.map(|skew| skew.0),
                     skew_injected_ppm: Some(clock.injected_skew.0),
-                    exchanges: clock.exchanges,
+                    exchanges: score.exchanges,
                 },
             );
         }
     }
-    summary.convergence =
-        score.convergence.iter().map(|convergence| convergence_of(convergence, plan, evidence)).collect();
+    summary.convergence = score.convergence.iter().map(|convergence| convergence_of(convergence, evidence)).collect();
     let slip = &score.schedule;
     summary.schedule = Some(Schedule {
         slip_ms: times(&slip.slip),
@@ -245,18 +249,14 @@ fn command_counts(peer: &PeerScore) -> CommandCounts {
     .with_ratio()
 }
 
-fn convergence_of(convergence: &score::Convergence, plan: &Plan, evidence: &Evidence) -> Convergence {
+fn convergence_of(convergence: &score::Convergence, evidence: &Evidence) -> Convergence {
     let since = |time: Time| (time.0.saturating_sub(evidence.start.0)) as f64 / 1e6;
-    let took = convergence.took.map(Time::as_millis_f64);
-    let concerned = match &convergence.outage.peer {
-        Some(peer) => vec![peer.clone()],
-        None => plan.peer_names(),
-    };
+    let took = |took: &Option<Time>| took.map(Time::as_millis_f64);
     Convergence {
         direction: "both".into(),
         outage: Window { start_ms: since(convergence.outage.from), end_ms: since(convergence.outage.to) },
-        peers_ms: concerned.into_iter().map(|peer| (peer, took)).collect(),
-        tested: true,
+        peers_ms: convergence.peers.iter().map(|(peer, time)| (peer.clone(), took(time))).collect(),
+        tested: convergence.tested,
         within_beat: convergence.within_a_beat,
     }
 }
@@ -276,13 +276,15 @@ fn grade(plan: &Plan, toast: &ToastPlan, score: &Score, evidence: &Evidence) -> 
         if least.is_finite() { format!("{:.1} % at the worst peer", least * 100.0) } else { "no peer".into() };
     let spread = match score.spread.times.p95 {
         Some(p95) if score.peers.len() > 1 => format!("p95 {:.1} ms from first to last peer", p95.as_millis_f64()),
+        _ if score.peers.len() > 1 => "no command reached every peer".into(),
         _ => "needs two peers".into(),
     };
     let within = score.convergence.iter().filter(|convergence| convergence.within_a_beat).count();
-    let reconvergence = if score.convergence.is_empty() {
-        "no outage in this run".into()
-    } else {
-        format!("{within} of {} outages over within a beat", score.convergence.len())
+    let tested = score.convergence.iter().filter(|convergence| convergence.tested).count();
+    let reconvergence = match (score.convergence.len(), tested) {
+        (0, _) => "no outage in this run".into(),
+        (_, 0) => "no outage hid a command".into(),
+        (_, tested) => format!("{within} of {tested} outages over within a beat"),
     };
     let failures: u64 = score.peers.iter().map(|peer| peer.sync.failures).sum();
     let judged: u64 = score.peers.iter().map(|peer| peer.sync.judged).sum();
@@ -359,11 +361,18 @@ pub(super) fn judge_probe(evidence: &Evidence, summary: &mut Summary) -> anyhow:
     }
     summary.schedule =
         Some(Schedule { slip_ms: Distribution::of(slips), late_count: late, bound_ms: PROBE_SLIP_MS, kept });
+    let dropped = received.dropped_at_socket;
+    if dropped > 0 {
+        summary.find(
+            Severity::Warning,
+            format!("the receiver's own socket dropped {dropped} packets: they came through the link and are left out of the delivery"),
+        );
+    }
     let counts = CommandCounts {
         intended: sent.sent,
         delivered: received.received,
         repeated: received.duplicates,
-        missed: sent.sent.saturating_sub(received.received),
+        missed: sent.sent.saturating_sub(received.received + dropped),
         foreign: received.foreign,
         ..CommandCounts::default()
     };
@@ -372,6 +381,10 @@ pub(super) fn judge_probe(evidence: &Evidence, summary: &mut Summary) -> anyhow:
         held: received.received > 0,
         measured: format!("{} of {} packets received", received.received, sent.sent),
     });
-    summary.commands = Some(Commands::new(BTreeMap::from([("b".to_owned(), counts.with_ratio())])));
+    let ratio = Proportion::of(received.received, sent.sent.saturating_sub(dropped));
+    let counts = CommandCounts { delivery_ratio: ratio, ..counts };
+    let mut commands = Commands::new(BTreeMap::from([("b".to_owned(), counts)]));
+    commands.total.delivery_ratio = ratio;
+    summary.commands = Some(commands);
     Ok(())
 }
