@@ -23,8 +23,9 @@ const ARGUMENTS: &[&str] = &[
 
 /// Builds and runs; the exit code is the run's own.
 pub(crate) fn run(repo: &Repo, extra: &[OsString]) -> Result<ExitCode> {
-    build::run(repo)?;
+    // Looked for first: building takes minutes.
     let root = Root::find().context("cannot run the demo")?;
+    build::run(repo)?;
     let mut command = root.command(repo.shaper(), &[]);
     command.args(ARGUMENTS).args(extra).current_dir(&repo.root);
     println!("demo: {}", process::show(&command));
