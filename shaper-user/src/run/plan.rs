@@ -10,6 +10,7 @@ use shaper_profile::{Compile, CompiledLink, Profile};
 use shaper_toast::burst::BurstConfig;
 use shaper_toast::plan as toast_plan;
 use shaper_toast::script::Interleaved;
+use shaper_toast::units::Nanos as Time;
 
 /// A run that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -175,11 +176,18 @@ impl ProbePlan {
     }
 }
 
-/// From one command to the next where nobody said: the least at which no command overtakes its predecessor.
-fn default_spacing(largest_one_way: shaper_toast::units::Nanos) -> shaper_toast::units::Nanos {
+/// From one command to the next where nobody said: far enough apart that each can be judged for sync, where a run of
+/// this duration then still has enough of them for a grade; else the least at which none overtakes its predecessor.
+fn default_spacing(largest_one_way: Time, duration: Time) -> Time {
     /// Commands closer than this on a link without delay would say more of the host's scheduler than of the link.
-    const LEAST: shaper_toast::units::Nanos = shaper_toast::units::Nanos::from_millis(50);
-    toast_plan::minimum_spacing(largest_one_way, BurstConfig::default().longest()).max(LEAST)
+    const LEAST: Time = Time::from_millis(50);
+    let burst = BurstConfig::default().longest();
+    let judged = toast_plan::spacing_for_sync(largest_one_way, burst).max(LEAST);
+    if toast_plan::commands_in(duration, judged) >= toast_plan::COMMANDS_FOR_A_GRADE {
+        judged
+    } else {
+        toast_plan::minimum_spacing(largest_one_way, burst).max(LEAST)
+    }
 }
 
 impl Plan {
@@ -299,11 +307,9 @@ impl Plan {
 
     /// From one command to the next.
     #[must_use]
-    pub fn spacing(&self, toast: &ToastPlan, links: &[CompiledLink]) -> shaper_toast::units::Nanos {
-        toast.spacing_ns.map_or_else(
-            || default_spacing(shaper_toast::units::Nanos(self.largest_one_way(links).0)),
-            shaper_toast::units::Nanos,
-        )
+    pub fn spacing(&self, toast: &ToastPlan, links: &[CompiledLink]) -> Time {
+        let largest = || Time(self.largest_one_way(links).0);
+        toast.spacing_ns.map_or_else(|| default_spacing(largest(), Time(self.duration.0.0)), Time)
     }
 
     /// The stream that a kept order's shift is stated for; `None` for a workload without a steady one.
@@ -385,6 +391,17 @@ mod tests {
         }
         let message = refused(Workload::Toast(ToastPlan { late: at(60_000_000_000), ..toast() }));
         assert!(message.starts_with("--late b@") && message.contains("such as b@10s"), "{message}");
+    }
+
+    #[test]
+    fn commands_are_far_enough_apart_to_be_judged_where_a_grade_still_has_enough() {
+        let ms = Time::from_millis;
+        let judged = toast_plan::spacing_for_sync(ms(45), BurstConfig::default().longest());
+        assert_eq!(default_spacing(ms(45), ms(20_000)), judged);
+        assert!(toast_plan::commands_in(ms(20_000), judged) >= 100);
+        // A short run would have too few either way, or just enough of the closer ones.
+        assert_eq!(default_spacing(ms(45), ms(10_000)), ms(91));
+        assert_eq!(default_spacing(Time::ZERO, ms(5_000)), ms(50));
     }
 
     #[test]
