@@ -60,7 +60,9 @@ pub struct Annotation<'a> {
     pub application: &'a str,
     /// What the hook at this end returned, for a packet as it entered.
     pub verdict: &'a dyn Fn(&EngineRecord) -> Option<Verdict>,
-    /// Counters of the capture, where the raw file does not hold them.
+    /// Counters of the capture and when it ran, where the raw file does not hold them. Without the
+    /// times, what was sent near the ends and did not arrive cannot be told from what would have
+    /// arrived outside of the capture.
     pub statistics: Option<Statistics>,
     /// Which clock stamped the packets: the id of the host's boot
     /// (`/proc/sys/kernel/random/boot_id`). Captures that name the same are analysed as of one
@@ -174,7 +176,8 @@ fn comment(record: &EngineRecord, clock: &ClockMap) -> Comment {
     }
 }
 
-/// What the caller knows, else what the raw file told, else what its packets show.
+/// What the caller knows, else what the raw file told, else what its packets show; a capture ran at
+/// least from its first packet to its last.
 fn statistics(
     interface: &Interface,
     annotation: &Annotation<'_>,
@@ -184,8 +187,8 @@ fn statistics(
     let told = interface.statistics.unwrap_or_default();
     let given = annotation.statistics.unwrap_or_default();
     Statistics {
-        start: given.start.or(told.start).or(span.map(|span| span.0)),
-        end: given.end.or(told.end).or(span.map(|span| span.1)),
+        start: given.start.or(told.start).into_iter().chain(span.map(|span| span.0)).min(),
+        end: given.end.or(told.end).into_iter().chain(span.map(|span| span.1)).max(),
         received: given.received.or(told.received).or(Some(packets)),
         dropped: given.dropped.or(told.dropped),
     }

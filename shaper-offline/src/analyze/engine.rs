@@ -271,7 +271,7 @@ impl Engine {
         let direction = self.directions.at(sender);
         let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
         // Sent before the other capture began: not an arrival from nowhere.
-        let start = feeds.at(sender).told.first.unwrap_or(i64::MAX);
+        let start = feeds.at(sender).start().unwrap_or(i64::MAX);
         if entry.ts.saturating_sub(slowest) <= start {
             return;
         }
@@ -433,7 +433,7 @@ enum Missing {
 fn missing(entry: &Settled, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
     let earliest = entry.ts.saturating_add(fastest);
     let latest = entry.ts.saturating_add(slowest);
-    let before = receiver.told.first.is_none_or(|first| earliest < first);
+    let before = receiver.start().is_none_or(|start| earliest < start);
     // Only once the capture is read to its end is its end known.
     let behind = receiver.head.is_none() && latest > receiver.end();
     if before || behind {

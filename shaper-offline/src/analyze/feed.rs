@@ -63,6 +63,8 @@ pub(super) struct Feed {
     correction: Correction,
     /// Whether packets without an id are left out.
     impaired_only: bool,
+    /// When the capture began, where that is told.
+    pub(super) began: Option<i64>,
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
@@ -78,6 +80,7 @@ impl Feed {
             rules,
             correction,
             impaired_only,
+            began: None,
             head: None,
             told: Told::default(),
             latest: i64::MIN,
@@ -138,6 +141,11 @@ impl Feed {
             self.gaps.pop_front();
         }
         self.gaps.iter().any(|gap| gap.0 <= to && gap.1 >= from)
+    }
+
+    /// Start of the capture: its first packet, or what is told if earlier.
+    pub(super) fn start(&self) -> Option<i64> {
+        self.told.first.into_iter().chain(self.began).min()
     }
 
     /// End of the capture: its last packet, or the end that its statistics tell if later.

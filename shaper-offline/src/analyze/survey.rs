@@ -113,6 +113,13 @@ pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
     Ok(Glance { cover, first, clock: clock(&reader), ids })
 }
 
+/// When a capture began, as its statistics tell: they stand at its end.
+pub(super) fn told_start(path: &Path) -> Result<Option<i64>, Error> {
+    let mut reader = Reader::open(path)?;
+    while reader.next_packet()?.is_some() {}
+    Ok(reader.interfaces().iter().filter_map(|interface| interface.statistics?.start).min())
+}
+
 fn clock(reader: &Reader) -> Option<String> {
     let of_section = |comments: &Vec<String>| {
         comments.iter().find_map(|comment| Comment::parse(comment).ok().flatten().and_then(|comment| comment.clock))

@@ -69,6 +69,10 @@ pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
         a: Feed::new(Reader::open(a)?, rules, Correction::default(), impaired_only),
         b: Feed::new(Reader::open(b)?, rules, correction, impaired_only),
     };
+    if impaired_only {
+        feeds.a.began = survey::told_start(a)?;
+        feeds.b.began = survey::told_start(b)?;
+    }
     let outcome = Engine::new(options, ways).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
