@@ -1,6 +1,7 @@
 //! Whole runs: two controllers at once.
 
 use super::*;
+use crate::score::OutageWindow;
 use crate::units::Ppm;
 
 #[test]
@@ -142,4 +143,45 @@ fn who_had_left_does_not_decide_whether_all_ended_equal() {
     assert_eq!(contention.members_at_end, ["a", "b"]);
     assert!(contention.same_final_state);
     assert_eq!(contention.common, 1);
+}
+
+#[test]
+fn an_outage_of_a_host_with_a_controller_silences_it_and_is_not_ended_by_it() {
+    let ms = Nanos::from_millis;
+    // From 100 ms before a command of desk's to 100 ms after alpha's, which follows by 250 ms.
+    let outage = OutageWindow {
+        peer: Some("b".to_owned()),
+        from: START + SPACING.times(50) - ms(100),
+        to: START + SPACING.times(50) + ms(350),
+    };
+    let beside = |name: &str| matches!(name, "alpha" | "b");
+    let window = outage.clone();
+    let link: Link = Box::new(move |way| {
+        if way.from == way.to || (beside(way.from) && beside(way.to)) {
+            return Some(Nanos::ZERO);
+        }
+        let out = (beside(way.from) || beside(way.to)) && (window.from..window.to).contains(&way.at);
+        (!out).then_some(ms(10))
+    });
+    let far = desk(120);
+    let end = end_of(&far) + SPACING;
+    let mut near = desk(120);
+    near.node = node("alpha");
+    near.start_at = START + ms(250);
+    let mut simulation = Simulation::new(link);
+    simulation.controller_on(1, far);
+    simulation.controller_on(2, near);
+    simulation.peer_on(3, PeerConfig::new(node("a")));
+    simulation.peer_on(2, PeerConfig::new(node("b")));
+    let mut config = asked(ms(10), &["a", "b"]);
+    config.outages = vec![outage];
+    let score = score(&simulation.run(end), &config);
+    // b misses one of desk's, a one of alpha's; neither is a sync failure.
+    let (a, b) = (peer(&score, "a"), peer(&score, "b"));
+    assert_eq!((a.missed, a.sync.failures), (1, 0));
+    assert_eq!((b.missed, b.sync.failures), (1, 0));
+    assert!(a.sync.in_outage >= 1 && b.sync.in_outage >= 1);
+    // The next over the link is desk's, 150 ms after the outage.
+    let times: Vec<(&str, Option<Nanos>)> = score.convergence[0].peers.iter().map(|(p, &t)| (p.as_str(), t)).collect();
+    assert_eq!(times, [("b", Some(ms(160)))]);
 }

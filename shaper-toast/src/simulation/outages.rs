@@ -51,6 +51,21 @@ fn an_outage_that_hid_nothing_tests_nothing() {
     assert_eq!(score.grades.overall, Some(Grade::Excellent));
 }
 
+#[test]
+fn a_command_missed_after_an_outage_was_not_hidden_by_it() {
+    let ms = Nanos::from_millis;
+    let command = START + SPACING.times(50);
+    // Nothing is sent within the outage; the next command is lost for another reason.
+    let outage = window(None, command + ms(200), command + ms(300));
+    let other = window(None, command + ms(490), command + ms(510));
+    let logs = run_with(cut(ms(1), vec![outage.clone(), other]), desk(120), &["a"]);
+    let mut config = asked(ms(1), &["a"]);
+    config.outages = vec![outage];
+    let score = score(&logs, &config);
+    assert_eq!(peer(&score, "a").missed, 1);
+    assert!(!score.convergence[0].tested, "{:?}", score.convergence);
+}
+
 /// Nothing reaches a peer during its windows.
 fn cut(delay: Nanos, windows: Vec<OutageWindow>) -> Link {
     Box::new(move |way| {
