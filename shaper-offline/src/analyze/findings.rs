@@ -2,14 +2,14 @@
 
 use super::{
     clock::ClockMethod,
-    result::{Analysis, Figures, FlowFigures},
+    result::{Analysis, Figures},
     text::{duration, percent},
 };
 
-/// The sentences, the most important first. `flows` are all, also those not listed.
-pub(super) fn findings(analysis: &Analysis, flows: &[FlowFigures]) -> Vec<String> {
+/// The sentences, the most important first.
+pub(super) fn findings(analysis: &Analysis) -> Vec<String> {
     let mut found = Vec::new();
-    if analysis.total.matched + analysis.total.corrupted == 0 {
+    if analysis.total.matched + analysis.total.corrupted + analysis.total.unplaced_pairs == 0 {
         found.push(
             "No packet was recognised in both captures: check that they are from one path and \
              one time, and that both hold enough of each packet."
@@ -57,10 +57,8 @@ pub(super) fn findings(analysis: &Analysis, flows: &[FlowFigures]) -> Vec<String
         ));
     }
     if unplaced > pairs {
-        let alone = flows.iter().filter(|flow| flow.way.is_none()).count();
         found.push(format!(
-            "{} packets of {alone} flows were seen at one point only, with nothing between their \
-             addresses seen at both: not on this path, or all lost.",
+            "{} packets were seen at one point only and have no known direction: not on this path, or all lost.",
             unplaced - pairs
         ));
     }

@@ -131,7 +131,7 @@ fn assemble(
         untracked: outcome.untracked,
         evicted: outcome.evicted,
     };
-    analysis.findings = findings::findings(&analysis, &flows);
+    analysis.findings = findings::findings(&analysis);
     analysis
 }
 

@@ -108,6 +108,7 @@ fn packets_without_a_known_direction_are_in_neither() {
         assert_eq!((total.sent, total.unplaced, total.unplaced_pairs), (200, 200, 170));
         assert!(analysis.flows.iter().all(|flow| flow.way.is_none()));
         assert!(analysis.to_string().contains("--same-clock"), "{analysis}");
+        assert!(!analysis.to_string().contains("No packet was recognised"), "{analysis}");
     }
     // Where one clock stamped both, that settles it.
     let analysis = analyze(multicast_both_ways(0), Clock::Same);
@@ -152,4 +153,22 @@ fn captures_that_name_one_clock_need_no_flag_and_leave_out_what_was_not_impaired
     let analysis = analyze(with_control(["boot-1", "boot-2"]), Clock::Estimate);
     assert_ne!(analysis.clock.method, ClockMethod::SameHostByFiles);
     assert_eq!(analysis.files[0].bypassed, 0);
+}
+
+#[test]
+fn losses_at_the_ends_of_a_run_are_losses_where_its_captures_tell_when_they_ran() {
+    let lost_at_the_ends = |ran| {
+        let mut points = Points { clocks: Some(["boot-1"; 2]), ran, ..Points::default() };
+        for number in 0..50_i64 {
+            points.a.push((number * 10 * MS, forward(number as u64)));
+            if (2..48).contains(&number) {
+                points.b.push((number * 10 * MS + 8 * MS, forward(number as u64)));
+            }
+        }
+        analyze(points, Clock::Estimate).a_to_b
+    };
+    let told = lost_at_the_ends(Some((-MS, 600 * MS)));
+    assert_eq!((told.sent, told.lost, told.edge), (50, 4, 0));
+    let silent = lost_at_the_ends(None);
+    assert_eq!((silent.sent, silent.lost, silent.edge), (50, 0, 4));
 }

@@ -29,6 +29,8 @@ pub(crate) struct Points {
     pub(crate) drops: [u64; 2],
     /// Drops told at the packet of that index of the second capture.
     pub(crate) gap_at: Option<(usize, u64)>,
+    /// When both captures ran, where their statistics tell.
+    pub(crate) ran: Option<(i64, i64)>,
     /// Whether packets carry direction flags, as a host's own interface tells them.
     pub(crate) flags: bool,
     /// Clocks named on the sections; then datagrams carry ids, and nothing else does.
@@ -72,7 +74,12 @@ impl Points {
                 };
                 writer.packet(id, &packet).unwrap();
             }
-            let told = Statistics { dropped: Some(self.drops[side]), ..Statistics::default() };
+            let told = Statistics {
+                dropped: Some(self.drops[side]),
+                start: self.ran.map(|ran| EPOCH + ran.0),
+                end: self.ran.map(|ran| EPOCH + ran.1),
+                ..Statistics::default()
+            };
             writer.statistics(id, &told).unwrap();
             writer.finish().unwrap();
         }
