@@ -1,0 +1,260 @@
+//! What the link does is what was asked of it, on probe streams of at least 10,000 packets.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use shaper_common::units::Nanos;
+use shaper_offline::pcapfile::Reader;
+use shaper_offline::writer::Comment;
+use shaper_profile::Compile;
+use shaper_profile::presets;
+use shaper_profile::quantity::Duration;
+use shaper_report::agreement::Agreement;
+use shaper_report::summary::{Direction, Summary, Window};
+use support::{Ended, on_own_host};
+
+/// A preset and a stream that tells about it: where outages are drawn, the seed is one that draws one into the stream,
+/// and where they are scheduled, the stream is long enough to meet one.
+struct Stream {
+    preset: &'static str,
+    seed: u64,
+    packets: u64,
+    interval_us: u64,
+    outages: usize,
+}
+
+const STREAMS: [Stream; 10] = [
+    Stream { preset: "clean", seed: 1, packets: 10_000, interval_us: 250, outages: 0 },
+    Stream { preset: "wifi", seed: 845, packets: 12_500, interval_us: 250, outages: 1 },
+    Stream { preset: "congested", seed: 159, packets: 16_000, interval_us: 250, outages: 1 },
+    Stream { preset: "extreme", seed: 214, packets: 20_000, interval_us: 250, outages: 1 },
+    Stream { preset: "default", seed: 159, packets: 14_000, interval_us: 250, outages: 1 },
+    Stream { preset: "outages", seed: 1, packets: 24_000, interval_us: 250, outages: 1 },
+    Stream { preset: "mobile", seed: 2, packets: 10_000, interval_us: 250, outages: 0 },
+    Stream { preset: "stadium", seed: 3, packets: 10_000, interval_us: 250, outages: 0 },
+    Stream { preset: "handoff", seed: 4, packets: 20_000, interval_us: 300, outages: 1 },
+    Stream { preset: "failover", seed: 5, packets: 20_000, interval_us: 450, outages: 1 },
+];
+
+#[test]
+fn each_preset_is_what_was_asked_for() {
+    let mut named: Vec<_> = STREAMS.iter().map(|stream| stream.preset).collect();
+    let mut all: Vec<_> = presets::names().collect();
+    named.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(named, all);
+    on_own_host(|host| {
+        let mut wrong = Vec::new();
+        for stream in &STREAMS {
+            let Stream { preset, seed, packets, interval_us, .. } = stream;
+            let probe =
+                format!("probe --profile {preset} --seed {seed} --packets {packets} --interval {interval_us}us");
+            let summary = host.run(&probe).summary();
+            let mut holds = |what: &str, held: bool, found: String| {
+                if !held {
+                    wrong.push(format!("{preset}: {what}: {found}"));
+                }
+            };
+            accounts_close(&summary, *packets, &mut holds);
+            agrees(&summary, &mut holds);
+            loses_as_asked(&summary, &mut holds);
+            is_down_as_scheduled(stream, &summary, &mut holds);
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    });
+}
+
+/// Takes what must hold, whether it does, and what was found instead.
+type Holds<'a> = dyn FnMut(&str, bool, String) + 'a;
+
+fn forward(summary: &Summary) -> &Direction {
+    &summary.directions["a_to_b"]
+}
+
+/// All packets were recorded, replayed alike, and ended somewhere.
+fn accounts_close(summary: &Summary, packets: u64, holds: &mut Holds) {
+    let oracle = &summary.oracle;
+    holds("the oracle checks all", oracle.checked == summary.conservation.total.arrived, format!("{oracle:?}"));
+    holds("the oracle misses none", oracle.unchecked == 0 && oracle.mismatches == 0, format!("{oracle:?}"));
+    holds("all was sent", forward(summary).measured.packets == packets, format!("{:?}", forward(summary).measured));
+    for (name, counts) in &summary.conservation.by_direction {
+        holds("nothing is held", counts.held == 0, format!("{name} {counts:?}"));
+        holds("the account closes", counts.difference == 0, format!("{name} {counts:?}"));
+    }
+}
+
+/// Every check of the direction that carried the stream says yes. How late the delay line is depends on who else
+/// wants this machine's CPUs: there a no is an honest answer too, when it is given and its figures are.
+fn agrees(summary: &Summary, holds: &mut Holds) {
+    let Direction { configured, measured, agree } = forward(summary);
+    let result = |name: &str| agree.checks.iter().find(|check| check.name == name).map(|check| check.result);
+    let mut named = vec!["loss", "outage", "intended delay", "lateness"];
+    if configured.jitter_ms > 0.0 {
+        named.push("zero delay");
+    }
+    for name in named {
+        holds("it is checked", result(name).is_some(), name.to_owned());
+    }
+    for check in agree.checks.iter().filter(|check| check.name != "lateness") {
+        holds("it agrees", check.result == Agreement::Yes, format!("{check:?}"));
+    }
+    let late = &measured.lateness_us;
+    let stated = late.p50.is_some() && late.p99.is_some() && late.max.is_some();
+    holds("lateness is stated", stated && late.n == measured.forwarded, format!("{late:?}"));
+    match result("lateness") {
+        Some(Agreement::No) => {
+            let told = summary.findings.iter().any(|finding| finding.text.contains("lateness"));
+            holds("late is no agreement", agree.result == Agreement::No, format!("{agree:?}"));
+            holds("late is told", told, format!("{:?}", summary.findings));
+        }
+        Some(Agreement::Yes) => holds("all agree", agree.result == Agreement::Yes, format!("{agree:?}")),
+        other => holds("lateness is judged", false, format!("{other:?}")),
+    }
+}
+
+/// The loss among what met a link that was up, at 99.9 %, by the normal approximation of the binomial distribution.
+fn loses_as_asked(summary: &Summary, holds: &mut Holds) {
+    /// The 99.95 % quantile of the standard normal distribution.
+    const Z: f64 = 3.290_53;
+    let Direction { configured, measured, .. } = forward(summary);
+    let (of, p) = (measured.loss.of as f64, configured.loss_ratio);
+    let off = (measured.loss.count as f64 - of * p).abs();
+    let most = Z * (of * p * (1.0 - p)).sqrt() + if p > 0.0 { 0.5 } else { 0.0 };
+    holds("it loses as asked", off <= most && of > 0.0, format!("{:?}, {most} off at most", measured.loss));
+}
+
+/// The link was down in the seed's windows, and for the packets that were due then.
+fn is_down_as_scheduled(stream: &Stream, summary: &Summary, holds: &mut Holds) {
+    let Direction { configured, measured, .. } = forward(summary);
+    let windows = windows(stream);
+    holds("the windows are the seed's", configured.outage_windows == windows, format!("{configured:?}, {windows:?}"));
+    holds("the stream meets an outage", windows.len() == stream.outages, format!("{windows:?}"));
+    let interval_ms = stream.interval_us as f64 / 1e3;
+    let due: f64 = windows.iter().map(|w| (w.end_ms - w.start_ms) / interval_ms).sum();
+    // A late sender moves packets over a window's edges.
+    let slip = summary.schedule.as_ref().and_then(|schedule| schedule.slip_ms.max).unwrap();
+    let most = windows.len() as f64 * (2.0 * slip / interval_ms + 2.0);
+    let off = (measured.outage.count as f64 - due).abs();
+    holds("packets due in an outage are dropped", off <= most, format!("{:?}, {due} due", measured.outage));
+}
+
+/// The outages that a stream's seed draws, by the profile alone.
+fn windows(stream: &Stream) -> Vec<Window> {
+    let profile = shaper_profile::load(stream.preset).unwrap();
+    let horizon = Duration(Nanos(stream.packets * stream.interval_us * 1_000));
+    let link = profile.link.compile(&Compile { seed: stream.seed, link: 0, horizon }).unwrap();
+    let ms = |at: Nanos| at.0 as f64 / 1e6;
+    link.windows.iter().map(|w| Window { start_ms: ms(w.start), end_ms: ms(w.end) }).collect()
+}
+
+#[test]
+fn kept_order_shifts_dense_traffic_by_what_was_stated_beforehand() {
+    on_own_host(|host| {
+        let dense = "probe --profile custom --latency 5ms --jitter 4ms --order keep --seed 11";
+        let run = host.run(&format!("{dense} --packets 10000 --interval 250us"));
+        let summary = run.summary();
+        let Direction { configured, measured, agree } = forward(&summary);
+        let stated = configured.expected_shift_ms.expect("a shift is expected");
+        // Jitter of +-4 ms on a packet every 250 us: each waits for the latest of the 32 before it.
+        assert!(stated.low > 1.0 && stated.high < 4.0, "{stated:?}");
+        let manifest = std::fs::read_to_string(run.out.join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let beforehand = &manifest["links"][0]["a_to_b"]["order_shift"];
+        assert_eq!(beforehand["low_ms"].as_f64(), Some(stated.low), "{manifest}");
+        assert_eq!(beforehand["high_ms"].as_f64(), Some(stated.high), "{manifest}");
+        let shift = agree.checks.iter().find(|check| check.name == "shift").expect("the shift is checked");
+        assert_eq!(shift.result, Agreement::Yes, "{shift:?}");
+        assert!(shift.interval.unwrap().contains(measured.shift_ms.unwrap()), "{shift:?}");
+        let reordered = measured.reordered.unwrap();
+        assert_eq!((reordered.count, reordered.of), (0, measured.forwarded));
+        let mut wrong = Vec::new();
+        accounts_close(&summary, 10_000, &mut |what, held, found| {
+            if !held {
+                wrong.push(format!("{what}: {found}"));
+            }
+        });
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    });
+}
+
+#[test]
+fn a_bottleneck_passes_its_rate_and_drops_what_its_queue_cannot_hold() {
+    const RATE: f64 = 10e6;
+    const QUEUE_MS: f64 = 20.0;
+    // With its headers; at 100 us that is 17 Mbit/s.
+    const FRAME_BITS: f64 = 214.0 * 8.0;
+    on_own_host(|host| {
+        let run =
+            host.run("probe --profile custom --rate 10mbit --queue 20ms --packets 10000 --interval 100us --seed 12");
+        let summary = run.summary();
+        let measured = &forward(&summary).measured;
+        let dropped = &summary.conservation.by_direction["a_to_b"].dropped_by_cause;
+        assert!(measured.queue.count > 0, "{measured:?}");
+        assert_eq!(dropped.get("queue"), Some(&measured.queue.count), "{dropped:?}");
+        assert_eq!((measured.loss.count, measured.outage.count), (0, 0));
+        // What has left the bottleneck, and what the full queue still holds when the last packet has arrived.
+        let span_s = measured.packets as f64 * FRAME_BITS / measured.offered_bps.unwrap();
+        let most = (RATE * (span_s + QUEUE_MS / 1e3) / FRAME_BITS).ceil() + 1.0;
+        assert!(measured.forwarded as f64 <= most, "{} of at most {most}: {measured:?}", measured.forwarded);
+        let longest = measured.intended_delay_ms.max.unwrap();
+        assert!(longest <= QUEUE_MS + FRAME_BITS / RATE * 1e3 + 1e-3, "{measured:?}");
+        // More arrives than leaves nearly all the time: half of the packets that pass find the queue all but full.
+        assert!(measured.intended_delay_ms.p50.unwrap() > QUEUE_MS * 0.9, "{measured:?}");
+        let mut wrong = Vec::new();
+        accounts_close(&summary, 10_000, &mut |what, held, found| {
+            if !held {
+                wrong.push(format!("{what}: {found}"));
+            }
+        });
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    });
+}
+
+#[test]
+fn a_seed_is_a_fate() {
+    let probe = |seed: u64| {
+        let link = "--profile wifi --outages 100%/s --outage-duration 100ms";
+        format!("probe {link} --packets 6000 --interval 250us --seed {seed}")
+    };
+    on_own_host(|host| {
+        let [one, same, other] = [31, 31, 32].map(|seed| {
+            let run = host.run(&probe(seed));
+            let windows = forward(&run.summary()).configured.outage_windows.clone();
+            (windows, causes(&run))
+        });
+        assert!(!one.0.is_empty());
+        assert_eq!(one.0, same.0);
+        assert_ne!(one.0, other.0);
+        assert_eq!((one.1.len(), same.1.len(), other.1.len()), (6_000, 6_000, 6_000));
+        assert!(differ(&one.1, &same.1).is_empty(), "{:?}", differ(&one.1, &same.1));
+        // Independent losses of 5 % differ for 9.5 % of the packets.
+        let others = differ(&one.1, &other.1).len();
+        assert!(others > 300, "{others}");
+    });
+}
+
+/// The cause of each packet's fate by its index, as the capture at the sender tells it.
+fn causes(run: &Ended) -> BTreeMap<u64, String> {
+    let mut found = BTreeMap::new();
+    let mut reader = Reader::open(run.out.join("a.pcapng")).unwrap();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        for text in packet.comments() {
+            if let Some(Comment { dir: Some(0), seq: Some(seq), cause: Some(cause), .. }) =
+                Comment::parse(text).unwrap()
+            {
+                assert!(found.insert(seq, cause).is_none(), "packet {seq} stands twice");
+            }
+        }
+    }
+    found
+}
+
+/// Indices whose draws differ; outages, which depend on time, tell nothing of a draw.
+fn differ(one: &BTreeMap<u64, String>, other: &BTreeMap<u64, String>) -> Vec<u64> {
+    let drawn = |cause: &String| cause != "outage";
+    let pairs = one.iter().filter_map(|(index, cause)| Some((index, cause, other.get(index)?)));
+    pairs.filter(|(_, a, b)| drawn(a) && drawn(b) && a != b).map(|(index, ..)| *index).collect()
+}

@@ -1,0 +1,84 @@
+//! All that a run could leave behind on its host, but for BPF programs.
+
+use std::fs;
+use std::path::Path;
+
+use shaper_net::netns;
+use shaper_net::offload::Ethtool;
+use shaper_net::rtnl::Rtnl;
+
+/// What stands on the calling thread's host.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Traces {
+    /// Named namespaces, and whatever else lies beside them.
+    pub(crate) namespaces: Vec<String>,
+    /// Devices with their settings, qdiscs and the offloads that are on.
+    pub(crate) devices: Vec<String>,
+    /// Mounts below `/run`, and BPF file systems.
+    pub(crate) mounts: Vec<String>,
+    /// Journals and states of labs.
+    pub(crate) files: Vec<String>,
+    /// Processes that share our mounts.
+    pub(crate) processes: Vec<String>,
+}
+
+impl Traces {
+    pub(crate) fn now() -> Self {
+        Self {
+            namespaces: entries(Path::new(netns::NETNS_DIR)),
+            devices: devices(),
+            mounts: mounts(),
+            files: entries(Path::new("/run/shaper")),
+            processes: processes(),
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn devices() -> Vec<String> {
+    let rtnl = Rtnl::open().unwrap();
+    let ethtool = Ethtool::open().unwrap();
+    let described = rtnl.links().unwrap().into_iter().map(|link| {
+        let qdiscs = rtnl.qdiscs(link.index).unwrap();
+        let mut on = ethtool.features(&link.name).unwrap();
+        on.retain(|feature| feature.active);
+        let on: Vec<_> = on.into_iter().map(|feature| feature.name).collect();
+        format!("{link:?} {qdiscs:?} {on:?}")
+    });
+    described.collect()
+}
+
+/// Where something is mounted that a run could have mounted. The shared folder of all namespaces stays, as with
+/// `ip netns`.
+pub(crate) fn mounts() -> Vec<String> {
+    let text = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let place = |line: &str| line.split(' ').nth(4).unwrap().to_owned();
+    let ours = |line: &&str| {
+        let bpf = line.split_once(" - ").is_some_and(|(_, source)| source.starts_with("bpf "));
+        let place = place(line);
+        bpf || (place.starts_with("/run/") && place != netns::NETNS_DIR)
+    };
+    text.lines().filter(ours).map(place).collect()
+}
+
+/// The processes on the test's host: those that have its mounts. The test's own is not one, its main thread is outside.
+fn processes() -> Vec<String> {
+    let here = fs::read_link("/proc/thread-self/ns/mnt").unwrap();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let is_process = entry.file_name().to_str().unwrap().bytes().all(|b| b.is_ascii_digit());
+        // One that has ended and was not waited for has no namespaces any more.
+        if is_process && fs::read_link(entry.path().join("ns/mnt")).is_ok_and(|ns| ns == here) {
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            found.push(format!("{} {command}", entry.file_name().to_str().unwrap()));
+        }
+    }
+    found
+}
