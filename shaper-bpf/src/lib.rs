@@ -4,9 +4,11 @@ mod bench;
 mod object;
 mod pod;
 mod probe;
+mod records;
 
 pub use bench::TestRun;
 pub use object::{Error, Object, Program, ProgramSize};
+pub use records::Records;
 
 /// What the verifier may walk through of any one program: raised knowingly, never by accident.
 pub const VERIFIED_INSTRUCTIONS_BUDGET: u32 = 20_000;

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf, XskMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -10,6 +10,7 @@ use shaper_common::layout::{EdgeCounts, PORT_PROBES, Params, Port, PortPlace, Pr
 use shaper_common::outage::Schedule;
 
 use super::pod::{EdgePod, ParamsPod, PortPod, SchedulePod, SharedPod};
+use super::records::Records;
 
 /// The object that the build made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
@@ -154,8 +155,8 @@ impl Object {
     /// # Errors
     ///
     /// When it was taken already.
-    pub fn take_records(&mut self) -> Result<RingBuf<MapData>, Error> {
-        take(&mut self.ebpf, "RECORDS")
+    pub fn take_records(&mut self) -> Result<Records, Error> {
+        take(&mut self.ebpf, "RECORDS").map(Records)
     }
 
     /// Sets up a direction: settings and outage schedule. State and counts begin at zero.

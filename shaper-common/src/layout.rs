@@ -109,7 +109,7 @@ pub struct Probe {
     pub cause: u32,
 }
 
-/// Counts that are kept outside the lock, by atomic addition.
+/// Counts that are kept outside the lock: one set a CPU, added up on reading.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EdgeCounts {

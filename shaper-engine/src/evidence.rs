@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use aya::maps::{MapData, RingBuf};
+use shaper_bpf::Records;
 use shaper_common::layout::{BYPASS, Params, Record};
 use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
@@ -110,7 +110,7 @@ impl Direction<'_> {
 /// Collects until `done` is set and both sources are dry.
 pub(crate) fn collect(
     settings: &[Settings],
-    mut ring: RingBuf<MapData>,
+    mut ring: Records,
     releases: &Receiver<Vec<Released>>,
     keep: Keep,
     start: &AtomicU64,
@@ -128,10 +128,8 @@ pub(crate) fn collect(
     loop {
         // Read before the sources: what is set now was written after all that they will ever hold.
         let last = done.load(Ordering::Acquire);
-        while let Some(item) = ring.next() {
-            if let Some(record) = Record::from_bytes(&item)
-                && let Some(direction) = directions.get_mut(usize::from(record.direction))
-            {
+        while let Some(record) = ring.next_record() {
+            if let Some(direction) = directions.get_mut(usize::from(record.direction)) {
                 direction.take(record, keep);
             }
         }

@@ -1,6 +1,8 @@
 //! A pair of hosts with an impaired link between them, as root: what goes in is accounted for, and every
 //! fate is the oracle's.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 

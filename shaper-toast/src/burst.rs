@@ -63,7 +63,8 @@ impl BurstConfig {
 
     fn geometric_gap(&self, i: u8) -> Nanos {
         match self.gaps {
-            Gaps::Geometric { first, ratio } => Nanos((first.0 as f64 * ratio.powi(i32::from(i))) as u64),
+            // Multiplied step by step: `powi` rounds differently from build to build.
+            Gaps::Geometric { first, ratio } => Nanos((0..i).fold(first.0 as f64, |gap, _| gap * ratio) as u64),
             Gaps::Uniform { .. } => Nanos::ZERO,
         }
     }

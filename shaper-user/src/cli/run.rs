@@ -59,7 +59,8 @@ struct ToastArgs {
     /// Peers beside the controller: one makes a pair, more a star round a switch
     #[arg(long, default_value_t = 1)]
     peers: usize,
-    /// From one command to the next [default: twice the longest one-way delay, so that commands do not overtake]
+    /// From one command to the next [default: far enough apart to be judged where 100 fit, else twice the longest
+    /// one-way delay, so that commands do not overtake]
     #[arg(long)]
     spacing: Option<Duration>,
     /// A peer that is never started, to see that the run says so

@@ -7,7 +7,7 @@ use shaper_common::units::Nanos;
 use shaper_engine::{DirectionSpec, Engine, LinkSpec, Options, Outcome};
 use shaper_net::guard::Guard;
 use shaper_net::journal::{self, Journal, Owners};
-use shaper_net::lab::{Lab, LabSpec, LinkEnds};
+use shaper_net::lab::{Host, Lab, LabSpec, LinkEnds};
 use shaper_profile::{CompiledDirection, CompiledLink};
 
 use super::directory::RunDirectory;
@@ -28,6 +28,7 @@ pub struct Bed {
     taps: Vec<(String, Tap)>,
     engine: Option<Engine>,
     lab: Option<Lab>,
+    drops_before: Vec<(String, u64)>,
     journal: Journal,
     _guard: Guard,
 }
@@ -52,7 +53,8 @@ impl Bed {
                 return Err(error).context("cannot start the guard that cleans up after a crash");
             }
         };
-        let mut bed = Self { taps: Vec::new(), engine: None, lab: None, journal, _guard: guard };
+        let mut bed =
+            Self { taps: Vec::new(), engine: None, lab: None, drops_before: Vec::new(), journal, _guard: guard };
         bed.lab = Some(Lab::up(&bed.journal, spec).context("cannot build the lab")?);
         Ok(bed)
     }
@@ -104,7 +106,28 @@ impl Bed {
     ///
     /// When the links are not impaired or a map cannot be written.
     pub fn begin(&mut self, start: Nanos) -> anyhow::Result<()> {
-        Ok(self.engine.as_mut().context("the links are not impaired")?.begin(start)?)
+        self.engine.as_mut().context("the links are not impaired")?.begin(start)?;
+        self.drops_before = self.device_drops()?;
+        Ok(())
+    }
+
+    /// Packets that each host's own device has dropped on their way to the link: no link has seen them.
+    fn device_drops(&self) -> anyhow::Result<Vec<(String, u64)>> {
+        let lab = self.lab()?;
+        let of = |host: &Host| anyhow::Ok(lab.netns(&host.name)?.rtnl()?.stats(host.ifindex)?.tx_dropped);
+        lab.hosts().iter().map(|host| Ok((host.name.clone(), of(host)?))).collect()
+    }
+
+    /// The same, since the run began.
+    ///
+    /// # Errors
+    ///
+    /// After the lab was taken down.
+    pub fn device_drops_since_begin(&self) -> anyhow::Result<Vec<(String, u64)>> {
+        let before =
+            |host: &String| self.drops_before.iter().find(|(name, _)| name == host).map_or(0, |(_, drops)| *drops);
+        let now = self.device_drops()?;
+        Ok(now.into_iter().map(|(host, drops)| (host.clone(), drops.saturating_sub(before(&host)))).collect())
     }
 
     /// The engine.

@@ -48,7 +48,7 @@ pub(super) fn times_to_state(evidence: &Evidence, peers: &[String]) -> Vec<(u64,
     score::command_times(&logs, peers)
         .iter()
         .flat_map(|command| {
-            command.receivers.iter().filter_map(|receiver| {
+            command.receivers.iter().filter(|receiver| receiver.intended).filter_map(|receiver| {
                 let took = receiver.applied?.0.saturating_sub(command.due.0);
                 Some((command.due.0.saturating_sub(evidence.start.0), took))
             })
@@ -180,7 +180,7 @@ fn fill(
             summary.find(severity, format!("{}: {heard} copies of commands heard after it left the group", peer.peer));
         }
     }
-    if let Some(contention) = &score.contention {
+    if let Some(contention) = score.contention.as_ref().filter(|contention| contention.common > 0) {
         let severity = if contention.same_final_state { Severity::Note } else { Severity::Warning };
         summary.find(
             severity,

@@ -94,6 +94,9 @@ pub(super) fn correlate(
         [a, b] if evidence.links.len() == 1 => vec![(0, Point::A, a), (0, Point::B, b)],
         hosts => hosts.iter().enumerate().map(|(link, host)| (link, Point::A, host)).collect(),
     };
+    // The taps ran from before the first reading until just before the last one.
+    let wall = |sample: Option<&shaper_engine::clock::ClockSample>| i64::try_from(sample?.realtime).ok();
+    let (began, ended) = (wall(evidence.clocks.first()), wall(evidence.clocks.last()));
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let boot = boot.as_deref().map(str::trim);
     let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
@@ -122,7 +125,8 @@ pub(super) fn correlate(
                 statistics: Some(Statistics {
                     received: Some(captured.received),
                     dropped: Some(captured.dropped),
-                    ..Statistics::default()
+                    start: began,
+                    end: ended,
                 }),
                 clock: boot,
             };

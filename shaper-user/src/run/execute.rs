@@ -59,6 +59,8 @@ pub(super) struct Evidence {
     pub(super) captured: Vec<(String, Captured)>,
     pub(super) clocks: Vec<ClockSample>,
     pub(super) idle_errors: Vec<u64>,
+    /// What each host's own device dropped before any link saw it.
+    pub(super) device_drops: Vec<(String, u64)>,
     /// Logs and results of the roles.
     pub(super) logs: Vec<PathBuf>,
     /// A signal asked the run to stop early.
@@ -158,13 +160,26 @@ fn gather(
     let broken = roles.end(interrupted)?;
     let (outcome, captured) = bed.settle(longest + DRAIN)?;
     clocks.push(clock::sample());
+    let device_drops = bed.device_drops_since_begin()?;
     bed.down()?;
     let mut logs = roles.logs;
     if interrupted {
         // A role that was told to end before it had begun left none, for that one reason.
         logs.retain(|path| !is_log(path) || path.exists());
     }
-    Ok(Evidence { started, start, links, outcome, captured, clocks, idle_errors, logs, interrupted, broken })
+    Ok(Evidence {
+        started,
+        start,
+        links,
+        outcome,
+        captured,
+        clocks,
+        idle_errors,
+        device_drops,
+        logs,
+        interrupted,
+        broken,
+    })
 }
 
 fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {

@@ -161,6 +161,14 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
             ),
         );
     }
+    for (host, drops) in evidence.device_drops.iter().filter(|(_, drops)| *drops > 0) {
+        summary.find(
+            Severity::Warning,
+            format!(
+                "{host}'s own device dropped {drops} packets before any link saw them: they are no loss of the link"
+            ),
+        );
+    }
     if evidence.outcome.leaked_frames > 0 {
         summary
             .find(Severity::Error, format!("{} frames of the delay line are nowhere", evidence.outcome.leaked_frames));
