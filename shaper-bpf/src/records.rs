@@ -3,12 +3,15 @@
 use aya::maps::{MapData, RingBuf};
 use shaper_common::layout::Record;
 
-/// The records of all directions, in about the order they were made.
+/// The records of all directions, in about the order they were made. The end of the iteration is the end for now:
+/// more may come.
 pub struct Records(pub(crate) RingBuf<MapData>);
 
-impl Records {
-    /// The next record; `None` when there is none for now. What is too short to be one is passed over.
-    pub fn next_record(&mut self) -> Option<Record> {
+impl Iterator for Records {
+    type Item = Record;
+
+    /// The next record; what is too short to be one is passed over.
+    fn next(&mut self) -> Option<Record> {
         loop {
             let item = self.0.next()?;
             if let Some(record) = Record::from_bytes(&item) {

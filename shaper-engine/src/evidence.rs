@@ -128,7 +128,7 @@ pub(crate) fn collect(
     loop {
         // Read before the sources: what is set now was written after all that they will ever hold.
         let last = done.load(Ordering::Acquire);
-        while let Some(record) = ring.next_record() {
+        for record in ring.by_ref() {
             if let Some(direction) = directions.get_mut(usize::from(record.direction)) {
                 direction.take(record, keep);
             }
