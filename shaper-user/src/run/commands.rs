@@ -165,6 +165,12 @@ fn fill(
     if !slip.kept {
         summary.find(Severity::Error, score.schedule.statement());
     }
+    if let Some(tempo) = &toast.tempo {
+        let values: Vec<String> = tempo.values.iter().map(f64::to_string).collect();
+        let text =
+            format!("every {}th command sets the tempo, in turn to {} beats a minute", tempo.every, values.join(", "));
+        summary.find(Severity::Note, text);
+    }
     summary.grade = Some(grade(plan, toast, score, evidence));
     heard(&counted, toast, summary);
     for peer in &score.peers {
