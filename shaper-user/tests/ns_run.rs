@@ -100,7 +100,8 @@ fn a_sync_grade_rests_on_commands_that_were_judged() {
 #[test]
 fn what_a_capture_dropped_is_told_and_is_no_loss_of_the_link() {
     on_own_host(|host| {
-        let flood = "probe --profile clean --packets 100000 --interval 5us --seed 4";
+        // Fewer than 2^16: the checksums of numbered datagrams then differ, and no join is ambiguous.
+        let flood = "probe --profile clean --packets 60000 --interval 5us --seed 4";
         let run = host.run(&format!("{flood} --capture-buffer 16kB"));
         let summary = run.summary();
         let mut lossy = 0;
