@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use shaper_engine::clock::{idle_timer_errors, monotonic};
 
@@ -29,6 +29,8 @@ struct Case {
     rate: u32,
     time: Duration,
     samples: [Vec<f64>; 3],
+    /// Percent of the packets asked for that were sent in time.
+    sent: Vec<f64>,
 }
 
 fn idle(quantile: &str) -> String {
@@ -38,7 +40,9 @@ fn idle(quantile: &str) -> String {
 pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
     let mut cases: Vec<Case> = [false, true]
         .into_iter()
-        .flat_map(|busy_poll| RATES.map(|(rate, time)| Case { busy_poll, rate, time, samples: Default::default() }))
+        .flat_map(|busy_poll| {
+            RATES.map(|(rate, time)| Case { busy_poll, rate, time, samples: Default::default(), sent: Vec::new() })
+        })
         .collect();
     let mut sleeps: [Vec<f64>; 3] = Default::default();
     for repeat in 1..=session.repeats {
@@ -49,7 +53,9 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
         }
         for case in &mut cases {
             session.check()?;
-            let lateness = run(session, case)?;
+            let (lateness, sent) = run(session, case)?;
+            let asked = f64::from(case.rate) * case.time.as_secs_f64();
+            case.sent.push(100.0 * sent as f64 / asked);
             for ((_, share), samples) in QUANTILES.iter().zip(&mut case.samples) {
                 samples.push(lateness.value_at_quantile(*share) as f64 / 1e3);
             }
@@ -60,7 +66,7 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
         .zip(sleeps)
         .map(|((quantile, _), samples)| Figure::new(SUITE, idle(quantile), "us", samples))
         .collect();
-    for Case { busy_poll, rate, samples, .. } in cases {
+    for Case { busy_poll, rate, samples, sent, .. } in cases {
         let mode = if busy_poll { "busy-poll" } else { "sleeping" };
         for ((quantile, _), samples) in QUANTILES.iter().zip(samples) {
             let figure =
@@ -71,12 +77,13 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
                 _ => figure,
             });
         }
+        figures.push(Figure::new(SUITE, format!("{mode}, {rate}/s, sent in time"), "%", sent));
     }
     Ok(figures)
 }
 
-/// One engine from start to stop.
-fn run(session: &Session, case: &Case) -> Result<Histogram<u64>> {
+/// One engine from start to stop: the lateness, and how many packets were sent.
+fn run(session: &Session, case: &Case) -> Result<(Histogram<u64>, u64)> {
     let mut bed = Bed::up(session, Middle::Polled { params: delayed(), busy_poll: case.busy_poll })?;
     let to = bed.lab().host("b")?.ipv4;
     // Bound and never read: datagrams that nobody expects would be answered.
@@ -85,9 +92,7 @@ fn run(session: &Session, case: &Case) -> Result<Histogram<u64>> {
     let outcome = bed.stop()?.context("the bed has an engine")?;
     let forward = outcome.directions.into_iter().next().context("a link has two directions")?;
     bed.down()?;
-    let asked = u64::from(case.rate) * case.time.as_secs();
-    ensure!(sent > asked / 2, "{sent} of {asked} packets were sent in time: this host is too busy");
-    Ok(forward.lateness)
+    Ok((forward.lateness, sent))
 }
 
 /// Sends datagrams at their times, as far as sleeps allow: a source that spun would take a processor from what is

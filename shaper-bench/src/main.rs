@@ -18,7 +18,7 @@ mod wheel;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use shaper_net::guard::{self, Guard};
 use shaper_net::journal::{self, Journal, Owners};
@@ -115,6 +115,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let guard = if root { Some(Guard::start(&journal)?) } else { None };
     let session = Session { journal, signals, repeats: arguments.repeats };
     let mut report = Report::new(Host::read());
+    let mut failed = Vec::new();
     for suite in suites {
         let measured = match suite {
             Suite::Decision => decision::measure(&session),
@@ -123,7 +124,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             Suite::Link => link::measure(&session),
             Suite::Lateness => lateness::measure(&session),
         };
-        report.add(measured.with_context(|| format!("suite {suite:?}").to_lowercase())?);
+        // What the others measured stands.
+        match measured.with_context(|| format!("suite {suite:?}").to_lowercase()) {
+            Ok(figures) => report.add(figures),
+            Err(error) => failed.push(format!("{error:#}")),
+        }
+        session.check()?;
     }
     report.finish();
     session.journal.undo()?;
@@ -136,5 +142,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     } else {
         print!("{}", report.table());
     }
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
 }
