@@ -1,7 +1,7 @@
 //! The XDP decision in nanoseconds a packet, by test runs: what it takes beyond an empty program.
 
 use anyhow::{Context as _, Result, ensure};
-use shaper_bpf::{Object, Program};
+use shaper_bpf::{Exclusion, Object, Program};
 use shaper_common::layout::{Params, Port};
 use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
@@ -32,6 +32,7 @@ struct Case {
     name: String,
     params: Params,
     schedule: Box<Schedule>,
+    exclusion: Exclusion,
     records: bool,
     samples: Vec<f64>,
 }
@@ -49,12 +50,17 @@ fn cases() -> Result<Vec<Case>> {
     let wifi = preset("wifi")?;
     let loss = (Params { loss: wifi.0.loss, ..clean.0 }, clean.1.clone());
     let mut cases = Vec::new();
-    for records in [false, true] {
+    for (also, exclusion, records) in [
+        ("", Exclusion::Device, false),
+        (", with its record", Exclusion::Device, true),
+        (", behind the lock", Exclusion::Lock, false),
+    ] {
         for (name, (params, schedule)) in [("clean", &clean), ("loss only", &loss), ("wifi", &wifi)] {
             cases.push(Case {
-                name: if records { format!("{name}, with its record") } else { name.to_owned() },
+                name: format!("{name}{also}"),
                 params: *params,
                 schedule: schedule.clone(),
+                exclusion,
                 records,
                 samples: Vec::new(),
             });
@@ -66,26 +72,34 @@ fn cases() -> Result<Vec<Case>> {
 /// Nanoseconds beyond `empty`, for the clock and each case.
 pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
     session.tell("the XDP decision");
-    let mut object = Object::load(RING)?;
-    let mut records = object.take_records()?;
+    let load = |exclusion| -> Result<_> {
+        let mut object = Object::load(RING, exclusion)?;
+        let records = object.take_records()?;
+        Ok((object, records))
+    };
+    let (mut device, mut lock) = (load(Exclusion::Device)?, load(Exclusion::Lock)?);
     let packet = frame::udp(frame::FROM, frame::TO, 64);
     let mut cases = cases()?;
     let (mut empty, mut clock) = (Vec::new(), Vec::new());
     for round in 0..=session.repeats * ROUNDS {
         session.check()?;
-        let nothing = nanos(&mut object, Program::Empty, &packet, RUNS)?;
-        let reading = nanos(&mut object, Program::Clock, &packet, RUNS)?;
+        let nothing = nanos(&mut device.0, Program::Empty, &packet, RUNS)?;
+        let reading = nanos(&mut device.0, Program::Clock, &packet, RUNS)?;
         // The first round warms up.
         if round > 0 {
             empty.push(nothing);
             clock.push(reading - nothing);
         }
         for case in &mut cases {
+            let (object, records) = match case.exclusion {
+                Exclusion::Device => &mut device,
+                Exclusion::Lock => &mut lock,
+            };
             let runs = if case.records { RECORDED_RUNS } else { RUNS };
             object.set_direction(DIRECTION, &case.params, &case.schedule)?;
             object.set_port(LOOPBACK, Port { direction: DIRECTION, socket: 0, records: u32::from(case.records) })?;
             let lost = object.edge_counts(DIRECTION)?.records_lost;
-            let took = nanos(&mut object, Program::Decision, &packet, runs)?;
+            let took = nanos(object, Program::Decision, &packet, runs)?;
             let (state, edge) = (object.state(DIRECTION)?, object.edge_counts(DIRECTION)?);
             let written = std::iter::from_fn(|| records.next().map(drop)).count();
             ensure!(

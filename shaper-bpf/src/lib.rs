@@ -7,7 +7,7 @@ mod probe;
 mod records;
 
 pub use bench::TestRun;
-pub use object::{Error, Object, Program, ProgramSize};
+pub use object::{Error, Exclusion, Object, Program, ProgramSize};
 pub use records::Records;
 
 /// What the verifier may walk through of any one program: raised knowingly, never by accident.

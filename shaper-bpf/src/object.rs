@@ -108,6 +108,16 @@ impl Program {
     }
 }
 
+/// What keeps two decisions of one direction apart, so that no update of its state is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// The direction's spin lock: right for any device, and some 50 ns a packet.
+    Lock,
+    /// The device of each direction. A device with one receive queue in driver mode runs the program in that queue's
+    /// NAPI poll, which is on one CPU at a time.
+    Device,
+}
+
 /// How large the verifier found a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgramSize {
@@ -130,13 +140,18 @@ pub struct Object {
 }
 
 impl Object {
-    /// Loads the maps and the `link` program; the others are loaded when they are used. `record_ring` is the size of the ring of records in bytes: a power of two of pages.
+    /// Loads the maps and the `link` program; the others are loaded when they are used. `record_ring` is the size of
+    /// the ring of records in bytes: a power of two of pages.
     ///
     /// # Errors
     ///
     /// When the kernel refuses the object or one of its programs, with the verifier's words.
-    pub fn load(record_ring: u32) -> Result<Self, Error> {
-        let mut ebpf = EbpfLoader::new().map_max_entries("RECORDS", record_ring).load(OBJECT)?;
+    pub fn load(record_ring: u32, exclusion: Exclusion) -> Result<Self, Error> {
+        let exclusive = u32::from(exclusion == Exclusion::Device);
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("RECORDS", record_ring)
+            .override_global("EXCLUSIVE", &exclusive, true)
+            .load(OBJECT)?;
         loaded(&mut ebpf, Program::Link)?;
         Ok(Self {
             ports: take(&mut ebpf, "PORTS")?,
@@ -209,7 +224,8 @@ impl Object {
         self.xsks.set(socket, fd, 0).map_err(|source| Error::Map { map: "XSKS", source })
     }
 
-    /// The state of a direction, consistent: read under its lock.
+    /// The state of a direction, read under its lock. Consistent under [`Exclusion::Lock`]; otherwise only while
+    /// no packet comes in.
     ///
     /// # Errors
     ///
@@ -232,6 +248,7 @@ impl Object {
             bypassed: sum.bypassed + cpu.bypassed,
             metadata: sum.metadata + cpu.metadata,
             redirect: sum.redirect + cpu.redirect,
+            control_dropped: sum.control_dropped + cpu.control_dropped,
             records_lost: sum.records_lost + cpu.records_lost,
         }))
     }

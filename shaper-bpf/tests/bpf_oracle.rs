@@ -1,8 +1,10 @@
 //! The decision as the kernel runs it against the decision as userspace runs it, bit for bit.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use shaper_bpf::{Object, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET};
+use shaper_bpf::{Exclusion, Object, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET};
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Probe, State, packet_id};
 use shaper_common::outage::{Schedule, Window};
@@ -63,10 +65,19 @@ fn schedule() -> impl Strategy<Value = Box<Schedule>> {
 }
 
 #[test]
-fn kernel_and_userspace_decide_alike_for_random_settings_and_arrivals() {
+fn kernel_and_userspace_decide_alike_behind_the_lock() {
+    decides_alike(Exclusion::Lock);
+}
+
+#[test]
+fn kernel_and_userspace_decide_alike_without_a_lock() {
+    decides_alike(Exclusion::Device);
+}
+
+fn decides_alike(exclusion: Exclusion) {
     const PROFILES: u32 = 200;
     const PACKETS: usize = 600;
-    let mut object = Object::load(RECORD_RING).unwrap();
+    let mut object = Object::load(RECORD_RING, exclusion).unwrap();
     let config = Config { cases: PROFILES, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let mut compared = 0u32;
@@ -102,10 +113,12 @@ fn kernel_and_userspace_decide_alike_for_random_settings_and_arrivals() {
 
 #[test]
 fn the_verifier_accepts_every_program_within_its_budget() {
-    let mut object = Object::load(RECORD_RING).unwrap();
-    for size in object.sizes().unwrap() {
-        let verified = size.verified_instructions.expect("kernels before 5.16 do not tell");
-        println!("{:?}: {verified} instructions verified", size.program);
-        assert!(verified <= BUDGET, "{:?}: {verified} instructions verified, {BUDGET} allowed", size.program);
+    for exclusion in [Exclusion::Lock, Exclusion::Device] {
+        let mut object = Object::load(RECORD_RING, exclusion).unwrap();
+        for size in object.sizes().unwrap() {
+            let verified = size.verified_instructions.expect("kernels before 5.16 do not tell");
+            println!("{:?}, {exclusion:?}: {verified} instructions verified", size.program);
+            assert!(verified <= BUDGET, "{:?}: {verified} instructions verified, {BUDGET} allowed", size.program);
+        }
     }
 }

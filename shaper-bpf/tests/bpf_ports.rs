@@ -1,6 +1,6 @@
 //! The table of ports: a device is found wherever it stands.
 
-use shaper_bpf::{Error, Object, Program};
+use shaper_bpf::{Error, Exclusion, Object, Program};
 use shaper_common::layout::{PORT_PLACES, PORT_PROBES, Params, Port};
 use shaper_common::outage::Schedule;
 
@@ -12,7 +12,7 @@ const XDP_TX: u32 = 3;
 const XDP_PASS: u32 = 2;
 
 fn object() -> Result<Object, Error> {
-    let mut object = Object::load(1 << 12)?;
+    let mut object = Object::load(1 << 12, Exclusion::Device)?;
     object.set_direction(DIRECTION, &Params::default(), &Schedule::EMPTY)?;
     Ok(object)
 }

@@ -51,7 +51,7 @@ pub struct Carried {
     pub bottleneck: Bottleneck,
 }
 
-/// Counts of one direction, all brought up to date under the direction's lock.
+/// Counts of one direction, all brought up to date with the decision.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -67,19 +67,24 @@ pub struct Counts {
     pub queue: u64,
 }
 
-/// The state of one direction: written only under its lock.
+/// The state of one direction: written by one decision at a time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// The index the next packet takes: also how many packets have come in, and the lock sequence.
+    /// The index the next packet takes: also how many packets have come in.
     pub next_index: u64,
     /// What later fates depend on.
     pub carried: Carried,
     /// What happened so far.
     pub counts: Counts,
+    /// Where looking for an outage begins, see [`crate::outage::Schedule::is_down`]: no fate depends on it.
+    pub next_window: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
 }
 
-/// A direction's state as it lies in its map: behind the lock word.
+/// A direction's state as it lies in its map: behind the lock word, which is taken where devices do not keep
+/// decisions apart.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
@@ -119,6 +124,8 @@ pub struct EdgeCounts {
     pub metadata: u64,
     /// Decided as forwarded, then dropped: redirect refused.
     pub redirect: u64,
+    /// Control packets dropped for either reason.
+    pub control_dropped: u64,
     /// Records that found no room in the ring buffer.
     pub records_lost: u64,
 }

@@ -29,7 +29,10 @@ pub struct Packet {
 pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
     let index = state.next_index;
     state.next_index = index.wrapping_add(1);
-    if params.has_outages != 0 && schedule.is_down(packet.now.saturating_sub(params.start)) {
+    if params.has_outages != 0
+        && packet.now >= params.start
+        && schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)
+    {
         state.counts.outage += 1;
         return Fate::drop(Cause::Outage);
     }

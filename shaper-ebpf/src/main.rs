@@ -21,7 +21,7 @@ use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
-use crate::maps::{EDGE, PARAMS, PORTS, RECORDS, SCHEDULES, STATES, XSKS};
+use crate::maps::{EDGE, EXCLUSIVE, PARAMS, PORTS, RECORDS, SCHEDULES, STATES, XSKS};
 
 /// Do not wake the reader for each record: it polls.
 const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
@@ -34,25 +34,30 @@ struct Decided {
     id: u64,
 }
 
-/// Decides under the direction's lock and writes the record.
+/// Decides, alone in its direction, and writes the record.
 ///
 /// `None` when the direction has no settings: the program was attached before they were written.
 #[inline(always)]
-fn decide_locked(direction: u32, packet: &Packet, l4_checksum: u16, record: bool) -> Option<Decided> {
+fn decide_alone(direction: u32, packet: &Packet, l4_checksum: u16, record: bool) -> Option<Decided> {
     let params = PARAMS.get(direction)?;
     let schedule = SCHEDULES.get(direction)?;
     let shared = STATES.get_ptr_mut(direction)?;
     // SAFETY: `shared` points at a map value, which outlives the program; the lock is in that value.
     let lock = unsafe { &raw mut (*shared).lock };
-    // SAFETY: no other lock is held, and nothing below until the unlock calls a helper.
-    unsafe { bpf_spin_lock(lock) };
-    // SAFETY: the lock makes this the only reference to the state.
+    let exclusive = EXCLUSIVE.load() != 0;
+    if !exclusive {
+        // SAFETY: no other lock is held, and nothing below until the unlock calls a helper.
+        unsafe { bpf_spin_lock(lock) };
+    }
+    // SAFETY: the lock, or the device, makes this the only reference to the state.
     let state = unsafe { &mut (*shared).state };
     let sequence = state.next_index;
     let before = state.carried;
     let fate = decide(params, schedule, state, packet);
-    // SAFETY: the same lock as above, held until here.
-    unsafe { bpf_spin_unlock(lock) };
+    if !exclusive {
+        // SAFETY: the same lock as above, held until here.
+        unsafe { bpf_spin_unlock(lock) };
+    }
 
     if record {
         match RECORDS.reserve(0) {
@@ -87,6 +92,12 @@ fn count(direction: u32, add: impl Fn(&mut shaper_common::layout::EdgeCounts)) {
     }
 }
 
+/// Where the loss of a packet on its way to the delay line is counted: control packets are not in the account.
+#[inline(always)]
+fn unless_control<'a>(meta: &XskMeta, control: &'a mut u64, other: &'a mut u64) -> &'a mut u64 {
+    if meta.id & BYPASS != 0 { control } else { other }
+}
+
 /// Hands the frame to the delay line with its release time in front of it.
 #[inline(always)]
 fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
@@ -94,7 +105,7 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     let adjusted = unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(META as i32)) };
     let start = ctx.metadata();
     if adjusted != 0 || start + META > ctx.metadata_end() {
-        count(port.direction, |edge| edge.metadata += 1);
+        count(port.direction, |edge| *unless_control(&meta, &mut edge.control_dropped, &mut edge.metadata) += 1);
         return xdp_action::XDP_DROP;
     }
     // SAFETY: the check above shows room for the metadata; packet memory may be unaligned.
@@ -102,7 +113,7 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     match XSKS.redirect(port.socket, 0) {
         Ok(action) => action,
         Err(_) => {
-            count(port.direction, |edge| edge.redirect += 1);
+            count(port.direction, |edge| *unless_control(&meta, &mut edge.control_dropped, &mut edge.redirect) += 1);
             xdp_action::XDP_DROP
         }
     }
@@ -150,7 +161,7 @@ fn judge(ctx: &XdpContext) -> Next {
         return Next::Hold(port, XskMeta { release: now, id: BYPASS });
     }
     let packet = Packet { now, len, flow_hash: summary.flow_hash };
-    match decide_locked(port.direction, &packet, summary.l4_checksum, port.records != 0) {
+    match decide_alone(port.direction, &packet, summary.l4_checksum, port.records != 0) {
         Some(Decided { fate: Fate { release, cause: Cause::None }, id }) => Next::Hold(port, XskMeta { release, id }),
         Some(_) => Next::Drop,
         None => Next::Pass,
@@ -178,7 +189,7 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     // SAFETY: the check above shows that a whole probe lies in the packet.
     let probe = unsafe { core::ptr::read_unaligned(slot) };
     let packet = Packet { now: probe.now, len: probe.len, flow_hash: probe.flow_hash };
-    let Some(decided) = decide_locked(probe.direction, &packet, 0, false) else {
+    let Some(decided) = decide_alone(probe.direction, &packet, 0, false) else {
         return xdp_action::XDP_ABORTED;
     };
     let answer = Probe { now: decided.fate.release, index: decided.id, cause: decided.fate.cause as u32, ..probe };

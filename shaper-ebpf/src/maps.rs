@@ -1,5 +1,6 @@
-//! The maps. Their names are how userspace finds them.
+//! The maps and constants. Their names are how userspace finds them.
 
+use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_spin_lock;
 use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
@@ -9,13 +10,18 @@ use shaper_common::outage::Schedule;
 /// Bytes of the record ring: userspace may raise it before loading.
 const RECORD_RING: usize = 1 << 24;
 
-/// A direction's state behind its lock; `shaper_common::layout::Shared` is the same bytes for userspace.
+/// A direction's state with its lock; `shaper_common::layout::Shared` is the same bytes for userspace.
 #[repr(C)]
 pub(crate) struct Shared {
     pub(crate) lock: bpf_spin_lock,
     pub(crate) _reserved: u32,
     pub(crate) state: State,
 }
+
+/// One where the devices themselves keep two decisions of a direction apart, see `shaper_bpf::Exclusion`. Set before
+/// loading, so that the verifier leaves out what is not taken.
+#[unsafe(no_mangle)]
+pub(crate) static EXCLUSIVE: Global<u32> = Global::new(0);
 
 /// The ports, see [`PortPlace::of`].
 #[btf_map]

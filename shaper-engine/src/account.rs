@@ -43,7 +43,8 @@ impl Account {
         let Sources { state, edge, line, socket, control_sent, control_refused } = sources;
         // The rings do not tell control packets from others. What the program passed on as control and
         // the delay line never saw was lost in the rings, and is taken out of their counts.
-        let mut control_lost = edge.bypassed.saturating_sub(control_sent + control_refused);
+        let control_found = control_sent + control_refused + edge.control_dropped;
+        let mut control_lost = edge.bypassed.saturating_sub(control_found);
         let mut without_control = |count: u64| {
             let taken = control_lost.min(count);
             control_lost -= taken;
@@ -88,4 +89,77 @@ impl Account {
 /// The counts of a direction that the programs keep.
 pub(crate) fn program_counts(object: &shaper_bpf::Object, direction: u32) -> Result<(State, EdgeCounts), Error> {
     Ok((object.state(direction)?, object.edge_counts(direction)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand packets in: ten lost on the link for each of its causes, and the rest out; a hundred control packets
+    /// beside them, which all got through.
+    fn sound() -> Sources {
+        let mut state = State { next_index: 1_000, ..State::default() };
+        state.counts.outage = 10;
+        state.counts.loss = 10;
+        state.counts.queue = 10;
+        state.counts.forwarded = 970;
+        Sources {
+            state,
+            edge: EdgeCounts { bypassed: 100, ..EdgeCounts::default() },
+            line: Counts { received: 1_070, released: 1_070, ..Counts::default() },
+            socket: Statistics::default(),
+            control_sent: 100,
+            control_refused: 0,
+        }
+    }
+
+    #[test]
+    fn control_packets_are_beside_the_account() {
+        let account = Account::of(&sound());
+        assert_eq!((account.arrived, account.out, account.bypassed), (1_000, 970, 100));
+        assert_eq!(account.dropped.values().sum::<u64>(), 30);
+        assert_eq!(account.difference(), 0);
+    }
+
+    /// What is lost on the way to and in the delay line: `lose` takes so many packets and so many control packets.
+    fn loses(cause: Cause, lose: fn(&mut Sources, u64, u64)) {
+        for (packets, control) in [(7, 0), (0, 3), (7, 3)] {
+            let mut sources = sound();
+            sources.line.released -= packets + control;
+            sources.control_sent -= control;
+            lose(&mut sources, packets, control);
+            let account = Account::of(&sources);
+            assert_eq!(account.dropped_by(cause), packets, "{cause:?}, {control} control packets beside: {account:?}");
+            assert_eq!(account.difference(), 0, "{cause:?}: {account:?}");
+        }
+    }
+
+    #[test]
+    fn every_loss_of_the_harness_is_a_cause_of_its_own_and_closes_the_account() {
+        loses(Cause::Metadata, |sources, packets, control| {
+            sources.edge.metadata = packets;
+            sources.edge.control_dropped = control;
+        });
+        loses(Cause::Metadata, |sources, packets, control| {
+            sources.line.no_metadata = packets;
+            sources.edge.control_dropped = control;
+        });
+        loses(Cause::Redirect, |sources, packets, control| {
+            sources.edge.redirect = packets;
+            sources.edge.control_dropped = control;
+        });
+        loses(Cause::RxRing, |sources, packets, control| sources.socket.rx_ring_full = packets + control);
+        loses(Cause::FillRing, |sources, packets, control| sources.socket.rx_dropped = packets + control);
+        loses(Cause::Transmit, |sources, packets, control| {
+            sources.line.transmit_errors = packets + control;
+            sources.control_refused = control;
+        });
+    }
+
+    #[test]
+    fn a_packet_that_is_nowhere_leaves_a_difference() {
+        let mut sources = sound();
+        sources.line.released -= 1;
+        assert_eq!(Account::of(&sources).difference(), 1);
+    }
 }

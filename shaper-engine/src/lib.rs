@@ -14,4 +14,5 @@ mod xsk;
 pub use account::Account;
 pub use error::Error;
 pub use evidence::Keep;
-pub use xsk::{DirectionOutcome, DirectionSpec, Engine, LinkSpec, Live, Options, Outcome};
+pub use shaper_bpf::Exclusion;
+pub use xsk::{DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};

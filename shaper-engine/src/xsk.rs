@@ -7,12 +7,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::Object;
+use shaper_bpf::{Exclusion, Object};
 use shaper_common::layout::{DIRECTIONS, Params, Port, Record};
 use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
 use shaper_net::netns::NetNs;
+use shaper_net::rtnl::Rtnl;
 use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
 use crate::account::{Account, Sources, program_counts};
@@ -60,6 +61,8 @@ pub struct Options {
     pub records: bool,
     /// What is kept of the records.
     pub keep: Keep,
+    /// What keeps the decisions of a direction apart; `None` for what the devices allow.
+    pub exclusion: Option<Exclusion>,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             record_ring: 1 << 24,
             records: true,
             keep: Keep::First(1 << 22),
+            exclusion: None,
         }
     }
 }
@@ -84,6 +88,7 @@ const FRAME: u32 = 2048;
 pub struct Engine {
     object: Object,
     directions: Vec<DirectionSpec>,
+    exclusion: Exclusion,
     records: bool,
     control: Control,
     monitor: Arc<Monitor>,
@@ -91,23 +96,6 @@ pub struct Engine {
     collector: Option<JoinHandle<Vec<Collected>>>,
     done: Arc<AtomicBool>,
     start: Arc<AtomicU64>,
-}
-
-/// What is known of a direction while it runs.
-#[derive(Clone, Debug)]
-pub struct Live {
-    /// Its name.
-    pub name: String,
-    /// Packets in.
-    pub arrived: u64,
-    /// Packets that the program let pass.
-    pub forwarded: u64,
-    /// Dropped by the pipeline.
-    pub dropped: u64,
-    /// In the delay line.
-    pub held: u64,
-    /// Handed to the output device.
-    pub released: u64,
 }
 
 /// The evidence of one direction.
@@ -155,7 +143,11 @@ impl Engine {
         let start = Nanos::MAX;
         let mut directions: Vec<DirectionSpec> =
             links.into_iter().flat_map(|link| [link.forward, link.backward]).collect();
-        let mut object = Object::load(options.record_ring)?;
+        let exclusion = match options.exclusion {
+            Some(exclusion) => exclusion,
+            None => netns.run(|| exclusion(&ports))??,
+        };
+        let mut object = Object::load(options.record_ring, exclusion)?;
         for (direction, spec) in (0..).zip(&mut directions) {
             spec.params.start = start;
             object.set_direction(direction, &spec.params, &spec.schedule)?;
@@ -210,6 +202,7 @@ impl Engine {
         Ok(Self {
             object,
             directions,
+            exclusion,
             records: options.records,
             control,
             monitor,
@@ -236,33 +229,16 @@ impl Engine {
         Ok(())
     }
 
+    /// What keeps the decisions of a direction apart.
+    #[must_use]
+    pub fn exclusion(&self) -> Exclusion {
+        self.exclusion
+    }
+
     /// The directions as they run.
     #[must_use]
     pub fn directions(&self) -> &[DirectionSpec] {
         &self.directions
-    }
-
-    /// What is known now.
-    ///
-    /// # Errors
-    ///
-    /// When a map cannot be read.
-    pub fn live(&self) -> Result<Vec<Live>, Error> {
-        (0..)
-            .zip(&self.directions)
-            .map(|(direction, spec)| {
-                let state = self.object.state(direction)?;
-                let line = self.monitor.counts(direction as usize);
-                Ok(Live {
-                    name: spec.name.clone(),
-                    arrived: state.next_index,
-                    forwarded: state.counts.forwarded,
-                    dropped: state.counts.outage + state.counts.loss + state.counts.queue,
-                    held: line.held,
-                    released: line.released,
-                })
-            })
-            .collect()
     }
 
     /// Detaches, lets out what is held for at most `grace`, and accounts for every packet.
@@ -321,6 +297,18 @@ impl Drop for Engine {
             drop(thread);
         }
     }
+}
+
+/// What keeps the decisions of one direction apart, where each of these devices is the only one of its direction.
+fn exclusion(ports: &[u32]) -> Result<Exclusion, Error> {
+    let rtnl = Rtnl::open()?;
+    for ifindex in ports {
+        // A device that is not there is an error of binding to it, which says more.
+        if rtnl.find_index(*ifindex)?.is_some_and(|link| link.queues.1 != 1) {
+            return Ok(Exclusion::Lock);
+        }
+    }
+    Ok(Exclusion::Device)
 }
 
 fn spawn<T: Send + 'static>(

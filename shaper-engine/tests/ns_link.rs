@@ -12,7 +12,7 @@ use shaper_common::layout::{Params, split_id};
 use shaper_common::order::Order;
 use shaper_common::outage::Schedule;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
-use shaper_engine::{DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};
+use shaper_engine::{DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome};
 use shaper_net::journal::Journal;
 use shaper_net::lab::{Lab, LabSpec};
 
@@ -112,6 +112,7 @@ fn a_constant_delay_delays_every_packet_by_at_least_itself() {
     let bed = Bed::new();
     let engine = bed.start(constant(20_000_000), constant(20_000_000), Options::default());
     bed.send(2_000, 100, Duration::from_micros(200), 1);
+    assert_eq!(engine.exclusion(), Exclusion::Device, "a lab's ports have one queue");
     let outcome = engine.stop(GRACE).unwrap();
     check(&outcome);
     let a_to_b = forward(&outcome);
@@ -129,6 +130,12 @@ fn a_constant_delay_delays_every_packet_by_at_least_itself() {
 
 #[test]
 fn every_effect_at_once_is_accounted_for_and_replays() {
+    for exclusion in [Exclusion::Lock, Exclusion::Device] {
+        every_effect_at_once(exclusion);
+    }
+}
+
+fn every_effect_at_once(exclusion: Exclusion) {
     let bed = Bed::new();
     let params = Params {
         seed: 7,
@@ -141,7 +148,8 @@ fn every_effect_at_once_is_accounted_for_and_replays() {
         queue: Nanos(3_000_000),
         ..Params::default()
     };
-    let engine = bed.start(params, constant(0), Options::default());
+    let options = Options { exclusion: Some(exclusion), ..Options::default() };
+    let engine = bed.start(params, constant(0), options);
     bed.send(12_000, 500, Duration::from_micros(250), 2);
     let outcome = engine.stop(GRACE).unwrap();
     check(&outcome);
@@ -158,8 +166,14 @@ fn every_effect_at_once_is_accounted_for_and_replays() {
 /// Two senders as fast as they can against few frames and a long delay: packets are lost in the rings.
 #[test]
 fn at_overload_what_the_rings_lose_is_counted_and_the_account_still_closes() {
+    for exclusion in [Exclusion::Lock, Exclusion::Device] {
+        overload(exclusion);
+    }
+}
+
+fn overload(exclusion: Exclusion) {
     let bed = Bed::new();
-    let options = Options { frames: 2_048, ..Options::default() };
+    let options = Options { frames: 2_048, exclusion: Some(exclusion), ..Options::default() };
     let engine = bed.start(constant(50_000_000), constant(0), options);
     bed.send(400_000, 64, Duration::ZERO, 2);
     let outcome = engine.stop(GRACE).unwrap();

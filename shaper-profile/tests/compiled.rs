@@ -38,7 +38,9 @@ fn both_directions_go_down_together() {
     assert!(link.windows.len() > 5);
     assert_eq!(link.a_to_b.schedule, link.b_to_a.schedule);
     for window in &link.windows {
-        assert!(link.a_to_b.schedule.is_down(window.start) && !link.a_to_b.schedule.is_down(window.end));
+        assert!(
+            link.a_to_b.schedule.is_down(window.start, &mut 0) && !link.a_to_b.schedule.is_down(window.end, &mut 0)
+        );
     }
     let other = load("outages").expect("outages").link.compile(&Compile { link: 1, ..run(300) }).expect("compiles");
     assert_ne!(link.windows, other.windows);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use shaper_bpf::{Object, Program};
+use shaper_bpf::{Exclusion, Object, Program};
 use shaper_common::layout::{OUTPUT_FORWARD, Params};
 use shaper_common::outage::Schedule;
 use shaper_engine::{DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome};
@@ -95,7 +95,7 @@ impl Bed {
     }
 
     fn attach(&mut self, programs: &[(Site, u32, Program)]) -> Result<()> {
-        let mut object = Object::load(NO_RECORDS)?;
+        let mut object = Object::load(NO_RECORDS, Exclusion::Device)?;
         let far_port = self.lab.links().first().context("a pair has a link")?.port_far.ifindex;
         let mut attach_at = |site| {
             let netns = match site {

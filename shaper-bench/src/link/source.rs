@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use shaper_bpf::Object;
+use shaper_bpf::{Exclusion, Object};
 use shaper_common::layout::{OUTPUT_GENERATE, Pace};
 use shaper_common::units::Nanos;
 use shaper_engine::clock::monotonic;
@@ -103,7 +103,10 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(size: usize) -> Result<Self> {
         threads::prepare_interrupt()?;
-        Ok(Self { object: Object::load(NO_RECORDS)?, frame: frame::udp(frame::FROM, frame::TO, size) })
+        Ok(Self {
+            object: Object::load(NO_RECORDS, Exclusion::Device)?,
+            frame: frame::udp(frame::FROM, frame::TO, size),
+        })
     }
 
     /// Sends from host `a` for a while and counts at host `b`.

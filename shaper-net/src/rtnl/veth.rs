@@ -12,7 +12,8 @@ use super::socket::{Rtnl, What};
 use crate::netns::NetNs;
 use crate::{Error, Result};
 
-/// One end of a veth pair to be made.
+/// One end of a veth pair to be made, with one queue each way: the kernel's own number is one a CPU, of which all but
+/// one stand unused.
 #[derive(Debug, Clone)]
 pub struct VethEnd<'a> {
     /// The namespace it is made in; `None` is that of the handle.
@@ -44,6 +45,8 @@ impl<'a> VethEnd<'a> {
         let attributes = &mut message.attributes;
         attributes.push(LinkAttribute::IfName(self.name.into()));
         attributes.push(LinkAttribute::Mtu(self.mtu));
+        attributes.push(LinkAttribute::NumTxQueues(1));
+        attributes.push(LinkAttribute::NumRxQueues(1));
         if let Some(mac) = self.mac {
             attributes.push(LinkAttribute::Address(mac.0.to_vec()));
         }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use anyhow::Context;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use shaper_bpf::{Object, VERIFIED_INSTRUCTIONS_BUDGET};
+use shaper_bpf::{Exclusion, Object, VERIFIED_INSTRUCTIONS_BUDGET};
 use shaper_engine::clock;
 use shaper_net::journal;
 
@@ -121,18 +121,24 @@ const RECORD_RING: u32 = 1 << 16;
 #[derive(Serialize)]
 struct Verified {
     program: &'static str,
+    /// What keeps decisions apart in this build of it: `lock` or `device`.
+    exclusion: &'static str,
     verified_instructions: Option<u32>,
     budget: u32,
 }
 
 fn load() -> Result<Vec<Verified>, shaper_bpf::Error> {
-    let sizes = Object::load(RECORD_RING)?.sizes()?;
-    let verified = sizes.into_iter().map(|size| Verified {
-        program: size.program.name(),
-        verified_instructions: size.verified_instructions,
-        budget: VERIFIED_INSTRUCTIONS_BUDGET,
-    });
-    Ok(verified.collect())
+    let mut programs = Vec::new();
+    for (exclusion, kind) in [("lock", Exclusion::Lock), ("device", Exclusion::Device)] {
+        let sizes = Object::load(RECORD_RING, kind)?.sizes()?;
+        programs.extend(sizes.into_iter().map(|size| Verified {
+            program: size.program.name(),
+            exclusion,
+            verified_instructions: size.verified_instructions,
+            budget: VERIFIED_INSTRUCTIONS_BUDGET,
+        }));
+    }
+    Ok(programs)
 }
 
 fn verifier(json: bool) -> anyhow::Result<Outcome> {
@@ -151,13 +157,17 @@ fn verifier(json: bool) -> anyhow::Result<Outcome> {
         writeln!(out, "kernel {}: all programs accepted", release())?;
         let width = programs.iter().map(|program| program.program.len()).max().unwrap_or(0);
         for program in &programs {
-            let name = program.program;
+            let (name, exclusion) = (program.program, program.exclusion);
             match program.verified_instructions {
                 Some(count) => {
                     let word = if over(program) { "OVER BUDGET" } else { "within budget" };
-                    writeln!(out, "  {name:width$} {count:6} of {} instructions verified, {word}", program.budget)?;
+                    writeln!(
+                        out,
+                        "  {name:width$} {exclusion:6} {count:6} of {} instructions verified, {word}",
+                        program.budget
+                    )?;
                 }
-                None => writeln!(out, "  {name:width$} not told: kernels before 5.16 do not count")?,
+                None => writeln!(out, "  {name:width$} {exclusion:6} not told: kernels before 5.16 do not count")?,
             }
         }
     }
