@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use shaper_common::layout::XskMeta;
@@ -210,7 +211,10 @@ impl DelayLine {
             }
             if !self.config.busy_poll && reaped + received + released == 0 {
                 let timeout = self.time_to_sleep(now, control.draining().is_some());
-                if timeout > Nanos::ZERO {
+                if self.outputs.iter().any(Output::is_staged) {
+                    // In copy mode polling a socket transmits, and keeps to itself what the device dropped.
+                    std::thread::sleep(Duration::from_nanos(timeout.0));
+                } else if timeout > Nanos::ZERO {
                     poll.wait(timeout).map_err(|source| DelayLineError::Wait { ports: self.outputs.len(), source })?;
                 }
             }
@@ -240,14 +244,8 @@ impl DelayLine {
     fn reap(&mut self) -> u32 {
         let (pool, umem) = (&mut self.pool, &self.umem);
         let mut reaped = 0;
-        for output in self.outputs.iter_mut().filter(|output| output.unreturned > 0) {
-            let count = output.socket.reap(BATCH * 4, |address| {
-                if let Some(frame) = umem.frame_number(address) {
-                    pool.give(frame);
-                }
-            });
-            output.unreturned = output.unreturned.saturating_sub(count);
-            reaped += count;
+        for output in self.outputs.iter_mut().filter(|output| output.unreturned > 0 || output.is_staged()) {
+            reaped += output.reap(BATCH * 4, |frame| _ = pool.give(frame), |address| umem.frame_number(address));
         }
         reaped
     }
@@ -355,7 +353,7 @@ impl DelayLine {
                         let Packet { addr, len, .. } = packets[frame as usize];
                         Descriptor { addr, len, options: 0 }
                     },
-                    |Handed { due, at, left }| {
+                    |Handed { due, at, left, returned }| {
                         let Packet { id, direction, .. } = packets[due.frame as usize];
                         let counts = &mut counts[direction as usize];
                         changed[direction as usize] = true;
@@ -367,7 +365,7 @@ impl DelayLine {
                         } else {
                             counts.transmit_errors += 1;
                         }
-                        if left == Left::Discarded {
+                        if returned {
                             pool.give(due.frame);
                         }
                         log.push(Released { id, intended: due.release, actual: at, direction, sent });

@@ -15,6 +15,7 @@ use shaper_common::units::{BitsPerSec, Nanos, Probability};
 use shaper_engine::{DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome};
 use shaper_net::journal::Journal;
 use shaper_net::lab::{Lab, LabSpec};
+use shaper_net::rtnl::Rtnl;
 
 const PORT: u16 = 9000;
 const GRACE: Duration = Duration::from_secs(10);
@@ -160,6 +161,30 @@ fn every_effect_at_once(exclusion: Exclusion) {
     let releases: Vec<u64> =
         a_to_b.records.iter().map(|record| record.release.0).filter(|release| *release > 0).collect();
     assert!(releases.is_sorted(), "order was to be kept");
+    bed.done();
+}
+
+/// The device of a host that went away refuses its packets.
+#[test]
+fn what_the_output_device_refuses_is_a_cause_of_its_own() {
+    const SENT: u64 = 600;
+    let bed = Bed::new();
+    let engine = bed.start(constant(1_000_000), constant(0), Options::default());
+    let b = bed.lab.netns("b").unwrap();
+    b.run(|| {
+        let rtnl = Rtnl::open().unwrap();
+        rtnl.set_up(rtnl.link("eth0").unwrap().index, false).unwrap();
+    })
+    .unwrap();
+    // In bursts of up to a whole stage of the tx ring, and one by one.
+    bed.send(SENT / 2, 100, Duration::ZERO, 1);
+    bed.send(SENT / 2, 100, Duration::from_micros(200), 1);
+    let outcome = engine.stop(GRACE).unwrap();
+    check(&outcome);
+    let account = &forward(&outcome).account;
+    assert_eq!((account.arrived, account.out), (SENT, 0), "{account:?}");
+    assert_eq!(account.dropped_by(Cause::Transmit), SENT, "{account:?}");
+    assert!(forward(&outcome).releases.iter().all(|release| !release.sent));
     bed.done();
 }
 
