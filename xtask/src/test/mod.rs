@@ -2,6 +2,7 @@
 //! lines say what passed, what failed, and what could not run and why.
 
 mod binaries;
+mod guest;
 mod libtest;
 mod rings;
 mod summary;
@@ -68,9 +69,9 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("BPF against the oracle", || runner.as_root(&tests, Kind::Bpf, &[]));
     summary.layer("namespaces", || runner.as_root(&tests, Kind::Namespace, &["--test-threads=1"]));
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));
-    summary.layer("verifier, Debian 6.1", || verifier::guest(repo, "6.1"));
-    if full {
-        summary.layer("verifier, Debian 6.12", || verifier::guest(repo, "6.12"));
+    for series in if full { &["6.1", "6.12"][..] } else { &["6.1"] } {
+        summary.layer(format!("verifier, Debian {series}"), || verifier::guest(repo, series));
+        summary.layer(format!("data path, Debian {series}"), || guest::run(repo, &tests, series));
     }
 
     println!("\n=== summary{}", if full { " (full)" } else { "" });

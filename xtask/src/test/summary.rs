@@ -57,14 +57,14 @@ impl Outcome {
 
 #[derive(Clone, Debug)]
 struct Layer {
-    name: &'static str,
+    name: String,
     outcome: Outcome,
     elapsed: Duration,
 }
 
 impl Layer {
     fn line(&self, width: usize) -> String {
-        let (name, seconds) = (self.name, self.elapsed.as_secs_f64());
+        let (name, seconds) = (&self.name, self.elapsed.as_secs_f64());
         match &self.outcome {
             Outcome::Ran(counts) => format!(
                 "{name:width$}  {:>5} passed  {:>3} failed  {:>3} skipped  {seconds:>7.1} s\n",
@@ -83,7 +83,8 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Runs a layer under a header. An error is one failure and is printed.
-    pub(crate) fn layer(&mut self, name: &'static str, work: impl FnOnce() -> Result<Outcome>) {
+    pub(crate) fn layer(&mut self, name: impl Into<String>, work: impl FnOnce() -> Result<Outcome>) {
+        let name = name.into();
         println!("\n=== {name}");
         let start = Instant::now();
         let outcome = work().unwrap_or_else(|error| {
@@ -91,14 +92,14 @@ impl Summary {
             Outcome::Ran(Counts::check(false))
         });
         let layer = Layer { name, outcome, elapsed: start.elapsed() };
-        print!("{}", layer.line(name.len()));
+        print!("{}", layer.line(layer.name.len()));
         self.layers.push(layer);
     }
 
-    /// True when nothing failed and, if `all_must_run`, every layer ran.
+    /// True when nothing failed and, if `all_must_run`, every layer ran whole.
     pub(crate) fn holds(&self, all_must_run: bool) -> bool {
         self.layers.iter().all(|layer| match &layer.outcome {
-            Outcome::Ran(counts) => counts.failed == 0,
+            Outcome::Ran(counts) => counts.failed == 0 && !(all_must_run && counts.skipped > 0),
             Outcome::CannotRun { .. } => !all_must_run,
         })
     }
@@ -154,6 +155,13 @@ mod tests {
     #[test]
     fn a_layer_that_cannot_run_fails_only_where_all_must_run() {
         let summary = summary(vec![Ok(Outcome::CannotRun { reason: "no root".into(), tests: 3 })]);
+        assert!(summary.holds(false));
+        assert!(!summary.holds(true));
+    }
+
+    #[test]
+    fn a_skipped_test_fails_only_where_all_must_run() {
+        let summary = summary(vec![Ok(Outcome::Ran(Counts { passed: 3, skipped: 1, ..Counts::default() }))]);
         assert!(summary.holds(false));
         assert!(!summary.holds(true));
     }

@@ -1,0 +1,44 @@
+//! Test binaries on one of Debian's kernels, in qemu: those that need a kernel and nothing else of a host.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    libtest::Reader,
+    summary::{Counts, Outcome},
+};
+use crate::{Repo, cargo_messages::Artifact, vm};
+
+/// The binaries: programs against the oracle, and the whole data path between the hosts of a lab.
+const BINARIES: [&str; 3] = ["bpf_frames", "bpf_oracle", "ns_link"];
+/// The longest that one of them may take, software emulation included.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// Runs them one after another, each in a guest of its own.
+pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str) -> Result<Outcome> {
+    let kernel = match vm::get(repo, series) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            return Ok(Outcome::CannotRun { reason: format!("{error:#}"), tests: BINARIES.len() as u64 });
+        }
+    };
+    let mut counts = Counts::default();
+    for name in BINARIES {
+        let built = tests.iter().find(|artifact| artifact.kind == "test" && artifact.name == name);
+        let Some(artifact) = built else {
+            println!("--- {name}: was not built");
+            counts.failed += 1;
+            continue;
+        };
+        println!("--- {name}");
+        let mut reader = Reader::default();
+        let arguments = ["--test-threads=1".into()];
+        let code = vm::boot(repo, &kernel, &artifact.executable, &arguments, LIMIT, |line| {
+            println!("{line}");
+            reader.line(line);
+        })?;
+        counts += reader.finish(code == 0);
+    }
+    Ok(Outcome::Ran(counts))
+}
