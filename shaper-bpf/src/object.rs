@@ -113,8 +113,8 @@ impl Program {
 pub enum Exclusion {
     /// The direction's spin lock: right for any device, and some 50 ns a packet.
     Lock,
-    /// The device of each direction. A device with one receive queue in driver mode runs the program in that queue's
-    /// NAPI poll, which is on one CPU at a time.
+    /// The device of each direction. A veth with one receive queue runs the program in that queue's NAPI poll, which is
+    /// on one CPU at a time (`veth_poll`, drivers/net/veth.c).
     Device,
 }
 

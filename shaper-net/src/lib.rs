@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod guard;
+pub mod handover;
 pub mod journal;
 pub mod lab;
 pub mod netns;

@@ -29,8 +29,9 @@ impl ProcessId {
     /// The process that has `pid` now.
     pub fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
-        let stat = fs::read_to_string(&path).map_err(|e| Error::os("read the start time", &path, e))?;
-        let start_time = start_time(&stat).ok_or_else(|| Error::Malformed {
+        // The name in it is whatever bytes the process chose.
+        let stat = fs::read(&path).map_err(|e| Error::os("read the start time", &path, e))?;
+        let start_time = start_time(&String::from_utf8_lossy(&stat)).ok_or_else(|| Error::Malformed {
             path,
             line: 1,
             why: "there is no start time (field 22)".into(),
@@ -43,7 +44,9 @@ impl ProcessId {
         let on = || format!("process {}", self.pid);
         let fd = match sys::pidfd_open(self.pid) {
             Ok(fd) => fd,
-            Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            // The number may be a thread's by now, or live on as that of a process group or session: kernels answer
+            // EINVAL then, later ones ENOENT (pidfd_open(2)).
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ESRCH | libc::EINVAL | libc::ENOENT)) => return Ok(None),
             Err(e) => return Err(Error::os("open a pidfd", on(), e)),
         };
         // The order matters: with the pidfd held first, a matching start time read afterwards is that of the process
@@ -161,6 +164,21 @@ mod tests {
         assert!(me.is_running().unwrap());
         let other = ProcessId { start_time: me.start_time + 1, ..me };
         assert!(!other.is_running().unwrap());
+    }
+
+    #[test]
+    fn a_number_that_is_a_thread_s_is_no_process() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            let _ = ended.recv();
+        });
+        let pid = u32::try_from(told.recv().unwrap().as_raw()).unwrap();
+        let id = ProcessId { pid, start_time: ProcessId::current().unwrap().start_time };
+        assert!(!id.is_running().unwrap());
+        drop(end);
+        thread.join().unwrap();
     }
 
     #[test]

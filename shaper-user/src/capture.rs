@@ -62,10 +62,10 @@ pub struct Captured {
     pub dropped: u64,
 }
 
-/// A running tap.
+/// A running tap. Dropped, it ends and its findings are lost.
 pub struct Tap {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Captured, Error>>,
+    thread: Option<JoinHandle<Result<Captured, Error>>>,
 }
 
 impl Tap {
@@ -90,7 +90,7 @@ impl Tap {
                 .spawn(move || take(capture, &interface, file, &path, &stop, &ready))
                 .map_err(|error| Error::Start { interface: "tap".into(), why: error.to_string() })?
         };
-        let tap = Self { stop, thread };
+        let tap = Self { stop, thread: Some(thread) };
         match is_ready.recv() {
             Ok(()) => Ok(tap),
             // It ended without a word.
@@ -104,7 +104,7 @@ impl Tap {
     /// Whether it has ended though nobody stopped it: it failed, and [`Tap::stop`] says why.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Takes what has arrived and ends.
@@ -112,11 +112,22 @@ impl Tap {
     /// # Errors
     ///
     /// When packets could not be read or written; what was written until then stays.
-    pub fn stop(self) -> Result<Captured, Error> {
+    pub fn stop(mut self) -> Result<Captured, Error> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<Captured, Error> {
+        let failed = |why: &str| Err(Error::Start { interface: "tap".into(), why: why.into() });
         self.stop.store(true, Ordering::Release);
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(Error::Start { interface: "tap".into(), why: "its thread panicked".into() }))
+        let Some(thread) = self.thread.take() else { return failed("it has ended") };
+        thread.join().unwrap_or_else(|_| failed("its thread panicked"))
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        // A thread that goes on keeps the namespace it captures in.
+        let _ = self.end();
     }
 }
 

@@ -18,9 +18,12 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Zeroed memory, populated.
+    /// Zeroed memory, populated. A child made by fork does not get it: the kernel copies pinned pages then and there,
+    /// which for a large UMEM takes as much memory again, and seconds.
     pub(crate) fn anonymous(length: usize) -> Result<Mapping, Failed> {
-        Ok(Mapping { address: syscall::map(length, None)?, length })
+        let mapping = Mapping { address: syscall::map(length, None)?, length };
+        syscall::keep_from_children(mapping.address, length)?;
+        Ok(mapping)
     }
 
     /// One ring of an AF_XDP socket, at the offset that `if_xdp.h` gives for its kind.

@@ -106,6 +106,13 @@ pub(crate) fn map(length: usize, file: Option<(BorrowedFd<'_>, i64)>) -> Result<
     ptr::NonNull::new(address.cast()).ok_or(Failed { call: "mmap", source: io::ErrorKind::AddrNotAvailable.into() })
 }
 
+/// `madvise(MADV_DONTFORK)` on a mapping of [`map`].
+pub(crate) fn keep_from_children(address: ptr::NonNull<u8>, length: usize) -> Result<(), Failed> {
+    // SAFETY: the advice changes nothing in this process, and what a child cannot reach it cannot misuse.
+    let answer = unsafe { libc::madvise(address.as_ptr().cast(), length, libc::MADV_DONTFORK) };
+    if answer < 0 { Err(Failed::last("madvise(MADV_DONTFORK)")) } else { Ok(()) }
+}
+
 /// `munmap`. A failure means that the caller's bookkeeping is wrong, and leaves the memory mapped.
 ///
 /// # Safety

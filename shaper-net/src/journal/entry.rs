@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::handover::Handover;
 use crate::process::ProcessId;
 use crate::{Error, Result};
 
@@ -146,12 +147,20 @@ pub enum Entry {
         /// Where.
         path: PathBuf,
     },
+    /// A directory was made root's alone; undone by giving it, and the plain files in it, to whom they belong.
+    Handover {
+        /// Where it was.
+        path: PathBuf,
+        /// Which one, and whose.
+        #[serde(flatten)]
+        to: Handover,
+    },
 }
 
 impl Entry {
     /// Whether the change outlives a reboot when `/run` does.
     pub(super) fn survives_reboot(&self) -> bool {
-        matches!(self, Self::NetNs { .. } | Self::File { .. } | Self::Dir { .. })
+        matches!(self, Self::NetNs { .. } | Self::File { .. } | Self::Dir { .. } | Self::Handover { .. })
     }
 }
 
@@ -177,6 +186,7 @@ impl fmt::Display for Entry {
             Self::Mount { path } => write!(f, "mount {}", path.display()),
             Self::File { path } => write!(f, "file {}", path.display()),
             Self::Dir { path } => write!(f, "folder {}", path.display()),
+            Self::Handover { path, .. } => write!(f, "owner of {}", path.display()),
         }
     }
 }

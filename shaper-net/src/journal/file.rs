@@ -50,6 +50,15 @@ pub(super) fn done_line(number: u64) -> String {
     format!("{{\"done\":{number}}}\n")
 }
 
+/// Appends whole lines, or nothing: half a line would spoil the one that is written behind it.
+pub(super) fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    file.write_all(lines).inspect_err(|_| {
+        // What cannot be cut off either is cut off by whoever undoes.
+        let _ = file.set_len(before);
+    })
+}
+
 /// What a journal says.
 pub(super) struct Contents {
     pub(super) header: Header,
@@ -137,8 +146,7 @@ impl Locked {
     }
 
     pub(super) fn done(&mut self, path: &Path, number: u64) -> Result<()> {
-        self.file
-            .write_all(done_line(number).as_bytes())
+        append(&mut self.file, done_line(number).as_bytes())
             .map_err(|e| Error::os("write the journal", path.display().to_string(), e))
     }
 

@@ -11,7 +11,6 @@ mod report;
 mod undo;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -112,7 +111,7 @@ impl Journal {
             recorded.push(Recorded { journal: self.clone(), number });
         }
         let on = || self.inner.path.display().to_string();
-        state.file.write_all(text.as_bytes()).map_err(|e| Error::os("write the journal", on(), e))?;
+        file::append(&mut state.file, text.as_bytes()).map_err(|e| Error::os("write the journal", on(), e))?;
         state.file.sync_data().map_err(|e| Error::os("write the journal to disk", on(), e))?;
         Ok(recorded)
     }
@@ -168,7 +167,7 @@ impl Recorded {
             return;
         }
         // Unsynced on purpose: undoing twice is harmless, undoing is idempotent.
-        if let Err(e) = state.file.write_all(file::done_line(self.number).as_bytes()) {
+        if let Err(e) = file::append(&mut state.file, file::done_line(self.number).as_bytes()) {
             tracing::warn!("{}: cannot write the journal: {e}", self.journal.inner.path.display());
         }
     }

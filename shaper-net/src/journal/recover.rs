@@ -36,7 +36,8 @@ pub struct Summary {
     pub standing: usize,
 }
 
-/// The journals in [`RUN_DIR`]; files that cannot be read as journals are left out.
+/// The journals in [`RUN_DIR`]; files that cannot be read as journals, or whose owner cannot be looked at, are left
+/// out.
 pub fn list() -> Result<Vec<Summary>> {
     list_in(Path::new(RUN_DIR))
 }
@@ -45,8 +46,9 @@ pub fn list() -> Result<Vec<Summary>> {
 pub fn list_in(dir: &Path) -> Result<Vec<Summary>> {
     let mut all = Vec::new();
     for path in journals(dir)? {
-        if let Ok(contents) = file::read(&path) {
-            let owner_runs = contents.header.owner_runs()?;
+        if let Ok(contents) = file::read(&path)
+            && let Ok(owner_runs) = contents.header.owner_runs()
+        {
             all.push(Summary { path, header: contents.header, owner_runs, standing: contents.standing.len() });
         }
     }

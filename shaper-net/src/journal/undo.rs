@@ -33,13 +33,16 @@ pub(crate) fn undo_path(path: &Path) -> Result<Option<UndoReport>> {
     let mut report = UndoReport::nothing(path);
     report.command = contents.header.command;
     report.failures = contents.unreadable.iter().map(|e| UndoFailure { entry: None, why: e.to_string() }).collect();
+    let mut unwritten = None;
     for (number, entry) in contents.standing.into_iter().rev() {
         let step = if same_boot || entry.survives_reboot() { undo(&entry) } else { Ok(Undone::Before) };
         match step {
             Ok(step) => {
                 // A step done is not done again should a later attempt be needed: what was restored now may rightly
-                // have been changed by then.
-                journal.done(path, number)?;
+                // have been changed by then. Where that cannot be written (a full disk), the other steps come first.
+                if let Err(e) = journal.done(path, number) {
+                    unwritten = Some(e);
+                }
                 match step {
                     Undone::Now => report.undone.push(entry),
                     Undone::Before => report.gone.push(entry),
@@ -50,6 +53,8 @@ pub(crate) fn undo_path(path: &Path) -> Result<Option<UndoReport>> {
     }
     if report.failures.is_empty() {
         journal.remove(path)?;
+    } else if let Some(e) = unwritten {
+        report.failures.push(UndoFailure { entry: None, why: e.to_string() });
     }
     Ok(Some(report))
 }
@@ -83,6 +88,7 @@ fn undo(entry: &Entry) -> Result<Undone> {
         },
         Entry::File { path } => removed(path, fs::remove_file(path)),
         Entry::Dir { path } => removed(path, fs::remove_dir(path)),
+        Entry::Handover { path, to } => to.perform(path),
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Link {
     pub ethernet: bool,
     /// Transmit queue length, packets.
     pub txqueuelen: u32,
-    /// Number of transmit and receive queues.
+    /// Number of transmit and receive queues; 0 where the kernel does not tell.
     pub queues: (u32, u32),
     /// An XDP program is attached.
     pub xdp: bool,
@@ -234,7 +234,7 @@ impl From<&LinkMessage> for Link {
             loopback: flags.contains(LinkFlags::Loopback),
             ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             txqueuelen: 0,
-            queues: (1, 1),
+            queues: (0, 0),
             xdp: false,
         };
         for attribute in &message.attributes {

@@ -1,6 +1,7 @@
 //! Hidden subcommands: the processes that `shaper` starts from its own executable.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -28,7 +29,8 @@ pub(super) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     Some(match run(name, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shaper {name}: {}", told::in_full(&error));
+            // Where nobody reads it, the exit code says so.
+            let _ = writeln!(io::stderr(), "shaper {name}: {}", told::in_full(&error));
             ExitCode::from(COULD_NOT_RUN)
         }
     })

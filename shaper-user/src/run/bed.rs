@@ -1,5 +1,6 @@
-//! The test bed of a run: lab, engine and taps, and how they go away again.
+//! The test bed of a run: lab, engine and taps, and how they go away again, whatever happens.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,41 +23,80 @@ pub struct BedOptions {
     pub capture_buffer: i32,
 }
 
-/// What stands on the host. Fields are dropped in this order: what uses the lab goes before the lab, the
-/// journal is undone before the guard is let go.
+/// What all changes on the host rest on: the journal they are written down in, and the guard that undoes it after a
+/// crash. Fields are dropped in this order: the journal is undone before the guard is let go.
+pub struct Ground {
+    journal: Journal,
+    _guard: Guard,
+}
+
+impl Ground {
+    /// Undoes what dead processes left, and starts journal and guard.
+    ///
+    /// # Errors
+    ///
+    /// When the host does not allow it; nothing stays behind then.
+    pub fn prepare(command: &str) -> anyhow::Result<Self> {
+        for report in journal::recover(Owners::Dead).context("cannot look for what dead runs left behind")? {
+            if !report.failures.is_empty() {
+                // Where nobody reads it, it is not said.
+                let _ = writeln!(io::stderr(), "shaper: {report}");
+            }
+        }
+        let journal = Journal::create(command)?;
+        match Guard::start(&journal) {
+            Ok(guard) => Ok(Self { journal, _guard: guard }),
+            Err(error) => {
+                journal.undo()?;
+                Err(error).context("cannot start the guard that cleans up after a crash")
+            }
+        }
+    }
+
+    /// The journal of all that is changed.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Undoes what still stands.
+    ///
+    /// # Errors
+    ///
+    /// What could not be undone; the journal then stays for `shaper clear`.
+    pub fn clear(self) -> anyhow::Result<()> {
+        self.journal.undo().context("cannot undo all that was changed: try `shaper clear`")?;
+        Ok(())
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Undone already after `clear`; otherwise an error is on its way up, and this one would hide it: the guard
+        // tries again.
+        let _ = self.journal.undo();
+    }
+}
+
+/// What stands on the host. Fields are dropped in this order: what uses the lab goes before the lab.
 pub struct Bed {
     taps: Vec<(String, Tap)>,
     engine: Option<Engine>,
     lab: Option<Lab>,
     drops_before: Vec<(String, u64)>,
     journal: Journal,
-    _guard: Guard,
 }
 
 impl Bed {
-    /// Undoes what dead processes left, starts the guard, and builds the lab.
+    /// Builds the lab.
     ///
     /// # Errors
     ///
     /// When the host does not allow it; nothing stays behind then.
-    pub fn up(spec: &LabSpec, command: &str) -> anyhow::Result<Self> {
-        for report in journal::recover(Owners::Dead).context("cannot look for what dead runs left behind")? {
-            if !report.failures.is_empty() {
-                eprintln!("shaper: {report}");
-            }
-        }
-        let journal = Journal::create(command)?;
-        let guard = match Guard::start(&journal) {
-            Ok(guard) => guard,
-            Err(error) => {
-                journal.undo()?;
-                return Err(error).context("cannot start the guard that cleans up after a crash");
-            }
-        };
-        let mut bed =
-            Self { taps: Vec::new(), engine: None, lab: None, drops_before: Vec::new(), journal, _guard: guard };
-        bed.lab = Some(Lab::up(&bed.journal, spec).context("cannot build the lab")?);
-        Ok(bed)
+    pub fn up(spec: &LabSpec, ground: &Ground) -> anyhow::Result<Self> {
+        let journal = ground.journal().clone();
+        let lab = Some(Lab::up(&journal, spec).context("cannot build the lab")?);
+        Ok(Self { taps: Vec::new(), engine: None, lab, drops_before: Vec::new(), journal })
     }
 
     /// The lab.
@@ -130,6 +170,12 @@ impl Bed {
         Ok(now.into_iter().map(|(host, drops)| (host.clone(), drops.saturating_sub(before(&host)))).collect())
     }
 
+    /// Whether a part of the bed has ended by itself: a tap, or a thread of the engine. [`Bed::settle`] says why.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.taps.iter().any(|(_, tap)| tap.has_failed()) || self.engine.as_ref().is_some_and(Engine::has_ended)
+    }
+
     /// The engine.
     ///
     /// # Errors
@@ -153,12 +199,6 @@ impl Bed {
         Ok(())
     }
 
-    /// Whether a tap ended by itself; [`Bed::settle`] says why.
-    #[must_use]
-    pub fn tap_has_failed(&self) -> bool {
-        self.taps.iter().any(|(_, tap)| tap.has_failed())
-    }
-
     /// Ends the impairment, lets out what is held, and ends the taps.
     ///
     /// # Errors
@@ -176,26 +216,14 @@ impl Bed {
     ///
     /// # Errors
     ///
-    /// What could not be taken away; the journal then stays for `shaper clear`.
+    /// What could not be taken away; it still stands in the journal.
     pub fn down(mut self) -> anyhow::Result<()> {
         drop(std::mem::take(&mut self.taps));
         drop(self.engine.take());
         if let Some(lab) = self.lab.take() {
             lab.down().context("cannot take the lab down")?;
         }
-        self.journal.undo().context("cannot undo all that was changed: try `shaper clear`")?;
         Ok(())
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        drop(std::mem::take(&mut self.taps));
-        drop(self.engine.take());
-        drop(self.lab.take());
-        // Undone already after `down`; otherwise an error is on its way up, and this one would hide it:
-        // the guard tries again.
-        let _ = self.journal.undo();
     }
 }
 

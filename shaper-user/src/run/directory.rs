@@ -1,7 +1,8 @@
 //! The run directory: the unit of evidence.
 //!
 //! While a run goes on the directory is root's alone, so that nobody can put a link where a file is to be made. At the
-//! end its files, and then it, are given to the caller of sudo; unless the run came to an end, they are removed.
+//! end its files, and then it, are given to the caller of sudo; unless the run came to an end, they are removed. Of a
+//! run that was killed what it had written so far stays, and is the caller's too.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,13 +11,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
+use shaper_net::handover::Handover;
+use shaper_net::journal::{Entry, Journal, Recorded};
 
 /// What a directory is opened with: itself, never what a link in its place points at.
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
@@ -33,6 +37,10 @@ pub struct RunDirectory {
     made: Vec<Made>,
     /// Whom the directory belonged to, and its mode: what it gets again.
     before: Option<FileStat>,
+    /// What stands in the journal of that.
+    recorded: Mutex<Vec<Recorded>>,
+    /// Keeps other runs out of the directory.
+    _lock: Option<Flock<OwnedFd>>,
     caller: Option<(Uid, Gid)>,
     /// Nothing more is made here, and nothing removed.
     closed: AtomicBool,
@@ -50,8 +58,8 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or `out` holds something already.
-    pub fn create(out: Option<&Path>, name: &str, now: SystemTime) -> anyhow::Result<Self> {
+    /// When it cannot be made, `out` holds something already, or another run writes there.
+    pub fn create(out: Option<&Path>, name: &str, now: SystemTime, journal: &Journal) -> anyhow::Result<Self> {
         let path = out.map_or_else(
             || {
                 let stamp: String = crate::run::manifest::utc(now).chars().filter(|c| !"-:".contains(*c)).collect();
@@ -71,14 +79,24 @@ impl RunDirectory {
             handle,
             made: Vec::new(),
             before: None,
+            recorded: Mutex::default(),
+            _lock: None,
             caller: caller(),
             closed: AtomicBool::new(false),
         };
         for component in missing.components() {
             directory.enter(component).with_context(failed)?;
         }
+        directory._lock = match Flock::lock(directory.handle.try_clone()?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Some(lock),
+            Err((_, Errno::EWOULDBLOCK)) => {
+                directory.closed.store(true, Ordering::Release);
+                bail!("{}: another run writes there: name another directory with --out DIR", path.display());
+            }
+            Err((_, error)) => return Err(error).with_context(failed),
+        };
         if directory.entries()?.is_empty() {
-            directory.take_over().with_context(failed)?;
+            directory.take_over(&fs::canonicalize(&path).with_context(failed)?, journal).with_context(failed)?;
         }
         // Also what somebody put there before we had it to ourselves.
         if !directory.entries()?.is_empty() {
@@ -106,14 +124,29 @@ impl RunDirectory {
         Ok(())
     }
 
-    /// Makes the directory ours alone.
-    fn take_over(&mut self) -> io::Result<()> {
+    /// Makes the directory at `path` ours alone.
+    fn take_over(&mut self, path: &Path, journal: &Journal) -> anyhow::Result<()> {
         let before = fstat(&self.handle)?;
         self.before = Some(before);
+        let mut entries = vec![Entry::Handover { path: path.into(), to: self.handover(&before, self.made.is_empty()) }];
+        for (made, path) in self.made.iter().rev().zip(path.ancestors()).skip(1) {
+            entries.push(Entry::Handover { path: path.into(), to: self.handover(&fstat(&made.handle)?, false) });
+        }
+        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = journal.record_all(entries)?;
         if before.st_uid != geteuid().as_raw() {
             fchown(&self.handle, Some(geteuid()), None)?;
         }
         Ok(fchmod(&self.handle, PRIVATE)?)
+    }
+
+    /// Whose a directory is after the run: its owner's if it `stood` before, the caller's otherwise.
+    fn handover(&self, found: &FileStat, stood: bool) -> Handover {
+        let (user, group) = match self.caller {
+            Some((user, group)) if !stood => (user.as_raw(), group.as_raw()),
+            _ => (found.st_uid, found.st_gid),
+        };
+        let mode = found.st_mode & !SFlag::S_IFMT.bits();
+        Handover { device: found.st_dev, inode: found.st_ino, user, group, mode }
     }
 
     /// Where it is.
@@ -229,6 +262,8 @@ impl RunDirectory {
                 let _ = fchown(&made.handle, Some(user), Some(group));
             }
         }
+        let recorded = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
+        recorded.into_iter().for_each(Recorded::taken_back);
     }
 
     fn entries(&self) -> anyhow::Result<Vec<OsString>> {
@@ -273,7 +308,40 @@ mod tests {
     }
 
     fn create(out: &Path) -> anyhow::Result<RunDirectory> {
-        RunDirectory::create(Some(out), "test", SystemTime::UNIX_EPOCH)
+        RunDirectory::create(Some(out), "test", SystemTime::UNIX_EPOCH, &journal())
+    }
+
+    /// A journal that is undone by hand only.
+    fn journal() -> Journal {
+        let folder = tempfile::tempdir().unwrap().keep();
+        Journal::create_in(&folder, "test").unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_killed_gives_its_directory_back() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o751)).unwrap();
+        let journal = journal();
+        let directory = RunDirectory::create(Some(folder.path()), "test", SystemTime::UNIX_EPOCH, &journal).unwrap();
+        directory.write("manifest.json", b"{}").unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
+        // Nothing of the run's own does anything any more.
+        std::mem::forget(directory);
+        assert_eq!(journal.undo().unwrap().undone.len(), 1);
+        assert_eq!(mode(folder.path()), 0o751);
+        assert!(folder.path().join("manifest.json").exists());
+    }
+
+    #[test]
+    fn two_runs_do_not_share_a_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let first = create(&path).unwrap();
+        let message = format!("{:#}", create(&path).unwrap_err());
+        assert!(message.contains("another run writes there") && message.contains("--out"), "{message}");
+        first.write("manifest.json", b"{}").unwrap();
+        first.finish().unwrap();
+        assert!(path.join("manifest.json").exists());
     }
 
     #[test]

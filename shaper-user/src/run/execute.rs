@@ -18,7 +18,7 @@ use shaper_net::signals::Signals;
 use shaper_profile::CompiledLink;
 use shaper_report::summary::Summary;
 
-use super::bed::{Bed, BedOptions};
+use super::bed::{Bed, BedOptions, Ground};
 use super::directory::RunDirectory;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
@@ -84,10 +84,11 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     let signals = Signals::install()?;
     let manifest = manifest::manifest(plan, &links, started)?;
     foretell(plan, &links, say);
-    let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started)?);
+    let ground = Ground::prepare("run")?;
+    let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started, ground.journal())?);
     let run = || {
         directory.write("manifest.json", manifest.as_bytes())?;
-        let gather = || gather(plan, links, &directory, started, signals, say);
+        let gather = || gather(plan, links, &ground, &directory, started, signals, say);
         let evidence = interrupt::answering(signals, say, gather)?;
         let (plan, directory) = (plan.clone(), Arc::clone(&directory));
         let interrupted = signals.requested().is_some();
@@ -98,6 +99,7 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     if let Err(error) = directory.finish() {
         say(&format!("note: {error:#}"));
     }
+    ground.clear()?;
     Ok(Finished { summary, directory: directory.path().to_owned() })
 }
 
@@ -120,6 +122,7 @@ fn foretell(plan: &Plan, links: &[CompiledLink], say: &(dyn Fn(&str) + Sync)) {
 fn gather(
     plan: &Plan,
     links: Vec<CompiledLink>,
+    ground: &Ground,
     directory: &RunDirectory,
     started: SystemTime,
     signals: Signals,
@@ -128,7 +131,7 @@ fn gather(
     let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
     let options = BedOptions { engine: engine_options(plan, &links), capture_buffer: plan.capture_buffer };
     go_on_building(signals)?;
-    let mut bed = Bed::up(&plan.lab(), "run")?;
+    let mut bed = Bed::up(&plan.lab(), ground)?;
     go_on_building(signals)?;
     bed.impair(&links, &options)?;
     for host in plan.host_names() {
@@ -141,8 +144,8 @@ fn gather(
 
     let mut clocks = vec![clock::sample()];
     let mut interrupted = false;
-    // A capture that cannot be written any more makes the rest of the run worthless.
-    while !roles.leader_ended()? && !bed.tap_has_failed() {
+    // Without captures or a delay line the rest of the run is worthless.
+    while !roles.leader_ended()? && !bed.has_failed() {
         if signals.wait(Some(TICK))? {
             if clock::monotonic() < start.0 {
                 go_on_building(signals)?;
@@ -154,7 +157,7 @@ fn gather(
     }
     // What the last commands set off is still under way.
     let longest = Duration::from_nanos(plan.largest_one_way(&links).0);
-    if !interrupted && !bed.tap_has_failed() {
+    if !interrupted && !bed.has_failed() {
         interrupted = signals.wait(Some(longest))?;
     }
     let broken = roles.end(interrupted)?;

@@ -11,7 +11,7 @@ mod manifest;
 mod plan;
 mod split;
 
-pub use bed::{Bed, BedOptions};
+pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
 pub use execute::{Finished, execute};
 pub use plan::{ClockInjection, Plan, ProbePlan, RunError, ToastPlan, Workload};

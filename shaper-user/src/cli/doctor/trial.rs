@@ -11,7 +11,7 @@ use shaper_profile::quantity;
 use shaper_profile::{Compile, Link};
 
 use super::{Finding, in_full};
-use crate::run::{Bed, BedOptions};
+use crate::run::{Bed, BedOptions, Ground};
 
 const BED: &str = "namespaces, veth";
 const CAPTURE: &str = "libpcap";
@@ -26,8 +26,9 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
     if !privileged {
         return untried(&[BED, CAPTURE, ENGINE, CROSSING], "tried as root only");
     }
-    let mut bed = match Bed::up(&LabSpec::pair(), "doctor") {
-        Ok(bed) => bed,
+    let built = Ground::prepare("doctor").and_then(|ground| Ok((Bed::up(&LabSpec::pair(), &ground)?, ground)));
+    let (mut bed, ground) = match built {
+        Ok(built) => built,
         Err(error) => {
             let advice = "the kernel needs CONFIG_NET_NS and CONFIG_VETH, a container the right to make namespaces";
             let mut all = vec![Finding::no(BED, in_full(&error), advice)];
@@ -44,7 +45,7 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
             all.extend(untried(&[CROSSING], "there is no link to try it on"));
         }
     }
-    if let Err(error) = bed.down() {
+    if let Err(error) = bed.down().and_then(|()| ground.clear()) {
         all.push(Finding::no("clean-up", in_full(&error), "shaper clear"));
     }
     all

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
 use shaper_delayline::Sizing;
@@ -15,10 +15,13 @@ use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompileError, CompiledLink, Profile, presets};
 
 use super::super::told::in_full;
-use crate::run::{Bed, BedOptions};
+use crate::run::{Bed, BedOptions, Ground};
 
 /// The name of this role among the hidden subcommands.
 pub(crate) const ROLE: &str = "lab-daemon";
+
+/// How often the lab's parts are looked after.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the process is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,25 +50,30 @@ pub(crate) fn daemon(config: DaemonConfig) -> anyhow::Result<()> {
     // The terminal's signals are for what runs in the foreground.
     nix::unistd::setsid().context("cannot leave the terminal")?;
     std::env::set_current_dir("/").context("cannot go to /")?;
-    let bed = match start(&config, signals) {
-        Ok(bed) => bed,
+    let (ground, bed) = match start(&config, signals) {
+        Ok(stands) => stands,
         Err(error) => return say(&Report::Failed(in_full(&error))),
     };
     let state = bed.lab()?.state().clone();
     // Without anybody to tell, nobody would know of the lab.
     if say(&Report::Up(Box::new(state))).and_then(|()| let_go()).is_ok() {
-        signals.wait(None)?;
+        // A link whose delay line has ended carries nothing: a lab that is gone is seen, a dead one is not.
+        while !bed.has_failed() && !signals.wait(Some(LOOK))? {}
     }
-    bed.down()
+    bed.down()?;
+    ground.clear()
 }
 
-fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<Bed> {
+fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<(Ground, Bed)> {
     /// From the last word to the programs until outage schedules count.
     const LEAD: u64 = 20_000_000;
     let profile = presets::parse("profile", "custom", &config.profile)?;
     let Plan { links, frames, .. } = Plan::new(config.hosts, &profile, config.seed)?;
     let what = format!("lab of {} hosts, profile {}, seed {}", config.hosts, profile.name, config.seed);
-    let mut bed = Bed::up(&spec(config.hosts), &what)?;
+    let go_on = || if signals.requested().is_some() { bail!("told to stop while building") } else { Ok(()) };
+    let ground = Ground::prepare(&what)?;
+    let mut bed = Bed::up(&spec(config.hosts), &ground)?;
+    go_on()?;
     let engine = Options { frames, records: false, keep: Keep::Nothing, ..Options::default() };
     bed.impair(&links, &BedOptions { engine, capture_buffer: 0 })?;
     // A switch floods until it has asked for members: the lab is not as promised before that.
@@ -74,8 +82,9 @@ fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<Bed> {
         signals.wait(Some(wait))?;
     }
     bed.begin(Nanos(clock::monotonic().saturating_add(LEAD)))?;
+    go_on()?;
     bed.publish()?;
-    Ok(bed)
+    Ok((ground, bed))
 }
 
 fn say(report: &Report) -> anyhow::Result<()> {
