@@ -6,6 +6,8 @@
 mod children;
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -16,12 +18,14 @@ use support::{SHAPER, Traces, on_own_host, until};
 
 /// A short run: the moments fall into its set-up, its traffic, its drain, its judgement and its clean-up.
 const RUN: &str = "toast --profile wifi --duration 1s --seed 7";
+/// The permissions of the directory that a run is told to write to, before it and after it.
+const MODE: u32 = 0o751;
 /// How soon all must be gone. The guard needs a fraction of this; other work on the machine may need the rest.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How many moments, and at which of them the guard dies too.
+/// How many moments, and at which of them the guard dies too: at one of five.
 fn moments() -> (u64, u64) {
-    if std::env::var_os("SHAPER_TEST_FULL").is_some() { (200, 4) } else { (20, 4) }
+    if std::env::var_os("SHAPER_TEST_FULL").is_some() { (250, 5) } else { (25, 5) }
 }
 
 /// A moment from 20 ms to 4 s after the start, the same in every run of this test.
@@ -44,7 +48,10 @@ fn a_run_killed_at_any_moment_leaves_nothing() {
         let (mut stood, mut kept) = (0, 0);
         for number in 0..moments {
             let started = Instant::now();
-            let run = host.start(RUN);
+            let out = host.folder().join(format!("out{number}"));
+            fs::create_dir(&out).unwrap();
+            fs::set_permissions(&out, fs::Permissions::from_mode(MODE)).unwrap();
+            let run = host.start_with(RUN, &out, |_| {});
             let moment = moment(number);
             std::thread::sleep(moment.saturating_sub(started.elapsed()));
             let without_guard = number % every == 0;
@@ -72,6 +79,8 @@ fn a_run_killed_at_any_moment_leaves_nothing() {
                 let gone = until(SOON, || Traces::now() == before);
                 assert!(gone, "killed after {moment:?}: {:?} instead of {before:?}", Traces::now());
             }
+            let mode = fs::metadata(&out).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, MODE, "the run directory, killed after {moment:?}");
         }
         assert!(stood >= moments as u32 / 2, "of {moments} moments only {stood} met a lab");
         assert!(kept > 0, "no moment left anything to clear");
