@@ -24,9 +24,7 @@ const XDP_PASS: u32 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The object as a whole was refused.
-    #[error(
-        "cannot load the BPF object: {0}; loading needs CAP_BPF, CAP_NET_ADMIN and a kernel with BTF, 5.15 or later"
-    )]
+    #[error("cannot load the BPF object: {0}; loading needs CAP_BPF, CAP_NET_ADMIN and Linux 5.15 or later")]
     Load(#[from] EbpfError),
     /// A program was refused by the verifier or could not be attached.
     #[error("BPF program {program}: {source}")]

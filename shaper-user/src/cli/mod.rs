@@ -90,6 +90,8 @@ enum Command {
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     #[cfg(feature = "live")]
+    tell_warnings();
+    #[cfg(feature = "live")]
     if let Some(code) = role::dispatch(&args) {
         return code;
     }
@@ -125,6 +127,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// What goes wrong where no error can be handed up, in clean-up above all, is said on standard error.
+#[cfg(feature = "live")]
+fn tell_warnings() {
+    let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(io::stderr);
+    // Somebody who uses this as a library may listen already.
+    let _ = warnings.without_time().with_target(false).try_init();
 }
 
 /// Whether the reader of our output went away, as `head` does: that is its right.

@@ -22,6 +22,7 @@ use super::bed::{Bed, BedOptions, Ground};
 use super::directory::RunDirectory;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
+use super::progress::Progress;
 use super::{judge, manifest};
 use crate::capture::Captured;
 use crate::workload::probe::{ReceiverConfig, SenderConfig};
@@ -144,6 +145,7 @@ fn gather(
 
     let mut clocks = vec![clock::sample()];
     let mut interrupted = false;
+    let progress = Progress::new(start, plan.duration.0);
     // Without captures or a delay line the rest of the run is worthless.
     while !roles.leader_ended()? && !bed.has_failed() {
         if signals.wait(Some(TICK))? {
@@ -153,8 +155,10 @@ fn gather(
             interrupted = true;
             break;
         }
+        progress.show(Nanos(clock::monotonic()));
         clocks.push(clock::sample());
     }
+    drop(progress);
     // What the last commands set off is still under way.
     let longest = Duration::from_nanos(plan.largest_one_way(&links).0);
     if !interrupted && !bed.has_failed() {
@@ -185,7 +189,7 @@ fn gather(
     })
 }
 
-fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
+pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
     /// Enough for any short burst, small enough for any host: 32 MiB.
     const LEAST_FRAMES: u32 = 1 << 14;
     /// 2 GiB.

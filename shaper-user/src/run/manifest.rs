@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 use shaper_profile::CompiledLink;
 
-use super::plan::Plan;
+use super::execute::engine_options;
+use super::plan::{Plan, Workload};
 
 /// RFC 3339 in UTC, to the second.
 #[must_use]
@@ -25,34 +26,75 @@ struct Host {
     kernel: String,
     machine: String,
     cpus: usize,
+    cpu: Option<String>,
+    memory_bytes: Option<u64>,
+    /// What the kernel makes its clocks of.
+    clock_source: Option<String>,
+}
+
+impl Host {
+    fn here() -> anyhow::Result<Self> {
+        let read = |path| std::fs::read_to_string(path).ok();
+        let entry = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        let kilobytes = read("/proc/meminfo").and_then(|text| entry(&text, "MemTotal"));
+        Ok(Self {
+            kernel: kernel(),
+            machine: nix::sys::utsname::uname()?.machine().to_string_lossy().into_owned(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu: read("/proc/cpuinfo").and_then(|text| entry(&text, "model name")),
+            memory_bytes: kilobytes.and_then(|text| Some(text.split(' ').next()?.parse::<u64>().ok()? * 1024)),
+            clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+                .map(|text| text.trim().to_owned()),
+        })
+    }
+}
+
+/// How the links are made.
+#[derive(Serialize)]
+struct Engine {
+    name: &'static str,
+    xdp_mode: &'static str,
+    af_xdp_mode: &'static str,
+    umem_frames: u32,
+    busy_poll: bool,
 }
 
 /// The text of `manifest.json`.
 pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime) -> anyhow::Result<String> {
-    let name = nix::sys::utsname::uname()?;
-    let host = Host {
-        kernel: kernel(),
-        machine: name.machine().to_string_lossy().into_owned(),
-        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+    let engine = Engine {
+        name: "xsk",
+        // Asked for as such: the engine does not start in another mode.
+        xdp_mode: "driver",
+        af_xdp_mode: "copy",
+        umem_frames: engine_options(plan, links).frames,
+        busy_poll: plan.busy_poll,
+    };
+    let spacing = match &plan.workload {
+        Workload::Toast(toast) => Some(plan.spacing(toast, links).0),
+        Workload::Probe(_) => None,
     };
     let manifest = json!({
         "schema_version": 1,
         "version": env!("CARGO_PKG_VERSION"),
         "command_line": std::env::args().collect::<Vec<_>>(),
         "started": utc(started),
-        "host": host,
-        "engine": "xsk",
+        "host": Host::here()?,
+        "engine": engine,
         "seed": plan.seed,
         "duration_s": plan.duration.as_secs_f64(),
         "profile": plan.profile,
         // What --profile reads, flags applied.
         "profile_toml": toml::to_string(&plan.profile)?,
         "workload": plan.workload,
+        // What the workload left open.
+        "command_spacing_ns": spacing,
         "links": links.iter().map(|link| json!({
             "a_to_b": link.a_to_b.expected.configured(plan.stream()),
             "b_to_a": link.b_to_a.expected.configured(plan.stream()),
         })).collect::<Vec<_>>(),
-        "busy_poll": plan.busy_poll,
         "capture_buffer_bytes": plan.capture_buffer,
     });
     let mut text = serde_json::to_string_pretty(&manifest)?;
@@ -67,7 +109,7 @@ mod tests {
     use shaper_profile::quantity::Duration;
 
     use super::*;
-    use crate::run::{ProbePlan, Workload};
+    use crate::run::ProbePlan;
 
     #[test]
     fn the_profile_reads_back_as_it_was_run() {
@@ -84,6 +126,10 @@ mod tests {
             };
             let text = manifest(&plan, &plan.compile().unwrap(), SystemTime::UNIX_EPOCH).unwrap();
             let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for host in ["kernel", "machine", "cpu", "memory_bytes", "clock_source"] {
+                assert!(!manifest["host"][host].is_null(), "{host}");
+            }
+            assert!(manifest["engine"]["umem_frames"].as_u64().unwrap() >= 1 << 14);
             let toml = manifest["profile_toml"].as_str().unwrap();
             assert_eq!(presets::parse("again.toml", "again", toml).unwrap(), plan.profile, "{toml}");
             let toml = toml::to_string(&manifest["profile"]).unwrap();

@@ -9,6 +9,7 @@ mod interrupt;
 mod judge;
 mod manifest;
 mod plan;
+mod progress;
 mod split;
 
 pub use bed::{Bed, BedOptions, Ground};

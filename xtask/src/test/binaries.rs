@@ -141,9 +141,6 @@ impl<'a> Runner<'a> {
     fn environment(&self, artifact: &Artifact) -> Result<Vec<(&'static str, OsString)>> {
         let mut environment = vec![
             ("CARGO_MANIFEST_DIR", package_folder(artifact)?.as_os_str().to_owned()),
-            // Snapshots are found without calling cargo, and never rewritten here.
-            ("INSTA_WORKSPACE_ROOT", self.repo.root.as_os_str().to_owned()),
-            ("INSTA_UPDATE", "no".into()),
             ("RUST_BACKTRACE", "1".into()),
         ];
         if self.full {
