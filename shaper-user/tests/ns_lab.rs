@@ -252,3 +252,22 @@ fn doctor_finds_all_that_a_run_needs_and_leaves_nothing() {
         assert!(said(&["doctor", "--verifier"]).contains("all programs accepted"));
     });
 }
+
+#[test]
+fn what_still_runs_in_a_host_of_a_lab_that_goes_down_is_named() {
+    on_own_host(|_| {
+        let _cleared = Cleared;
+        let lab = Lab::up(&[]);
+        let mut guest = Command::new(SHAPER).args(["lab", "exec", "a", "--", "sleep", "60"]).spawn().unwrap();
+        let name = || fs::read_to_string(format!("/proc/{}/comm", guest.id())).unwrap_or_default();
+        assert!(until(LIMIT, || name() == "sleep\n"), "{}", name());
+        let told = said(&["lab", "down", lab.id()]);
+        guest.kill().unwrap();
+        guest.wait().unwrap();
+        let process = format!("process {} still runs in what was host a", guest.id());
+        assert!(told.contains(&process) && told.contains(&format!("kill {}", guest.id())), "{told}");
+        let other = Lab::up(&[]);
+        let told = said(&["lab", "down", other.id()]);
+        assert_eq!(told.lines().count(), 1, "{told}");
+    });
+}

@@ -13,6 +13,7 @@ use serde::Serialize;
 use shaper_net::journal::{self, Owners};
 use shaper_net::lab::{self, LabState, Shape};
 use shaper_net::netns::NetNs;
+use shaper_net::process::ProcessId;
 
 use super::super::Outcome;
 
@@ -96,10 +97,30 @@ pub(super) fn down(id: Option<&str>, all: bool) -> anyhow::Result<Outcome> {
         writeln!(io::stdout(), "no lab is up")?;
     }
     for lab in labs {
+        let inside = guests(&lab);
         take_down(&lab).with_context(|| format!("lab {}", lab.id))?;
         writeln!(io::stdout(), "lab {} is down", lab.id)?;
+        for (host, process) in inside {
+            if process.is_running().unwrap_or(false) {
+                writeln!(
+                    io::stdout(),
+                    "note: process {} still runs in what was host {host}, without a link: end it with kill {0}",
+                    process.pid
+                )?;
+            }
+        }
     }
     Ok(Outcome::Held)
+}
+
+/// What people run in the hosts of a lab, as far as it can be seen.
+fn guests(lab: &LabState) -> Vec<(String, ProcessId)> {
+    let mut all = Vec::new();
+    for host in &lab.hosts {
+        let pids = NetNs::open(&host.netns).and_then(|netns| netns.processes()).unwrap_or_default();
+        all.extend(pids.into_iter().filter_map(|pid| Some((host.name.clone(), ProcessId::of(pid).ok()?))));
+    }
+    all
 }
 
 fn take_down(lab: &LabState) -> anyhow::Result<()> {
