@@ -3,7 +3,8 @@
 //! Offset: theta = (min d_forward - min d_backward) / 2 of the apparent delays, true within
 //! +-(min d_forward + min d_backward) / 2; a constant asymmetry of the path cannot be seen.
 //! Skew: the lower convex hull of the apparent delays (Moon, Skelly and Towsley, INFOCOM 1999),
-//! cross-checked with the Theil-Sen slope of window minima, in each direction there is.
+//! cross-checked with the Theil-Sen slope of window minima, in each direction there is. A bound
+//! below zero says that no constant offset explains the delays: then there is skew, or a step.
 //!
 //! Which way packets went is told, in this order, by the packets back between the same addresses,
 //! by hop counts, by the direction flags of the captures, and by apparent delays between those of
@@ -42,7 +43,7 @@ pub enum ClockMethod {
     OneDirection,
     /// Nothing tells which way the packets went that are in both captures.
     NoDirection,
-    /// The estimators of skew disagree: only variation of delay.
+    /// No skew that the estimators agree on leaves delays above zero: only variation of delay.
     EstimatorsDisagree,
     /// No packet was recognised at both points.
     NoPairs,
@@ -72,6 +73,8 @@ impl ClockFound {
 /// Shortest capture for which skew is looked for: below it drifts are smaller than jitter.
 const SHORTEST_FOR_SKEW: i64 = 10_000_000_000;
 const FEWEST_FOR_SKEW: usize = 50;
+/// Fewest packets of a direction for which it is looked for where offsets alone explain nothing.
+const FEWEST_FOR_NEEDED_SKEW: usize = 8;
 const WINDOWS: usize = 32;
 /// No crystal is this bad: 1000 ppm.
 const IMPOSSIBLE_SKEW: f64 = 1e-3;
@@ -95,45 +98,23 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>)
         return unknown(&pairs);
     }
     let span = pairs.last().map_or(0, |pair| pair.a.saturating_sub(origin));
-    let mut slopes = Vec::new();
-    if span >= SHORTEST_FOR_SKEW {
-        for (points, sign) in [(&forward, 1.0), (&backward, -1.0)] {
-            // Backward the apparent delay is largest, not smallest, when the true one is least.
-            let upright: Vec<Point> =
-                points.iter().map(|&(t, d)| (t, if sign > 0.0 { d } else { d.saturating_neg() })).collect();
-            if upright.len() >= FEWEST_FOR_SKEW {
-                slopes.extend([hull_slope(&upright), window_slope(&upright)].map(|s| s * sign));
-            }
-        }
-        slopes.sort_unstable_by(f64::total_cmp);
+    let fewest = if span >= SHORTEST_FOR_SKEW { FEWEST_FOR_SKEW } else { usize::MAX };
+    let mut level = Level::new(&forward, &backward, origin, fewest);
+    if level.bound().is_some_and(|bound| bound < 0) {
+        level = Level::new(&forward, &backward, origin, FEWEST_FOR_NEEDED_SKEW);
     }
-    let middle = median(&slopes).unwrap_or(0.0);
-    let level = |points: &[Point]| -> Vec<i64> {
-        points
-            .iter()
-            .map(|&(t, d)| d.saturating_sub((middle * t.saturating_sub(origin) as f64).round() as i64))
-            .collect()
-    };
-    let (flat_forward, flat_backward) = (level(&forward), level(&backward));
-    let least = flat_forward.iter().min().copied();
-    let most = flat_backward.iter().max().copied();
-    let bound = match (least, most) {
-        (Some(least), Some(most)) => Some(least.saturating_sub(most) / 2),
-        _ => None,
-    };
+    let (middle, least, most, bound) = (level.skew, level.least(), level.most(), level.bound());
     // How far the slopes may differ: the error over the whole span stays within the bound that
     // is stated anyway, or within a quarter of the median variation where there is none.
     let tolerance = bound.unwrap_or_else(|| {
-        let mut sorted = if flat_forward.is_empty() { flat_backward.clone() } else { flat_forward.clone() };
+        let mut sorted = if level.forward.is_empty() { level.backward.clone() } else { level.forward.clone() };
         sorted.sort_unstable();
         let at = |n: usize| sorted.get(n).copied().unwrap_or(0);
         at(sorted.len() / 2).saturating_sub(at(0)) / 4
     });
-    let spread = match (slopes.first(), slopes.last()) {
-        (Some(low), Some(high)) => high - low,
-        _ => 0.0,
-    };
-    let agree = spread * span as f64 <= tolerance.max(0) as f64 && middle.abs() < IMPOSSIBLE_SKEW;
+    let agree = bound.is_none_or(|bound| bound >= 0)
+        && level.spread() * span as f64 <= tolerance.max(0) as f64
+        && middle.abs() < IMPOSSIBLE_SKEW;
     let skew = if agree { middle } else { 0.0 };
     let (least, most) =
         if agree { (least, most) } else { (forward.iter().map(|p| p.1).min(), backward.iter().map(|p| p.1).max()) };
@@ -154,11 +135,62 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>)
     let found = ClockFound {
         offset_ns: absolute.then_some(offset),
         offset_bound_ns: bound.filter(|_| absolute),
-        skew_ppm: (agree && !slopes.is_empty()).then_some(middle * 1e6),
+        skew_ppm: (agree && !level.slopes.is_empty()).then_some(middle * 1e6),
         method,
     };
     let ways = Some(ways).filter(|_| !absolute);
     (Correction { offset, skew, origin: origin.saturating_add(offset) }, found, ways)
+}
+
+/// Apparent delays with the drift taken out that the estimators find.
+struct Level {
+    /// What each estimator finds in each direction, ascending.
+    slopes: Vec<f64>,
+    /// Their median; 0 without any.
+    skew: f64,
+    forward: Vec<i64>,
+    backward: Vec<i64>,
+}
+
+impl Level {
+    /// Directions of fewer packets than `fewest` are not asked for their skew.
+    fn new(forward: &[Point], backward: &[Point], origin: i64, fewest: usize) -> Self {
+        let mut slopes = Vec::new();
+        for (points, sign) in [(forward, 1.0), (backward, -1.0)] {
+            if points.len() < fewest {
+                continue;
+            }
+            // Backward the apparent delay is largest, not smallest, when the true one is least.
+            let upright: Vec<Point> =
+                points.iter().map(|&(t, d)| (t, if sign > 0.0 { d } else { d.saturating_neg() })).collect();
+            slopes.extend([hull_slope(&upright), window_slope(&upright)].map(|s| s * sign));
+        }
+        slopes.sort_unstable_by(f64::total_cmp);
+        let skew = median(&slopes).unwrap_or(0.0);
+        let level = |points: &[Point]| -> Vec<i64> {
+            let drift = |t: i64| (skew * t.saturating_sub(origin) as f64).round() as i64;
+            points.iter().map(|&(t, d)| d.saturating_sub(drift(t))).collect()
+        };
+        Self { forward: level(forward), backward: level(backward), slopes, skew }
+    }
+
+    fn least(&self) -> Option<i64> {
+        self.forward.iter().min().copied()
+    }
+
+    fn most(&self) -> Option<i64> {
+        self.backward.iter().max().copied()
+    }
+
+    /// Half the smallest round trip; below zero no constant offset explains the delays.
+    fn bound(&self) -> Option<i64> {
+        Some(self.least()?.saturating_sub(self.most()?).div_euclid(2))
+    }
+
+    /// How far the estimates lie apart.
+    fn spread(&self) -> f64 {
+        self.slopes.first().zip(self.slopes.last()).map_or(0.0, |(low, high)| high - low)
+    }
 }
 
 /// Pairs, and nothing that tells their direction: stamps are brought together, no more.

@@ -28,8 +28,9 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<String> {
                 .to_owned(),
         ),
         ClockMethod::EstimatorsDisagree => found.push(
-            "The two estimates of clock skew disagree: no one-way delay, only its variation. \
-                 If one host stamped both captures, try --same-clock."
+            "No clock offset and skew explain the packets of both directions (the estimates of skew \
+             disagree, or a clock was set): no one-way delay, only its variation. If one host stamped \
+             both captures, try --same-clock."
                 .to_owned(),
         ),
         ClockMethod::NoDirection => found.push(

@@ -145,15 +145,26 @@ fn distrust(outcome: &mut Outcome, sender: Point) {
     }
 }
 
-/// Moves an estimated offset to what all pairs say, not only the sample; returns how far.
+/// Moves an estimated offset to what all pairs say, not only the sample; returns how far. Where
+/// they say that the offset is not constant, there is none.
 fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
     let least = (outcome.directions.a.tally.delay.min(), outcome.directions.b.tally.delay.min());
     let (ClockMethod::MinimumDelays, (Some(forward), Some(backward))) = (clock.method, least) else {
         return 0;
     };
+    let bound = forward.saturating_add(backward).div_euclid(2);
+    if bound < 0 {
+        *clock = ClockFound {
+            offset_ns: None,
+            offset_bound_ns: None,
+            skew_ppm: None,
+            method: ClockMethod::EstimatorsDisagree,
+        };
+        return 0;
+    }
     let shift = forward.saturating_sub(backward) / 2;
     clock.offset_ns = clock.offset_ns.map(|offset| offset.saturating_add(shift));
-    clock.offset_bound_ns = Some(forward.saturating_add(backward) / 2);
+    clock.offset_bound_ns = Some(bound);
     shift
 }
 

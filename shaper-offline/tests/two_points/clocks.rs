@@ -57,6 +57,49 @@ fn skew_is_found_and_taken_out() {
     assert!((there.p50 - there.min - 693_000).abs() < 60_000, "{there:?}");
 }
 
+/// One ping a minute with a round trip of 20 ms, for 45 minutes; the second clock as given.
+fn pings(clock_b: impl Fn(i64) -> i64) -> Points {
+    let mut draws = Draws(11);
+    let mut points = Points::default();
+    for number in 0..45_i64 {
+        let (sent, id) = (number * 60_000 * MS, number as u64);
+        let there = sent + 10 * MS + draws.below(200_000) as i64;
+        let back = there + 10 * MS + draws.below(200_000) as i64;
+        points.a.push((sent, forward(id)));
+        points.b.push((clock_b(there), forward(id)));
+        points.b.push((clock_b(there + 1000), backward(id)));
+        points.a.push((back, backward(id)));
+    }
+    points
+}
+
+#[test]
+fn a_few_packets_over_a_long_time_tell_the_skew_too() {
+    // 20 ppm over 44 minutes are 53 ms, more than the round trip.
+    let analysis = analyze(pings(|t| t + t / 50_000), Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::MinimumDelays);
+    assert!((analysis.clock.skew_ppm.unwrap() - 20.0).abs() < 0.2, "{:?}", analysis.clock);
+    let bound = analysis.clock.offset_bound_ns.unwrap();
+    assert!((bound - 10 * MS).abs() < MS, "{bound}");
+    for figures in [&analysis.a_to_b, &analysis.b_to_a] {
+        assert_eq!((figures.sent, figures.matched), (45, 45));
+        assert!(figures.delay_ns.unwrap().min > 9 * MS, "{:?}", figures.delay_ns);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_gives_no_delay_and_keeps_directions() {
+    // Set back by 100 ms half way through: no offset and no skew leaves all delays above zero.
+    let analysis = analyze(pings(|t| if t < 20 * 60_000 * MS { t } else { t - 100 * MS }), Clock::Estimate);
+    assert_eq!(analysis.clock.method, ClockMethod::EstimatorsDisagree);
+    assert_eq!((analysis.clock.offset_ns, analysis.clock.offset_bound_ns), (None, None));
+    for figures in [&analysis.a_to_b, &analysis.b_to_a] {
+        assert_eq!((figures.sent, figures.matched, figures.lost), (45, 45, 0));
+        assert!(figures.delay_ns.is_none() && figures.pdv_ns.is_some());
+    }
+    assert!(analysis.to_string().contains("clock was set"), "{analysis}");
+}
+
 #[test]
 fn one_direction_gives_variation_and_no_delay() {
     let mut points = Points { flags: true, ..Points::default() };
