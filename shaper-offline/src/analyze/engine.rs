@@ -177,6 +177,7 @@ impl Engine {
             sequence: packet.segment.0,
             length: packet.segment.1,
             identification: packet.identification,
+            cut: packet.cut,
         };
         let other = point.other();
         let waiting = self.pending.get(other);
@@ -217,7 +218,8 @@ impl Engine {
         };
         let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
-        let intact = sent.content == arrived.content;
+        // What is cut cannot be compared, and nothing says that it was damaged.
+        let intact = sent.content == arrived.content || sent.cut || arrived.cut;
         let state = if intact { State::Matched } else { State::Corrupted };
         let settled = self.pending.at(other).settle(found.slot, state, delay);
         if let Some(settled) = settled.filter(|_| !self.orphans.get(other).is_empty()) {
@@ -265,7 +267,7 @@ impl Engine {
             }
             return;
         };
-        if entry.state != State::Open || explained {
+        if entry.state != State::Open || explained || entry.cut {
             return;
         }
         let direction = self.directions.at(sender);
@@ -292,7 +294,7 @@ impl Engine {
                 state = State::Matched;
                 delay = arrived.saturating_sub(entry.ts);
                 resegmented = 1;
-            } else if self.damaged(sender, entry) {
+            } else if !entry.cut && self.damaged(sender, entry) {
                 state = State::Corrupted;
             }
         }
@@ -314,6 +316,7 @@ impl Engine {
             tallies[1] = Some(&mut flow.tally);
         }
         let missing = match state {
+            State::Open if entry.cut => Some(Missing::Unknown),
             State::Open => Some(missing(entry, feeds.at(receiver), delays)),
             _ => None,
         };
@@ -356,7 +359,7 @@ impl Engine {
         let (waiting, sent) = (self.pending.get(receiver), self.pending.get(sender));
         let found = self.orphans.at(receiver).of_header(entry.header).iter_mut().find_map(|orphan| {
             let (slot, ts) = waiting.waiting(orphan.number)?;
-            let key = waiting.get(slot)?.key;
+            let Open { key, cut: false, .. } = *waiting.get(slot)? else { return None };
             let may = (entry.ts..=until).contains(&ts) && !*orphan.copy.get_or_insert_with(|| sent.has_match(key, ts));
             may.then_some(slot)
         });
@@ -438,7 +441,7 @@ fn missing(entry: &Settled, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -
     let behind = receiver.head.is_none() && latest > receiver.end();
     if before || behind {
         Missing::Edge
-    } else if receiver.too_many_gaps || receiver.gap_between(entry.ts, latest, entry.ts) {
+    } else if receiver.gaps.between(entry.ts, latest, entry.ts) {
         Missing::Unknown
     } else {
         Missing::Lost

@@ -1,8 +1,9 @@
 //! One capture as the matcher reads it: keyed packets on a common clock.
 
-use std::collections::VecDeque;
-
-use super::key::{Keyed, Rules, keyed};
+use super::{
+    gaps::Gaps,
+    key::{Keyed, Rules, Tier, keyed},
+};
 use crate::{
     packet,
     pcapfile::{Error, Reader},
@@ -52,10 +53,11 @@ pub(super) struct Told {
     pub(super) backward_most: i64,
     /// Drops told at a packet.
     pub(super) drops_at_packets: u64,
+    /// Whether any packet is cut.
+    pub(super) cuts: bool,
+    /// Packets held shorter than what is compared of the others.
+    pub(super) cut_short: u64,
 }
-
-/// Gaps remembered; beyond, the whole capture counts as incomplete.
-const GAPS: usize = 4096;
 
 pub(super) struct Feed {
     reader: Reader,
@@ -68,9 +70,8 @@ pub(super) struct Feed {
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
-    /// Times between which the capture said it lost packets.
-    gaps: VecDeque<(i64, i64)>,
-    pub(super) too_many_gaps: bool,
+    /// When the capture said it lost packets, or cannot tell which ones passed.
+    pub(super) gaps: Gaps,
 }
 
 impl Feed {
@@ -84,8 +85,7 @@ impl Feed {
             head: None,
             told: Told::default(),
             latest: i64::MIN,
-            gaps: VecDeque::new(),
-            too_many_gaps: false,
+            gaps: Gaps::default(),
         }
     }
 
@@ -106,13 +106,8 @@ impl Feed {
             };
             let ts = self.correction.apply(ts);
             if let Some(count) = packet.dropcount.filter(|&count| count > 0) {
-                self.told.drops_at_packets += count;
-                let from = self.told.last.unwrap_or(i64::MIN);
-                if self.gaps.len() == GAPS {
-                    self.too_many_gaps = true;
-                } else {
-                    self.gaps.push_back((from, ts));
-                }
+                self.told.drops_at_packets = self.told.drops_at_packets.saturating_add(count);
+                self.gaps.note(self.told.last.unwrap_or(i64::MIN), ts);
             }
             if ts < self.latest {
                 self.told.backward += 1;
@@ -129,18 +124,19 @@ impl Feed {
                 self.told.unparsed += 1;
                 continue;
             };
-            self.head = Some(Head { ts, packet: keyed(&layers, self.rules) });
+            let keyed = keyed(&layers, self.rules);
+            self.told.cuts |= packet.caplen < packet.origlen;
+            if keyed.cut {
+                self.told.cut_short += 1;
+                // Known by its content, it may be any packet that is missing about then.
+                if matches!(keyed.tier, Tier::Payload | Tier::Network) {
+                    self.gaps.note(ts, ts);
+                }
+            }
+            self.head = Some(Head { ts, packet: keyed });
             return Ok(());
         }
         Ok(())
-    }
-
-    /// Whether the capture told of losing packets at a time between the two.
-    pub(super) fn gap_between(&mut self, from: i64, to: i64, forget_before: i64) -> bool {
-        while self.gaps.front().is_some_and(|gap| gap.1 < forget_before) {
-            self.gaps.pop_front();
-        }
-        self.gaps.iter().any(|gap| gap.0 <= to && gap.1 >= from)
     }
 
     /// Start of the capture: its first packet, or what is told if earlier.
@@ -157,6 +153,6 @@ impl Feed {
     /// Drops that the interfaces' statistics tell, over all interfaces.
     pub(super) fn drops_in_statistics(&self) -> u64 {
         let each = self.reader.interfaces().iter().filter_map(|interface| interface.statistics);
-        each.map(|s| s.dropped.unwrap_or(0) + s.dropped_by_system.unwrap_or(0)).sum()
+        each.fold(0, |sum: u64, told| sum.saturating_add(told.lost()))
     }
 }

@@ -156,6 +156,13 @@ fn captures(found: &mut Vec<String>, analysis: &Analysis) {
                 duration(file.backward_most_ns)
             ));
         }
+        if file.cut_short > 0 {
+            found.push(format!(
+                "{path}: {} packets are cut shorter than the capture and its first packets tell: their content is \
+                 not compared, and what may be one of them is not counted as lost.",
+                file.cut_short
+            ));
+        }
         if file.untimed + file.unparsed > 0 {
             found.push(format!(
                 "{path}: {} packets without a stamp and {} of unknown link types were left out.",

@@ -66,6 +66,8 @@ pub(super) struct Keyed {
     pub(super) identification: u16,
     pub(super) tier: Tier,
     pub(super) ttl: u8,
+    /// The capture holds less of it than of others: content, and what is made of it, says nothing.
+    pub(super) cut: bool,
 }
 
 /// Offsets into a header that routers may change: DSCP and ECN, TTL, checksum; in IPv6 traffic
@@ -78,6 +80,12 @@ const ARP_LENGTH: usize = 28;
 /// Keys one frame.
 #[inline]
 pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
+    let held = layers.network.len();
+    Keyed { cut: held < rules.cover && held < layers.network_length as usize, ..by_tier(layers, rules) }
+}
+
+#[inline]
+fn by_tier(layers: &Layers<'_>, rules: Rules) -> Keyed {
     let flow = FlowKey::of(layers);
     let flow_hash = flow.hash();
     let scope = if rules.rewritten { flow.protocol.into() } else { flow_hash };
@@ -98,6 +106,7 @@ pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
         identification,
         tier,
         ttl: ip.ttl,
+        cut: false,
     };
     if ip.fragment {
         return network(layers, flow, scope, rules);
@@ -173,6 +182,7 @@ fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keye
         identification: layers.ip.and_then(|ip| ip.identification).unwrap_or(0),
         tier: Tier::Network,
         ttl: layers.ip.map_or(0, |ip| ip.ttl),
+        cut: false,
     }
 }
 
@@ -193,5 +203,6 @@ fn other(layers: &Layers<'_>, flow: FlowKey, rules: Rules) -> Keyed {
         identification: 0,
         tier: Tier::Network,
         ttl: 0,
+        cut: false,
     }
 }

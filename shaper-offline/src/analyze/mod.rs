@@ -9,6 +9,7 @@ mod engine;
 mod feed;
 mod findings;
 mod flow;
+mod gaps;
 mod hash;
 mod key;
 mod one;

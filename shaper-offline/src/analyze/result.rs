@@ -153,6 +153,9 @@ pub struct FileFound {
     pub untimed: u64,
     /// Packets of unknown link types, left out.
     pub unparsed: u64,
+    /// Packets of which the capture holds less than `compared_bytes`: their content is not
+    /// compared, and a packet that may be one of them is neither lost nor corrupted.
+    pub cut_short: u64,
     /// Packets stamped earlier than the one before them.
     pub backward: u64,
     /// By how much at most, in nanoseconds.
@@ -174,7 +177,8 @@ pub struct Analysis {
     pub waiting_ns: i64,
     /// Whether addresses or ports differ between the points.
     pub addresses_rewritten: bool,
-    /// Bytes of each packet, from the network layer on, that both captures hold; `None` for all.
+    /// Bytes of each packet, from the network layer on, that both captures hold by their snapshot
+    /// lengths and first packets; `None` if no packet is cut.
     pub compared_bytes: Option<usize>,
     /// Both directions together.
     pub total: Totals,

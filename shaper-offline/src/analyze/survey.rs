@@ -19,6 +19,10 @@ use crate::{
 
 /// Packets kept per file and kind of key.
 const SAMPLE: usize = 60_000;
+/// Snapshot lengths from here on cut no packet that IP allows.
+const NEVER_CUTS: u32 = 65_535;
+/// The link header that a snapshot length holds in a file whose first packets show none.
+const ETHERNET_HEADER: usize = 14;
 
 /// A packet seen at both points.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +85,8 @@ pub(super) struct Surveyed {
 
 /// What the first packets of a capture show.
 pub(super) struct Glance {
-    /// Bytes from the network layer on that it holds of every packet; `usize::MAX` if it cuts none.
+    /// Bytes from the network layer on that it holds of every packet, by the snapshot lengths that
+    /// it tells and by the packets seen; `usize::MAX` if it cuts none.
     pub(super) cover: usize,
     pub(super) first: Option<i64>,
     /// Which clock stamped it, if every section names the same.
@@ -96,11 +101,13 @@ pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
     let mut cover = usize::MAX;
     let mut first = None;
     let mut ids = false;
+    let mut link = 0;
     while reader.packets() < limit
         && let Some(packet) = reader.next_packet()?
     {
         first = first.or(packet.ts_ns);
         ids = ids || packet.packetid().is_some();
+        link = link.max(packet::link_length(packet.linktype, packet.data).unwrap_or(0));
         if packet.caplen >= packet.origlen {
             continue;
         }
@@ -109,6 +116,12 @@ pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
         {
             cover = cover.min(layers.network.len());
         }
+    }
+    // Later packets may be the first that are long enough to be cut.
+    let told = reader.interfaces().iter().map(|interface| interface.snaplen);
+    if let Some(shortest) = told.filter(|snaplen| (1..NEVER_CUTS).contains(snaplen)).min() {
+        let link = if link == 0 { ETHERNET_HEADER } else { link };
+        cover = cover.min((shortest as usize).saturating_sub(link));
     }
     Ok(Glance { cover, first, clock: clock(&reader), ids })
 }

@@ -122,7 +122,7 @@ fn assemble(
         clock,
         waiting_ns: i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX),
         addresses_rewritten: rules.rewritten,
-        compared_bytes: (rules.cover != usize::MAX).then_some(rules.cover),
+        compared_bytes: (feeds.a.told.cuts || feeds.b.told.cuts).then_some(rules.cover),
         total,
         a_to_b,
         b_to_a,
@@ -201,6 +201,7 @@ fn file(feed: &Feed) -> FileFound {
         bypassed: told.bypassed,
         untimed: told.untimed,
         unparsed: told.unparsed,
+        cut_short: told.cut_short,
         backward: told.backward,
         backward_most_ns: told.backward_most,
     }

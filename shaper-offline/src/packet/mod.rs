@@ -89,6 +89,12 @@ impl Layers<'_> {
     }
 }
 
+/// Length of the headers in front of the network layer; `None` as for [`parse`].
+#[must_use]
+pub fn link_length(linktype: u16, data: &[u8]) -> Option<usize> {
+    link::parse(linktype, data).map(|link| link.header_length)
+}
+
 /// Parses a frame of the given link type; `origlen` is its length on the wire. `None` for link
 /// types this crate does not know and frames too short for their link header.
 #[must_use]

@@ -38,6 +38,14 @@ pub struct InterfaceStatistics {
     pub dropped_by_system: Option<u64>,
 }
 
+impl InterfaceStatistics {
+    /// Packets that the capture says it lost, wherever.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.dropped.unwrap_or(0).saturating_add(self.dropped_by_system.unwrap_or(0))
+    }
+}
+
 const IF_NAME: u16 = 2;
 const IF_DESCRIPTION: u16 = 3;
 const IF_TSRESOL: u16 = 9;

@@ -25,6 +25,8 @@ pub(crate) struct Points {
     pub(crate) b: Vec<(i64, Vec<u8>)>,
     /// Bytes kept per packet, where not all.
     pub(crate) snaplen: [Option<usize>; 2],
+    /// Whether the files do not tell that length.
+    pub(crate) silent: bool,
     /// Drops the captures tell in their statistics.
     pub(crate) drops: [u64; 2],
     /// Drops told at the packet of that index of the second capture.
@@ -55,7 +57,7 @@ impl Points {
                 description: None,
                 filter: None,
                 linktype: 1,
-                snaplen: snaplen.unwrap_or(0) as u32,
+                snaplen: snaplen.filter(|_| !self.silent).unwrap_or(0) as u32,
             };
             let id = writer.add_interface(&interface).unwrap();
             for (index, (ts, data)) in packets.iter().enumerate() {

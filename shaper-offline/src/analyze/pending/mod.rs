@@ -33,6 +33,8 @@ pub(super) struct Open {
     /// Length of TCP data, 0 for what is none.
     pub(super) length: u32,
     pub(super) identification: u16,
+    /// Its content is not known.
+    pub(super) cut: bool,
 }
 
 /// A packet that waits, and its links.
@@ -73,10 +75,12 @@ pub(super) struct Settled {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) state: State,
-    /// Header key, and sequence and length of TCP data; of an open one only.
+    /// Header key, sequence and length of TCP data, and whether its content is not known; of an
+    /// open one only.
     pub(super) header: u64,
     pub(super) sequence: u32,
     pub(super) length: u32,
+    pub(super) cut: bool,
 }
 
 const NONE: u32 = u32::MAX;
@@ -297,6 +301,7 @@ impl Pending {
             header: open.header,
             sequence: open.sequence,
             length: open.length,
+            cut: open.cut,
         })
     }
 
@@ -317,6 +322,7 @@ impl Pending {
             header: 0,
             sequence: 0,
             length: 0,
+            cut: false,
         };
         if line.state == State::Open {
             let slot = line.value as u32;
@@ -324,6 +330,7 @@ impl Pending {
                 settled.header = closed.open.header;
                 settled.sequence = closed.open.sequence;
                 settled.length = closed.open.length;
+                settled.cut = closed.open.cut;
                 self.close(slot, &closed);
             }
             settled.delay = 0;
