@@ -3,6 +3,7 @@
 use super::{
     gaps::Gaps,
     key::{Keyed, Rules, Tier, keyed},
+    sightings::{self, Sightings},
 };
 use crate::{
     packet,
@@ -55,6 +56,8 @@ pub(super) struct Told {
     pub(super) drops_at_packets: u64,
     /// Whether any packet is cut.
     pub(super) cuts: bool,
+    /// Packets seen again on another interface.
+    pub(super) seen_again: u64,
     /// Packets held shorter than what is compared of the others.
     pub(super) cut_short: u64,
 }
@@ -70,6 +73,7 @@ pub(super) struct Feed {
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
+    sightings: Sightings,
     /// When the capture said it lost packets, or cannot tell which ones passed.
     pub(super) gaps: Gaps,
 }
@@ -85,6 +89,7 @@ impl Feed {
             head: None,
             told: Told::default(),
             latest: i64::MIN,
+            sightings: Sightings::default(),
             gaps: Gaps::default(),
         }
     }
@@ -125,6 +130,12 @@ impl Feed {
                 continue;
             };
             let keyed = keyed(&layers, self.rules);
+            if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
+                && self.sightings.again(ts, &keyed, place)
+            {
+                self.told.seen_again += 1;
+                continue;
+            }
             self.told.cuts |= packet.caplen < packet.origlen;
             if keyed.cut {
                 self.told.cut_short += 1;

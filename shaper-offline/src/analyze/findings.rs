@@ -130,6 +130,14 @@ fn direction(found: &mut Vec<String>, name: &str, figures: &Figures) {
     }
 }
 
+/// What a capture on all interfaces shows twice.
+pub(super) fn seen_again(path: &str, count: u64) -> String {
+    format!(
+        "{path} was taken on all interfaces and shows {count} packets again on another one: each counts once, where \
+         it was seen first."
+    )
+}
+
 fn captures(found: &mut Vec<String>, analysis: &Analysis) {
     for file in &analysis.files {
         let path = &file.path;
@@ -155,6 +163,9 @@ fn captures(found: &mut Vec<String>, analysis: &Analysis) {
                 file.backward,
                 duration(file.backward_most_ns)
             ));
+        }
+        if file.seen_again > 0 {
+            found.push(seen_again(path, file.seen_again));
         }
         if file.cut_short > 0 {
             found.push(format!(

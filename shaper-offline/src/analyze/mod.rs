@@ -19,6 +19,7 @@ mod point;
 mod reorder;
 mod result;
 mod runs;
+mod sightings;
 mod survey;
 mod tally;
 mod text;

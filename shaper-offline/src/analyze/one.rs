@@ -4,7 +4,14 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Options, Result, flow::FlowKey, hash::HashedMap, text::duration};
+use super::{
+    Options, Result, findings,
+    flow::FlowKey,
+    hash::HashedMap,
+    key::{Rules, keyed},
+    sightings::{self, Sightings},
+    text::duration,
+};
 use crate::{
     packet::{self, Transport},
     pcapfile::{Reader, Tail},
@@ -39,6 +46,8 @@ pub struct Description {
     pub capture_drops: u64,
     /// Byte offset at which the file is cut off.
     pub cut_at: Option<u64>,
+    /// Packets that a capture on "any" saw again on another interface; no flow counts them.
+    pub seen_again: u64,
     /// Packets of link types that are not known.
     pub unparsed: u64,
     /// Flows, the largest first.
@@ -148,6 +157,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         interfaces: 0,
         capture_drops: 0,
         cut_at: None,
+        seen_again: 0,
         unparsed: 0,
         flows: Vec::new(),
         flows_left_out: 0,
@@ -157,6 +167,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     };
     let mut index: HashedMap<usize> = HashedMap::default();
     let mut senders: BTreeMap<(u32, FlowKey), ToastSession> = BTreeMap::new();
+    let mut sightings = Sightings::default();
     let mut drops = 0;
     while let Some(packet) = reader.next_packet()? {
         found.packets += 1;
@@ -167,6 +178,13 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
             found.unparsed += 1;
             continue;
         };
+        if let (Some(place), Some(ts)) = (sightings::place(packet.linktype, packet.data, &layers), packet.ts_ns) {
+            let keyed = keyed(&layers, Rules { cover: usize::MAX, rewritten: false });
+            if sightings.again(ts, &keyed, place) {
+                found.seen_again += 1;
+                continue;
+            }
+        }
         let flow = FlowKey::of(&layers);
         let hash = flow.hash();
         let at = match index.get(&hash) {
@@ -274,6 +292,9 @@ impl Description {
         }
         if self.capture_drops > 0 {
             found.push(format!("The capture itself lost {} packets.", self.capture_drops));
+        }
+        if self.seen_again > 0 {
+            found.push(findings::seen_again(&self.path, self.seen_again));
         }
         if self.unparsed > 0 {
             found.push(format!("{} packets of unknown link types were left out.", self.unparsed));

@@ -153,6 +153,8 @@ pub struct FileFound {
     pub untimed: u64,
     /// Packets of unknown link types, left out.
     pub unparsed: u64,
+    /// Packets that a capture on "any" saw again on another interface within 1 ms; left out.
+    pub seen_again: u64,
     /// Packets of which the capture holds less than `compared_bytes`: their content is not
     /// compared, and a packet that may be one of them is neither lost nor corrupted.
     pub cut_short: u64,

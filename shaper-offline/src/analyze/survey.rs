@@ -10,6 +10,7 @@ use super::{
     flow::FlowKey,
     hash::{self, HashedMap},
     key::{Rules, keyed},
+    sightings::{self, Sightings},
 };
 use crate::{
     packet,
@@ -147,6 +148,7 @@ pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result
     let mut reader = Reader::open(path)?;
     let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
     let mut taken = 0;
+    let mut sightings = Sightings::default();
     while taken < limit
         && let Some(packet) = reader.next_packet()?
     {
@@ -155,13 +157,18 @@ pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result
             continue;
         };
         taken += 1;
+        let strict = keyed(&layers, Rules { cover, rewritten: false });
+        if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
+            && sightings.again(ts, &strict, place)
+        {
+            continue;
+        }
         let sent = match packet.direction() {
             Some(Direction::Outbound) => 1,
             Some(Direction::Inbound) => -1,
             None => 0,
         };
         surveyed.first = surveyed.first.or(Some(ts));
-        let strict = keyed(&layers, Rules { cover, rewritten: false });
         let loose = keyed(&layers, Rules { cover, rewritten: true });
         let seen = Seen { ts, flow: strict.flow, ttl: strict.ttl, sent, repeated: false };
         surveyed.strict.add(strict.key, seen);

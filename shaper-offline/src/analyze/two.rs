@@ -201,6 +201,7 @@ fn file(feed: &Feed) -> FileFound {
         bypassed: told.bypassed,
         untimed: told.untimed,
         unparsed: told.unparsed,
+        seen_again: told.seen_again,
         cut_short: told.cut_short,
         backward: told.backward,
         backward_most_ns: told.backward_most,

@@ -68,6 +68,19 @@ pub(super) fn parse(linktype: u16, data: &[u8]) -> Option<Link> {
     Some(link)
 }
 
+/// <https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html> and `..._SLL2.html`.
+#[inline]
+pub(super) fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
+    match linktype {
+        linktype::LINUX_SLL => u16_at(data, 0).map(u64::from),
+        linktype::LINUX_SLL2 => {
+            let interface = u32::from_be_bytes(*data.get(4..)?.first_chunk::<4>()?);
+            Some(u64::from(interface) << 16 | u64::from(*data.get(10)?))
+        }
+        _ => None,
+    }
+}
+
 fn by_version(data: &[u8], at: usize) -> Option<u16> {
     match data.get(at)? >> 4 {
         4 => Some(IPV4),

@@ -95,6 +95,13 @@ pub fn link_length(linktype: u16, data: &[u8]) -> Option<usize> {
     link::parse(linktype, data).map(|link| link.header_length)
 }
 
+/// Interface and packet type (received, sent, passed on …) of a Linux "cooked" header, as one number;
+/// version 1 tells no interface. `None` for other link types.
+#[must_use]
+pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
+    link::cooked_place(linktype, data)
+}
+
 /// Parses a frame of the given link type; `origlen` is its length on the wire. `None` for link
 /// types this crate does not know and frames too short for their link header.
 #[must_use]

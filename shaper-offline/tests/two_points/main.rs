@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 mod clocks;
+mod cooked;
 mod cuts;
 mod path;
 

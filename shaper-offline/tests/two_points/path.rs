@@ -27,6 +27,8 @@ pub(crate) struct Points {
     pub(crate) snaplen: [Option<usize>; 2],
     /// Whether the files do not tell that length.
     pub(crate) silent: bool,
+    /// Link type of each file, where it is not Ethernet: then packets begin with that header.
+    pub(crate) linktypes: [Option<u16>; 2],
     /// Drops the captures tell in their statistics.
     pub(crate) drops: [u64; 2],
     /// Drops told at the packet of that index of the second capture.
@@ -56,15 +58,16 @@ impl Points {
                 name: "point",
                 description: None,
                 filter: None,
-                linktype: 1,
+                linktype: self.linktypes[side].unwrap_or(1),
                 snaplen: snaplen.filter(|_| !self.silent).unwrap_or(0) as u32,
             };
             let id = writer.add_interface(&interface).unwrap();
             for (index, (ts, data)) in packets.iter().enumerate() {
                 let gap = self.gap_at.filter(|gap| side == 1 && gap.0 == index);
                 let host = [HOST_A, HOST_B][side];
-                let way = if data[26..30] == host { Direction::Outbound } else { Direction::Inbound };
-                let datagram = data[23] == 17;
+                let ethernet = self.linktypes[side].is_none();
+                let way = if ethernet && data[26..30] == host { Direction::Outbound } else { Direction::Inbound };
+                let datagram = ethernet && data[23] == 17;
                 let packet = NewPacket {
                     ts_ns: EPOCH + ts,
                     origlen: data.len() as u32,
