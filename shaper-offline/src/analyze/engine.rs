@@ -20,12 +20,23 @@ const FLOWS: usize = 65_536;
 /// Delays kept exactly per direction, and per flow.
 const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
-/// Packets waiting at each point, at most.
-const WAITING: usize = 1 << 22;
 /// How far behind a packet its damaged self is looked for, at least half of it.
 const SHORTEST_REACH: i64 = 10_000_000;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
+
+/// What an analysis may hold at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Packets waiting at each point.
+    pub(super) waiting: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { waiting: 1 << 22 }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -48,6 +59,7 @@ pub(super) struct Direction {
 
 pub(super) struct Engine {
     waiting: i64,
+    limits: Limits,
     pending: Both<Pending>,
     orphans: Both<Orphans>,
     flows: Vec<Flow>,
@@ -74,11 +86,12 @@ pub(super) struct Outcome {
 
 impl Engine {
     /// `ways`: the directions known, where stamps do not tell them.
-    pub(super) fn new(options: &Options, ways: Option<Ways>) -> Self {
+    pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>) -> Self {
         let direction = || Direction { tally: Tally::new(EXACT), reorder: Reorder::new(EXACT) };
         let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
             waiting,
+            limits,
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: Orphans::default(), b: Orphans::default() },
             flows: Vec::new(),
@@ -115,9 +128,8 @@ impl Engine {
             self.settle_until(head.ts.saturating_sub(self.waiting), feeds);
             self.take(point, &head);
             for side in [Point::A, Point::B] {
-                if self.pending.get(side).len() > WAITING {
-                    self.evicted += 1;
-                    self.settle_front(side, feeds);
+                if self.pending.get(side).len() > self.limits.waiting {
+                    self.evict(side, feeds);
                 }
             }
             feeds.at(point).advance()?;
@@ -247,14 +259,30 @@ impl Engine {
         }
     }
 
+    /// Makes room. What has not waited its time is not lost, and where it is an arrival, what was
+    /// sent before it may be what it was.
+    fn evict(&mut self, point: Point, feeds: &mut Both<Feed>) {
+        let Some(entry) = self.pending.at(point).pop() else { return };
+        if entry.state == State::Open {
+            self.evicted += 1;
+            feeds.at(point).gaps.note(entry.ts, entry.ts);
+        }
+        self.settle(point, &Settled { early: true, ..entry }, feeds);
+    }
+
     /// Counts what has waited long enough.
+    #[inline]
     fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed>) {
         let Some(entry) = self.pending.at(point).pop() else { return };
+        self.settle(point, &entry, feeds);
+    }
+
+    fn settle(&mut self, point: Point, entry: &Settled, feeds: &mut Both<Feed>) {
         let way = self.paths.way(entry.path);
         let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
-        let explained = open && self.orphans.at(point).remove(&entry);
+        let explained = open && self.orphans.at(point).remove(entry);
         if way == Some(point) {
-            self.settle_sent(point, &entry, feeds);
+            self.settle_sent(point, entry, feeds);
             return;
         }
         let Some(sender) = way else {
@@ -267,7 +295,7 @@ impl Engine {
             }
             return;
         };
-        if entry.state != State::Open || explained || entry.cut {
+        if entry.state != State::Open || explained || entry.cut || entry.early {
             return;
         }
         let direction = self.directions.at(sender);
@@ -316,7 +344,7 @@ impl Engine {
             tallies[1] = Some(&mut flow.tally);
         }
         let missing = match state {
-            State::Open if entry.cut => Some(Missing::Unknown),
+            State::Open if entry.cut || entry.early => Some(Missing::Unknown),
             State::Open => Some(missing(entry, feeds.at(receiver), delays)),
             _ => None,
         };

@@ -73,7 +73,7 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<String> {
     if analysis.evicted > 0 {
         found.push(format!(
             "{} packets were given up before the waiting time of {} because too many were \
-             waiting: choose a shorter waiting time.",
+             waiting: they are missing without proof of loss. Split the captures with editcap -i.",
             analysis.evicted,
             duration(analysis.waiting_ns)
         ));

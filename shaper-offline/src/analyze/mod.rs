@@ -12,6 +12,8 @@ mod flow;
 mod gaps;
 mod hash;
 mod key;
+#[cfg(test)]
+mod limits;
 mod one;
 mod orphans;
 mod pending;

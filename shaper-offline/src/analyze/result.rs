@@ -194,6 +194,7 @@ pub struct Analysis {
     pub flows_left_out: u64,
     /// Packets of flows beyond the 65,536 that are followed one by one.
     pub untracked: u64,
-    /// Packets given up before the waiting time because too many were waiting.
+    /// Packets given up before the waiting time because too many were waiting; they are unmatched,
+    /// and so is what may be one of them.
     pub evicted: u64,
 }

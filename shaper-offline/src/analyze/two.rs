@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     AnalyzeError, Options, Result,
     clock::{self, Clock, ClockFound, ClockMethod},
-    engine::{Engine, Flow, Outcome},
+    engine::{Engine, Flow, Limits, Outcome},
     feed::{Correction, Feed},
     findings,
     key::Rules,
@@ -25,6 +25,11 @@ const GLANCE: u64 = 50_000;
 /// [`AnalyzeError`] if a capture cannot be read or both paths name one file. A cut tail is no
 /// error: the analysis goes up to the cut and says so.
 pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
+    within(a, b, options, Limits::default())
+}
+
+/// The same within limits.
+pub(super) fn within(a: &Path, b: &Path, options: &Options, limits: Limits) -> Result<Analysis> {
     if let (Ok(one), Ok(other)) = (a.canonicalize(), b.canonicalize())
         && one == other
     {
@@ -73,7 +78,7 @@ pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
         feeds.a.began = survey::told_start(a)?;
         feeds.b.began = survey::told_start(b)?;
     }
-    let outcome = Engine::new(options, ways).run(&mut feeds)?;
+    let outcome = Engine::new(options, limits, ways).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 

@@ -81,6 +81,8 @@ pub(super) struct Settled {
     pub(super) sequence: u32,
     pub(super) length: u32,
     pub(super) cut: bool,
+    /// It is taken out before its waiting time is over.
+    pub(super) early: bool,
 }
 
 const NONE: u32 = u32::MAX;
@@ -302,6 +304,7 @@ impl Pending {
             sequence: open.sequence,
             length: open.length,
             cut: open.cut,
+            early: false,
         })
     }
 
@@ -323,6 +326,7 @@ impl Pending {
             sequence: 0,
             length: 0,
             cut: false,
+            early: false,
         };
         if line.state == State::Open {
             let slot = line.value as u32;
