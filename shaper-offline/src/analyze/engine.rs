@@ -13,11 +13,11 @@ use super::{
     reorder::{Tally as Reorder, Tracker},
     tally::Tally,
 };
-use crate::pcapfile::Error;
+use crate::{pcapfile::Error, stats::Budget};
 
 /// Flows counted one by one; packets of further flows count in the totals alone.
 const FLOWS: usize = 65_536;
-/// Delays kept exactly per direction, and per flow.
+/// Delays kept exactly per direction, and per flow while the flows' budget lasts.
 const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
 /// How far behind a packet its damaged self is looked for, at least half of it.
@@ -30,11 +30,13 @@ const NO_FLOW: u32 = u32::MAX;
 pub(super) struct Limits {
     /// Packets waiting at each point.
     pub(super) waiting: usize,
+    /// Samples of all flows together, and what else they keep, in words of eight bytes.
+    pub(super) kept: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting: 1 << 22 }
+        Self { waiting: 1 << 22, kept: 1 << 25 }
     }
 }
 
@@ -60,6 +62,8 @@ pub(super) struct Direction {
 pub(super) struct Engine {
     waiting: i64,
     limits: Limits,
+    /// What the flows keep, all together.
+    budget: Budget,
     pending: Both<Pending>,
     orphans: Both<Orphans>,
     flows: Vec<Flow>,
@@ -87,11 +91,13 @@ pub(super) struct Outcome {
 impl Engine {
     /// `ways`: the directions known, where stamps do not tell them.
     pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>) -> Self {
-        let direction = || Direction { tally: Tally::new(EXACT), reorder: Reorder::new(EXACT) };
+        let all = Budget::unlimited();
+        let direction = || Direction { tally: Tally::new(EXACT, &all), reorder: Reorder::new(EXACT, &all) };
         let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
             waiting,
             limits,
+            budget: Budget::of(limits.kept),
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: Orphans::default(), b: Orphans::default() },
             flows: Vec::new(),
@@ -436,8 +442,8 @@ impl Engine {
                     path,
                     seen: Both { a: 0, b: 0 },
                     before: None,
-                    tally: Tally::new(EXACT_FLOW),
-                    tracker: Tracker::new(EXACT_FLOW),
+                    tally: Tally::new(EXACT_FLOW, &self.budget),
+                    tracker: Tracker::new(EXACT_FLOW, &self.budget),
                 });
                 self.flow_index.insert(hash, index);
                 index

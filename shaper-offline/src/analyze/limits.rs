@@ -52,11 +52,40 @@ fn a_packet_that_was_given_up_before_its_time_is_unmatched_and_not_lost() {
         .filter(|(n, _)| n % 10 != 5)
         .map(|(_, (ts, packet))| (ts + 50 * MS, packet.clone()))
         .collect();
-    let analysis = analyze(&a, &b, Limits { waiting: 20 });
+    let analysis = analyze(&a, &b, Limits { waiting: 20, ..Limits::default() });
     let figures = &analysis.a_to_b;
     assert!(analysis.evicted > 0);
     // Nothing of what is missing had waited its time, but for the end of the captures.
     assert_eq!(figures.lost, 0, "{figures:#?}");
     let whole = analyze(&a, &b, Limits::default());
     assert_eq!((whole.a_to_b.lost, whole.a_to_b.matched, whole.evicted), (20, 180, 0));
+}
+
+#[test]
+fn flows_beyond_the_budget_are_less_accurate_and_totals_are_not() {
+    // 40 flows of 50 packets, delays of 20 to 70 ms, one of 50 in each flow lost.
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for number in 0..50_u64 {
+        for flow in 0..40_u16 {
+            let (ts, packet) = (number as i64 * 10 * MS + i64::from(flow) * 1_000, datagram(50_010 + flow, number));
+            if number != 20 {
+                b.push((ts + 20 * MS + number as i64 * MS, packet.clone()));
+            }
+            a.push((ts, packet));
+        }
+    }
+    b.sort_by_key(|packet| packet.0);
+    let (short, ample) =
+        (analyze(&a, &b, Limits { kept: 200, ..Limits::default() }), analyze(&a, &b, Limits::default()));
+    assert_eq!(short.a_to_b.delay_ns, ample.a_to_b.delay_ns);
+    assert!(short.a_to_b.delay_ns.unwrap().exact);
+    let mut rough = 0;
+    for (short, ample) in short.flows.iter().zip(&ample.flows) {
+        assert_eq!((short.flow, short.figures.lost, short.figures.matched), (ample.flow, 1, 49));
+        let (short, ample) = (short.figures.delay_ns.unwrap(), ample.figures.delay_ns.unwrap());
+        assert_eq!((short.min, short.max, short.mean), (ample.min, ample.max, ample.mean));
+        assert!(ample.exact && short.p50.abs_diff(ample.p50) <= ample.p50.unsigned_abs() / 31, "{short:?} {ample:?}");
+        rough += usize::from(!short.exact);
+    }
+    assert!(rough > 30, "{rough}");
 }

@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::stats::{Distribution, Summary};
+use crate::stats::{Budget, Distribution, Summary};
 
 /// Arrivals with a new largest sequence number that are remembered: extents beyond are counted
 /// as "at least".
 const REMEMBERED: usize = 1024;
+/// As many are remembered where memory is short.
+const FEW: usize = 16;
+/// Words of eight bytes that one takes.
+const RECORD: usize = 3;
 /// Arrivals looked back on for n-reordering.
 const LOOK_BACK: usize = 3;
 
@@ -20,7 +24,8 @@ pub struct Reordering {
     /// Reordered over received without duplicates; `None` without packets.
     pub ratio: Option<f64>,
     /// Reordering extent in packets (section 4.2): arrivals since the earliest with a larger
-    /// sequence number. Extents over 1024 count as what is remembered.
+    /// sequence number. Extents over 1024 (16 in captures of very many flows) count as what is
+    /// remembered.
     pub extent: Option<Summary>,
     /// Late time offset in nanoseconds (section 4.3), since that same arrival.
     pub late_ns: Option<Summary>,
@@ -45,6 +50,7 @@ pub(super) struct Tracker {
     recent: [u64; LOOK_BACK],
     position: u64,
     run: u64,
+    budget: Budget,
     pub(super) tally: Tally,
 }
 
@@ -69,14 +75,14 @@ pub(super) struct Arrival {
 }
 
 impl Tally {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, budget: &Budget) -> Self {
         Self {
             received: 0,
             reordered: 0,
             three: 0,
-            extent: Distribution::with_capacity(capacity),
-            late: Distribution::with_capacity(capacity),
-            runs: Distribution::with_capacity(capacity),
+            extent: Distribution::within(capacity, budget),
+            late: Distribution::within(capacity, budget),
+            runs: Distribution::within(capacity, budget),
         }
     }
 
@@ -106,8 +112,26 @@ impl Tally {
 }
 
 impl Tracker {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { records: VecDeque::new(), recent: [0; LOOK_BACK], position: 0, run: 0, tally: Tally::new(capacity) }
+    pub(super) fn new(capacity: usize, budget: &Budget) -> Self {
+        Self {
+            records: VecDeque::new(),
+            recent: [0; LOOK_BACK],
+            position: 0,
+            run: 0,
+            budget: budget.clone(),
+            tally: Tally::new(capacity, budget),
+        }
+    }
+
+    /// Makes room for more arrivals, if the budget has some or few are remembered so far.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let more = self.records.len().max(4);
+        let may = self.budget.take(more * RECORD) || self.records.len() < FEW;
+        if may {
+            self.records.reserve_exact(more);
+        }
+        may
     }
 
     /// Takes the next arrival: its sequence number as sent (from 0) and when it arrived.
@@ -119,7 +143,7 @@ impl Tracker {
         let next_expected = self.records.back().map_or(0, |record| record.sequence + 1);
         if sequence >= next_expected {
             self.run += 1;
-            if self.records.len() == REMEMBERED {
+            if self.records.len() >= REMEMBERED || self.records.len() == self.records.capacity() && !self.grow() {
                 self.records.pop_front();
             }
             self.records.push_back(Record { sequence, position, ts });
@@ -148,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn run(sequences: &[u64]) -> (Tracker, Vec<Arrival>) {
-        let mut tracker = Tracker::new(10_000);
+        let mut tracker = Tracker::new(10_000, &Budget::unlimited());
         let arrivals = sequences.iter().zip(0_i64..).map(|(&sequence, at)| tracker.arrive(sequence, at * 10)).collect();
         (tracker, arrivals)
     }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::stats::{Distribution, Summary};
+use crate::stats::{Budget, Distribution, Summary};
 
 /// Loss patterns in the order of sending.
 #[derive(Clone, Debug, Serialize)]
@@ -25,12 +25,12 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, budget: &Budget) -> Self {
         Self {
             current: 0,
             since_loss: None,
-            lengths: Distribution::with_capacity(capacity),
-            distances: Distribution::with_capacity(capacity),
+            lengths: Distribution::within(capacity, budget),
+            distances: Distribution::within(capacity, budget),
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn runs_and_distances_follow_rfc_3357() {
-        let mut runs = Runs::new(100);
+        let mut runs = Runs::new(100, &Budget::unlimited());
         // x: lost. Section 5.3's definitions on: . x x . . x . x x x
         for lost in [0, 1, 1, 0, 0, 1, 0, 1, 1, 1] {
             if lost == 1 { runs.lost() } else { runs.delivered() }

@@ -6,7 +6,7 @@ use super::{
     result::Figures,
     runs::Runs,
 };
-use crate::stats::{Distribution, wilson};
+use crate::stats::{Budget, Distribution, wilson};
 
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
@@ -26,7 +26,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, budget: &Budget) -> Self {
         Self {
             matched: 0,
             lost: 0,
@@ -38,9 +38,9 @@ impl Tally {
             resegmented: 0,
             arrivals_only: 0,
             tiers: [0; Tier::COUNT],
-            delay: Distribution::with_capacity(capacity),
-            ipdv: Distribution::with_capacity(capacity),
-            runs: Runs::new(capacity),
+            delay: Distribution::within(capacity, budget),
+            ipdv: Distribution::within(capacity, budget),
+            runs: Runs::new(capacity, budget),
         }
     }
 

@@ -14,7 +14,10 @@ use super::{
     runs::Runs,
     survey,
 };
-use crate::pcapfile::{Reader, Tail};
+use crate::{
+    pcapfile::{Reader, Tail},
+    stats::Budget,
+};
 
 /// Packets of each file that the survey looks at when the clocks need no estimate.
 const GLANCE: u64 = 50_000;
@@ -146,7 +149,7 @@ fn distrust(outcome: &mut Outcome, sender: Point) {
     let of_flows = flows.map(|(Flow { tally, .. }, _)| tally);
     for tally in of_flows.chain([&mut outcome.directions.at(sender).tally]) {
         tally.unmatched += std::mem::take(&mut tally.lost);
-        tally.runs = Runs::new(0);
+        tally.runs = Runs::new(0, &Budget::unlimited());
     }
 }
 
