@@ -71,7 +71,7 @@ impl AppClock {
     /// The true offset `self - other` at `now`, in microseconds: what a clock exchange should find.
     #[must_use]
     pub fn offset_from(&self, other: &AppClock, now: Nanos) -> f64 {
-        (self.nanos_at(now) - other.nanos_at(now)) as f64 / 1e3
+        self.nanos_at(now).saturating_sub(other.nanos_at(now)) as f64 / 1e3
     }
 }
 
@@ -93,6 +93,14 @@ mod tests {
         // 40 ppm over 100 s is 4 ms.
         assert_eq!(clock.offset_from(&truth, Nanos::from_secs(110)), -1_500.0 + 4_000.0);
         assert_eq!(clock.at(Nanos::from_secs(10)), Micros(10_000_000 - 1_500));
+    }
+
+    #[test]
+    fn offsets_that_no_clock_has_do_not_overflow() {
+        let clock = |offset| AppClock::new(ClockConfig { offset: Micros(offset), ..ClockConfig::default() }, 0);
+        let (least, most) = (clock(i64::MIN), clock(i64::MAX));
+        assert!(least.offset_from(&most, Nanos::from_secs(1)) < -9e15);
+        assert!(most.offset_from(&least, Nanos::from_secs(1)) > 9e15);
     }
 
     #[test]
