@@ -70,6 +70,13 @@ pub(super) fn findings(analysis: &Analysis) -> Vec<String> {
             analysis.total.ambiguous
         ));
     }
+    if analysis.untracked > 0 {
+        found.push(format!(
+            "{} packets are of flows beyond those that are followed one by one: they are in the totals alone, and \
+             without figures of reordering.",
+            analysis.untracked
+        ));
+    }
     if analysis.evicted > 0 {
         found.push(format!(
             "{} packets were given up before the waiting time of {} because too many were \

@@ -1,4 +1,4 @@
-//! Tests: what happens where an analysis may hold no more.
+//! Tests: what happens where an analysis may hold no more, and where numbers end.
 
 use std::{
     fs::File,
@@ -7,29 +7,40 @@ use std::{
 
 use etherparse::PacketBuilder;
 
-use super::{Analysis, Clock, Options, engine::Limits, two};
-use crate::writer::{NewInterface, NewPacket, Section, Writer};
+use super::{Analysis, Clock, Description, Options, engine::Limits, one_point, two};
+use crate::writer::{NewInterface, NewPacket, Section, Statistics, Writer};
 
 const MS: i64 = 1_000_000;
 
 /// Datagram `number` of a flow.
 fn datagram(flow: u16, number: u64) -> Vec<u8> {
+    udp([10, 0, 0, 1], flow, &[&number.to_be_bytes()[..], &[0x11; 24]].concat())
+}
+
+fn udp(from: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
-        .udp(flow, 50_002)
-        .write(&mut bytes, &[&number.to_be_bytes()[..], &[0x11; 24]].concat())
+        .ipv4(from, [10, 0, 0, 2], 64)
+        .udp(port, 50_002)
+        .write(&mut bytes, payload)
         .unwrap();
     bytes
 }
 
 fn write(path: &Path, packets: &[(i64, Vec<u8>)]) {
-    let mut writer = Writer::new(File::create(path).unwrap(), &Section::default()).unwrap();
+    let writer = Writer::new(File::create(path).unwrap(), &Section::default()).unwrap();
+    write_to(writer, packets, [None, None]);
+}
+
+fn write_to(mut writer: Writer<File>, packets: &[(i64, Vec<u8>)], [gap, told]: [Option<u64>; 2]) {
     let interface = NewInterface { name: "point", description: None, filter: None, linktype: 1, snaplen: 0 };
     let id = writer.add_interface(&interface).unwrap();
     for (ts, data) in packets {
-        let packet = NewPacket { ts_ns: *ts, origlen: data.len() as u32, data, ..NewPacket::default() };
+        let packet = NewPacket { ts_ns: *ts, origlen: data.len() as u32, data, dropcount: gap, ..NewPacket::default() };
         writer.packet(id, &packet).unwrap();
+    }
+    if told.is_some() {
+        writer.statistics(id, &Statistics { dropped: told, ..Statistics::default() }).unwrap();
     }
     writer.finish().unwrap();
 }
@@ -88,4 +99,57 @@ fn flows_beyond_the_budget_are_less_accurate_and_totals_are_not() {
         rough += usize::from(!short.exact);
     }
     assert!(rough > 30, "{rough}");
+}
+
+fn describe(packets: &[(i64, Vec<u8>)]) -> Description {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.pcapng");
+    write(&path, packets);
+    one_point(&path, &Options::default()).unwrap()
+}
+
+/// A TOAST frame without a payload from one of many senders.
+fn toast(sender: u16, sequence: u32) -> Vec<u8> {
+    let mut frame = b"TOST".to_vec();
+    frame.extend([2, 5, 1, 0]);
+    frame.extend(sequence.to_le_bytes());
+    frame.extend([0; 16]);
+    frame.extend(7_u32.to_le_bytes());
+    let crc = crate::toast::crc16(&frame);
+    frame[26..28].copy_from_slice(&crc.to_le_bytes());
+    udp([10, 1, (sender >> 8) as u8, sender as u8], 50_001, &frame)
+}
+
+#[test]
+fn senders_beyond_those_followed_do_not_stop_the_counts_of_the_others() {
+    // 4,098 senders, then everybody again.
+    let packets: Vec<_> =
+        (0..2).flat_map(|round| (0..4_098).map(move |sender| (i64::from(round) * MS, toast(sender, round)))).collect();
+    let found = describe(&packets);
+    assert_eq!((found.toast.len(), found.toast_untracked), (4_096, 4));
+    assert!(found.toast.iter().all(|session| (session.frames, session.messages, session.missing) == (2, 2, 0)));
+    assert!(found.to_string().contains("4 TOAST frames are of senders beyond the 4096"), "{found}");
+}
+
+#[test]
+fn packets_of_flows_beyond_those_followed_are_told_apart_from_flows_not_listed() {
+    // 65,537 flows, and three packets of the last.
+    let from = |flow: u32| udp([10, 1, (flow >> 8) as u8, flow as u8], 50_000 + (flow >> 16) as u16, b"x");
+    let packets: Vec<_> = (0..65_537).chain([65_536, 65_536]).map(|flow| (i64::from(flow), from(flow))).collect();
+    let found = describe(&packets);
+    assert_eq!((found.flows.len(), found.flows_left_out, found.untracked), (1000, 64_536, 3));
+}
+
+#[test]
+fn counters_at_their_end_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets: Vec<_> = (0..3).map(|n: i64| (n * MS, datagram(50_001, n as u64))).collect();
+    let paths = ["a.pcapng", "b.pcapng"].map(|name| folder.path().join(name));
+    for path in &paths {
+        let writer = Writer::new(File::create(path).unwrap(), &Section::default()).unwrap();
+        write_to(writer, &packets, [Some(u64::MAX); 2]);
+    }
+    assert_eq!(one_point(&paths[0], &Options::default()).unwrap().capture_drops, u64::MAX);
+    let analysis = two::within(&paths[0], &paths[1], &Options::default(), Limits::default()).unwrap();
+    assert_eq!(analysis.files[1].capture_drops, u64::MAX);
 }

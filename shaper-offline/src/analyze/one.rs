@@ -1,6 +1,10 @@
 //! What one capture says by itself: flows, and TOAST sessions in them.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    path::Path,
+};
 
 use serde::Serialize;
 
@@ -52,10 +56,14 @@ pub struct Description {
     pub unparsed: u64,
     /// Flows, the largest first.
     pub flows: Vec<FlowSeen>,
-    /// Flows that are not listed.
+    /// Flows followed that are not listed.
     pub flows_left_out: u64,
+    /// Packets of flows beyond the 65,536 that are followed one by one.
+    pub untracked: u64,
     /// TOAST sessions by session id.
     pub toast: Vec<ToastSession>,
+    /// TOAST frames of senders beyond the 4,096 that are followed one by one.
+    pub toast_untracked: u64,
     /// TOAST discovery texts.
     pub toast_discovery: u64,
     /// Datagrams of the incompatible protocol that shares TOAST's name.
@@ -130,7 +138,8 @@ impl Numbers {
             return true;
         }
         let Some(bit) = 1_u128.checked_shl(ahead.unsigned_abs()) else { return false };
-        let new = self.recent & bit == 0 && self.extended - u64::from(ahead.unsigned_abs()) >= self.first;
+        let before = self.extended.checked_sub(ahead.unsigned_abs().into());
+        let new = self.recent & bit == 0 && before.is_some_and(|number| number >= self.first);
         self.recent |= bit;
         new
     }
@@ -161,18 +170,20 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         unparsed: 0,
         flows: Vec::new(),
         flows_left_out: 0,
+        untracked: 0,
         toast: Vec::new(),
+        toast_untracked: 0,
         toast_discovery: 0,
         toast_incompatible: 0,
     };
     let mut index: HashedMap<usize> = HashedMap::default();
     let mut senders: BTreeMap<(u32, FlowKey), ToastSession> = BTreeMap::new();
     let mut sightings = Sightings::default();
-    let mut drops = 0;
+    let mut drops: u64 = 0;
     while let Some(packet) = reader.next_packet()? {
         found.packets += 1;
         found.bytes += u64::from(packet.origlen);
-        drops += packet.dropcount.unwrap_or(0);
+        drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
         extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
         let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
             found.unparsed += 1;
@@ -196,7 +207,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
                 Some(found.flows.len() - 1)
             }
             None => {
-                found.flows_left_out += 1;
+                found.untracked += 1;
                 None
             }
         };
@@ -211,16 +222,23 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         match toast::recognise(layers.payload) {
             Some(Recognised::Discovery) => found.toast_discovery += 1,
             Some(Recognised::Incompatible) => found.toast_incompatible += 1,
-            Some(Recognised::Frame(frame)) if senders.len() < SENDERS => {
-                let session =
-                    senders.entry((frame.session, flow)).or_insert_with(|| ToastSession::new(frame.session, flow));
+            Some(Recognised::Frame(frame)) => {
+                let room = senders.len() < SENDERS;
+                let session = match senders.entry((frame.session, flow)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) if room => new.insert(ToastSession::new(frame.session, flow)),
+                    Entry::Vacant(_) => {
+                        found.toast_untracked += 1;
+                        continue;
+                    }
+                };
                 session.add(&frame, toast::verify(layers.payload, layers.payload_length as usize));
             }
-            Some(Recognised::Frame(_)) | None => {}
+            None => {}
         }
     }
     let statistics = reader.interfaces().iter().filter_map(|interface| interface.statistics);
-    let told: u64 = statistics.map(|s| s.dropped.unwrap_or(0) + s.dropped_by_system.unwrap_or(0)).sum();
+    let told = statistics.fold(0, |sum: u64, told| sum.saturating_add(told.lost()));
     found.capture_drops = drops.max(told);
     found.interfaces = reader.interfaces().len();
     found.duration_ns = found.first_ns.zip(found.last_ns).map(|(from, to)| to.saturating_sub(from));
@@ -228,7 +246,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         found.cut_at = Some(offset);
     }
     found.flows.sort_by(|x, y| (y.packets, x.flow).cmp(&(x.packets, y.flow)));
-    found.flows_left_out += found.flows.len().saturating_sub(options.flows) as u64;
+    found.flows_left_out = found.flows.len().saturating_sub(options.flows) as u64;
     found.flows.truncate(options.flows);
     found.toast = senders.into_values().map(ToastSession::finished).collect();
     found.findings = found.sentences();
@@ -299,6 +317,15 @@ impl Description {
         if self.unparsed > 0 {
             found.push(format!("{} packets of unknown link types were left out.", self.unparsed));
         }
+        if self.untracked > 0 {
+            found.push(format!("{} packets are of flows beyond the {FLOWS} that are followed.", self.untracked));
+        }
+        if self.toast_untracked > 0 {
+            found.push(format!(
+                "{} TOAST frames are of senders beyond the {SENDERS} that are followed.",
+                self.toast_untracked
+            ));
+        }
         if self.toast_incompatible > 0 {
             found.push(format!(
                 "{} datagrams are of the other protocol named TOAST, which is not compatible.",
@@ -355,6 +382,14 @@ mod tests {
         assert_eq!(new, [true, true, false, true, true, false, true]);
         // Two before the wrap, then 0, 1, 5: 2, 3 and 4 are missing.
         assert_eq!(numbers.span(), 8);
+    }
+
+    #[test]
+    fn a_number_before_the_first_one_is_not_new() {
+        let mut numbers = Numbers::default();
+        assert!(numbers.see(5));
+        assert!(!numbers.see(4_294_967_292));
+        assert_eq!(numbers.span(), 1);
     }
 
     #[test]
