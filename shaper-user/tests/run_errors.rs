@@ -172,23 +172,36 @@ fn a_capture_that_is_missing_or_none_is_said_with_its_name() {
 }
 
 #[test]
-fn a_capture_that_is_cut_off_is_read_up_to_the_cut_and_says_so() {
+fn a_capture_that_is_cut_off_is_read_up_to_the_cut_and_is_an_error() {
     let folder = Folder::new();
     let whole = capture(3);
     folder.write("whole.pcap", &whole);
     // In the middle of the third packet, which begins behind the header and two packets.
     let third = 24 + 2 * 76;
     folder.write("cut.pcap", &whole[..third + 40]);
-    let text = |arguments: &str| {
+    let said = |arguments: &str, code: i32| {
         let output = folder.shaper(arguments);
-        assert!(output.status.success(), "shaper {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let [text, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(code), "shaper {arguments}: {error}");
+        (text, error)
     };
-    let said = text("analyze cut.pcap");
-    assert!(said.contains("2 packets") && said.contains(&format!("cut off at byte {third}")), "{said}");
-    let said = text("analyze whole.pcap");
-    assert!(said.contains("3 packets") && !said.contains("cut off"), "{said}");
-    let found: serde_json::Value = serde_json::from_str(&text("analyze whole.pcap cut.pcap --json")).unwrap();
+    let place = format!("cut.pcap: cut off at byte {third}");
+    let told = |error: &str| {
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.contains(&place) && error.contains("copy the file whole"), "{error}");
+    };
+    let (text, error) = said("analyze cut.pcap", 2);
+    assert!(text.contains("2 packets") && text.contains(&format!("cut off at byte {third}")), "{text}");
+    told(&error);
+    let (text, error) = said("analyze whole.pcap", 0);
+    assert!(text.contains("3 packets") && !text.contains("cut off") && error.is_empty(), "{text}{error}");
+    let (text, error) = said("analyze whole.pcap cut.pcap --json", 2);
+    told(&error);
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(found["files"][0]["cut_at"], serde_json::Value::Null);
     assert_eq!(found["files"][1]["cut_at"], third);
+    assert!(found["findings"].to_string().contains("cut off at byte"), "{text}");
+    let (text, error) = said("analyze cut.pcap --json", 2);
+    told(&error);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["cut_at"], third);
 }

@@ -27,6 +27,7 @@ pub(super) struct Sightings {
 }
 
 /// Interface and packet type, and the tags, where the link type tells them.
+#[inline]
 pub(super) fn place(linktype: u16, data: &[u8], layers: &Layers<'_>) -> Option<u64> {
     let [outer, inner] = layers.vlans.map(u64::from);
     packet::cooked_place(linktype, data).map(|place| super::mix(place, outer << 16 | inner))

@@ -98,6 +98,7 @@ pub fn link_length(linktype: u16, data: &[u8]) -> Option<usize> {
 /// Interface and packet type (received, sent, passed on …) of a Linux "cooked" header, as one number;
 /// version 1 tells no interface. `None` for other link types.
 #[must_use]
+#[inline]
 pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
     link::cooked_place(linktype, data)
 }

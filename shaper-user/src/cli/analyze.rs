@@ -28,14 +28,17 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
     let options = Options { clock, ..Options::default() };
-    let text = match &args.b {
+    let (text, cuts) = match &args.b {
         Some(b) => {
             let analysis = analyze::two_points(&args.a, b, &options)?;
-            if args.json { json(&analysis)? } else { analysis.to_string() }
+            let text = if args.json { json(&analysis)? } else { analysis.to_string() };
+            let [a, b] = &analysis.files;
+            (text, vec![(a.path.clone(), a.cut_at), (b.path.clone(), b.cut_at)])
         }
         None => {
             let description = analyze::one_point(&args.a, &options)?;
-            if args.json { json(&description)? } else { description.to_string() }
+            let text = if args.json { json(&description)? } else { description.to_string() };
+            (text, vec![(description.path, description.cut_at)])
         }
     };
     let mut out = io::stdout().lock();
@@ -44,7 +47,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out)?;
     }
     out.flush()?;
-    Ok(Outcome::Held)
+    let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at)| Some(cut_off(&path, at?))).collect();
+    // What stands before a cut was printed; that it is not all is an error nevertheless.
+    if cuts.is_empty() { Ok(Outcome::Held) } else { Err(anyhow::anyhow!(cuts.join("; "))) }
+}
+
+fn cut_off(path: &str, at: u64) -> String {
+    format!(
+        "{path}: cut off at byte {at}, in the middle of a packet or block: the analysis ends there; copy the file whole, \
+         or stop the capture before copying it"
+    )
 }
 
 fn json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {
