@@ -5,10 +5,12 @@
 /// both positions and whether another partner would have done.
 ///
 /// Where several would do, the nearer one is taken, so that one missing element does not shift
-/// all behind it; `bias` is what `seen - expected` usually is.
+/// all behind it; `bias` is what `seen - expected` usually is. `reach` is how much earlier than
+/// `early` the partner of an expected one may be; 0 behind its end.
 pub(super) fn align(
     expected: &[i64],
     seen: &[i64],
+    reach: &[i64],
     bias: i64,
     (early, late): (i64, i64),
     mut pair: impl FnMut(usize, usize, bool),
@@ -16,10 +18,11 @@ pub(super) fn align(
     let apart = |i: usize, j: usize| -> Option<i64> {
         Some(seen.get(j)?.saturating_sub(*expected.get(i)?).saturating_sub(bias))
     };
-    let fits = |apart: i64| (early..=late).contains(&apart);
+    let earliest = |i: usize| early.saturating_sub(reach.get(i).copied().unwrap_or(0));
+    let fits = |i: usize, apart: i64| (earliest(i)..=late).contains(&apart);
     let (mut i, mut j) = (0, 0);
     while let Some(here) = apart(i, j) {
-        if here < early {
+        if here < earliest(i) {
             j += 1;
             continue;
         }
@@ -27,8 +30,8 @@ pub(super) fn align(
             i += 1;
             continue;
         }
-        let next_seen = apart(i, j + 1).filter(|&apart| fits(apart));
-        let next_expected = apart(i + 1, j).filter(|&apart| fits(apart));
+        let next_seen = apart(i, j + 1).filter(|&apart| fits(i, apart));
+        let next_expected = apart(i + 1, j).filter(|&apart| fits(i + 1, apart));
         let behind = apart(i + 1, j + 1).map(i64::abs);
         // The next one is nearer to this one than to its own neighbour: skip.
         let skip = |other: Option<i64>| {
@@ -42,7 +45,9 @@ pub(super) fn align(
             i += 1;
             continue;
         }
-        let before = |i: Option<usize>, j: Option<usize>| i.zip(j).and_then(|(i, j)| apart(i, j)).is_some_and(fits);
+        let before = |i: Option<usize>, j: Option<usize>| {
+            i.zip(j).is_some_and(|(i, j)| apart(i, j).is_some_and(|apart| fits(i, apart)))
+        };
         let ambiguous = next_seen.is_some()
             || next_expected.is_some()
             || before(i.checked_sub(1), Some(j))
@@ -59,7 +64,7 @@ mod tests {
 
     fn pairs(expected: &[i64], seen: &[i64], bias: i64) -> Vec<(usize, usize, bool)> {
         let mut pairs = Vec::new();
-        align(expected, seen, bias, (-50, 50), |i, j, ambiguous| pairs.push((i, j, ambiguous)));
+        align(expected, seen, &[], bias, (-50, 50), |i, j, ambiguous| pairs.push((i, j, ambiguous)));
         pairs
     }
 
@@ -88,6 +93,17 @@ mod tests {
         let seen: Vec<i64> = expected.iter().map(|t| t + 30).collect();
         let got: Vec<_> = pairs(&expected, &seen, 30).iter().map(|p| (p.0, p.1)).collect();
         assert_eq!(got, (0..10).map(|n| (n, n)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_stamped_late_pairs_in_order_as_far_back_as_each_reaches() {
+        let mut pairs = Vec::new();
+        let expected = [1000, 1000, 1000];
+        align(&expected, &[700, 800, 900], &[300, 200, 100], 0, (-50, 50), |i, j, _| pairs.push((i, j)));
+        assert_eq!(pairs, [(0, 0), (1, 1), (2, 2)]);
+        pairs.clear();
+        align(&expected, &[700, 800, 900], &[0, 0, 100], 0, (-50, 50), |i, j, _| pairs.push((i, j)));
+        assert_eq!(pairs, []);
     }
 
     #[test]

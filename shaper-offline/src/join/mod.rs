@@ -112,14 +112,20 @@ pub fn join(
             position: at as u64,
         }));
         let entered = Pass { point: if direction == 0 { Point::A } else { Point::B }, role: Role::Entered };
-        pass(&mut joined, entered, &arrivals, &enter.packets, (-entering, entering));
+        pass(&mut joined, entered, &arrivals, &enter.packets, |_| 0, (-entering, entering));
         // Dropped packets may claim nothing at the far end.
         let releases = by_key(of_direction().filter(|(_, record)| !record.cause.is_drop()).map(|(at, record)| {
             let release = record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns);
             Keyed { key: key_of(record), ts: clock.to_epoch(release), position: at as u64 }
         }));
         let left = Pass { point: if direction == 0 { Point::B } else { Point::A }, role: Role::Left };
-        pass(&mut joined, left, &releases, &leave.packets, (-entering, leaving));
+        // The release is stamped behind the system call that made it, and the thread may have lost
+        // its processor there: the packet left no earlier than intended.
+        let held_up = |at: &Keyed| {
+            let times = records.get(at.position as usize).and_then(|record| record.actual_ns.zip(record.intended_ns));
+            times.map_or(0, |(actual, intended)| i64::try_from(actual.saturating_sub(intended)).unwrap_or(i64::MAX))
+        };
+        pass(&mut joined, left, &releases, &leave.packets, held_up, (-entering, leaving));
         leftovers(&mut joined, left.point, records, &arrivals, &leave.packets, (-entering, leaving));
     }
     report::count(&mut joined, records, a, b, clock);
@@ -142,15 +148,25 @@ struct Pass {
 
 /// Pairs records with the packets of one capture, both sorted by key and time. The first round
 /// takes what is unambiguous and learns how far stamps usually lie apart; the second takes all.
-fn pass(joined: &mut Joined, pass: Pass, records: &[Keyed], packets: &[Keyed], window: (i64, i64)) {
+/// `reach` is how much earlier than the window a record's packet may be.
+fn pass(
+    joined: &mut Joined,
+    pass: Pass,
+    records: &[Keyed],
+    packets: &[Keyed],
+    reach: impl Fn(&Keyed) -> i64,
+    window: (i64, i64),
+) {
     let mut apart = Vec::new();
-    let (mut expected, mut seen) = (Vec::new(), Vec::new());
+    let (mut expected, mut seen, mut back) = (Vec::new(), Vec::new(), Vec::new());
     each_key(records, packets, |records, packets| {
         expected.clear();
         seen.clear();
+        back.clear();
         expected.extend(records.iter().map(|record| record.ts));
+        back.extend(records.iter().map(&reach));
         seen.extend(packets.iter().map(|packet| packet.ts));
-        align(&expected, &seen, 0, window, |i, j, ambiguous| {
+        align(&expected, &seen, &back, 0, window, |i, j, ambiguous| {
             if let (Some(expected), Some(seen), false) = (expected.get(i), seen.get(j), ambiguous) {
                 apart.push(seen.saturating_sub(*expected));
             }
@@ -161,13 +177,15 @@ fn pass(joined: &mut Joined, pass: Pass, records: &[Keyed], packets: &[Keyed], w
     each_key(records, packets, |records, packets| {
         expected.clear();
         seen.clear();
+        back.clear();
         // Packets that are taken already (by the other direction) are out of the question.
         let free: Vec<&Keyed> =
             packets.iter().filter(|packet| joined.link(pass.point, packet.position).is_none()).collect();
         expected.extend(records.iter().map(|record| record.ts));
+        back.extend(records.iter().map(&reach));
         seen.extend(free.iter().map(|packet| packet.ts));
         let window = (window.0 - bias, window.1 - bias);
-        align(&expected, &seen, bias, window, |i, j, ambiguous| {
+        align(&expected, &seen, &back, bias, window, |i, j, ambiguous| {
             if let (Some(record), Some(packet)) = (records.get(i), free.get(j)) {
                 joined.pair(pass, record.position as usize, packet, ambiguous);
             }

@@ -154,6 +154,31 @@ fn packets_that_look_alike_join_in_order_of_their_release() {
 }
 
 #[test]
+fn packets_that_left_long_before_their_release_was_stamped_are_found() {
+    // A batch of 32, one a millisecond; the system call that sends it returns after 200 ms. In the
+    // first all packets differ, in the second they are alike.
+    for alike in [false, true] {
+        let (mut records, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 0..32_u16 {
+            let (at, checksum) = (i64::from(n) * MS, if alike { 7 } else { n });
+            let intended = at + 20 * MS;
+            records.push(EngineRecord {
+                intended_ns: Some(mono(intended)),
+                actual_ns: Some(mono(220 * MS)),
+                ..record(0, n.into(), at, PASS, 1, checksum)
+            });
+            a.push((at - 2_000, 1, checksum));
+            b.push((intended + 10_000, 1, checksum));
+        }
+        let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+        let there = joined.directions[0];
+        assert_eq!((there.joined, there.passed_not_seen), (32, 0), "alike: {alike}");
+        let spans: Vec<_> = joined.records.iter().filter_map(|record| record.link_ns).collect();
+        assert_eq!(spans, [20 * MS + 12_000; 32], "alike: {alike}");
+    }
+}
+
+#[test]
 fn no_records_leave_every_packet_unjoined() {
     let packets = [(0, 1, 1), (MS, 1, 2)];
     let joined = join(&[], &capture(&packets), &capture(&[]), &clock(), &JoinOptions::default());
