@@ -1,0 +1,29 @@
+//! The layer of the offline build: `shaper` without its feature `live` builds without a BPF object, and
+//! analyses the sample captures as is written beside them.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{Repo, process};
+
+/// Builds into a target folder of its own: the `shaper` that other layers run must stay.
+pub(crate) fn check(repo: &Repo) -> Result<()> {
+    let target = repo.target.join("offline");
+    let mut build = repo.cargo();
+    build.args(["build", "--release", "--package", "shaper-user", "--no-default-features", "--target-dir"]);
+    process::run(build.arg(&target).env_remove("SHAPER_BPF_OBJECT"))?;
+    analyze(repo, &target.join("release/shaper"))
+}
+
+fn analyze(repo: &Repo, shaper: &Path) -> Result<()> {
+    let mut command = Command::new(shaper);
+    command.current_dir(&repo.root).args(["analyze", "captures/wifi-a.pcapng", "captures/wifi-b.pcapng", "--json"]);
+    let found = process::stdout(&mut command)?;
+    let golden = repo.root.join("captures/wifi.json");
+    let expected = fs::read_to_string(&golden).with_context(|| format!("cannot read {}", golden.display()))?;
+    let differs = || format!("`{}` does not write what is in {}", process::show(&command), golden.display());
+    ensure!(found == expected, differs());
+    println!("{}: as in {}", process::show(&command), golden.display());
+    Ok(())
+}
