@@ -1,4 +1,5 @@
-//! The command line: one file a subcommand. Exit codes: 0 held, 1 a stated expectation failed, 2 could not run.
+//! The command line: one file a subcommand. Exit codes: 0 held, 1 a stated expectation failed, 2 could not run, or
+//! not on all of its input.
 
 mod analyze;
 #[cfg(feature = "live")]
