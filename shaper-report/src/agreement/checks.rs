@@ -155,11 +155,11 @@ pub fn outages(counts: &OutageCounts) -> Check {
     }
 }
 
-/// Intended delays, `samples` in nanoseconds, against a configured distribution that is continuous but for
-/// an atom at zero: the share of the atom as a proportion, and Kolmogorov-Smirnov on the rest.
+/// Intended delays, `samples` in nanoseconds, against a configured distribution of whole nanoseconds with an
+/// atom at zero: the share of the atom as a proportion, and Kolmogorov-Smirnov on the rest.
 ///
-/// `cdf` gives the probability of a delay up to so many nanoseconds, the atom included; `atom` that of no
-/// delay at all. Two statistical checks: a level each.
+/// `cdf` gives the probability of a delay up to so many whole nanoseconds, the atom included; `atom` that of
+/// no delay at all. Two statistical checks: a level each.
 #[must_use]
 pub fn intended_delays(levels: [Level; 2], samples: &[u64], cdf: impl Fn(f64) -> f64, atom: f64) -> [Check; 2] {
     let [for_atom, for_rest] = levels;
@@ -168,7 +168,8 @@ pub fn intended_delays(levels: [Level; 2], samples: &[u64], cdf: impl Fn(f64) ->
     let zeros = samples.len() as u64 - rest.len() as u64;
     let at_zero = ratio("zero delay", for_atom, zeros, samples.len() as u64, atom, ratio_tolerance(atom));
     let rest_of_it = 1.0 - atom;
-    let distance = ks_distance(&rest, |x| if rest_of_it > 0.0 { (cdf(x) - atom) / rest_of_it } else { 1.0 });
+    let delayed = |x: f64| if rest_of_it > 0.0 { (cdf(x) - atom) / rest_of_it } else { 1.0 };
+    let distance = ks_distance(&rest, delayed, |x| delayed(x - 1.0));
     [at_zero, distribution(for_rest, distance, rest.len() as u64)]
 }
 
@@ -411,6 +412,20 @@ mod tests {
                 assert_eq!(check.result, Agreement::Yes, "seed {seed}: {} {}", check.name, check.detail);
             }
         }
+    }
+
+    #[test]
+    fn jitter_of_a_few_nanoseconds_agrees() {
+        // Uniform on 100 ns +- 5 ns: 11 delays.
+        let cdf = |ns: f64| ((ns - 94.0) / 11.0).clamp(0.0, 1.0);
+        let mut uniform = Uniform::seeded(4);
+        let samples: Vec<u64> = (0..20_000).map(|_| 95 + (uniform.draw() * 11.0) as u64).collect();
+        for check in intended_delays([Level(LEVEL), Level(LEVEL)], &samples, cdf, 0.0) {
+            assert_eq!(check.result, Agreement::Yes, "{}: {}", check.name, check.detail);
+        }
+        let late: Vec<u64> = samples.iter().map(|ns| ns + 1).collect();
+        let [_, late] = intended_delays([Level(LEVEL), Level(LEVEL)], &late, cdf, 0.0);
+        assert_eq!(late.result, Agreement::No, "{}", late.detail);
     }
 
     #[test]
