@@ -1,7 +1,7 @@
 //! The checks themselves: one function for each thing that a link can be asked for.
 
-use super::binomial::{binomial_p, clopper_pearson};
 use super::ks::{dkw_margin, ks_distance, ks_p};
+use super::proportion::{ratio, ratio_tolerance};
 use super::{Agreement, Check, Level};
 use crate::stats::{Interval, quantile};
 use crate::words::{about, count as grouped, figure};
@@ -11,107 +11,6 @@ const NS_PER_MS: f64 = 1e6;
 
 /// How far a distribution function may lie from the configured one and still agree. 10,000 packets decide.
 pub const KS_TOLERANCE: f64 = 0.05;
-
-/// How far a ratio may lie from the configured one and still agree: one percentage point, and a tenth of
-/// the ratio. 10,000 packets decide for any ratio up to a half.
-#[must_use]
-pub fn ratio_tolerance(configured: f64) -> f64 {
-    0.01 + 0.1 * configured
-}
-
-/// Independent loss: `lost` by the loss model among the `offered` packets outside outage windows.
-///
-/// Agrees where `configured` lies in the exact interval and the interval within `tolerance` of it. A
-/// configured ratio of 0 or 1 admits no exception.
-#[must_use]
-pub fn loss(level: Level, lost: u64, offered: u64, configured: f64, tolerance: f64) -> Check {
-    ratio("loss", level, lost, offered, configured, tolerance)
-}
-
-/// A proportion against a configured probability.
-fn ratio(name: &str, level: Level, count: u64, of: u64, configured: f64, tolerance: f64) -> Check {
-    let error = level.0;
-    let interval = clopper_pearson(count, of, error);
-    let p = binomial_p(count, of, configured);
-    let band = Interval { low: configured - tolerance, high: configured + tolerance };
-    let exact = configured <= 0.0 || configured >= 1.0;
-    let needed_n = if exact { 1 } else { needed_for_ratio(configured, tolerance, error) };
-    let result = if of == 0 {
-        Agreement::TooFew
-    } else if exact {
-        let expected = if configured <= 0.0 { 0 } else { of };
-        if count == expected { Agreement::Yes } else { Agreement::No }
-    } else if p < error {
-        Agreement::No
-    } else if band.covers(&interval) {
-        Agreement::Yes
-    } else {
-        Agreement::TooFew
-    };
-    let share = |value: f64| format!("{:.2} %", 100.0 * value);
-    let measured = (of > 0).then(|| count as f64 / of as f64);
-    let detail = match (result, measured) {
-        (Agreement::TooFew, _) => {
-            format!(
-                "{} packets cannot tell {} to within {:.2} points: about {} can",
-                grouped(of),
-                share(configured),
-                100.0 * tolerance,
-                about(needed_n)
-            )
-        }
-        (_, Some(measured)) if exact => {
-            format!("{} of {}: {}", grouped(count), grouped(of), share(measured))
-        }
-        (_, Some(measured)) => {
-            format!(
-                "{} of {}, between {} and {}",
-                share(measured),
-                grouped(of),
-                share(interval.low),
-                share(interval.high)
-            )
-        }
-        (_, None) => String::new(),
-    };
-    Check {
-        name: name.to_owned(),
-        unit: "ratio".to_owned(),
-        configured,
-        measured,
-        interval: Some(interval),
-        tolerance: if exact { 0.0 } else { tolerance },
-        p: Some(p),
-        n: of,
-        needed_n,
-        result,
-        detail,
-    }
-}
-
-/// The packets with which the interval of a proportion at its configured value takes 70 % of the tolerance
-/// to either side: the rest is left for chance.
-fn needed_for_ratio(configured: f64, tolerance: f64, error: f64) -> u64 {
-    const MOST: u64 = 1 << 30;
-    let narrow = |n: u64| {
-        let interval = clopper_pearson((n as f64 * configured).round() as u64, n, error);
-        (interval.high - configured).max(configured - interval.low) <= 0.7 * tolerance
-    };
-    let mut enough = 16;
-    while enough < MOST && !narrow(enough) {
-        enough *= 2;
-    }
-    let mut short = enough / 2;
-    while enough - short > enough.div_ceil(64) {
-        let middle = short.midpoint(enough);
-        if narrow(middle) {
-            enough = middle;
-        } else {
-            short = middle;
-        }
-    }
-    enough
-}
 
 /// What the outage windows did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,7 +65,7 @@ pub fn intended_delays(levels: [Level; 2], samples: &[u64], cdf: impl Fn(f64) ->
     let mut rest: Vec<f64> = samples.iter().filter(|sample| **sample > 0).map(|sample| *sample as f64).collect();
     rest.sort_unstable_by(f64::total_cmp);
     let zeros = samples.len() as u64 - rest.len() as u64;
-    let at_zero = ratio("zero delay", for_atom, zeros, samples.len() as u64, atom, ratio_tolerance(atom));
+    let at_zero = ratio("zero delay", for_atom, zeros, samples.len() as u64, atom, ratio_tolerance(atom), None);
     let rest_of_it = 1.0 - atom;
     let delayed = |x: f64| if rest_of_it > 0.0 { (cdf(x) - atom) / rest_of_it } else { 1.0 };
     let distance = ks_distance(&rest, delayed, |x| delayed(x - 1.0));
@@ -359,49 +258,6 @@ mod tests {
     fn delays(seed: u64, n: usize, scale: f64) -> Vec<u64> {
         let mut uniform = Uniform::seeded(seed);
         (0..n).map(|_| (uniform.draw() * 60e6 * scale - 15e6).max(0.0) as u64).collect()
-    }
-
-    fn loss_of(lost: u64, offered: u64, configured: f64) -> Agreement {
-        loss(Level(LEVEL), lost, offered, configured, ratio_tolerance(configured)).result
-    }
-
-    #[test]
-    fn ten_thousand_packets_decide_every_preset_and_do_not_refute_the_truth() {
-        let mut uniform = Uniform::seeded(1);
-        for ratio in [0.05, 0.1, 0.2, 0.15, 0.08] {
-            let mut yes = 0;
-            for _ in 0..60 {
-                match loss_of(uniform.count(10_000, ratio), 10_000, ratio) {
-                    Agreement::Yes => yes += 1,
-                    Agreement::No => panic!("a true loss of {ratio} was refuted"),
-                    Agreement::TooFew => {}
-                }
-            }
-            assert!(yes >= 57, "loss of {ratio}: only {yes} of 60 runs could say yes");
-        }
-    }
-
-    #[test]
-    fn a_wrong_loss_is_refuted_and_a_short_run_says_too_few() {
-        assert_eq!(loss_of(700, 10_000, 0.05), Agreement::No);
-        assert_eq!(loss_of(300, 10_000, 0.05), Agreement::No);
-        assert_eq!(loss_of(30, 600, 0.05), Agreement::TooFew);
-        assert_eq!(loss_of(0, 0, 0.05), Agreement::TooFew);
-        let few = loss(Level(LEVEL), 30, 600, 0.05, ratio_tolerance(0.05));
-        assert!((5_000..10_000).contains(&few.needed_n), "needs {}", few.needed_n);
-        assert!(few.detail.contains("600 packets cannot tell 5.00 %"), "{}", few.detail);
-    }
-
-    #[test]
-    fn a_loss_of_none_admits_no_exception() {
-        assert_eq!(loss_of(0, 10, 0.0), Agreement::Yes);
-        assert_eq!(loss_of(1, 1_000_000, 0.0), Agreement::No);
-        assert_eq!(loss_of(10, 10, 1.0), Agreement::Yes);
-    }
-
-    #[test]
-    fn a_small_bias_inside_the_tolerance_is_still_refuted_where_it_is_certain() {
-        assert_eq!(loss_of(52_000, 1_000_000, 0.05), Agreement::No);
     }
 
     #[test]

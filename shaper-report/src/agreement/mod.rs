@@ -8,16 +8,17 @@
 mod binomial;
 mod checks;
 mod ks;
+mod proportion;
 mod special;
 
 use serde::{Deserialize, Serialize};
 
 pub use binomial::{binomial_p, clopper_pearson};
 pub use checks::{
-    KS_TOLERANCE, LatenessBound, OutageCounts, constant_delay, intended_delays, lateness, loss, outages,
-    ratio_tolerance, shift,
+    KS_TOLERANCE, LatenessBound, OutageCounts, constant_delay, intended_delays, lateness, outages, shift,
 };
 pub use ks::{dkw_margin, ks_distance, ks_p};
+pub use proportion::{loss, ratio_tolerance};
 
 use crate::stats::Interval;
 
