@@ -87,7 +87,7 @@ pub struct ConfiguredShift {
     pub packets: u32,
     /// Mean growth.
     pub mean_ms: f64,
-    /// Lower end of the interval that holds a single run's mean in 999 of 1000.
+    /// Lower end of the interval that holds a single run's mean in 9,999 of 10,000.
     pub low_ms: f64,
     /// Upper end.
     pub high_ms: f64,

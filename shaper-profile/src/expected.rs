@@ -98,7 +98,7 @@ impl Expected {
             let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
             warnings.push(format!(
                 "order keep holds back {:.1} % of packets sent every {:#}: delays grow by {:.2} ms in the mean \
-                 ({:.2} to {:.2} ms in 999 of 1000 runs), to {:.2} ms",
+                 ({:.2} to {:.2} ms in 9,999 of 10,000 runs), to {:.2} ms",
                 shift.held_share * 100.0,
                 Duration(stream.interval),
                 ms(shift.mean),

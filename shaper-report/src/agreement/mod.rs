@@ -64,7 +64,7 @@ pub struct Check {
     /// How far from configured still agrees.
     pub tolerance: f64,
     /// The probability of a result at least as far off if the link were as configured; null where the
-    /// check is exact.
+    /// check is exact, and for `shift`.
     pub p: Option<f64>,
     /// Packets looked at.
     pub n: u64,
@@ -106,7 +106,7 @@ impl Family {
     pub const ERROR: f64 = 0.001;
 
     /// Declares how many statistical checks a run makes, over all its directions. Exact checks (outages,
-    /// lateness, constant delay, shift) do not count.
+    /// lateness, constant delay, rate) do not count.
     #[must_use]
     pub const fn declare(size: u32) -> Self {
         Self { size, used: 0 }

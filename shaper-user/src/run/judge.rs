@@ -11,7 +11,7 @@ use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
 use shaper_engine::{Account, DirectionOutcome};
 use shaper_profile::CompiledDirection;
-use shaper_profile::shift::Stream;
+use shaper_profile::shift::{MISSES, Stream};
 use shaper_report::agreement::{self, Agree, Agreement, Check, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
 use shaper_report::summary::{
@@ -28,7 +28,7 @@ use super::plan::{Plan, Workload};
 /// The name of the check that this host's load decides.
 const LATENESS: &str = "lateness";
 /// Statistical checks of each direction: loss, share at zero, distribution.
-const CHECKS: u32 = 3;
+const CHECKS: usize = 3;
 /// A delay line's p99 lateness is held against so many times the p99 of the host's own idle timer …
 const LATENESS_FACTOR: f64 = 4.0;
 /// … and never less than this …
@@ -87,7 +87,9 @@ fn withhold_grade(summary: &mut Summary) {
 fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
     let compiled: Vec<&CompiledDirection> =
         evidence.links.iter().flat_map(|link| [&link.a_to_b, &link.b_to_a]).collect();
-    let mut family = Family::declare(CHECKS * u32::try_from(compiled.len()).unwrap_or(u32::MAX));
+    let shifts = compiled.iter().filter(|compiled| states_shift(plan, &compiled.params)).count();
+    let declared = CHECKS * compiled.len() + shifts;
+    let mut family = Family::declare(u32::try_from(declared).unwrap_or(u32::MAX));
     let idle: Vec<f64> = evidence.idle_errors.iter().map(|ns| *ns as f64 / 1e3).collect();
     let idle_p99 = nearest(&evidence.idle_errors, 0.99);
     let bound = LatenessBound::beside_host(idle_p99, LATENESS_FACTOR, LATENESS_FLOOR.0);
@@ -249,6 +251,11 @@ fn stream(plan: &Plan, params: &Params) -> Option<Stream> {
     plan.stream().filter(|_| params.stream.is_multiple_of(2))
 }
 
+/// Whether a kept order's shift is stated beforehand in a direction, and so checked: a statistical check more.
+fn states_shift(plan: &Plan, params: &Params) -> bool {
+    params.order == Order::Keep as u32 && stream(plan, params).is_some()
+}
+
 /// Actual minus intended release of each packet that left since the run began: while hosts come up nobody measures.
 pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
     let run = outcome.releases.iter().filter(|release| release.intended >= outcome.spec.params.start);
@@ -400,7 +407,8 @@ fn agreement(
     if let Some(shift) = stream(plan, params).and_then(|stream| expected.shift(stream)) {
         let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
         let stated = Interval { low: ms(shift.low), high: ms(shift.high) };
-        all.push(agreement::shift(shift_ms(outcome), delays.len() as u64, stated));
+        let level = family.level().context("a check was not declared")?;
+        all.push(agreement::shift(level, shift_ms(outcome), delays.len() as u64, stated, MISSES));
     }
     all.push(agreement::lateness(late, bound));
     Ok(family.agree(all))
