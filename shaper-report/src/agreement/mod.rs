@@ -49,7 +49,7 @@ impl Agreement {
 /// One check of a direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// What is compared: `loss`, `outage`, `zero delay`, `intended delay`, `lateness`, `shift`.
+    /// What is compared: `loss`, `outage`, `zero delay`, `intended delay`, `rate`, `shift`, `lateness`.
     pub name: String,
     /// The unit of `configured`, `measured`, `interval` and `tolerance`: `ratio`, `ms`, `us`, `packets`, or
     /// `distance` for the largest distance of two distribution functions.

@@ -82,7 +82,8 @@ pub struct Measured {
     /// Intended delay of the packets let through (release decided minus arrival), in milliseconds; lost
     /// packets do not count.
     pub intended_delay_ms: Distribution,
-    /// Of the packets let through, those decided to wait not at all.
+    /// Of the packets let through, those that drew no delay: without the queue's time, and without the
+    /// push-back of a kept order.
     pub zero_delay: Proportion,
     /// Actual minus intended release of the packets let through, in microseconds.
     pub lateness_us: Distribution,

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use shaper_common::fate::Cause;
-use shaper_common::layout::{Params, Record, State};
+use shaper_common::layout::{Params, Record};
 use shaper_common::order::Order;
-use shaper_common::outage::Schedule;
-use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
 use shaper_engine::{Account, DirectionOutcome};
 use shaper_profile::CompiledDirection;
 use shaper_profile::shift::{MISSES, Stream};
-use shaper_report::agreement::{self, Agree, Agreement, Check, Family, LatenessBound, OutageCounts};
+use shaper_report::agreement::{self, Agree, Agreement, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
 use shaper_report::summary::{
     Configured, Conservation, Counts, Direction, Lateness, Measured, Oracle, Run, Severity, Summary, Window,
@@ -20,6 +18,7 @@ use shaper_report::summary::{
 
 use super::commands;
 use super::correlate;
+use super::decided::{decided, rate, shift_ms};
 use super::directory::RunDirectory;
 use super::execute::Evidence;
 use super::manifest;
@@ -99,8 +98,9 @@ fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Resu
     for (outcome, compiled) in evidence.outcome.directions.iter().zip(compiled) {
         let name = outcome.spec.name.clone();
         let late = lateness_ns(outcome);
-        let measured = measured(outcome, &late);
-        let agree = agreement(plan, outcome, compiled, &late, &bound, &mut family)?;
+        let delays: Vec<u64> = decided(outcome).map(|packet| packet.delay_ns()).collect();
+        let measured = measured(outcome, &delays, &late);
+        let agree = agreement(plan, outcome, compiled, &delays, &late, &bound, &mut family)?;
         lateness.insert(name.clone(), measured.lateness_us.clone());
         conservation.insert(name.clone(), counts(&outcome.account));
         summary.bypassed += outcome.account.bypassed;
@@ -270,14 +270,15 @@ pub(super) fn delay_ns(record: &Record) -> u64 {
     record.release.saturating_sub(record.arrival).0
 }
 
-fn measured(outcome: &DirectionOutcome, late: &[i64]) -> Measured {
+/// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
+fn measured(outcome: &DirectionOutcome, drawn: &[u64], late: &[i64]) -> Measured {
     let account = &outcome.account;
     let outage = account.dropped_by(Cause::Outage);
     let loss = account.dropped_by(Cause::Loss);
     let queue = account.dropped_by(Cause::Queue);
     let offered = account.arrived - outage;
     let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
-    let zero = delays.iter().filter(|delay| **delay == 0).count() as u64;
+    let zero = drawn.iter().filter(|delay| **delay == 0).count() as u64;
     let span = outcome
         .records
         .last()
@@ -291,7 +292,7 @@ fn measured(outcome: &DirectionOutcome, late: &[i64]) -> Measured {
         loss: Proportion::of(loss, offered),
         outage: Proportion::of(outage, account.arrived),
         queue: Proportion::of(queue, offered - loss),
-        zero_delay: Proportion::of(zero, delays.len() as u64),
+        zero_delay: Proportion::of(zero, drawn.len() as u64),
         intended_delay_ms: Distribution::with_missing(
             delays.iter().map(|ns| *ns as f64 / 1e6).collect(),
             account.arrived - delays.len() as u64,
@@ -305,80 +306,11 @@ fn measured(outcome: &DirectionOutcome, late: &[i64]) -> Measured {
     }
 }
 
-/// A packet let through, alone: what was decided for it before its order was kept.
-struct Alone {
-    /// When it is through the bottleneck; its arrival where there is none.
-    through: Nanos,
-    /// When it would leave if it might overtake.
-    release: Nanos,
-}
-
-/// Decides again for each packet let through, from the state that its record met, with the order free.
-fn alone(outcome: &DirectionOutcome) -> impl Iterator<Item = (&Record, Alone)> {
-    let free = Params { order: Order::Free as u32, ..outcome.spec.params };
-    forwarded(outcome).map(move |record| {
-        let mut state = State { next_index: record.sequence, carried: record.before, ..State::default() };
-        let packet = Packet { now: record.arrival, len: record.len, flow_hash: record.flow_hash };
-        let release = decide(&free, &Schedule::EMPTY, &mut state, &packet).release;
-        let through = if free.rate.0 > 0 { state.carried.bottleneck.free_at } else { record.arrival };
-        (record, Alone { through, release })
-    })
-}
-
-/// By how much the packets let through were held back behind their predecessors, on average.
-fn shift_ms(outcome: &DirectionOutcome) -> Option<f64> {
-    let held: Vec<f64> =
-        alone(outcome).map(|(record, alone)| record.release.saturating_sub(alone.release).0 as f64 / 1e6).collect();
-    shaper_report::stats::mean(&held)
-}
-
-/// The bottleneck's rate while packets queued behind each other: bits over the time they took.
-fn rate(outcome: &DirectionOutcome) -> Check {
-    /// Beyond rounding there is nothing that may differ.
-    const TOLERANCE: f64 = 1e-6;
-    let params = &outcome.spec.params;
-    let (mut bits, mut time, mut count, mut longest) = (0u64, 0u64, 0u64, Nanos::ZERO);
-    for (record, alone) in alone(outcome) {
-        longest = longest.later_of(alone.through.saturating_sub(record.arrival));
-        if record.before.bottleneck.free_at > record.arrival {
-            bits += (u64::from(record.len) + u64::from(params.overhead)) * 8;
-            time += alone.through.saturating_sub(record.before.bottleneck.free_at).0;
-            count += 1;
-        }
-    }
-    let configured = params.rate.0 as f64;
-    let measured = (time > 0).then(|| bits as f64 * 1e9 / time as f64);
-    // Each service time is rounded to a nanosecond; the remainder is carried, so that only one is lost in all.
-    let tolerance = configured * (TOLERANCE + 1.0 / time.max(1) as f64);
-    let result = match measured {
-        _ if longest > params.queue => Agreement::No,
-        None => Agreement::TooFew,
-        Some(measured) if (measured - configured).abs() <= tolerance => Agreement::Yes,
-        Some(_) => Agreement::No,
-    };
-    Check {
-        name: "rate".into(),
-        unit: "bit/s".into(),
-        configured,
-        measured,
-        interval: None,
-        tolerance,
-        p: None,
-        n: count,
-        needed_n: 1,
-        result,
-        detail: format!(
-            "{count} packets queued behind another; the longest was through after {:.3} ms, {:.3} allowed",
-            longest.0 as f64 / 1e6,
-            params.queue.0 as f64 / 1e6
-        ),
-    }
-}
-
 fn agreement(
     plan: &Plan,
     outcome: &DirectionOutcome,
     compiled: &CompiledDirection,
+    delays: &[u64],
     late: &[i64],
     bound: &LatenessBound,
     family: &mut Family,
@@ -391,15 +323,13 @@ fn agreement(
     let level = family.level().context("a check was not declared")?;
     all.push(agreement::loss(level, lost, offered, expected.loss, agreement::ratio_tolerance(expected.loss)));
     all.push(agreement::outages(&outages(outcome, compiled)));
-    // What the jitter drew: neither the queue's time nor the push-back behind predecessors.
-    let delays: Vec<u64> = alone(outcome).map(|(_, alone)| alone.release.saturating_sub(alone.through).0).collect();
     let levels =
         [family.level().context("a check was not declared")?, family.level().context("a check was not declared")?];
     if params.jitter_kind == shaper_common::delay::Jitter::None as u32 {
-        all.push(agreement::constant_delay(&delays, params.delay.0));
+        all.push(agreement::constant_delay(delays, params.delay.0));
     } else {
         let cdf = |ns: f64| expected.delay.cdf(Nanos(ns.max(0.0) as u64));
-        all.extend(agreement::intended_delays(levels, &delays, cdf, expected.delay.zero_share()));
+        all.extend(agreement::intended_delays(levels, delays, cdf, expected.delay.zero_share()));
     }
     if params.rate.0 > 0 {
         all.push(rate(outcome));
@@ -434,3 +364,6 @@ fn nearest(ascending: &[u64], q: f64) -> u64 {
     let rank = (q * ascending.len() as f64).ceil() as usize;
     ascending.get(rank.saturating_sub(1)).copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

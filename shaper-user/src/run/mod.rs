@@ -3,6 +3,7 @@
 mod bed;
 mod commands;
 mod correlate;
+mod decided;
 mod directory;
 mod execute;
 mod interrupt;

@@ -1,0 +1,195 @@
+//! Judgements of evidence that was made up: records of a kernel that did, or did not do, what it was told.
+
+use std::time::SystemTime;
+
+use hdrhistogram::Histogram;
+use shaper_common::layout::{Params, Record, State};
+use shaper_common::outage::Schedule;
+use shaper_common::pipeline::{Packet, decide};
+use shaper_engine::{DirectionSpec, Outcome};
+use shaper_profile::quantity::Duration;
+use shaper_report::agreement::Check;
+
+use super::*;
+use crate::run::plan::ProbePlan;
+
+const MS: u64 = 1_000_000;
+
+/// A probe's plan on a link with these settings.
+fn plan(link: &str, packets: u64, interval_ns: u64) -> Plan {
+    Plan {
+        name: "test".into(),
+        workload: Workload::Probe(ProbePlan { packets, interval_ns, payload: 172 }),
+        profile: shaper_profile::presets::parse("test.toml", "test", link).unwrap(),
+        seed: 3,
+        duration: Duration(Nanos(packets * interval_ns)),
+        busy_poll: false,
+        capture_buffer: 0,
+        out: None,
+    }
+}
+
+/// What a kernel that runs `ran` leaves of packets of 214 bytes, where it was told `told`.
+fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item = u64>) -> DirectionOutcome {
+    let mut state = State::default();
+    let records: Vec<Record> = arrivals
+        .map(|arrival| {
+            let (sequence, before) = (state.next_index, state.carried);
+            let packet = Packet { now: Nanos(arrival), len: 214, flow_hash: 0 };
+            let fate = decide(ran, &Schedule::EMPTY, &mut state, &packet);
+            let (release, cause) = (fate.release, fate.cause as u8);
+            Record { sequence, arrival: packet.now, release, before, len: packet.len, cause, ..Record::default() }
+        })
+        .collect();
+    let counts = state.counts;
+    let dropped = [(Cause::Loss, counts.loss), (Cause::Queue, counts.queue)];
+    let account = Account {
+        arrived: state.next_index,
+        out: counts.forwarded,
+        dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
+        ..Account::default()
+    };
+    DirectionOutcome {
+        spec: DirectionSpec { name: name.into(), params: *told, schedule: Box::new(Schedule::EMPTY) },
+        account,
+        oracle: shaper_engine::oracle::Verdict { checked: state.next_index, ..Default::default() },
+        records_lost: 0,
+        records,
+        releases: Vec::new(),
+        lateness: Histogram::new(3).unwrap(),
+    }
+}
+
+/// Packets at the plan's interval, from a second on.
+fn steady(plan: &Plan) -> impl Iterator<Item = u64> + use<> {
+    let Workload::Probe(ProbePlan { packets, interval_ns, .. }) = plan.workload else { panic!("a probe") };
+    (0..packets).map(move |index| 1_000 * MS + index * interval_ns)
+}
+
+/// The evidence of a plan's kernel, which does `ran` of what the forward direction was told; nothing runs backward.
+fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
+    let links = plan.compile().unwrap();
+    let [forward, backward] = [links[0].a_to_b.params, links[0].b_to_a.params];
+    Evidence {
+        started: SystemTime::UNIX_EPOCH,
+        start: Nanos(1_000 * MS),
+        outcome: Outcome {
+            directions: vec![
+                outcome("a_to_b", &forward, &ran(forward), steady(plan)),
+                outcome("b_to_a", &backward, &backward, std::iter::empty()),
+            ],
+            leaked_frames: 0,
+            starved: 0,
+        },
+        links,
+        captured: Vec::new(),
+        clocks: Vec::new(),
+        idle_errors: vec![100_000; 300],
+        device_drops: Vec::new(),
+        logs: Vec::new(),
+        interrupted: false,
+        broken: Vec::new(),
+    }
+}
+
+fn judged(plan: &Plan, evidence: &Evidence) -> Summary {
+    let mut summary = Summary::new(Run {
+        name: plan.name.clone(),
+        workload: plan.workload.name().into(),
+        profile: plan.profile.name.clone(),
+        seed: plan.seed,
+        duration_s: plan.duration.as_secs_f64(),
+        started: String::new(),
+        kernel: String::new(),
+        engine: "xsk".into(),
+        xdp_mode: None,
+        version: String::new(),
+    });
+    link(plan, evidence, &mut summary).unwrap();
+    summary
+}
+
+/// What a check of the forward direction says.
+fn check<'a>(summary: &'a Summary, name: &str) -> &'a Check {
+    summary.directions["a_to_b"].agree.checks.iter().find(|check| check.name == name).unwrap()
+}
+
+/// The same link, with each packet a millisecond later than it was told.
+fn late(params: Params) -> Params {
+    Params { delay: params.delay.saturating_add(Nanos(MS)), ..params }
+}
+
+fn errors(summary: &Summary) -> Vec<&str> {
+    let errors = summary.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.text.as_str()).collect()
+}
+
+#[test]
+fn releases_a_millisecond_late_do_not_agree() {
+    for link in [
+        "delay = \"20ms\"",
+        "delay = \"20ms\"\norder = \"keep\"",
+        "delay = \"20ms\"\nrate = \"30mbit\"",
+        "delay = \"5ms\"\njitter = \"4ms\"",
+        "delay = \"5ms\"\njitter = \"4ms\"\ndistribution = \"normal\"",
+        "delay = \"5ms\"\njitter = \"4ms\"\norder = \"keep\"",
+        "delay = \"5ms\"\njitter = \"4ms\"\nrate = \"30mbit\"",
+    ] {
+        let plan = plan(link, 10_000, 4 * MS);
+        let as_told = judged(&plan, &evidence(&plan, |params| params));
+        assert_eq!(check(&as_told, "intended delay").result, Agreement::Yes, "{link}: {as_told:?}");
+        let too_late = judged(&plan, &evidence(&plan, late));
+        assert_eq!(check(&too_late, "intended delay").result, Agreement::No, "{link}: {too_late:?}");
+        assert!(!errors(&too_late).is_empty(), "{link}");
+    }
+}
+
+#[test]
+fn a_shift_is_foretold_and_another_is_refuted() {
+    let plan = plan("delay = \"20ms\"\njitter = \"4ms\"\norder = \"keep\"", 10_000, MS);
+    let as_told = judged(&plan, &evidence(&plan, |params| params));
+    assert_eq!(check(&as_told, "shift").result, Agreement::Yes, "{as_told:?}");
+    // Loss, zero delay and intended delay each way, and the shift.
+    let agree = &as_told.directions["a_to_b"].agree;
+    assert_eq!(agree.family_size, 7);
+    assert!(MISSES <= agree.family_wise_error / f64::from(agree.family_size));
+    let wider = judged(&plan, &evidence(&plan, |params| Params { jitter: Nanos(5 * MS), ..params }));
+    assert_eq!(check(&wider, "shift").result, Agreement::No, "{wider:?}");
+}
+
+/// Packets of 214 bytes, two at a time: at 30 Mbit/s each takes 57,066 2/3 ns.
+fn in_twos(plan: &Plan) -> impl Iterator<Item = u64> + use<> {
+    steady(plan).flat_map(|at| [at, at + 1_000])
+}
+
+#[test]
+fn a_rate_holds_through_many_short_busy_times_and_another_rate_does_not() {
+    let plan = plan("rate = \"30mbit\"", 5_000, MS);
+    let told = plan.compile().unwrap()[0].a_to_b.params;
+    let of = |ran: Params| rate(&outcome("a_to_b", &told, &ran, in_twos(&plan)));
+    let held = of(told);
+    // The last packet of all has no successor, whose record would tell.
+    assert_eq!((held.result, held.n), (Agreement::Yes, 4_999), "{held:?}");
+    assert!((held.measured.unwrap() - 30e6).abs() <= held.tolerance, "{held:?}");
+    for other in [29_999_000, 30_001_000] {
+        let other = of(Params { rate: shaper_common::units::BitsPerSec(other), ..told });
+        assert_eq!(other.result, Agreement::No, "{other:?}");
+    }
+    // A record that is missing takes its packet's service time with it, and no more.
+    let mut gaps = outcome("a_to_b", &told, &told, in_twos(&plan));
+    gaps.records.retain(|record| record.sequence % 5 != 3);
+    assert_eq!(rate(&gaps).result, Agreement::Yes, "{:?}", rate(&gaps));
+    let sparse = outcome("a_to_b", &told, &told, steady(&plan));
+    assert_eq!(rate(&sparse).result, Agreement::TooFew);
+}
+
+#[test]
+fn the_share_at_zero_that_is_shown_is_the_one_that_is_judged() {
+    for link in ["delay = \"1ms\"\njitter = \"2ms\"\nrate = \"30mbit\"", "jitter = \"2ms\"\norder = \"keep\""] {
+        let plan = plan(link, 10_000, MS);
+        let summary = judged(&plan, &evidence(&plan, |params| params));
+        let (shown, checked) = (&summary.directions["a_to_b"].measured.zero_delay, check(&summary, "zero delay"));
+        assert_eq!((shown.ratio, shown.of), (checked.measured, checked.n), "{link}");
+        assert_eq!(checked.result, Agreement::Yes, "{link}: {checked:?}");
+    }
+}
