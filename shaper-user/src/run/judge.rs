@@ -32,8 +32,12 @@ const CHECKS: usize = 3;
 const LATENESS_FACTOR: f64 = 4.0;
 /// … and never less than this …
 const LATENESS_FLOOR: Nanos = Nanos(1_000_000);
-/// … nor more: a host that noisy cannot show that a delay was kept.
+/// … nor more: a host that noisy cannot show that a delay was kept. Where half of a direction's packets are later than
+/// that, the run is not what was asked for.
 const LATENESS_MOST: Nanos = Nanos(5_000_000);
+/// Packets that a median is taken of: fewer are late for reasons of their own.
+const MEDIAN_NEEDED: u64 = 20;
+
 /// Judges a run and writes the rest of its directory.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) -> anyhow::Result<Summary> {
     let mut summary = Summary::new(Run {
@@ -134,7 +138,13 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
         summary.find(Severity::Error, format!("the oracle disagrees with the kernel on {mismatches} packets: {first}"));
     }
     if unchecked > 0 {
-        summary.find(Severity::Warning, format!("{unchecked} packets left no record and could not be checked"));
+        summary.find(
+            Severity::Error,
+            format!(
+                "{unchecked} packets left no record: nobody knows what the kernel decided for them, nor when they were \
+                 to leave: offer fewer packets a second, or stop what else wants this host's CPUs"
+            ),
+        );
     }
     let total = summary.conservation.total.clone();
     if total.difference != 0 || total.held != 0 {
@@ -175,7 +185,31 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
         summary
             .find(Severity::Error, format!("{} frames of the delay line are nowhere", evidence.outcome.leaked_frames));
     }
+    half_late(summary);
     refuted(summary);
+}
+
+/// Says where half of the packets left later than any bound on lateness allows: the link was another then.
+fn half_late(summary: &mut Summary) {
+    let most = LATENESS_MOST.0 as f64 / 1e3;
+    let medians = summary.directions.iter().filter_map(|(name, direction)| {
+        let late = &direction.measured.lateness_us;
+        late.p50.filter(|p50| late.n >= MEDIAN_NEEDED && *p50 > most).map(|p50| (p50, name.clone()))
+    });
+    let mut late: Vec<(f64, String)> = medians.collect();
+    late.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let Some((p50, name)) = late.first() else { return };
+    let others = match late.len() {
+        1 => String::new(),
+        all => format!(", and in {} more directions half left too late", all - 1),
+    };
+    let text = format!(
+        "{name}: half of the packets left more than {:.1} ms late, {:.0} ms is the most{others}: stop what else wants \
+         this host's CPUs, or give the delay line one with --busy-poll",
+        p50 / 1e3,
+        most / 1e3,
+    );
+    summary.find(Severity::Error, text);
 }
 
 /// Says where the link did not do what was asked. Being late is a matter of this host's load and no failure of the

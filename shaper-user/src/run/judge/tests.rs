@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use shaper_common::layout::{Params, Record, State};
 use shaper_common::outage::Schedule;
 use shaper_common::pipeline::{Packet, decide};
+use shaper_delayline::Released;
 use shaper_engine::{DirectionSpec, Outcome};
 use shaper_profile::quantity::Duration;
 use shaper_report::agreement::Check;
@@ -114,6 +115,21 @@ fn check<'a>(summary: &'a Summary, name: &str) -> &'a Check {
     summary.directions["a_to_b"].agree.checks.iter().find(|check| check.name == name).unwrap()
 }
 
+/// The releases of all that the forward direction let through, each this late.
+fn release(evidence: &mut Evidence, late: Nanos) {
+    let forward = &mut evidence.outcome.directions[0];
+    let through = forward.records.iter().filter(|record| record.cause == Cause::None as u8);
+    forward.releases = through
+        .map(|record| Released {
+            id: record.id(),
+            intended: record.release,
+            actual: record.release.saturating_add(late),
+            direction: 0,
+            sent: true,
+        })
+        .collect();
+}
+
 /// The same link, with each packet a millisecond later than it was told.
 fn late(params: Params) -> Params {
     Params { delay: params.delay.saturating_add(Nanos(MS)), ..params }
@@ -191,5 +207,60 @@ fn the_share_at_zero_that_is_shown_is_the_one_that_is_judged() {
         let (shown, checked) = (&summary.directions["a_to_b"].measured.zero_delay, check(&summary, "zero delay"));
         assert_eq!((shown.ratio, shown.of), (checked.measured, checked.n), "{link}");
         assert_eq!(checked.result, Agreement::Yes, "{link}: {checked:?}");
+    }
+}
+
+#[test]
+fn what_the_harness_lost_is_an_error_and_no_loss_of_the_link() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    for cause in [Cause::Metadata, Cause::Redirect, Cause::RxRing, Cause::FillRing, Cause::Transmit] {
+        let mut evidence = evidence(&plan, |params| params);
+        let account = &mut evidence.outcome.directions[0].account;
+        account.dropped.insert(cause, 10);
+        account.out -= 10;
+        let summary = judged(&plan, &evidence);
+        let errors = errors(&summary);
+        assert!(matches!(errors[..], [text] if text.starts_with("the harness itself lost 10 packets")), "{errors:?}");
+        let measured = &summary.directions["a_to_b"].measured;
+        let lost = [&measured.loss, &measured.outage, &measured.queue].map(|lost| lost.count);
+        assert_eq!((lost, measured.forwarded), ([0; 3], 10_000), "{cause:?}");
+        assert_eq!(check(&summary, "loss").result, Agreement::Yes, "{cause:?}");
+        assert_eq!(summary.conservation.total.difference, 0, "{cause:?}");
+        assert_eq!(summary.conservation.total.dropped_by_cause[cause.name()], 10);
+    }
+}
+
+#[test]
+fn a_packet_without_a_record_is_an_error() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    assert_eq!(errors(&judged(&plan, &evidence)), [""; 0]);
+    let forward = &mut evidence.outcome.directions[0];
+    forward.records.pop();
+    forward.records_lost = 1;
+    forward.oracle.checked -= 1;
+    let summary = judged(&plan, &evidence);
+    let errors = errors(&summary);
+    assert!(matches!(errors[..], [text] if text.starts_with("1 packets left no record: ")), "{errors:?}");
+}
+
+#[test]
+fn being_late_is_a_warning_until_half_of_the_packets_are_five_milliseconds_late() {
+    let plan = plan("", 10_000, MS);
+    for (late, failed) in [(0, false), (4_999_999, false), (5_000_000, false), (5_000_001, true)] {
+        let mut evidence = evidence(&plan, |params| params);
+        release(&mut evidence, Nanos(late));
+        let summary = judged(&plan, &evidence);
+        let errors = errors(&summary);
+        assert_eq!(errors.len(), usize::from(failed), "{late}: {errors:?}");
+        let refuted = check(&summary, LATENESS).result == Agreement::No;
+        assert_eq!(refuted, late > 0, "{late}: {:?}", check(&summary, LATENESS));
+        if failed {
+            assert!(errors[0].starts_with("a_to_b: half of the packets left more than 5.0 ms late"), "{errors:?}");
+            assert!(errors[0].contains("--busy-poll"), "{errors:?}");
+            // A handful may be late for reasons of their own.
+            evidence.outcome.directions[0].releases.truncate(19);
+            assert!(self::errors(&judged(&plan, &evidence)).is_empty());
+        }
     }
 }
