@@ -9,6 +9,7 @@ use crate::expected::Expected;
 use crate::outages::{schedule, windows};
 use crate::profile::{Direction, Link};
 use crate::quantity::Duration;
+use crate::shift::Stream;
 
 /// What a run adds to a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,22 @@ pub struct CompiledDirection {
     pub schedule: Box<Schedule>,
     /// What will come out.
     pub expected: Expected,
+}
+
+impl CompiledLink {
+    /// What the settings of either direction do to themselves, each thing once; with a stream from `a` to `b`, also
+    /// what a kept order does to that.
+    #[must_use]
+    pub fn warnings(&self, stream: Option<Stream>) -> Vec<String> {
+        let forward = &self.a_to_b.expected;
+        let mut warnings = stream.map_or_else(|| forward.warnings(), |stream| forward.warnings_on(stream));
+        for warning in self.b_to_a.expected.warnings() {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        warnings
+    }
 }
 
 impl Link {

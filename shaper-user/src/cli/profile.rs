@@ -156,19 +156,8 @@ pub(super) fn told(link: &CompiledLink, names: [&str; 2]) -> Vec<String> {
     } else {
         vec![format!("{}: {forward}", names[0]), format!("{}: {backward}", names[1])]
     };
-    lines.extend(warnings(link).into_iter().map(|warning| format!("note: {warning}")));
+    lines.extend(link.warnings(None).into_iter().map(|warning| format!("note: {warning}")));
     lines
-}
-
-/// What the settings of either direction do to themselves, each thing once.
-pub(super) fn warnings(link: &CompiledLink) -> Vec<String> {
-    let mut warnings = link.a_to_b.expected.warnings();
-    for warning in link.b_to_a.expected.warnings() {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
-    }
-    warnings
 }
 
 fn write_json(out: &mut impl Write, value: &impl Serialize) -> anyhow::Result<()> {

@@ -20,6 +20,7 @@ use shaper_report::summary::Summary;
 
 use super::bed::{Bed, BedOptions, Ground};
 use super::directory::RunDirectory;
+use super::foretell::foretell;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
 use super::progress::Progress;
@@ -84,7 +85,7 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     let started = SystemTime::now();
     let signals = Signals::install()?;
     let manifest = manifest::manifest(plan, &links, started)?;
-    foretell(plan, &links, say);
+    foretell(plan, &links).iter().for_each(|line| say(line));
     let ground = Ground::prepare("run")?;
     let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started, ground.journal())?);
     let run = || {
@@ -102,21 +103,6 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     }
     ground.clear()?;
     Ok(Finished { summary, directory: directory.path().to_owned() })
-}
-
-/// Says what the link will do, before it does.
-fn foretell(plan: &Plan, links: &[CompiledLink], say: &(dyn Fn(&str) + Sync)) {
-    let Some(link) = links.first() else { return };
-    for (name, direction) in [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)] {
-        say(&format!("{name}: {}", direction.expected));
-    }
-    let warnings = match plan.stream() {
-        Some(stream) => link.a_to_b.expected.warnings_on(stream),
-        None => link.a_to_b.expected.warnings(),
-    };
-    for warning in warnings {
-        say(&format!("note: {warning}"));
-    }
 }
 
 /// Everything that happens while the lab stands.

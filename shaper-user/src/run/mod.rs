@@ -6,6 +6,7 @@ mod correlate;
 mod decided;
 mod directory;
 mod execute;
+mod foretell;
 mod interrupt;
 mod judge;
 mod manifest;

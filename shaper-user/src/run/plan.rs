@@ -312,6 +312,15 @@ impl Plan {
         toast.spacing_ns.map_or_else(|| default_spacing(largest(), Time(self.duration.0.0)), Time)
     }
 
+    /// How long a run takes to be graded, where this one is too short for that.
+    #[must_use]
+    pub fn grade_takes(&self, toast: &ToastPlan, links: &[CompiledLink]) -> Option<String> {
+        let spacing = self.spacing(toast, links);
+        let needed = toast_plan::minimum_duration_for_a_grade(spacing);
+        (needed.0 > self.duration.0.0)
+            .then(|| format!("with commands {spacing} apart it takes --duration {:.0}s", needed.as_secs_f64().ceil()))
+    }
+
     /// The stream that a kept order's shift is stated for; `None` for a workload without a steady one.
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
@@ -337,24 +346,37 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
 
-    fn plan(workload: Workload) -> Plan {
+    /// A plan of 20 s, or as long as its probe takes, on a link that is a preset's name or the text of a profile.
+    pub(in crate::run) fn plan(workload: Workload, link: &str) -> Plan {
+        let preset = shaper_profile::presets::text(link);
+        let profile = shaper_profile::presets::parse("test.toml", "test", preset.unwrap_or(link)).unwrap();
+        let duration = match &workload {
+            Workload::Toast(_) => 20_000_000_000,
+            Workload::Probe(probe) => probe.packets.saturating_mul(probe.interval_ns),
+        };
         Plan {
             name: "test".into(),
             workload,
-            profile: Profile::default(),
-            seed: 1,
-            duration: Duration(Nanos(20_000_000_000)),
+            profile,
+            seed: 3,
+            duration: Duration(Nanos(duration)),
             busy_poll: false,
             capture_buffer: 0,
             out: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::plan;
+    use super::*;
 
     fn refused(workload: Workload) -> String {
-        plan(workload).check().unwrap_err().to_string()
+        plan(workload, "").check().unwrap_err().to_string()
     }
 
     fn toast() -> ToastPlan {
@@ -378,15 +400,15 @@ mod tests {
             let message = refused(spaced(ns));
             assert!(message.starts_with("--spacing ") && message.contains("1000 commands a second"), "{message}");
         }
-        plan(spaced(1_000_000)).check().unwrap();
+        plan(spaced(1_000_000), "").check().unwrap();
     }
 
     #[test]
     fn nobody_comes_or_goes_after_the_end() {
         let at = |ns| Some(("b".to_owned(), ns));
         for (ns, held) in [(19_999_999_999, true), (20_000_000_000, false), (60_000_000_000, false)] {
-            let late = plan(Workload::Toast(ToastPlan { late: at(ns), ..toast() })).check();
-            let leave = plan(Workload::Toast(ToastPlan { leave: at(ns), ..toast() })).check();
+            let late = plan(Workload::Toast(ToastPlan { late: at(ns), ..toast() }), "").check();
+            let leave = plan(Workload::Toast(ToastPlan { leave: at(ns), ..toast() }), "").check();
             assert_eq!([late.is_ok(), leave.is_ok()], [held; 2]);
         }
         let message = refused(Workload::Toast(ToastPlan { late: at(60_000_000_000), ..toast() }));
@@ -414,11 +436,11 @@ mod tests {
             (ProbePlan { payload: 1, ..usual.clone() }, "--payload 1: "),
             (ProbePlan { payload: 1_473, ..usual.clone() }, "--payload 1473: "),
         ] {
-            let mut plan = plan(Workload::Probe(probe));
+            let mut plan = plan(Workload::Probe(probe), "");
             plan.duration = Duration(Nanos::ZERO);
             let message = plan.check().unwrap_err().to_string();
             assert!(message.starts_with(flag), "{message}");
         }
-        plan(Workload::Probe(usual)).check().unwrap();
+        plan(Workload::Probe(usual), "").check().unwrap();
     }
 }

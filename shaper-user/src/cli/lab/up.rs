@@ -12,7 +12,7 @@ use shaper_net::lab::{LabState, Shape};
 use shaper_profile::Profile;
 
 use super::super::link_flags::LinkFlags;
-use super::super::profile::{told, warnings};
+use super::super::profile::told;
 use super::super::{Outcome, ROLE_ARGUMENT};
 use super::daemon::{DaemonConfig, Plan, ROLE, Report};
 
@@ -109,7 +109,7 @@ fn tell_json(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64,
         },
         outages_for_s: (!profile.link.outages.is_none()).then(|| plan.horizon.as_secs_f64()),
         room_packets: plan.room,
-        warnings: warnings(link),
+        warnings: link.warnings(None),
     };
     writeln!(out, "{}", serde_json::to_string_pretty(&shown)?)?;
     Ok(())

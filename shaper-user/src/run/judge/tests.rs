@@ -8,26 +8,16 @@ use shaper_common::outage::Schedule;
 use shaper_common::pipeline::{Packet, decide};
 use shaper_delayline::Released;
 use shaper_engine::{DirectionSpec, Outcome};
-use shaper_profile::quantity::Duration;
 use shaper_report::agreement::Check;
 
 use super::*;
-use crate::run::plan::ProbePlan;
+use crate::run::plan::{ProbePlan, testing};
 
 const MS: u64 = 1_000_000;
 
 /// A probe's plan on a link with these settings.
 fn plan(link: &str, packets: u64, interval_ns: u64) -> Plan {
-    Plan {
-        name: "test".into(),
-        workload: Workload::Probe(ProbePlan { packets, interval_ns, payload: 172 }),
-        profile: shaper_profile::presets::parse("test.toml", "test", link).unwrap(),
-        seed: 3,
-        duration: Duration(Nanos(packets * interval_ns)),
-        busy_poll: false,
-        capture_buffer: 0,
-        out: None,
-    }
+    testing::plan(Workload::Probe(ProbePlan { packets, interval_ns, payload: 172 }), link)
 }
 
 /// What a kernel that runs `ran` leaves of packets of 214 bytes, where it was told `told`.

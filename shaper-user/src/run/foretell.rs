@@ -1,0 +1,112 @@
+//! What is said of a run before it begins.
+
+use shaper_common::delay::Jitter;
+use shaper_common::order::Order;
+use shaper_profile::CompiledLink;
+
+use super::plan::{Plan, Workload};
+
+/// What the link will do, what its settings do to themselves, and what this run cannot say; a line each.
+pub(super) fn foretell(plan: &Plan, links: &[CompiledLink]) -> Vec<String> {
+    let Some(link) = links.first() else { return Vec::new() };
+    let directions = [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)];
+    let mut lines: Vec<String> =
+        directions.iter().map(|(name, direction)| format!("{name}: {}", direction.expected)).collect();
+    let notes = link.warnings(plan.stream()).into_iter().chain(no_shift(plan, link)).chain(no_grade(plan, links));
+    lines.extend(notes.map(|note| format!("note: {note}")));
+    lines
+}
+
+/// A kept order pushes packets back by what nobody can say beforehand, where no steady stream is sent.
+fn no_shift(plan: &Plan, link: &CompiledLink) -> Option<String> {
+    let pushes_back = [&link.a_to_b, &link.b_to_a].into_iter().any(|direction| {
+        direction.params.order == Order::Keep as u32 && direction.params.jitter_kind != Jitter::None as u32
+    });
+    (pushes_back && plan.stream().is_none()).then(|| {
+        "order keep holds packets back behind slower ones, and by how much is not stated for this workload: its bursts, \
+         answers and heartbeats are no steady stream. Delays are checked before that; what it added is shift_ms in \
+         summary.json. For a shift stated beforehand and checked: shaper run probe"
+            .to_owned()
+    })
+}
+
+/// A run that will have too few commands for a grade.
+fn no_grade(plan: &Plan, links: &[CompiledLink]) -> Option<String> {
+    let Workload::Toast(toast) = &plan.workload else { return None };
+    let takes = plan.grade_takes(toast, links)?;
+    Some(format!("--duration {} is too short for a grade: {takes}", plan.duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use shaper_profile::presets;
+    use shaper_toast::plan::{COMMANDS_FOR_A_GRADE, commands_in};
+    use shaper_toast::units::Nanos as Time;
+
+    use super::*;
+    use crate::run::plan::testing::plan;
+    use crate::run::plan::{ProbePlan, ToastPlan};
+
+    fn toast(peers: usize) -> Workload {
+        Workload::Toast(ToastPlan { peers, ..ToastPlan::default() })
+    }
+
+    fn probe() -> Workload {
+        Workload::Probe(ProbePlan { packets: 1_000, interval_ns: 1_000_000, payload: 172 })
+    }
+
+    fn notes(workload: Workload, link: &str) -> Vec<String> {
+        let plan = plan(workload, link);
+        let lines = foretell(&plan, &plan.compile().unwrap()).into_iter();
+        lines.filter_map(|line| line.strip_prefix("note: ").map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn what_the_way_back_does_to_itself_is_said_too() {
+        for (direction, workload) in [("a_to_b", probe()), ("b_to_a", probe()), ("b_to_a", toast(1))] {
+            let notes = notes(workload, &format!("[{direction}]\ndelay = \"5ms\"\njitter = \"10ms\""));
+            assert!(matches!(&notes[..], [cut] if cut.starts_with("jitter 10 ms is cut at zero")), "{notes:?}");
+        }
+        // Once where both do it.
+        assert_eq!(notes(probe(), "delay = \"5ms\"\njitter = \"10ms\"").len(), 1);
+    }
+
+    #[test]
+    fn a_kept_order_is_foretold_or_it_is_said_that_it_is_not() {
+        let dense = "delay = \"20ms\"\njitter = \"10ms\"\norder = \"keep\"";
+        let told = notes(probe(), dense);
+        assert!(matches!(&told[..], [shift] if shift.contains("in 9,999 of 10,000 runs")), "{told:?}");
+        for link in [dense, "[b_to_a]\ndelay = \"20ms\"\njitter = \"10ms\"\norder = \"keep\""] {
+            let told = notes(toast(1), link);
+            assert!(matches!(&told[..], [none] if none.contains("is not stated for this workload")), "{told:?}");
+        }
+        assert_eq!(notes(toast(1), "delay = \"20ms\"\norder = \"keep\""), [""; 0]);
+    }
+
+    #[test]
+    fn commands_of_every_preset_keep_apart_and_a_run_too_short_for_a_grade_says_what_it_takes() {
+        let mut short = Vec::new();
+        for (preset, peers) in presets::names().flat_map(|preset| [(preset, 1), (preset, 4)]) {
+            let workload = ToastPlan { peers, ..ToastPlan::default() };
+            let mut plan = plan(Workload::Toast(workload.clone()), preset);
+            let links = plan.compile().unwrap();
+            let spacing = plan.spacing(&workload, &links);
+            let (hops, link) = (if peers == 1 { 1 } else { 2 }, &plan.profile.link.a_to_b);
+            let largest = hops * (link.delay.0.0 + link.jitter.0.0);
+            assert!(spacing.0 >= 2 * largest, "{preset}, {peers} peers: {spacing} for {largest} ns");
+            let enough = |plan: &Plan, spacing| commands_in(Time(plan.duration.0.0), spacing) >= COMMANDS_FOR_A_GRADE;
+            let told: Vec<String> = foretell(&plan, &links);
+            let told = told.iter().find_map(|line| line.split_once("it takes --duration "));
+            assert_eq!(told.is_none(), enough(&plan, spacing), "{preset}, {peers} peers: {told:?}");
+            if let Some((_, takes)) = told {
+                plan.duration = takes.parse().unwrap();
+                assert!(enough(&plan, plan.spacing(&workload, &links)), "{preset}, {peers} peers: {takes}");
+                assert!(plan.grade_takes(&workload, &links).is_none(), "{preset}, {peers} peers: {takes}");
+                short.push((preset, peers, takes.to_owned()));
+            }
+        }
+        let pairs: Vec<_> =
+            short.iter().filter(|(_, peers, _)| *peers == 1).map(|(name, _, s)| (*name, &s[..])).collect();
+        assert_eq!(pairs, [("congested", "25s"), ("extreme", "50s"), ("mobile", "36s")]);
+    }
+}
