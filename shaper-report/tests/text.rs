@@ -45,6 +45,23 @@ fn a_run_that_nobody_heard_says_so_in_its_last_lines() {
 }
 
 #[test]
+fn the_line_under_the_title_says_how_it_ended_and_the_grade_or_why_there_is_none() {
+    let (mut summary, _) = common::sample(640).unwrap();
+    let second = |summary: &_| table(summary).lines().nth(1).unwrap().to_owned();
+    assert_eq!(second(&summary), "outcome       exit 0: the run held; grade GOOD");
+    let grade = summary.grade.as_mut().unwrap();
+    grade.result = None;
+    grade.why = "withheld, for the run has 1 errors".to_owned();
+    summary.exit_code = 1;
+    let none = "outcome       exit 1: the run FAILED: see its errors; no grade: withheld, for the run has 1 errors";
+    assert_eq!(second(&summary), none);
+    summary.grade = None;
+    summary.run.workload = "probe".to_owned();
+    summary.exit_code = 0;
+    assert_eq!(second(&summary), "outcome       exit 0: the run held; no grade: none is given for probe");
+}
+
+#[test]
 fn twenty_peers_on_forty_links_still_fit_a_screen() {
     let (mut summary, _) = common::sample(640).unwrap();
     let direction = summary.directions["a_to_b"].clone();

@@ -1,7 +1,7 @@
 //! The table that a person reads in ten seconds: plain text, at most [`WIDTH`] columns.
 //!
-//! From the link to the application, and the conclusions last: that is where the eye is when a command
-//! ends.
+//! The outcome first, for who reads one line. Then from the link to the application, and the conclusions
+//! last: that is where the eye is when a command ends.
 
 mod columns;
 
@@ -30,6 +30,7 @@ pub fn table(summary: &Summary) -> String {
     let mut out = String::new();
     let run = &summary.run;
     let _ = writeln!(out, "{}", run.name);
+    line(&mut out, "outcome", &outcome(summary));
     let xdp = run.xdp_mode.as_ref().map_or_else(String::new, |mode| format!(" ({mode} XDP)"));
     let about = format!(
         "{} through {}, {} s, seed {}; engine {}{xdp}, kernel {}; {}",
@@ -368,13 +369,28 @@ fn conclusions(out: &mut String, summary: &Summary) {
     if let Some(grade) = &summary.grade {
         line(out, "grade", &grade_line(grade));
     }
+    line(out, "exit", &exit(summary));
+}
+
+/// The exit code and what it means.
+fn exit(summary: &Summary) -> String {
     let end = match summary.exit_code {
         0 => "the run held",
         1 if summary.expectations.iter().any(|expectation| !expectation.held) => "an expectation FAILED",
         1 => "the run FAILED: see its errors",
         _ => "the run COULD NOT be made",
     };
-    line(out, "exit", &format!("{}: {end}", summary.exit_code));
+    format!("{}: {end}", summary.exit_code)
+}
+
+/// Exit and grade, or why there is no grade.
+fn outcome(summary: &Summary) -> String {
+    let grade = match &summary.grade {
+        None => format!("no grade: none is given for {}", summary.run.workload),
+        Some(Grade { result: Some(level), .. }) => format!("grade {}", level.name()),
+        Some(Grade { result: None, why, .. }) => format!("no grade: {why}"),
+    };
+    format!("exit {}; {grade}", exit(summary))
 }
 
 /// The grade with its parts, or why there is none.
