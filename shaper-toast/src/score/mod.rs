@@ -124,7 +124,9 @@ pub struct PeerScore {
     pub applied_once: u64,
     /// Of these, how many changed its state more than once.
     pub repeated: u64,
-    /// Of these, how many never reached it.
+    /// Of these, how many reached it after a newer one and were never applied: the newer one stood.
+    pub superseded: u64,
+    /// Of these, how many never reached it. With the three above it adds up to `intended`.
     pub missed: u64,
     /// Commands that arrived after a newer one.
     pub out_of_order: u64,
@@ -322,6 +324,7 @@ fn peer_score(
         delivered,
         applied_once: tally(|r| r.times_applied == 1),
         repeated: tally(|r| r.times_applied > 1),
+        superseded: tally(|r| r.received.is_some() && r.times_applied == 0),
         missed: intended - delivered,
         out_of_order: log.map_or(0, |l| count(l, |e| matches!(e, Event::OutOfOrder { from, .. } if from_afar(from)))),
         copies_repeated: log.map_or(0, |l| count(l, |e| matches!(e, Event::Repeated { from, .. } if from_afar(from)))),
