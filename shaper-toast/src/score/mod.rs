@@ -78,6 +78,9 @@ pub struct ScoreConfig {
     /// Asymmetries configured.
     #[serde(default)]
     pub asymmetries: Vec<Asymmetry>,
+    /// The controller that a peer's position is held against; the first of those on other hosts if none is named.
+    #[serde(default)]
+    pub reference: Option<String>,
     /// How late a command may leave.
     #[serde(default = "slip_limit")]
     pub slip_limit: Nanos,
@@ -97,6 +100,7 @@ impl ScoreConfig {
             outages: Vec::new(),
             expected_peers,
             asymmetries: Vec::new(),
+            reference: None,
             slip_limit: slip_limit(),
         }
     }
@@ -299,6 +303,7 @@ fn peer_score(
     };
     let (time_to_state, time_to_state_all) = times(|r| r.applied);
     let (response, response_all) = times(|r| r.answer_received);
+    let referred_to = |c: &Log| config.reference.as_ref().is_none_or(|name| c.peer_id == *name);
     let from_afar = |name: &str| near.iter().all(|c| c.peer_id != name);
     let intended = meant.len() as u64;
     let delivered = tally(|r| r.received.is_some());
@@ -340,7 +345,7 @@ fn peer_score(
         response,
         response_all,
         sync: states::sync_failures(index, states, commands, config, end),
-        drift: log.and_then(|l| far.first().and_then(|c| clocks::drift(c, l))),
+        drift: log.and_then(|l| far.iter().find(|c| referred_to(c)).and_then(|c| clocks::drift(c, l))),
         clocks: log.map_or_else(Vec::new, |l| far.iter().filter_map(|c| clocks::clock_score(c, l, config)).collect()),
         late_join: recovery::late_join(index, states, commands),
         heard_after_leave: left.and_then(|left| {

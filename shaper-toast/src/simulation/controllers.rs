@@ -80,6 +80,31 @@ fn with_a_controller_beside_b(to_b: Option<Nanos>) -> Score {
 }
 
 #[test]
+fn drift_is_against_the_controller_that_is_named() {
+    let mut simulation = Simulation::new(lossy(Nanos::from_millis(3), 0.0, 1));
+    let mut fast = desk(120);
+    fast.node = node("second");
+    fast.node.clock.skew = Ppm(500.0);
+    fast.start_at = START + Nanos::from_millis(250);
+    let first = desk(120);
+    let end = end_of(&first) + SPACING;
+    // The second one's log comes first, as it does where it was started first.
+    simulation.controller(fast);
+    simulation.controller(first);
+    simulation.peer(PeerConfig::new(node("a")));
+    let logs = simulation.run(end);
+    let mut config = asked(Nanos::from_millis(3), &["a"]);
+    let drift = |config: &ScoreConfig| peer(&score(&logs, config), "a").drift.unwrap().drift.0;
+    config.reference = Some("desk".to_owned());
+    let desk = drift(&config);
+    config.reference = Some("second".to_owned());
+    let second = drift(&config);
+    assert!((second - desk + 500.0).abs() < 5.0, "{desk} ppm against desk, {second} against second");
+    config.reference = Some("nobody".to_owned());
+    assert_eq!(peer(&score(&logs, &config), "a").drift, None);
+}
+
+#[test]
 fn what_a_host_hears_of_its_own_controller_is_no_delivery_over_a_link() {
     let score = with_a_controller_beside_b(None);
     let b = peer(&score, "b");
