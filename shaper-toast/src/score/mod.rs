@@ -168,8 +168,8 @@ pub struct PeerScore {
     pub clocks: Vec<ClockScore>,
     /// When it joined late: how long to its first right state.
     pub late_join: Option<LateJoin>,
-    /// When it left: copies of commands still heard after the leave. What the link still carried
-    /// to this host after it shows in a capture only.
+    /// When it left: copies of commands that its socket still took in after the leave. What the
+    /// network still carried to this host until it heeded the leave shows in a capture only.
     pub heard_after_leave: Option<u64>,
 }
 
