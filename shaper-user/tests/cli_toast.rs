@@ -63,14 +63,15 @@ fn until_joined(log: &Path) {
     }
 }
 
-fn score(folder: &Path, logs: &[&str]) -> serde_json::Value {
+/// The score of these logs, and the exit code that it must end with.
+fn score(folder: &Path, logs: &[&str], code: i32) -> serde_json::Value {
     let output = Command::new(env!("CARGO_BIN_EXE_shaper"))
         .args(["toast", "score", "--json"])
         .args(logs)
         .current_dir(folder)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -94,7 +95,7 @@ fn a_peer_follows_a_controller_and_the_score_is_read_from_both_logs() {
         let said = String::from_utf8(peer.stdout).unwrap();
         assert_eq!(peer.status.code(), Some(0), "{said}");
         assert!(said.contains("10 heard in 30 copies, 10 applied"), "{said}");
-        let score = score(folder.path(), &[&in_a, &in_b]);
+        let score = score(folder.path(), &[&in_a, &in_b], 0);
         assert_eq!(score["delivery"]["count"], 10, "{checksum}: {score}");
         assert_eq!(score["peers"][0]["applied_once"], 10, "{checksum}: {score}");
     }
@@ -108,7 +109,7 @@ fn a_controller_that_only_hears_itself_delivers_nothing_and_fails() {
     let said = String::from_utf8(ended.stdout).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&ended.stderr));
     assert!(said.contains("answers   none"), "{said}");
-    let score = score(folder.path(), &["toast-a.jsonl", "--expect-peer", "b"]);
+    let score = score(folder.path(), &["toast-a.jsonl", "--expect-peer", "b"], 1);
     assert_eq!((&score["delivery"]["count"], &score["delivery"]["of"]), (&0.into(), &5.into()), "{score}");
     assert!(score["controller_self_heard"].as_u64().unwrap() >= 15, "{score}");
 }

@@ -37,7 +37,7 @@ enum Action {
     Controller(Controller),
     /// Follow a controller until stopped; exit code 1 when no command was heard
     Peer(Peer),
-    /// Score a session from the logs of its controllers and peers
+    /// Score a session from the logs of its controllers and peers; exit code 1 when nothing was delivered
     Score(ScoreArgs),
 }
 
@@ -251,7 +251,7 @@ fn show_score(args: &ScoreArgs) -> anyhow::Result<Outcome> {
     } else {
         tell_score(&mut out, &score)?;
     }
-    Ok(Outcome::Held)
+    Ok(if score.delivery.count == 0 { Outcome::Failed } else { Outcome::Held })
 }
 
 fn tell_score(out: &mut impl Write, score: &Score) -> io::Result<()> {
@@ -270,7 +270,7 @@ fn tell_score(out: &mut impl Write, score: &Score) -> io::Result<()> {
     if !score.peers.is_empty() {
         writeln!(
             out,
-            "\n{:width$}  intended  delivered  once  repeated  missed  response p50 / p95 / p99 / max, ms",
+            "\n{:width$}  intended  delivered  once  repeated  superseded  missed  response p50 / p95 / p99 / max, ms",
             "peer"
         )?;
     }
@@ -300,12 +300,13 @@ fn tell_score(out: &mut impl Write, score: &Score) -> io::Result<()> {
 fn tell_peer(out: &mut impl Write, peer: &PeerScore, width: usize) -> io::Result<()> {
     writeln!(
         out,
-        "{:width$}  {:8}  {:9}  {:4}  {:8}  {:6}  {}",
+        "{:width$}  {:8}  {:9}  {:4}  {:8}  {:10}  {:6}  {}",
         peer.peer,
         peer.intended,
         peer.delivered,
         peer.applied_once,
         peer.repeated,
+        peer.superseded,
         peer.missed,
         percentiles(&peer.response),
     )
