@@ -34,6 +34,10 @@ const IDLE_SLEEPS: usize = 300;
 const LEAD: Duration = Duration::from_millis(1_500);
 /// Time for what is held to leave the delay line, beyond the longest delay.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long receivers listen after the last packet can have come: on a busy host they read it later than it came.
+const LISTEN: Duration = Duration::from_millis(500);
+/// How long a controller waits for answers, beyond the largest round trip.
+const ANSWERS: Nanos = Nanos(1_000_000_000);
 /// How long a role may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(3);
 /// How often clocks are read against each other and roles looked after.
@@ -146,12 +150,13 @@ fn gather(
     }
     drop(progress);
     // What the last commands set off is still under way.
-    let longest = Duration::from_nanos(plan.largest_one_way(&links).0);
+    let longest = Duration::from_nanos(plan.longest_way(&links).0);
     if !interrupted && !bed.has_failed() {
-        interrupted = signals.wait(Some(longest))?;
+        interrupted = signals.wait(Some(longest + LISTEN))?;
     }
     let broken = roles.end(interrupted)?;
-    let (outcome, captured) = bed.settle(longest + DRAIN)?;
+    // Who interrupts a run does not wait out an hour of delay: it is an error already, and says what was held.
+    let (outcome, captured) = bed.settle(if interrupted { DRAIN } else { longest + DRAIN })?;
     clocks.push(clock::sample());
     let device_drops = bed.device_drops_since_begin()?;
     bed.down()?;
@@ -278,6 +283,7 @@ impl Roles {
         }
         let controller_of = |node: NodeConfig, begin: u64| ControllerConfig {
             script: script.clone(),
+            drain: Time(plan.largest_round_trip(links).saturating_add(ANSWERS).0),
             ..ControllerConfig::new(node, Time(begin), duration)
         };
         if let Some(host) = hosts.last().filter(|_| toast.second_controller) {

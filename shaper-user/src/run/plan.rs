@@ -305,6 +305,26 @@ impl Plan {
         }
     }
 
+    /// The longest a packet may take from any host to any other, whichever way.
+    #[must_use]
+    pub fn longest_way(&self, links: &[CompiledLink]) -> Nanos {
+        match links {
+            [pair] => self.largest_one_way(links).later_of(pair.b_to_a.expected.largest_delay),
+            // Every way crosses a host's link upwards and another's downwards.
+            _ => self.largest_one_way(links),
+        }
+    }
+
+    /// The longest from a command's leaving to the arrival of its answer.
+    #[must_use]
+    pub fn largest_round_trip(&self, links: &[CompiledLink]) -> Nanos {
+        let there = self.largest_one_way(links);
+        match links {
+            [pair] => there.saturating_add(pair.b_to_a.expected.largest_delay),
+            _ => there.saturating_add(there),
+        }
+    }
+
     /// From one command to the next.
     #[must_use]
     pub fn spacing(&self, toast: &ToastPlan, links: &[CompiledLink]) -> Time {
@@ -424,6 +444,25 @@ mod tests {
         // A short run would have too few either way, or just enough of the closer ones.
         assert_eq!(default_spacing(ms(45), ms(10_000)), ms(91));
         assert_eq!(default_spacing(Time::ZERO, ms(5_000)), ms(50));
+    }
+
+    /// 1 ms there and 300 ms back in a pair; in a star up and down.
+    fn lopsided(peers: usize) -> (Plan, Vec<CompiledLink>) {
+        let text = "[up]\ndelay = \"1ms\"\n[down]\ndelay = \"300ms\"\n";
+        let mut plan = plan(Workload::Toast(ToastPlan { peers, ..ToastPlan::default() }));
+        plan.profile = shaper_profile::presets::parse("lopsided.toml", "lopsided", text).unwrap();
+        let links = plan.compile().unwrap();
+        (plan, links)
+    }
+
+    #[test]
+    fn the_end_waits_for_the_slower_direction() {
+        let ms = |ms: u64| Nanos(ms * 1_000_000);
+        let (pair, links) = lopsided(1);
+        assert_eq!(pair.largest_one_way(&links), ms(1));
+        assert_eq!((pair.longest_way(&links), pair.largest_round_trip(&links)), (ms(300), ms(301)));
+        let (star, links) = lopsided(2);
+        assert_eq!((star.longest_way(&links), star.largest_round_trip(&links)), (ms(301), ms(602)));
     }
 
     #[test]
