@@ -1,27 +1,20 @@
 //! What the link did to the application: the workload's own score, in the words of the summary.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context;
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{
-    Clock, CommandCounts, Commands, Convergence, Expectation, Grade, GradeLevel, GradePart, GradeParts, Schedule,
-    Severity, Spread, Summary, SyncFailures, SyncLevel, Window,
+    Clock, CommandCounts, Commands, Convergence, Expectation, Schedule, Severity, Spread, Summary, SyncFailures, Window,
 };
 use shaper_toast::burst::BurstConfig;
 use shaper_toast::log::{self, Log, ReadError};
-use shaper_toast::plan as toast_plan;
 use shaper_toast::score::{self, Asymmetry, CommandTimes, OutageWindow, PeerScore, Score, ScoreConfig, Times};
 use shaper_toast::units::Nanos as Time;
 
 use super::correlate::Correlated;
 use super::execute::{Evidence, is_log};
 use super::plan::{Plan, ToastPlan};
-use super::split;
-use crate::workload::probe::{Received, Sent};
-
-/// How late the probe's sender may be.
-const PROBE_SLIP_MS: f64 = 5.0;
+pub(super) use super::probe::judge as judge_probe;
+use super::{grade, split};
 
 /// Reads the logs, scores them and fills the summary in.
 pub(super) fn judge(
@@ -171,7 +164,7 @@ fn fill(
             format!("every {}th command sets the tempo, in turn to {} beats a minute", tempo.every, values.join(", "));
         summary.find(Severity::Note, text);
     }
-    summary.grade = Some(grade(plan, toast, score, evidence));
+    summary.grade = Some(grade::grade(plan, toast, score, evidence));
     heard(&counted, toast, summary);
     for peer in &score.peers {
         if let Some(late) = &peer.late_join {
@@ -267,64 +260,6 @@ fn convergence_of(convergence: &score::Convergence, evidence: &Evidence) -> Conv
     }
 }
 
-fn grade(plan: &Plan, toast: &ToastPlan, score: &Score, evidence: &Evidence) -> Grade {
-    let grades = &score.grades;
-    let level = |grade: Option<score::Grade>| {
-        grade.map(|grade| match grade {
-            score::Grade::Excellent => GradeLevel::Excellent,
-            score::Grade::Good => GradeLevel::Good,
-            score::Grade::Fair => GradeLevel::Fair,
-            score::Grade::Poor => GradeLevel::Poor,
-        })
-    };
-    let least = score.peers.iter().map(|peer| peer.delivery.share).fold(f64::INFINITY, f64::min);
-    let delivery =
-        if least.is_finite() { format!("{:.1} % at the worst peer", least * 100.0) } else { "no peer".into() };
-    let spread = match score.spread.times.p95 {
-        Some(p95) if score.peers.len() > 1 => format!("p95 {:.1} ms from first to last peer", p95.as_millis_f64()),
-        _ if score.peers.len() > 1 => "no command reached every peer".into(),
-        _ => "needs two peers".into(),
-    };
-    let within = score.convergence.iter().filter(|convergence| convergence.within_a_beat).count();
-    let tested = score.convergence.iter().filter(|convergence| convergence.tested).count();
-    let reconvergence = match (score.convergence.len(), tested) {
-        (0, _) => "no outage in this run".into(),
-        (_, 0) => "no outage hid a command".into(),
-        (_, tested) => format!("{within} of {tested} outages over within a beat"),
-    };
-    let failures: u64 = score.peers.iter().map(|peer| peer.sync.failures).sum();
-    let judged: u64 = score.peers.iter().map(|peer| peer.sync.judged).sum();
-    let why = grades.withheld.clone().unwrap_or_else(|| "the worst of delivery, spread and re-convergence".into());
-    let why = if grades.overall.is_none() {
-        let spacing = plan.spacing(toast, &evidence.links);
-        let needed = toast_plan::minimum_duration_for_a_grade(spacing);
-        if needed.0 > plan.duration.0.0 {
-            format!("{why}; with commands {spacing} apart it takes --duration {:.0}s", needed.as_secs_f64().ceil())
-        } else {
-            why
-        }
-    } else {
-        why
-    };
-    Grade {
-        result: level(grades.overall),
-        why,
-        parts: GradeParts {
-            delivery: GradePart { result: level(grades.delivery), why: delivery },
-            spread: GradePart { result: level(grades.spread), why: spread },
-            reconvergence: GradePart { result: level(grades.convergence), why: reconvergence },
-            sync: GradePart {
-                result: grades.sync.map(|grade| match grade {
-                    score::SyncGrade::High => SyncLevel::High,
-                    score::SyncGrade::Medium => SyncLevel::Medium,
-                    score::SyncGrade::Low => SyncLevel::Low,
-                }),
-                why: format!("{failures} sync failures in {judged} commands judged"),
-            },
-        },
-    }
-}
-
 fn proportion(share: score::Proportion) -> Proportion {
     Proportion::of(share.count, share.of)
 }
@@ -343,54 +278,4 @@ fn times(times: &Times) -> Distribution {
         p999: None,
         max: ms(times.max),
     }
-}
-
-/// What the probe's ends say.
-pub(super) fn judge_probe(evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
-    let (Some(sent), Some(received)) = (evidence.logs.first(), evidence.logs.get(1)) else {
-        return Ok(());
-    };
-    let (Ok(sent), Ok(received)) = (std::fs::read_to_string(sent), std::fs::read_to_string(received)) else {
-        summary.find(Severity::Error, "an end of the probe left no result: nothing can be said of delivery");
-        return Ok(());
-    };
-    let sent: Sent = serde_json::from_str(&sent).context("the probe sender's result cannot be read")?;
-    let received: Received = serde_json::from_str(&received).context("the probe receiver's result cannot be read")?;
-    let slips: Vec<f64> = sent.slip_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
-    let late = slips.iter().filter(|slip| **slip > PROBE_SLIP_MS).count() as u64;
-    let kept = late * 100 <= slips.len() as u64;
-    if !kept {
-        summary.find(
-            Severity::Error,
-            format!("the sender could not keep its own schedule: {late} of {} packets left more than {PROBE_SLIP_MS} ms late", slips.len()),
-        );
-    }
-    summary.schedule =
-        Some(Schedule { slip_ms: Distribution::of(slips), late_count: late, bound_ms: PROBE_SLIP_MS, kept });
-    let dropped = received.dropped_at_socket;
-    if dropped > 0 {
-        summary.find(
-            Severity::Warning,
-            format!("the receiver's own socket dropped {dropped} packets: they came through the link and are left out of the delivery"),
-        );
-    }
-    let counts = CommandCounts {
-        intended: sent.sent,
-        delivered: received.received,
-        repeated: received.duplicates,
-        missed: sent.sent.saturating_sub(received.received + dropped),
-        foreign: received.foreign,
-        ..CommandCounts::default()
-    };
-    summary.expectations.push(Expectation {
-        text: "the receiver hears the sender".into(),
-        held: received.received > 0,
-        measured: format!("{} of {} packets received", received.received, sent.sent),
-    });
-    let ratio = Proportion::of(received.received, sent.sent.saturating_sub(dropped));
-    let counts = CommandCounts { delivery_ratio: ratio, ..counts };
-    let mut commands = Commands::new(BTreeMap::from([("b".to_owned(), counts)]));
-    commands.total.delivery_ratio = ratio;
-    summary.commands = Some(commands);
-    Ok(())
 }

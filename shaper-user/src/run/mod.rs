@@ -7,11 +7,13 @@ mod decided;
 mod directory;
 mod execute;
 mod foretell;
+mod grade;
 mod interrupt;
 mod judge;
 mod manifest;
 mod plan;
 mod progress;
+mod probe;
 mod split;
 
 pub use bed::{Bed, BedOptions, Ground};

@@ -52,6 +52,8 @@ pub struct ReceiverConfig {
 /// What the sender did.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sent {
+    /// Datagrams that were to be sent.
+    pub planned: u64,
     /// Datagrams handed to the kernel.
     pub sent: u64,
     /// Datagrams the sender's own kernel refused.
@@ -84,7 +86,7 @@ pub fn send(config: &SenderConfig, stop: &StopFlag) -> anyhow::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot open a UDP socket")?;
     let mut payload = vec![0u8; config.payload];
     payload.splice(..8, MAGIC.to_be_bytes());
-    let mut result = Sent::default();
+    let mut result = Sent { planned: config.packets, ..Sent::default() };
     for number in 0..config.packets {
         let due = config.start_at_ns.saturating_add(number.saturating_mul(config.interval_ns));
         wait_until(due);
@@ -174,6 +176,31 @@ fn write<T: Serialize>(path: &PathBuf, result: &T) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_sender_s_own_kernel_refuses_was_planned_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = SenderConfig {
+            // Without SO_BROADCAST the kernel refuses (EACCES).
+            to: SocketAddrV4::new(Ipv4Addr::BROADCAST, 9),
+            packets: 3,
+            interval_ns: 1,
+            payload: LEAST_PAYLOAD,
+            start_at_ns: 0,
+            result: folder.path().join("sent.json"),
+        };
+        let sent = |config: &SenderConfig, stop: &StopFlag| -> Sent {
+            send(config, stop).unwrap();
+            serde_json::from_str(&std::fs::read_to_string(&config.result).unwrap()).unwrap()
+        };
+        let refused = sent(&config, &StopFlag::new());
+        assert_eq!((refused.planned, refused.sent, refused.refused), (3, 0, 3));
+        config.packets = 5;
+        let stop = StopFlag::new();
+        stop.stop();
+        let stopped = sent(&config, &stop);
+        assert_eq!((stopped.planned, stopped.sent, stopped.refused), (5, 0, 0));
+    }
 
     #[test]
     fn what_a_full_socket_drops_is_counted() {
