@@ -1,6 +1,7 @@
 //! What the link did to the application: the workload's own score, in the words of the summary.
 
 use anyhow::Context;
+use shaper_profile::{CompiledDirection, CompiledLink};
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{
     Clock, CommandCounts, Commands, Convergence, Expectation, Schedule, Severity, Spread, Summary, SyncFailures, Window,
@@ -67,6 +68,8 @@ fn read_logs(evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<Vec<L
 fn score_config(plan: &Plan, evidence: &Evidence, peers: &[String]) -> ScoreConfig {
     let largest = Time(plan.largest_one_way(&evidence.links).0);
     let mut config = ScoreConfig::new(largest, BurstConfig::default().longest(), peers.to_vec());
+    config.reference = plan.host_names().into_iter().next();
+    config.asymmetries = asymmetries(&evidence.links, peers);
     let star = evidence.links.len() > 1;
     for (index, link) in evidence.links.iter().enumerate() {
         let peer = if star { index.checked_sub(1).and_then(|peer| peers.get(peer)).cloned() } else { None };
@@ -75,16 +78,28 @@ fn score_config(plan: &Plan, evidence: &Evidence, peers: &[String]) -> ScoreConf
             from: Time(evidence.start.0 + window.start.0),
             to: Time(evidence.start.0 + window.end.0),
         }));
-        let mean = |direction: &shaper_profile::CompiledDirection| direction.expected.delay.mean().0 as i64;
-        // From a peer to the controller less back: in a pair the peer sits at the far end of the only link.
-        let asymmetry =
-            if star { mean(&link.a_to_b) - mean(&link.b_to_a) } else { mean(&link.b_to_a) - mean(&link.a_to_b) };
-        let whose = if star { peer } else { peers.first().cloned() };
-        if let Some(peer) = whose.filter(|_| asymmetry != 0) {
-            config.asymmetries.push(Asymmetry { peer, forward_minus_backward: asymmetry });
-        }
     }
     config
+}
+
+/// By how much longer the way from a peer to the controller is than the way back, where it is.
+fn asymmetries(links: &[CompiledLink], peers: &[String]) -> Vec<Asymmetry> {
+    let mean = |direction: &CompiledDirection| direction.expected.delay.mean().0.cast_signed();
+    let found: Vec<i64> = match links {
+        // The peer sits at the far end of the only link.
+        [pair] => vec![mean(&pair.b_to_a) - mean(&pair.a_to_b)],
+        // Each way crosses the sender's link upwards and the receiver's downwards; the first link is the controller's.
+        [controller, others @ ..] => others
+            .iter()
+            .map(|peer| {
+                (mean(&peer.a_to_b) + mean(&controller.b_to_a)) - (mean(&controller.a_to_b) + mean(&peer.b_to_a))
+            })
+            .collect(),
+        [] => Vec::new(),
+    };
+    let asymmetry =
+        |(peer, forward_minus_backward): (&String, i64)| Asymmetry { peer: peer.clone(), forward_minus_backward };
+    peers.iter().zip(found).filter(|(_, difference)| *difference != 0).map(asymmetry).collect()
 }
 
 fn fill(
@@ -130,7 +145,8 @@ fn fill(
     });
     for peer in &score.peers {
         summary.position_drift_ppm.insert(peer.peer.clone(), peer.drift.map(|drift| drift.drift.0));
-        if let Some(score) = peer.clocks.first() {
+        let controller = plan.host_names().into_iter().next();
+        if let Some(score) = peer.clocks.iter().find(|clock| Some(&clock.controller) == controller.as_ref()) {
             let clock = &score.peer_ahead;
             summary.clock.insert(
                 peer.peer.clone(),
@@ -202,29 +218,32 @@ fn fill(
 
 /// Whether anybody was there at all.
 fn heard(counted: &Commands, toast: &ToastPlan, summary: &mut Summary) {
-    let expected = counted.peers.len();
-    let deaf: Vec<&str> = counted
-        .peers
-        .iter()
-        .filter(|(_, counts)| counts.intended > 0 && counts.delivered == 0)
-        .map(|(peer, _)| peer.as_str())
-        .collect();
+    let named = |of: fn(&CommandCounts) -> bool| -> Vec<&str> {
+        counted.peers.iter().filter(|(_, counts)| of(counts)).map(|(peer, _)| peer.as_str()).collect()
+    };
+    let spoken_to = named(|counts| counts.intended > 0);
+    let left_out = named(|counts| counts.intended == 0);
+    let deaf = named(|counts| counts.intended > 0 && counts.delivered == 0);
+    let left_out =
+        if left_out.is_empty() { String::new() } else { format!("; no command was meant for {}", left_out.join(", ")) };
     summary.expectations.push(Expectation {
         text: "every peer hears the controller".into(),
         held: deaf.is_empty() && counted.total.intended > 0,
         measured: if counted.total.intended == 0 {
             "no command was sent".into()
         } else {
-            format!("{} of {expected} peers did", expected - deaf.len())
+            format!("{} of {} peers did{left_out}", spoken_to.len() - deaf.len(), spoken_to.len())
         },
     });
     if !deaf.is_empty() {
         let own = counted.total.self_heard;
-        let absent = if toast.absent.is_empty() { "" } else { " (not started, as asked)" };
+        let absent = |peer: &str| toast.absent.iter().any(|absent| absent == peer);
+        let told = |peer: &&str| format!("{peer}{}", if absent(peer) { " (not started, as asked)" } else { "" });
+        let deaf: Vec<String> = deaf.iter().map(told).collect();
         summary.find(
             Severity::Error,
             format!(
-                "nobody listens at {}{absent}: delivered {} of {}; the {own} own packets that were heard are no delivery",
+                "nobody listens at {}: delivered {} of {}; the {own} own packets that were heard are no delivery",
                 deaf.join(", "),
                 counted.total.delivered,
                 counted.total.intended,
@@ -277,5 +296,82 @@ fn times(times: &Times) -> Distribution {
         p99: ms(times.p99),
         p999: None,
         max: ms(times.max),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use shaper_common::units::Nanos;
+    use shaper_profile::Compile;
+    use shaper_profile::quantity::Duration;
+    use shaper_report::summary::Run;
+
+    use super::*;
+
+    /// A link of constant delays, in milliseconds.
+    fn link(number: u32, up: u64, down: u64) -> CompiledLink {
+        let text = format!("[up]\ndelay = \"{up}ms\"\n[down]\ndelay = \"{down}ms\"\n");
+        let profile = shaper_profile::presets::parse("link.toml", "link", &text).unwrap();
+        profile.link.compile(&Compile { seed: 1, link: number, horizon: Duration(Nanos(1_000_000_000)) }).unwrap()
+    }
+
+    fn found(links: &[CompiledLink], peers: &[&str]) -> Vec<(String, i64)> {
+        let peers: Vec<String> = peers.iter().map(|&peer| peer.into()).collect();
+        let ms = |asymmetry: Asymmetry| (asymmetry.peer, asymmetry.forward_minus_backward / 1_000_000);
+        asymmetries(links, &peers).into_iter().map(ms).collect()
+    }
+
+    #[test]
+    fn an_asymmetry_is_that_of_the_whole_way_to_the_controller_and_back() {
+        // In a pair the controller is at a, and its commands go up.
+        assert_eq!(found(&[link(0, 3, 10)], &["b"]), [("b".to_owned(), 7)]);
+        // To a: 5 + 2, 1 + 2. From a: 40 + 6, 40 + 9.
+        let star = [link(0, 40, 2), link(1, 5, 6), link(2, 1, 9)];
+        assert_eq!(found(&star, &["b", "c"]), [("b".to_owned(), -39), ("c".to_owned(), -46)]);
+        // Links alike: each way goes up one and down another.
+        let star = [link(0, 40, 2), link(1, 40, 2), link(2, 40, 2)];
+        assert_eq!(found(&star, &["b", "c"]), []);
+    }
+
+    fn judged(peers: &[(&str, u64, u64)], absent: &[&str]) -> Summary {
+        let counts = |intended, delivered| CommandCounts { intended, delivered, ..CommandCounts::default() };
+        let peers = peers.iter().map(|&(peer, intended, delivered)| (peer.to_owned(), counts(intended, delivered)));
+        let counted = Commands::new(peers.collect::<BTreeMap<_, _>>());
+        let absent = absent.iter().map(|&peer| peer.into()).collect();
+        let mut summary = Summary::new(Run {
+            name: String::new(),
+            workload: String::new(),
+            profile: String::new(),
+            seed: 0,
+            duration_s: 0.0,
+            started: String::new(),
+            kernel: String::new(),
+            engine: String::new(),
+            xdp_mode: None,
+            version: String::new(),
+        });
+        heard(&counted, &ToastPlan { absent, ..ToastPlan::default() }, &mut summary);
+        summary
+    }
+
+    #[test]
+    fn who_was_not_started_is_told_from_who_does_not_hear() {
+        let summary = judged(&[("b", 10, 0), ("c", 10, 0), ("d", 10, 9)], &["c"]);
+        let text = &summary.findings[0].text;
+        assert!(text.starts_with("nobody listens at b, c (not started, as asked): delivered 9 of 30"), "{text}");
+        assert_eq!(
+            (summary.expectations[0].held, summary.expectations[0].measured.as_str()),
+            (false, "1 of 3 peers did")
+        );
+    }
+
+    #[test]
+    fn a_peer_that_no_command_was_meant_for_does_not_count_as_hearing() {
+        let summary = judged(&[("b", 10, 9), ("c", 0, 0)], &[]);
+        let [expected] = &summary.expectations[..] else { panic!("{:?}", summary.expectations) };
+        assert!(expected.held && summary.findings.is_empty());
+        assert_eq!(expected.measured, "1 of 1 peers did; no command was meant for c");
     }
 }
