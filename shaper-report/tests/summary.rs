@@ -34,7 +34,11 @@ fn the_keys_that_others_read_stand_where_the_schema_says() {
         ("/grade/result", "\"GOOD\"".to_owned()),
         ("/grade/parts/sync/result", "\"HIGH\"".to_owned()),
         ("/findings/0/severity", "\"warning\"".to_owned()),
-        ("/latency_split/stages/0/stage", "\"sender_stack\"".to_owned()),
+        ("/commands/peers/b/superseded", "1".to_owned()),
+        ("/latency_split/stages/0/stage", "\"burst\"".to_owned()),
+        ("/latency_split/unanswered", "1".to_owned()),
+        ("/tempo", "{}".to_owned()),
+        ("/leave", "{}".to_owned()),
     ] {
         let found = json.pointer(pointer).map(ToString::to_string);
         assert_eq!(found.as_deref(), Some(expected.as_str()), "{pointer}");

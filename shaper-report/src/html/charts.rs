@@ -317,7 +317,8 @@ pub(super) fn latency_split(split: &LatencySplit) -> Plot {
     let caption = html! {
         "Medians of " (words::count(split.total.n)) " commands, each stage after the one before; they do not add up "
         "exactly: the whole has a median of " (total) " ms. "
-        @if split.unjoined > 0 { (words::count(split.unjoined)) " commands could not be joined to their packets." }
+        @if split.unjoined > 0 { (words::count(split.unjoined)) " commands could not be joined to their packets. " }
+        @if split.unanswered > 0 { (words::count(split.unanswered)) " commands arrived without an answer." }
     };
     let height = 90 + 46 * split.stages.len() as u32;
     figure("Where the latency went", &parts.join(", "), &frame, 300, height, &shapes, &caption).map(Some)

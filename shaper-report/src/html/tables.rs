@@ -99,8 +99,8 @@ fn command_cells(counts: &CommandCounts) -> Markup {
     let ratio = &counts.delivery_ratio;
     html! {
         @for value in [
-            counts.intended, counts.delivered, counts.applied_once, counts.repeated, counts.missed, counts.out_of_order,
-            counts.self_heard, counts.foreign,
+            counts.intended, counts.delivered, counts.applied_once, counts.repeated, counts.superseded, counts.missed,
+            counts.out_of_order, counts.self_heard, counts.foreign,
         ] {
             td.number { (words::count(value)) }
         }
@@ -140,8 +140,8 @@ pub(super) fn application(summary: &Summary) -> Markup {
                         thead { tr {
                             th { "peer" }
                             @for head in [
-                                "intended", "delivered", "applied once", "repeated", "missed", "out of order",
-                                "own heard", "foreign",
+                                "intended", "delivered", "applied once", "repeated", "superseded", "missed",
+                                "out of order", "own heard", "foreign",
                             ] { th.number { (head) } }
                             th { "delivered in % (95 %)" }
                         } }

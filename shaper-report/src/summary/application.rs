@@ -26,6 +26,7 @@ impl Commands {
             total.delivered += peer.delivered;
             total.applied_once += peer.applied_once;
             total.repeated += peer.repeated;
+            total.superseded += peer.superseded;
             total.missed += peer.missed;
             total.out_of_order += peer.out_of_order;
             total.self_heard += peer.self_heard;
@@ -46,9 +47,11 @@ pub struct CommandCounts {
     pub applied_once: u64,
     /// Commands applied more than once.
     pub repeated: u64,
-    /// Commands never applied.
+    /// Commands that arrived after a later one and were never applied.
+    pub superseded: u64,
+    /// Commands that never arrived.
     pub missed: u64,
-    /// Commands applied after a later one.
+    /// Commands that arrived after a later one.
     pub out_of_order: u64,
     /// The receiver's own frames that came back to it: never counted as delivered.
     pub self_heard: u64,
@@ -65,6 +68,7 @@ impl Default for CommandCounts {
             delivered: 0,
             applied_once: 0,
             repeated: 0,
+            superseded: 0,
             missed: 0,
             out_of_order: 0,
             self_heard: 0,
@@ -149,13 +153,15 @@ pub struct Clock {
 /// Where the time from a command to its answer went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencySplit {
-    /// The stages in the order of time: `sender_stack`, `link`, `receiver_stack`, `application`, and the
+    /// The stages in the order of time: `burst`, `sender_stack`, `link`, `receiver_stack`, `application`, and the
     /// answer's way back.
     pub stages: Vec<Stage>,
     /// The application's own figure over the same commands.
     pub total: Stage,
     /// Commands measured by the application that could not be joined to their packets.
     pub unjoined: u64,
+    /// Commands that arrived and whose answer did not: superseded ones have none, others were lost.
+    pub unanswered: u64,
 }
 
 /// One stage of the way.
@@ -165,10 +171,36 @@ pub struct Stage {
     pub stage: String,
     /// Commands that have a figure here.
     pub n: u64,
+    /// The least, in milliseconds; null without figures.
+    pub min_ms: Option<f64>,
     /// The median, in milliseconds; null without figures. Medians do not add up exactly.
     pub p50_ms: Option<f64>,
     /// The 99th percentile, in milliseconds; null without figures.
     pub p99_ms: Option<f64>,
+}
+
+/// What became of the commands that set the tempo.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tempo {
+    /// Tempo commands meant for the peer.
+    pub intended: u64,
+    /// Tempo commands that it applied.
+    pub applied: u64,
+    /// Tempo commands that arrived after a later command and were never applied.
+    pub superseded: u64,
+    /// Tempo commands that never arrived.
+    pub missed: u64,
+    /// From a tempo command's due time to the peer's new tempo, in milliseconds.
+    pub time_to_tempo_ms: Distribution,
+}
+
+/// What the network still carried to a host after its peer had left the group: the latency of the IGMP leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leave {
+    /// Frames of others that the capture at the host holds after the leave.
+    pub frames: u64,
+    /// From the leave to the last of them, in milliseconds; null without any.
+    pub last_ms: Option<f64>,
 }
 
 /// Whether the workload kept its own send schedule.

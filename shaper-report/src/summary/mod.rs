@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use application::{
-    Clock, CommandCounts, Commands, Convergence, LatencySplit, Schedule, Spread, Stage, SyncFailures,
+    Clock, CommandCounts, Commands, Convergence, LatencySplit, Leave, Schedule, Spread, Stage, SyncFailures, Tempo,
 };
 pub use link::{
     CaptureCounts, Configured, Conservation, Counts, Direction, HARNESS_CAUSES, Join, Lateness, Measured, Oracle,
@@ -70,6 +70,10 @@ pub struct Summary {
     /// The drift of each peer's transport position against the controller's, in parts per million; null
     /// where it could not be estimated.
     pub position_drift_ppm: BTreeMap<String, Option<f64>>,
+    /// Tempo commands by peer; empty for a run that sets no tempo.
+    pub tempo: BTreeMap<String, Tempo>,
+    /// What still reached the host of each peer that left the group; empty where none did.
+    pub leave: BTreeMap<String, Leave>,
     /// Where a command's latency went; null where commands could not be joined to packets.
     pub latency_split: Option<LatencySplit>,
     /// Lateness of the delay line beside this host's own idle timer error.
@@ -107,6 +111,8 @@ impl Summary {
             sync_failures: None,
             clock: BTreeMap::new(),
             position_drift_ppm: BTreeMap::new(),
+            tempo: BTreeMap::new(),
+            leave: BTreeMap::new(),
             latency_split: None,
             lateness: Lateness::default(),
             captures: BTreeMap::new(),

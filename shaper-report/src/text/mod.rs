@@ -128,7 +128,7 @@ fn commands(out: &mut String, summary: &Summary) {
         Align::Right,
         Align::Left,
     ]);
-    let heads = ["commands", "intended", "delivered", "once", "repeated", "missed", "out of order", "delivered in %"];
+    let heads = ["commands", "intended", "delivered", "once", "repeated", "superseded", "missed", "delivered in %"];
     columns.push(heads.map(str::to_owned));
     columns.push(command_row("  all peers", total));
     let mut worst: Vec<_> = peers.iter().collect();
@@ -169,8 +169,8 @@ fn command_row(name: &str, counts: &CommandCounts) -> [String; 8] {
         words::count(counts.delivered),
         words::count(counts.applied_once),
         words::count(counts.repeated),
+        words::count(counts.superseded),
         words::count(counts.missed),
-        words::count(counts.out_of_order),
         ratio.ratio.map_or_else(|| "-".to_owned(), |value| words::percent_with_interval(value, ratio)),
     ]
 }
@@ -207,8 +207,13 @@ fn times(out: &mut String, summary: &Summary) {
             .map(|stage| format!("{} {}", words::spaced(&stage.stage), words::figure_or_dash(stage.p50_ms)))
             .collect();
         let [total, worst] = [split.total.p50_ms, split.total.p99_ms].map(words::figure_or_dash);
-        let text =
+        let mut text =
             format!("{}; together {total} (p99 {worst}) ms, medians of {} commands", stages.join(", "), split.total.n);
+        for (count, what) in [(split.unanswered, "arrived without an answer"), (split.unjoined, "not joined")] {
+            if count > 0 {
+                let _ = write!(text, "; {} {what}", words::count(count));
+            }
+        }
         line(out, "  went to", &text);
     }
 }

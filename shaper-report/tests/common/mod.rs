@@ -208,8 +208,14 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
     summary.bypassed = 14;
     summary.directions =
         BTreeMap::from([("a_to_b".to_owned(), there.direction), ("b_to_a".to_owned(), back.direction)]);
-    let peer =
-        CommandCounts { intended: 108, delivered: 105, applied_once: 105, missed: 3, ..CommandCounts::default() };
+    let peer = CommandCounts {
+        intended: 108,
+        delivered: 105,
+        applied_once: 104,
+        superseded: 1,
+        missed: 3,
+        ..CommandCounts::default()
+    };
     summary.commands = Some(Commands::new(BTreeMap::from([("b".to_owned(), peer.with_ratio())])));
     summary.response_time_ms = Some(Distribution::with_missing(response, 5, Missing::Excluded));
     summary.time_to_state_ms = Some(Distribution::with_missing(to_state, 3, Missing::Infinite));
@@ -236,9 +242,16 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
         },
     )]);
     summary.position_drift_ppm = BTreeMap::from([("b".to_owned(), Some(18.7))]);
-    let stage = |stage: &str, p50, p99| Stage { stage: stage.to_owned(), n: 103, p50_ms: Some(p50), p99_ms: Some(p99) };
+    let stage = |stage: &str, p50, p99| Stage {
+        stage: stage.to_owned(),
+        n: 103,
+        min_ms: Some(0.0),
+        p50_ms: Some(p50),
+        p99_ms: Some(p99),
+    };
     summary.latency_split = Some(LatencySplit {
         stages: vec![
+            stage("burst", 0.0, 0.72),
             stage("sender_stack", 0.06, 0.31),
             stage("link", 6.9, 23.1),
             stage("receiver_stack", 0.05, 0.22),
@@ -249,6 +262,7 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
         ],
         total: stage("total", 23.2, 58.8),
         unjoined: 2,
+        unanswered: 1,
     });
     summary.schedule = Some(Schedule {
         slip_ms: Distribution::of((0..108).map(|index| 0.08 + 0.003 * f64::from(index)).collect()),

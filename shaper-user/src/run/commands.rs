@@ -15,7 +15,7 @@ use super::correlate::Correlated;
 use super::execute::{Evidence, is_log};
 use super::plan::{Plan, ToastPlan};
 pub(super) use super::probe::judge as judge_probe;
-use super::{grade, split};
+use super::{grade, scenarios, split};
 
 /// Reads the logs, scores them and fills the summary in.
 pub(super) fn judge(
@@ -31,6 +31,8 @@ pub(super) fn judge(
     let score = score::score(&logs, &config);
     let commands = score::command_times(&logs, &peers);
     fill(plan, toast, &score, &commands, evidence, summary);
+    scenarios::tell(toast, &score, &commands, summary);
+    scenarios::leaves(&logs, correlated, summary);
     summary.latency_split = split::split(&commands, correlated);
     Ok(())
 }
@@ -174,40 +176,8 @@ fn fill(
     if !slip.kept {
         summary.find(Severity::Error, score.schedule.statement());
     }
-    if let Some(tempo) = &toast.tempo {
-        let values: Vec<String> = tempo.values.iter().map(f64::to_string).collect();
-        let text =
-            format!("every {}th command sets the tempo, in turn to {} beats a minute", tempo.every, values.join(", "));
-        summary.find(Severity::Note, text);
-    }
     summary.grade = Some(grade::grade(plan, toast, score, evidence));
     heard(&counted, toast, summary);
-    for peer in &score.peers {
-        if let Some(late) = &peer.late_join {
-            let text = match late.first_right_after {
-                Some(took) => format!("{} joined late and was right {took} after that", peer.peer),
-                None => format!("{} joined late and never was right", peer.peer),
-            };
-            summary.find(Severity::Note, text);
-        }
-        if let Some(heard) = peer.heard_after_leave {
-            let severity = if heard == 0 { Severity::Note } else { Severity::Warning };
-            summary.find(severity, format!("{}: {heard} copies of commands heard after it left the group", peer.peer));
-        }
-    }
-    if let Some(contention) = score.contention.as_ref().filter(|contention| contention.common > 0) {
-        let severity = if contention.same_final_state { Severity::Note } else { Severity::Warning };
-        summary.find(
-            severity,
-            format!(
-                "two controllers ({}): {} commands interleaved; peers applied them {} and ended in {}",
-                contention.controllers.join(", "),
-                contention.interleaved,
-                if contention.same_order { "in the same order" } else { "in different orders" },
-                if contention.same_final_state { "the same state" } else { "different states" },
-            ),
-        );
-    }
     for warning in &score.warnings {
         if !summary.findings.iter().any(|finding| finding.text == *warning) {
             summary.find(Severity::Warning, warning.clone());
@@ -258,6 +228,7 @@ fn command_counts(peer: &PeerScore) -> CommandCounts {
         delivered: peer.delivered,
         applied_once: peer.applied_once,
         repeated: peer.repeated,
+        superseded: peer.superseded,
         missed: peer.missed,
         out_of_order: peer.out_of_order,
         self_heard: peer.self_heard,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use anyhow::Context;
@@ -42,9 +42,9 @@ pub(super) struct ToastPacket {
 
 /// What was found when everything was put together.
 pub(super) struct Correlated {
-    clock: ClockMap,
+    pub(super) clock: ClockMap,
     /// When a host's tap saw a datagram for the first time, by host.
-    toast: HashMap<String, HashMap<ToastPacket, i64>>,
+    pub(super) toast: HashMap<String, HashMap<ToastPacket, i64>>,
 }
 
 impl Correlated {
@@ -56,6 +56,12 @@ impl Correlated {
     /// When the tap of `host` first saw the datagram.
     pub(super) fn seen(&self, host: &str, packet: &ToastPacket) -> Option<i64> {
         self.toast.get(host)?.get(packet).copied()
+    }
+
+    /// When the tap of `host` saw each datagram of others than the host itself, which is at `address`.
+    pub(super) fn of_others(&self, host: &str, address: Ipv4Addr) -> impl Iterator<Item = i64> {
+        let seen = self.toast.get(host).into_iter().flatten();
+        seen.filter(move |(packet, _)| *packet.source.ip() != address).map(|(_, at)| *at)
     }
 }
 

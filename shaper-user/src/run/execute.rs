@@ -38,6 +38,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const LISTEN: Duration = Duration::from_millis(500);
 /// How long a controller waits for answers, beyond the largest round trip.
 const ANSWERS: Nanos = Nanos(1_000_000_000);
+/// What follows the host in the name of a second controller.
+const SECOND: &str = "-controller";
 /// How long a role may take to end once it was told to.
 const GRACE: Duration = Duration::from_secs(3);
 /// How often clocks are read against each other and roles looked after.
@@ -288,7 +290,7 @@ impl Roles {
         };
         if let Some(host) = hosts.last().filter(|_| toast.second_controller) {
             // Half a spacing behind the first: two people at two desks do not press at the same instant.
-            let config = controller_of(node(bed, host, &format!("{host}-controller"))?, start.0 + script.spacing.0 / 2);
+            let config = controller_of(node(bed, host, &format!("{host}{SECOND}"))?, start.0 + script.spacing.0 / 2);
             logs.push(config.node.log.clone());
             others.push(spawn(bed, signals, host, "toast-controller", &config)?);
         }
@@ -361,6 +363,11 @@ fn spawn<T: Serialize>(bed: &Bed, signals: Signals, host: &str, role: &str, conf
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The host of a role, by the role's name.
+pub(super) fn host_of(role: &str) -> &str {
+    role.strip_suffix(SECOND).unwrap_or(role)
 }
 
 /// The file name of a host's capture.

@@ -14,6 +14,7 @@ mod manifest;
 mod plan;
 mod progress;
 mod probe;
+mod scenarios;
 mod split;
 
 pub use bed::{Bed, BedOptions, Ground};
