@@ -449,8 +449,7 @@ mod tests {
     /// 1 ms there and 300 ms back in a pair; in a star up and down.
     fn lopsided(peers: usize) -> (Plan, Vec<CompiledLink>) {
         let text = "[up]\ndelay = \"1ms\"\n[down]\ndelay = \"300ms\"\n";
-        let mut plan = plan(Workload::Toast(ToastPlan { peers, ..ToastPlan::default() }));
-        plan.profile = shaper_profile::presets::parse("lopsided.toml", "lopsided", text).unwrap();
+        let plan = plan(Workload::Toast(ToastPlan { peers, ..ToastPlan::default() }), text);
         let links = plan.compile().unwrap();
         (plan, links)
     }
