@@ -1,7 +1,6 @@
 //! Final captures of a run: the raw packets with the fates that the join found.
 
 use std::{
-    fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -20,22 +19,9 @@ pub enum AnnotateError {
     /// The raw capture cannot be read.
     #[error(transparent)]
     Capture(#[from] pcapfile::Error),
-    /// The output cannot be created.
-    #[error("{}: cannot create the annotated capture: {source}", path.display())]
-    Create {
-        /// Output file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
     /// The output cannot be written.
-    #[error("{}: {source}", path.display())]
-    Write {
-        /// Output file.
-        path: PathBuf,
-        /// What went wrong.
-        source: WriteError,
-    },
+    #[error("cannot write the annotated capture: {0}")]
+    Write(WriteError),
     /// A packet that carries no time.
     #[error("{}: packet at byte {offset} has no stamp: capture to a format that stamps packets", path.display())]
     NoStamp {
@@ -85,22 +71,21 @@ pub struct Annotated {
 /// by the host, one that left it here was received, unless the raw capture says otherwise.
 ///
 /// # Errors
-/// [`AnnotateError`] if either file fails; `out` is then incomplete.
+/// [`AnnotateError`] if either fails; `out` is then incomplete.
 pub fn annotate(
     raw: &Path,
-    out: &Path,
+    out: impl Write,
     records: &[EngineRecord],
     joined: &Joined,
     clock: &ClockMap,
     annotation: &Annotation<'_>,
 ) -> Result<Annotated, AnnotateError> {
     let mut reader = Reader::open(raw)?;
-    let file = File::create(out).map_err(|source| AnnotateError::Create { path: out.to_owned(), source })?;
-    let write = |source| AnnotateError::Write { path: out.to_owned(), source };
+    let write = AnnotateError::Write;
     let of_section = annotation.clock.map(|clock| Comment::default().clock(clock).to_string());
     let section =
         Section { application: Some(annotation.application), comment: of_section.as_deref(), ..Section::default() };
-    let mut writer = Writer::new(BufWriter::new(file), &section).map_err(write)?;
+    let mut writer = Writer::new(BufWriter::new(out), &section).map_err(write)?;
     let mut added: Vec<InterfaceId> = Vec::new();
     let mut span: Option<(i64, i64)> = None;
     let mut annotated = Annotated::default();

@@ -238,7 +238,7 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             clock: Some("one boot"),
         };
         let (from, to) = (path(&format!("raw-{name}.pcapng")), path(&format!("{name}.pcapng")));
-        let done = annotate(&from, &to, &records, &joined, &clock, &annotation).unwrap();
+        let done = annotate(&from, File::create(&to).unwrap(), &records, &joined, &clock, &annotation).unwrap();
         assert_eq!((done.packets, done.with_fate), (done.packets, done.packets));
     }
     let file = path("a.pcapng");

@@ -243,9 +243,11 @@ pub struct Join {
     pub not_in_a: u64,
     /// Records let through whose packet is missing in the receiver's capture.
     pub not_in_b: u64,
-    /// Packets that the records say were dropped and the receiver's capture holds, or that arrived before
-    /// their release.
+    /// Packets that the records say were dropped and the receiver's capture holds, or that were captured behind
+    /// the link before they were to leave it.
     pub contradictions: u64,
+    /// Packets captured while the link carried packets that no record knows of.
+    pub unrecorded: u64,
 }
 
 #[cfg(test)]

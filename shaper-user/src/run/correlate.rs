@@ -116,6 +116,7 @@ pub(super) fn correlate(
         add(&mut counted, &joined, both);
         if both {
             for (number, outcome) in pair.iter().enumerate() {
+                counted.contradictions += early(number as u16, &records, &joined, &clock);
                 fill_direction(number as u16, outcome, &records, &joined, summary);
             }
         }
@@ -136,14 +137,37 @@ pub(super) fn correlate(
                 }),
                 clock: boot,
             };
-            let out = directory.file(&capture_name(host));
-            annotate(&captured.spool, &out, &records, &joined, &clock, &annotation)?;
+            let out = capture_name(host);
+            annotate(&captured.spool, directory.make(&out)?, &records, &joined, &clock, &annotation)
+                .with_context(|| directory.unwritten(&out))?;
         }
     }
     if counted.contradictions > 0 {
         summary.find(
             Severity::Error,
-            format!("{} packets that the records call dropped were captured behind the link", counted.contradictions),
+            format!(
+                "{} packets that the records call dropped, or that were still to be held, were captured behind the link",
+                counted.contradictions
+            ),
+        );
+    }
+    // What a host's own device dropped, its tap has seen and no link.
+    let before_the_link: u64 = evidence.device_drops.iter().map(|(_, dropped)| dropped).sum();
+    let no_record: u64 = evidence.outcome.directions.iter().map(|direction| direction.records_lost).sum();
+    if counted.unrecorded > before_the_link + no_record {
+        summary.find(
+            Severity::Error,
+            format!(
+                "{} captured packets have no record of a decision, and hosts' own devices dropped but {before_the_link}: \
+                 something reached the hosts past the link",
+                counted.unrecorded
+            ),
+        );
+    }
+    if complete && counted.not_in_a > 0 {
+        summary.find(
+            Severity::Warning,
+            format!("{} packets that the link decided on are not in the capture where they entered", counted.not_in_a),
         );
     }
     if complete && counted.not_in_b > 0 {
@@ -164,6 +188,7 @@ pub(super) fn correlate(
 
 /// Adds the join of one link to that of the run. In a star only the host's end is captured.
 fn add(counted: &mut Join, joined: &Joined, both: bool) {
+    counted.unrecorded += joined.a.without_record + joined.b.without_record;
     for (direction, counts) in joined.directions.iter().enumerate() {
         let seen_entering = both || direction == 0;
         let seen_leaving = both || direction == 1;
@@ -181,6 +206,20 @@ fn add(counted: &mut Join, joined: &Joined, both: bool) {
             _ => counts.passed - counts.passed_not_seen,
         };
     }
+}
+
+/// Packets of a direction captured behind the link before they were to leave it, whatever the two clocks may be off by.
+fn early(direction: u16, records: &[EngineRecord], joined: &Joined, clock: &ClockMap) -> u64 {
+    let of_it = records.iter().zip(&joined.records).filter(|(record, _)| record.direction == direction);
+    let early = of_it.filter(|(record, found)| {
+        let left = if direction == 0 { found.b_ts_ns } else { found.a_ts_ns };
+        let (Some(left), Some(intended)) = (left.filter(|_| !found.ambiguous), record.intended_ns) else {
+            return false;
+        };
+        let uncertain = i64::try_from(clock.uncertainty(intended)).unwrap_or(i64::MAX);
+        left.saturating_add(uncertain) < clock.to_epoch(intended)
+    });
+    early.count() as u64
 }
 
 /// What only the captures know of a direction: the delay from tap to tap, and the order of arrival.

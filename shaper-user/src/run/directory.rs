@@ -192,7 +192,8 @@ impl RunDirectory {
         Ok(openat(&self.handle, name, flags, Mode::from_bits_truncate(0o644))?.into())
     }
 
-    fn unwritten(&self, name: &str) -> String {
+    /// What is said when a file in it cannot be written.
+    pub(super) fn unwritten(&self, name: &str) -> String {
         let path = self.file(name);
         format!("{}: cannot be written: free some space or name another directory with --out DIR", path.display())
     }

@@ -146,16 +146,20 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
             ),
         );
     }
-    let total = summary.conservation.total.clone();
-    if total.difference != 0 || total.held != 0 {
-        summary.find(
-            Severity::Error,
-            format!(
-                "the account does not close: {} held after the drain, {} unaccounted for",
-                total.held, total.difference
-            ),
-        );
+    // Each by itself: in a sum one direction could make up for another.
+    let open: Vec<String> = summary
+        .conservation
+        .by_direction
+        .iter()
+        .filter(|(_, counts)| counts.difference != 0 || counts.held != 0)
+        .map(|(name, counts)| {
+            format!("{name} {} held after the drain, {} unaccounted for", counts.held, counts.difference)
+        })
+        .collect();
+    if !open.is_empty() {
+        summary.find(Severity::Error, format!("the account does not close: {}", open.join("; ")));
     }
+    let total = summary.conservation.total.clone();
     if total.lost_by_harness() > 0 {
         let lost = total.lost_by_harness();
         summary.find(
@@ -382,8 +386,10 @@ fn outages(outcome: &DirectionOutcome, compiled: &CompiledDirection) -> OutageCo
     let windows = &compiled.expected.windows;
     let mut counts = OutageCounts { windows: windows.len() as u64, ..OutageCounts::default() };
     for record in &outcome.records {
-        let since = record.arrival.saturating_sub(outcome.spec.params.start);
-        let inside = windows.iter().any(|window| window.start <= since && since < window.end);
+        let start = outcome.spec.params.start;
+        let since = record.arrival.saturating_sub(start);
+        let inside =
+            record.arrival >= start && windows.iter().any(|window| window.start <= since && since < window.end);
         let dropped = record.cause == Cause::Outage as u8;
         counts.packets += 1;
         counts.inside += u64::from(inside);

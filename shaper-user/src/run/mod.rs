@@ -12,8 +12,8 @@ mod interrupt;
 mod judge;
 mod manifest;
 mod plan;
-mod progress;
 mod probe;
+mod progress;
 mod scenarios;
 mod split;
 

@@ -221,6 +221,20 @@ fn what_the_harness_lost_is_an_error_and_no_loss_of_the_link() {
 }
 
 #[test]
+fn accounts_that_make_up_for_each_other_do_not_close() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    evidence.outcome.directions[0].account.out -= 5;
+    evidence.outcome.directions[1].account.out += 5;
+    let summary = judged(&plan, &evidence);
+    assert_eq!(summary.conservation.total.difference, 0);
+    let errors = errors(&summary);
+    assert!(matches!(errors[..], [text] if text.starts_with("the account does not close: ")), "{errors:?}");
+    assert!(errors[0].contains("a_to_b 0 held after the drain, 5 unaccounted for"), "{errors:?}");
+    assert!(errors[0].contains("b_to_a 0 held after the drain, -5 unaccounted for"), "{errors:?}");
+}
+
+#[test]
 fn a_packet_without_a_record_is_an_error() {
     let plan = plan("delay = \"20ms\"", 10_000, MS);
     let mut evidence = evidence(&plan, |params| params);
