@@ -328,7 +328,7 @@ impl Engine {
                 state = State::Matched;
                 delay = arrived.saturating_sub(entry.ts);
                 resegmented = 1;
-            } else if !entry.cut && self.damaged(sender, entry) {
+            } else if !entry.cut && !entry.early && self.damaged(sender, entry) {
                 state = State::Corrupted;
             }
         }

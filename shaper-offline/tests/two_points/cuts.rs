@@ -4,7 +4,7 @@ use shaper_offline::analyze::Clock;
 
 use super::{
     analyze, conserved,
-    path::{HOST_A, HOST_B, MS, Points, udp},
+    path::{HOST_A, HOST_B, MS, Points, tcp, udp},
 };
 
 /// Longer than the packets from which the survey learns how much a capture holds.
@@ -53,6 +53,24 @@ fn packets_cut_without_a_word_are_neither_lost_nor_corrupted() {
         assert_eq!(figures.unmatched, 50, "cut at {side}");
         assert_eq!(analysis.files[side].cut_short, 50);
         assert!(analysis.to_string().contains("50 packets are cut shorter"), "{analysis}");
+    }
+}
+
+#[test]
+fn packets_known_by_their_header_match_whatever_is_cut() {
+    for side in [0, 1] {
+        let mut points = short_then_long();
+        for number in 0..50_i64 {
+            let packet = tcp(number as u32 * 1400, &[number as u8; 1400]);
+            points.a.push((2000 * MS + number * MS, packet.clone()));
+            if number % 10 != 5 {
+                points.b.push((2001 * MS + number * MS, packet));
+            }
+        }
+        points.snaplen[side] = Some(96);
+        points.silent = true;
+        let figures = analyze(points, Clock::Same).a_to_b;
+        assert_eq!((figures.tiers.tcp, figures.corrupted), (45, 0), "cut at {side}");
     }
 }
 

@@ -71,8 +71,8 @@ fn tempo(index: usize, commands: &[CommandTimes]) -> Tempo {
     }
 }
 
-/// What the network still carried to the host of a peer that had left: a member's socket falls silent at once, its
-/// link when the switch has heeded the leave.
+/// What the network still carried to the host of a peer that had left: its socket falls silent at once, its link when
+/// the switch has heeded the leave and what had passed before is through.
 pub(super) fn leaves(logs: &[Log], correlated: &Correlated, summary: &mut Summary) {
     for log in logs.iter().filter(|log| log.role == Role::Peer) {
         let left = log.events.iter().find_map(|event| match event {
