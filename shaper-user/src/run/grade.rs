@@ -1,7 +1,6 @@
 //! The workload's grade in the words of the summary.
 
 use shaper_report::summary::{Grade, GradeLevel, GradePart, GradeParts, SyncLevel};
-use shaper_toast::plan as toast_plan;
 use shaper_toast::score::{self, Score};
 
 use super::execute::Evidence;
@@ -10,17 +9,8 @@ use super::plan::{Plan, ToastPlan};
 pub(super) fn grade(plan: &Plan, toast: &ToastPlan, score: &Score, evidence: &Evidence) -> Grade {
     let grades = &score.grades;
     let why = grades.withheld.clone().unwrap_or_else(|| "the worst of delivery, spread and re-convergence".into());
-    let why = if grades.overall.is_none() {
-        let spacing = plan.spacing(toast, &evidence.links);
-        let needed = toast_plan::minimum_duration_for_a_grade(spacing);
-        if needed.0 > plan.duration.0.0 {
-            format!("{why}; with commands {spacing} apart it takes --duration {:.0}s", needed.as_secs_f64().ceil())
-        } else {
-            why
-        }
-    } else {
-        why
-    };
+    let takes = plan.grade_takes(toast, &evidence.links).filter(|_| grades.overall.is_none());
+    let why = takes.map_or_else(|| why.clone(), |takes| format!("{why}; {takes}"));
     Grade { result: level(grades.overall), why, parts: parts(score) }
 }
 
