@@ -97,7 +97,8 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
             };
             let runs = if case.records { RECORDED_RUNS } else { RUNS };
             object.set_direction(DIRECTION, &case.params, &case.schedule)?;
-            object.set_port(LOOPBACK, Port { direction: DIRECTION, socket: 0, records: u32::from(case.records) })?;
+            let port = Port { direction: DIRECTION, records: u32::from(case.records), ..Port::default() };
+            object.set_port(LOOPBACK, port)?;
             let lost = object.edge_counts(DIRECTION)?.records_lost;
             let took = nanos(object, Program::Decision, &packet, runs)?;
             let (state, edge) = (object.state(DIRECTION)?, object.edge_counts(DIRECTION)?);

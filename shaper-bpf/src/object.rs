@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, DevMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -134,6 +134,7 @@ pub struct Object {
     states: Array<MapData, SharedPod>,
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
+    straight: DevMap<MapData>,
     links: Vec<(Program, XdpLinkId)>,
 }
 
@@ -158,6 +159,7 @@ impl Object {
             states: take(&mut ebpf, "STATES")?,
             edge: take(&mut ebpf, "EDGE")?,
             xsks: take(&mut ebpf, "XSKS")?,
+            straight: take(&mut ebpf, "STRAIGHT")?,
             links: Vec::new(),
             ebpf,
         })
@@ -222,6 +224,17 @@ impl Object {
         self.xsks.set(socket, fd, 0).map_err(|source| Error::Map { map: "XSKS", source })
     }
 
+    /// Says which device of the calling thread's network namespace packets of a port go straight on to; `socket` is
+    /// the port's place as in [`set_socket`](Self::set_socket).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such device.
+    pub fn set_straight(&mut self, socket: u32, ifindex: u32) -> Result<(), Error> {
+        let set = self.straight.set(socket, ifindex, None, 0);
+        set.map_err(|error| Error::Output { ifindex, what: error.to_string() })
+    }
+
     /// The state of a direction, read under its lock. Consistent under [`Exclusion::Lock`]; otherwise only while
     /// no packet comes in.
     ///
@@ -279,8 +292,10 @@ impl Object {
     /// When the kernel refuses.
     pub fn detach(&mut self) -> Result<(), Error> {
         let links = std::mem::take(&mut self.links);
+        // What was attached last goes first: where packets arrive from, before where they are sent on to.
         links
             .into_iter()
+            .rev()
             .try_for_each(|(program, link)| xdp(&mut self.ebpf, program)?.detach(link).map_err(failed(program)))
     }
 

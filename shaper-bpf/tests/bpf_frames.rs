@@ -110,7 +110,7 @@ impl Kernel {
         let records = object.take_records().unwrap();
         let params = settings();
         object.set_direction(DIRECTION, &params, &Schedule::EMPTY).unwrap();
-        object.set_port(LOOPBACK, Port { direction: DIRECTION, socket: 0, records: 1 }).unwrap();
+        object.set_port(LOOPBACK, Port { direction: DIRECTION, records: 1, ..Port::default() }).unwrap();
         Self { object, records, params, before: State::default() }
     }
 

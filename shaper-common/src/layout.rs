@@ -41,6 +41,14 @@ pub struct Params {
     pub has_outages: u32,
 }
 
+impl Params {
+    /// Whether any packet is ever held: what has no delay and no bottleneck leaves when it comes.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.delay.0 != 0 || self.jitter_kind != 0 || self.rate.0 != 0
+    }
+}
+
 /// What a direction carries over from packet to packet and what decides later fates.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,6 +148,8 @@ pub struct Port {
     pub socket: u32,
     /// One when each decision is to be recorded, zero for none.
     pub records: u32,
+    /// One when nothing that arrives here is ever held: it goes straight on to the other port.
+    pub straight: u32,
 }
 
 /// Places in the table of ports: a power of two, a few times [`DIRECTIONS`].

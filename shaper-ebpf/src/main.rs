@@ -21,7 +21,7 @@ use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
-use crate::maps::{EDGE, EXCLUSIVE, PARAMS, PORTS, RECORDS, SCHEDULES, STATES, XSKS};
+use crate::maps::{EDGE, EXCLUSIVE, PARAMS, PORTS, RECORDS, SCHEDULES, STATES, STRAIGHT, XSKS};
 
 /// Do not wake the reader for each record: it polls.
 const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
@@ -119,13 +119,25 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     }
 }
 
+/// Sends the frame on to the other port at once.
+#[inline(always)]
+fn go_on(port: &Port, meta: &XskMeta) -> u32 {
+    match STRAIGHT.redirect(port.socket, 0) {
+        Ok(action) => action,
+        Err(_) => {
+            count(port.direction, |edge| *unless_control(meta, &mut edge.control_dropped, &mut edge.redirect) += 1);
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
 /// What is to become of a frame.
 enum Next {
     /// None of our business.
     Pass,
     /// Dropped by the pipeline.
     Drop,
-    /// To the delay line, with this in front of it.
+    /// To the delay line, with this in front of it; or straight on, where the port holds nothing.
     Hold(&'static Port, XskMeta),
 }
 
@@ -174,6 +186,7 @@ pub(crate) fn link(ctx: XdpContext) -> u32 {
     match judge(&ctx) {
         Next::Pass => xdp_action::XDP_PASS,
         Next::Drop => xdp_action::XDP_DROP,
+        Next::Hold(port, meta) if port.straight != 0 => go_on(port, &meta),
         Next::Hold(port, meta) => hold(&ctx, port, meta),
     }
 }

@@ -51,6 +51,10 @@ pub(crate) static RECORDS: RingBuf<Record, RECORD_RING> = RingBuf::new();
 #[btf_map]
 pub(crate) static XSKS: XskMap<{ DIRECTIONS as usize }> = XskMap::new();
 
+/// The other port of the link, by the place of the socket: where packets go straight on to.
+#[btf_map]
+pub(crate) static STRAIGHT: DevMap<{ DIRECTIONS as usize }> = DevMap::new();
+
 /// Where benchmarks redirect to.
 #[btf_map]
 pub(crate) static DEVICES: DevMap<{ OUTPUTS as usize }> = DevMap::new();

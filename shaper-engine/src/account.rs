@@ -31,19 +31,31 @@ pub(crate) struct Sources {
     pub(crate) edge: EdgeCounts,
     pub(crate) line: Counts,
     pub(crate) socket: Statistics,
+    /// What the output device did with packets that went straight on.
+    pub(crate) straight: Option<SentStraight>,
     /// Control packets that left the delay line.
     pub(crate) control_sent: u64,
     /// Control packets that the output device refused.
     pub(crate) control_refused: u64,
 }
 
+/// What a device counted of the packets that went straight on to it, control packets among them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SentStraight {
+    pub(crate) sent: u64,
+    pub(crate) dropped: u64,
+}
+
 impl Account {
     /// Puts the counts of all places together.
     pub(crate) fn of(sources: &Sources) -> Self {
-        let Sources { state, edge, line, socket, control_sent, control_refused } = sources;
+        let Sources { state, edge, line, socket, straight, control_sent, control_refused } = sources;
         // The rings do not tell control packets from others. What the program passed on as control and
         // the delay line never saw was lost in the rings, and is taken out of their counts.
-        let control_found = control_sent + control_refused + edge.control_dropped;
+        // Nor does the device that packets went straight on to: what it counted is of both.
+        let control_straight = straight.map_or(0, |_| edge.bypassed.saturating_sub(edge.control_dropped));
+        let SentStraight { sent, dropped } = straight.unwrap_or_default();
+        let control_found = control_sent + control_refused + edge.control_dropped + control_straight;
         let mut control_lost = edge.bypassed.saturating_sub(control_found);
         let mut without_control = |count: u64| {
             let taken = control_lost.min(count);
@@ -58,12 +70,12 @@ impl Account {
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
             (Cause::FillRing, without_control(socket.rx_dropped)),
-            (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused)),
+            (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
         ];
         Self {
             arrived: state.next_index,
             copies: 0,
-            out: line.released.saturating_sub(*control_sent),
+            out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
             held: line.held,
             bypassed: edge.bypassed,
@@ -108,6 +120,7 @@ mod tests {
             edge: EdgeCounts { bypassed: 100, ..EdgeCounts::default() },
             line: Counts { received: 1_070, released: 1_070, ..Counts::default() },
             socket: Statistics::default(),
+            straight: None,
             control_sent: 100,
             control_refused: 0,
         }
@@ -154,6 +167,21 @@ mod tests {
             sources.line.transmit_errors = packets + control;
             sources.control_refused = control;
         });
+    }
+
+    #[test]
+    fn packets_that_went_straight_on_are_counted_by_the_device() {
+        for dropped in [0, 9] {
+            let mut sources = sound();
+            (sources.line, sources.control_sent) = (Counts::default(), 0);
+            sources.straight = Some(SentStraight { sent: 1_070 - dropped, dropped });
+            let account = Account::of(&sources);
+            assert_eq!((account.out, account.dropped_by(Cause::Transmit)), (970 - dropped, dropped));
+            assert_eq!(account.difference(), 0);
+            // What the device has not seen is nowhere.
+            sources.straight = Some(SentStraight { sent: 1_069 - dropped, dropped });
+            assert_eq!(Account::of(&sources).difference(), 1);
+        }
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Exclusion, Object};
+use shaper_bpf::{Exclusion, Object, Program};
 use shaper_common::layout::{DIRECTIONS, Params, Port, Record};
 use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
 use shaper_net::netns::NetNs;
-use shaper_net::rtnl::Rtnl;
+use shaper_net::rtnl::{LinkStats, Rtnl};
 use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
-use crate::account::{Account, Sources, program_counts};
+use crate::account::{Account, SentStraight, Sources, program_counts};
 use crate::clock::monotonic;
 use crate::error::Error;
 use crate::evidence::{Collected, Keep, Settings, collect};
@@ -44,6 +44,27 @@ pub struct LinkSpec {
     pub forward: DirectionSpec,
     /// From `far` to `host`.
     pub backward: DirectionSpec,
+    /// The devices that packets sent at `host` and at `far` arrive at, where directions that hold nothing are to go
+    /// straight on, past the delay line: at the speed of a redirect, without a word on each packet's release. They get
+    /// a program that lets everything in, for a veth takes redirected frames only where its other end has one.
+    pub behind: Option<[Behind; 2]>,
+}
+
+/// The device behind a port.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// Its namespace.
+    pub netns: Arc<NetNs>,
+    /// Its index there.
+    pub ifindex: u32,
+}
+
+/// A direction whose packets go straight on.
+struct Straight {
+    /// The port that they leave at.
+    output: u32,
+    /// What that has counted before.
+    before: LinkStats,
 }
 
 /// How the engine runs.
@@ -89,6 +110,10 @@ pub struct Engine {
     object: Object,
     directions: Vec<DirectionSpec>,
     exclusion: Exclusion,
+    /// By direction: those whose packets go straight on.
+    straight: Vec<Option<Straight>>,
+    /// Of the namespace of the ports.
+    rtnl: Rtnl,
     records: bool,
     control: Control,
     monitor: Arc<Monitor>,
@@ -141,8 +166,17 @@ impl Engine {
         }
         // Until `begin` every arrival is before the start, which is a time when no outage has begun.
         let start = Nanos::MAX;
-        let mut directions: Vec<DirectionSpec> =
-            links.into_iter().flat_map(|link| [link.forward, link.backward]).collect();
+        let mut directions = Vec::with_capacity(ports.len());
+        // By direction: the device behind the port that it leaves at, if it goes straight on.
+        let mut behind = Vec::with_capacity(ports.len());
+        for LinkSpec { forward, backward, behind: ends, .. } in links {
+            let (near, far) = ends.map_or((None, None), |[near, far]| (Some(near), Some(far)));
+            for (direction, reached) in [(forward, far), (backward, near)] {
+                behind.push(reached.filter(|_| !direction.params.holds()));
+                directions.push(direction);
+            }
+        }
+        let rtnl = netns.rtnl()?;
         let exclusion = match options.exclusion {
             Some(exclusion) => exclusion,
             None => netns.run(|| exclusion(&ports))??,
@@ -160,7 +194,16 @@ impl Engine {
             for (port, ifindex) in ports.iter().enumerate() {
                 let socket = Socket::bind(&umem, *ifindex, 0, &rings)?;
                 object.set_socket(port as u32, socket.fd())?;
-                let place = Port { direction: port as u32, socket: port as u32, records: u32::from(options.records) };
+                let goes_straight = behind.get(port).is_some_and(Option::is_some);
+                let place = Port {
+                    direction: port as u32,
+                    socket: port as u32,
+                    records: u32::from(options.records),
+                    straight: u32::from(goes_straight),
+                };
+                if let Some(output) = ports.get(port ^ 1).filter(|_| goes_straight) {
+                    object.set_straight(port as u32, *output)?;
+                }
                 object.set_port(*ifindex, place)?;
                 // The two ports of a link are neighbours: what comes in at one leaves at the other.
                 line_ports.push(shaper_delayline::Port { socket, peer: port ^ 1 });
@@ -171,13 +214,21 @@ impl Engine {
                 released: Some(to_collector),
                 ..Config::default()
             };
-            let line = DelayLine::new(&umem, line_ports, config)?;
-            for ifindex in &ports {
-                object.attach(*ifindex)?;
-            }
-            Ok((object, line))
+            Ok((object, DelayLine::new(&umem, line_ports, config)?))
         })??;
         let mut object = object;
+        let straight = ports
+            .iter()
+            .enumerate()
+            .map(|(port, _)| {
+                let output = ports.get(port ^ 1).filter(|_| behind.get(port).is_some_and(Option::is_some));
+                output.map(|output| Ok(Straight { output: *output, before: rtnl.stats(*output)? })).transpose()
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        for Behind { netns, ifindex } in behind.iter().flatten() {
+            netns.run(|| object.attach_program(Program::Pass, *ifindex))??;
+        }
+        netns.run(|| ports.iter().try_for_each(|ifindex| object.attach(*ifindex)))??;
         let ring = object.take_records()?;
         let control = Control::new();
         let monitor = line.monitor();
@@ -190,6 +241,8 @@ impl Engine {
             object,
             directions,
             exclusion,
+            straight,
+            rtnl,
             records: options.records,
             control: control.clone(),
             monitor,
@@ -261,9 +314,14 @@ impl Engine {
         let mut directions = Vec::with_capacity(self.directions.len());
         for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
             let (state, edge) = program_counts(&self.object, direction)?;
+            let straight = match self.straight.get(direction as usize) {
+                Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
+                _ => None,
+            };
             let account = Account::of(&Sources {
                 state,
                 edge,
+                straight,
                 line: self.monitor.counts(direction as usize),
                 socket: self.monitor.statistics(direction as usize)?.unwrap_or_default(),
                 control_sent: collected.control_sent,
@@ -298,6 +356,14 @@ impl Drop for Engine {
         ] {
             drop(thread);
         }
+    }
+}
+
+/// What a device sent and dropped between two readings.
+fn sent_since(before: &LinkStats, now: &LinkStats) -> SentStraight {
+    SentStraight {
+        sent: now.tx_packets.saturating_sub(before.tx_packets),
+        dropped: now.tx_dropped.saturating_sub(before.tx_dropped),
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shaper_common::delay::Jitter;
@@ -12,7 +13,7 @@ use shaper_common::layout::{Params, split_id};
 use shaper_common::order::Order;
 use shaper_common::outage::Schedule;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
-use shaper_engine::{DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome};
+use shaper_engine::{Behind, DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome};
 use shaper_net::journal::Journal;
 use shaper_net::lab::{Lab, LabSpec};
 use shaper_net::rtnl::Rtnl;
@@ -20,7 +21,7 @@ use shaper_net::rtnl::Rtnl;
 const PORT: u16 = 9000;
 const GRACE: Duration = Duration::from_secs(10);
 
-fn link(lab: &Lab, forward: Params, backward: Params) -> LinkSpec {
+fn link(lab: &Lab, forward: Params, backward: Params, straight: bool) -> LinkSpec {
     let ends = &lab.links()[0];
     let direction = |name: &str, stream: u32, params: Params| DirectionSpec {
         name: name.into(),
@@ -32,6 +33,8 @@ fn link(lab: &Lab, forward: Params, backward: Params) -> LinkSpec {
         far: ends.port_far.ifindex,
         forward: direction(&ends.forward, 0, forward),
         backward: direction(&ends.backward, 1, backward),
+        behind: straight
+            .then(|| lab.behind(ends).unwrap().map(|(netns, ifindex)| Behind { netns: Arc::new(netns), ifindex })),
     }
 }
 
@@ -49,7 +52,12 @@ impl Bed {
     }
 
     fn start(&self, forward: Params, backward: Params, options: Options) -> Engine {
-        Engine::start(self.lab.middle(), vec![link(&self.lab, forward, backward)], options).unwrap()
+        Engine::start(self.lab.middle(), vec![link(&self.lab, forward, backward, false)], options).unwrap()
+    }
+
+    /// The same, past the delay line where nothing is held.
+    fn start_straight(&self, forward: Params, backward: Params, options: Options) -> Engine {
+        Engine::start(self.lab.middle(), vec![link(&self.lab, forward, backward, true)], options).unwrap()
     }
 
     fn address(&self, host: &str) -> Ipv4Addr {
@@ -161,6 +169,49 @@ fn every_effect_at_once(exclusion: Exclusion) {
     let releases: Vec<u64> =
         a_to_b.records.iter().map(|record| record.release.0).filter(|release| *release > 0).collect();
     assert!(releases.is_sorted(), "order was to be kept");
+    bed.done();
+}
+
+/// One direction loses packets and holds none, the other holds them: each goes its own way, and both are accounted for.
+#[test]
+fn what_is_never_held_goes_straight_on_and_the_account_closes() {
+    const SENT: u64 = 100_000;
+    let bed = Bed::new();
+    let lossy = Params { seed: 7, loss: Probability((1 << 32) / 10), ..Params::default() };
+    let engine = bed.start_straight(lossy, constant(5_000_000), Options::default());
+    let address = bed.address("b");
+    let receiver = bed.lab.netns("b").unwrap().run(|| UdpSocket::bind((address, PORT)).unwrap()).unwrap();
+    receiver.set_nonblocking(true).unwrap();
+    let mut received = 0;
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| bed.send(SENT, 100, Duration::from_micros(20), 2));
+        let mut buffer = [0; 2048];
+        loop {
+            let ended = sender.is_finished();
+            while receiver.recv(&mut buffer).is_ok() {
+                received += 1;
+            }
+            if ended {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    });
+    // An answer the other way, through the delay line.
+    bed.lab
+        .netns("b")
+        .unwrap()
+        .run(|| UdpSocket::bind((address, 0)).unwrap().send_to(b"back", (bed.address("a"), PORT)).unwrap())
+        .unwrap();
+    let outcome = engine.stop(GRACE).unwrap();
+    check(&outcome);
+    let account = &forward(&outcome).account;
+    assert_eq!(account.arrived, SENT, "{account:?}");
+    assert!(account.dropped_by(Cause::Loss) > SENT / 20, "{account:?}");
+    assert!(received > 0 && received <= account.out, "{received} of {account:?}");
+    assert!(forward(&outcome).releases.is_empty(), "nothing of it was in the delay line");
+    let back = &outcome.directions[1];
+    assert!(back.account.out >= 1 && back.releases.len() as u64 == back.account.out, "{:?}", back.account);
     bed.done();
 }
 

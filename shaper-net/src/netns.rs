@@ -101,6 +101,12 @@ impl NetNs {
         Ok(Self { name: String::new(), file, made: None })
     }
 
+    /// Another handle on the same namespace; dropping it leaves the namespace standing.
+    pub fn another(&self) -> Result<Self> {
+        let file = self.file.try_clone().map_err(|e| Error::os("open the namespace", &self.name, e))?;
+        Ok(Self { name: self.name.clone(), file, made: None })
+    }
+
     /// Its name in `/run/netns`; empty for [`NetNs::current`].
     pub fn name(&self) -> &str {
         &self.name

@@ -1,12 +1,13 @@
 //! Two hosts and what is between them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use shaper_bpf::{Exclusion, Object, Program};
 use shaper_common::layout::{OUTPUT_FORWARD, Params};
 use shaper_common::outage::Schedule;
-use shaper_engine::{DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome};
+use shaper_engine::{Behind, DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome};
 use shaper_net::lab::{Lab, LabSpec};
 use shaper_net::rtnl::{BridgeSpec, LinkStats, Rtnl};
 
@@ -28,8 +29,8 @@ pub(crate) enum Middle {
     Bridge,
     /// A program that redirects to the other port.
     Redirect,
-    /// Our engine.
-    Engine { params: Params, records: bool, frames: u32 },
+    /// Our engine; `straight` past its delay line where nothing is held.
+    Engine { params: Params, records: bool, frames: u32, straight: bool },
     /// Our engine as a whole run has it, with its delay line sleeping or spinning.
     Polled { params: Params, busy_poll: bool },
 }
@@ -63,11 +64,11 @@ impl Bed {
                 let sink = bed.lab.host("b")?.ifindex;
                 bed.attach(&[(Site::Middle, near_port, Program::Forward), (Site::Far, sink, Program::Pass)])?;
             }
-            Middle::Engine { params, records, frames } => {
-                bed.start(params, Options { records, frames, keep: Keep::Nothing, ..Options::default() })?;
+            Middle::Engine { params, records, frames, straight } => {
+                bed.start(params, Options { records, frames, keep: Keep::Nothing, ..Options::default() }, straight)?;
             }
             Middle::Polled { params, busy_poll } => {
-                bed.start(params, Options { busy_poll, keep: Keep::Nothing, ..Options::default() })?;
+                bed.start(params, Options { busy_poll, keep: Keep::Nothing, ..Options::default() }, false)?;
             }
         }
         Ok(bed)
@@ -119,7 +120,7 @@ impl Bed {
         Ok(())
     }
 
-    fn start(&mut self, params: Params, options: Options) -> Result<()> {
+    fn start(&mut self, params: Params, options: Options, straight: bool) -> Result<()> {
         let ends = self.lab.links().first().context("a pair has a link")?;
         let direction = |name: &str, stream, params| DirectionSpec {
             name: name.to_owned(),
@@ -131,6 +132,11 @@ impl Bed {
             far: ends.port_far.ifindex,
             forward: direction(&ends.forward, 0, params),
             backward: direction(&ends.backward, 1, params),
+            behind: if straight {
+                Some(self.lab.behind(ends)?.map(|(netns, ifindex)| Behind { netns: Arc::new(netns), ifindex }))
+            } else {
+                None
+            },
         };
         let (engine, line) =
             threads::started_by("delay line", || Ok(Engine::start(self.lab.middle(), vec![link], options)?))?;

@@ -39,12 +39,15 @@ pub(crate) fn delayed() -> Params {
 }
 
 /// What is between the two hosts.
-fn kinds() -> [(&'static str, Middle); 6] {
-    let engine = |params, records| Middle::Engine { params, records, frames: FRAMES };
+fn kinds() -> [(&'static str, Middle); 8] {
+    let engine = |params, records| Middle::Engine { params, records, frames: FRAMES, straight: false };
+    let straight = |records| Middle::Engine { params: Params::default(), records, frames: FRAMES, straight: true };
     [
         (DROP, Middle::Drop),
         (BRIDGE, Middle::Bridge),
         ("XDP redirect", Middle::Redirect),
+        ("engine, clean, straight", straight(true)),
+        ("engine, clean, straight, no records", straight(false)),
         ("engine, clean", engine(Params::default(), true)),
         ("engine, clean, no records", engine(Params::default(), false)),
         ("engine, 20 ms +- 5 ms", engine(delayed(), true)),

@@ -76,6 +76,26 @@ impl Lab {
         &self.state.links
     }
 
+    /// The devices behind a link's two ports, `port_host` first: their namespaces, and their indices there.
+    pub fn behind(&self, link: &LinkEnds) -> Result<[(NetNs, u32); 2]> {
+        let rtnl = self.middle.rtnl()?;
+        let missing = |name: &str| Error::Missing {
+            what: "device behind the port",
+            name: name.into(),
+            within: format!("lab {}", self.state.id),
+        };
+        let [near, far] = match (&self.switch, self.hosts.as_slice()) {
+            (Some(switch), _) => [self.netns(&link.name)?, switch],
+            (None, [near, far]) => [near, far],
+            _ => return Err(missing(&link.name)),
+        };
+        let behind = |netns: &NetNs, port: &Port| {
+            let peer = rtnl.find_index(port.ifindex)?.and_then(|port| port.peer);
+            Ok((netns.another()?, peer.ok_or_else(|| missing(&port.ifname))?))
+        };
+        Ok([behind(near, &link.port_host)?, behind(far, &link.port_far)?])
+    }
+
     /// The namespace of all link ports.
     pub fn middle(&self) -> &NetNs {
         &self.middle

@@ -1,14 +1,16 @@
 //! The test bed of a run: lab, engine and taps, and how they go away again, whatever happens.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, LinkSpec, Options, Outcome};
+use shaper_engine::{Behind, DirectionSpec, Engine, LinkSpec, Options, Outcome};
 use shaper_net::guard::Guard;
 use shaper_net::journal::{self, Journal, Owners};
 use shaper_net::lab::{Host, Lab, LabSpec, LinkEnds};
+use shaper_net::netns::NetNs;
 use shaper_profile::{CompiledDirection, CompiledLink};
 
 use super::directory::RunDirectory;
@@ -19,6 +21,8 @@ use crate::capture::{Captured, Tap};
 pub struct BedOptions {
     /// The engine's own.
     pub engine: Options,
+    /// Whether directions that hold nothing go straight on: then nothing is known of each packet's release.
+    pub straight: bool,
     /// Kernel buffer of each tap, in bytes.
     pub capture_buffer: i32,
 }
@@ -132,7 +136,11 @@ impl Bed {
     /// When the kernel refuses the programs or the sockets.
     pub fn impair(&mut self, links: &[CompiledLink], options: &BedOptions) -> anyhow::Result<()> {
         let lab = self.lab.as_mut().context("the lab is down")?;
-        let specs = lab.links().iter().zip(links).map(|(ends, link)| specification(ends, link)).collect();
+        let specs = lab.links().iter().zip(links).map(|(ends, link)| {
+            let behind = if options.straight { Some(lab.behind(ends)?.map(behind)) } else { None };
+            anyhow::Ok(specification(ends, link, behind))
+        });
+        let specs = specs.collect::<anyhow::Result<_>>()?;
         let engine =
             Engine::start(lab.middle(), specs, options.engine).context("cannot impair the links of the lab")?;
         self.engine = Some(engine);
@@ -227,7 +235,11 @@ impl Bed {
     }
 }
 
-fn specification(ends: &LinkEnds, link: &CompiledLink) -> LinkSpec {
+fn behind((netns, ifindex): (NetNs, u32)) -> Behind {
+    Behind { netns: Arc::new(netns), ifindex }
+}
+
+fn specification(ends: &LinkEnds, link: &CompiledLink, behind: Option<[Behind; 2]>) -> LinkSpec {
     let direction = |name: &str, compiled: &CompiledDirection| DirectionSpec {
         name: name.into(),
         params: compiled.params,
@@ -238,5 +250,6 @@ fn specification(ends: &LinkEnds, link: &CompiledLink) -> LinkSpec {
         far: ends.port_far.ifindex,
         forward: direction(&ends.forward, &link.a_to_b),
         backward: direction(&ends.backward, &link.b_to_a),
+        behind,
     }
 }

@@ -122,7 +122,8 @@ fn gather(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Evidence> {
     let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
-    let options = BedOptions { engine: engine_options(plan, &links), capture_buffer: plan.capture_buffer };
+    let options =
+        BedOptions { engine: engine_options(plan, &links), straight: false, capture_buffer: plan.capture_buffer };
     go_on_building(signals)?;
     let mut bed = Bed::up(&plan.lab(), ground)?;
     go_on_building(signals)?;
