@@ -248,7 +248,7 @@ impl Object {
             .map_err(|source| Error::Map { map: "STATES", source })
     }
 
-    /// The counts kept outside the lock, summed over all CPUs.
+    /// The counts kept beside the decision, summed over all CPUs.
     ///
     /// # Errors
     ///

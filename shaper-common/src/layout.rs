@@ -122,7 +122,7 @@ pub struct Probe {
     pub cause: u32,
 }
 
-/// Counts that are kept outside the lock: one set a CPU, added up on reading.
+/// Counts that are kept beside the decision: one set a CPU, added up on reading.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EdgeCounts {
@@ -213,14 +213,14 @@ pub struct Pace {
 /// The bit that marks the id of a control packet, which takes no index.
 pub const BYPASS: u64 = 1 << 63;
 
-/// The id of a packet: direction and lock sequence in one number, unique within an attachment.
+/// The id of a packet: direction and index in one number, unique within an attachment.
 #[inline(always)]
 #[must_use]
 pub const fn packet_id(direction: u32, sequence: u64) -> u64 {
     (((direction as u64) & 0x7fff) << 48) | (sequence & 0xffff_ffff_ffff)
 }
 
-/// The direction and lock sequence of an id.
+/// The direction and index of an id.
 #[must_use]
 pub const fn split_id(id: u64) -> (u32, u64) {
     (((id >> 48) & 0x7fff) as u32, id & 0xffff_ffff_ffff)
@@ -230,7 +230,7 @@ pub const fn split_id(id: u64) -> (u32, u64) {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Packet index, which is the order of the lock.
+    /// Packet index, which is the order of the decisions.
     pub sequence: u64,
     /// The decision's clock, CLOCK_MONOTONIC.
     pub arrival: Nanos,

@@ -39,7 +39,7 @@ pub(crate) static SCHEDULES: Array<Schedule, { DIRECTIONS as usize }> = Array::n
 #[btf_map]
 pub(crate) static STATES: Array<Shared, { DIRECTIONS as usize }> = Array::new();
 
-/// Counts outside the lock by direction.
+/// Counts beside the decision, by direction.
 #[btf_map]
 pub(crate) static EDGE: PerCpuArray<EdgeCounts, { DIRECTIONS as usize }> = PerCpuArray::new();
 

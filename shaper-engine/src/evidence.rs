@@ -25,7 +25,7 @@ pub enum Keep {
 
 /// How long the collector waits for releases before it looks for records again.
 const ROUND: Duration = Duration::from_millis(1);
-/// Records of different CPUs reach the ring a little out of the order of the lock: so many are held back
+/// Records of different CPUs reach the ring a little out of the order of the decisions: so many are held back
 /// to sort them.
 const HELD_BACK: usize = 4096;
 
@@ -45,7 +45,7 @@ pub(crate) struct Collected {
     pub(crate) control_refused: u64,
 }
 
-/// A record in the order of its lock sequence.
+/// A record in the order of the decisions.
 struct BySequence(Record);
 
 impl PartialEq for BySequence {

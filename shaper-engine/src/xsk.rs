@@ -134,7 +134,7 @@ pub struct DirectionOutcome {
     pub oracle: Verdict,
     /// Packets whose record found no room in the ring.
     pub records_lost: u64,
-    /// The records that were kept, in the order of the lock.
+    /// The records that were kept, in the order of the decisions.
     pub records: Vec<Record>,
     /// The releases that were kept, in the order they happened.
     pub releases: Vec<Released>,
@@ -154,7 +154,8 @@ pub struct Outcome {
 }
 
 impl Engine {
-    /// Loads the programs, binds the sockets and attaches, all within `netns`.
+    /// Loads the programs, binds the sockets and attaches, within `netns`; and what lets everything in at the devices
+    /// behind the ports of directions that go straight on.
     ///
     /// # Errors
     ///
@@ -177,6 +178,14 @@ impl Engine {
             }
         }
         let rtnl = netns.rtnl()?;
+        let mut straight = Vec::with_capacity(ports.len());
+        for (port, behind) in behind.iter().enumerate() {
+            // The two ports of a link are neighbours: what comes in at one leaves at the other.
+            let output = ports.get(port ^ 1).filter(|_| behind.is_some());
+            let output =
+                output.map(|output| Ok::<_, Error>(Straight { output: *output, before: rtnl.stats(*output)? }));
+            straight.push(output.transpose()?);
+        }
         let exclusion = match options.exclusion {
             Some(exclusion) => exclusion,
             None => netns.run(|| exclusion(&ports))??,
@@ -194,18 +203,17 @@ impl Engine {
             for (port, ifindex) in ports.iter().enumerate() {
                 let socket = Socket::bind(&umem, *ifindex, 0, &rings)?;
                 object.set_socket(port as u32, socket.fd())?;
-                let goes_straight = behind.get(port).is_some_and(Option::is_some);
+                let goes_straight = straight.get(port).and_then(Option::as_ref);
                 let place = Port {
                     direction: port as u32,
                     socket: port as u32,
                     records: u32::from(options.records),
-                    straight: u32::from(goes_straight),
+                    straight: u32::from(goes_straight.is_some()),
                 };
-                if let Some(output) = ports.get(port ^ 1).filter(|_| goes_straight) {
+                if let Some(Straight { output, .. }) = goes_straight {
                     object.set_straight(port as u32, *output)?;
                 }
                 object.set_port(*ifindex, place)?;
-                // The two ports of a link are neighbours: what comes in at one leaves at the other.
                 line_ports.push(shaper_delayline::Port { socket, peer: port ^ 1 });
             }
             let config = Config {
@@ -217,14 +225,6 @@ impl Engine {
             Ok((object, DelayLine::new(&umem, line_ports, config)?))
         })??;
         let mut object = object;
-        let straight = ports
-            .iter()
-            .enumerate()
-            .map(|(port, _)| {
-                let output = ports.get(port ^ 1).filter(|_| behind.get(port).is_some_and(Option::is_some));
-                output.map(|output| Ok(Straight { output: *output, before: rtnl.stats(*output)? })).transpose()
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
         for Behind { netns, ifindex } in behind.iter().flatten() {
             netns.run(|| object.attach_program(Program::Pass, *ifindex))??;
         }

@@ -248,6 +248,8 @@ fn a_saved_lab_is_found_until_it_is_down() {
     assert_eq!(found, [lab.state().clone()]);
     assert_eq!(lab::LabState::load(&found[0].id).unwrap(), found[0]);
     assert!(NetNs::open(&found[0].host("b").unwrap().netns).is_ok());
+    lab.fail("its engine ended").unwrap();
+    assert_eq!(lab::list().unwrap()[0].failed.as_deref(), Some("its engine ended"));
     lab.down().unwrap();
     assert_eq!(lab::list().unwrap(), []);
 }

@@ -130,6 +130,7 @@ pub(super) fn build(journal: &Journal, spec: &LabSpec) -> Result<Lab> {
             ifname: BRIDGE.into(),
             ifindex: *bridge,
         }),
+        failed: None,
     };
     Ok(Lab {
         state,

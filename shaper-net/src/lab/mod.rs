@@ -138,6 +138,14 @@ impl Lab {
         Ok(path)
     }
 
+    /// Writes down, where the lab was [saved](Self::save), that its links carry nothing any more.
+    pub fn fail(&mut self, why: &str) -> Result<()> {
+        self.state.failed = Some(why.into());
+        let Some(SavedFile(Some((path, _)))) = &self.file else { return Ok(()) };
+        std::fs::remove_file(path).map_err(|e| Error::os("replace the lab's state", path.display().to_string(), e))?;
+        self.state.write(path)
+    }
+
     /// Takes the lab down, and says what could not be. What could not stays in the journal.
     pub fn down(self) -> Result<()> {
         let Self { file, hosts, middle, switch, .. } = self;

@@ -90,6 +90,9 @@ pub struct LabState {
     pub links: Vec<LinkEnds>,
     /// Its switch.
     pub switch: Option<Switch>,
+    /// Why its links carry nothing any more, though it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 impl LabState {

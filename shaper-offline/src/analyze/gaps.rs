@@ -15,8 +15,9 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    /// Notes times between which what is not in the capture may have passed all the same.
-    pub(super) fn note(&mut self, from: i64, to: i64) {
+    /// Notes two times, in any order, between which what is not in the capture may have passed all the same.
+    pub(super) fn note(&mut self, one: i64, other: i64) {
+        let (from, to) = (one.min(other), one.max(other));
         let full = self.list.len() >= GAPS;
         match self.list.back_mut() {
             Some(last) if from >= last.0 && from <= last.1.saturating_add(ONE_GAP) => last.1 = last.1.max(to),
@@ -37,6 +38,13 @@ impl Gaps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_told_backwards_is_one_all_the_same() {
+        let mut gaps = Gaps::default();
+        gaps.note(500, 100);
+        assert!(gaps.between(200, 300, 0) && !gaps.between(0, 99, 0));
+    }
 
     #[test]
     fn gaps_close_together_are_one_and_too_many_are_everywhere() {

@@ -13,7 +13,7 @@ mod gaps;
 mod hash;
 mod key;
 #[cfg(test)]
-mod limits;
+mod limit_tests;
 mod one;
 mod orphans;
 mod pending;

@@ -116,7 +116,7 @@ impl Default for Measured {
     }
 }
 
-/// The replay of the recorded arrivals, in lock order, by the userspace build of the decision.
+/// The replay of the recorded arrivals, in the order of the decisions, by the userspace build of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Oracle {
     /// Packets whose kernel fate was compared.

@@ -134,6 +134,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 #[cfg(feature = "live")]
 fn tell_warnings() {
     let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(io::stderr);
+    // Where standard error is closed there is nobody to tell, and no reason to end by a panic.
+    let warnings = warnings.log_internal_errors(false);
     // Somebody who uses this as a library may listen already.
     let _ = warnings.without_time().with_target(false).try_init();
 }

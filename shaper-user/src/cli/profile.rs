@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
+use shaper_net::lab::Shape;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledLink, Configured, Profile, presets};
 
 use super::Outcome;
+use crate::run::told;
 
 /// `shaper profile`.
 #[derive(Debug, ClapArgs)]
@@ -105,7 +107,7 @@ fn show(args: &Show) -> anyhow::Result<Outcome> {
     }
     out.write_all(text(&args.profile, &profile)?.trim_end().as_bytes())?;
     writeln!(out, "\n")?;
-    for line in told(&link, ["a to b", "b to a"]) {
+    for line in told(&link, None, Shape::Pair) {
         writeln!(out, "# {line}")?;
     }
     if !link.windows.is_empty() {
@@ -146,18 +148,6 @@ fn text(name_or_path: &str, profile: &Profile) -> anyhow::Result<String> {
         return std::fs::read_to_string(name_or_path).with_context(|| format!("{name_or_path}: cannot read it again"));
     }
     Ok(toml::to_string(profile)?)
-}
-
-/// One line for each direction, or for both where they are the same, and one for each warning.
-pub(super) fn told(link: &CompiledLink, names: [&str; 2]) -> Vec<String> {
-    let [forward, backward] = [&link.a_to_b.expected, &link.b_to_a.expected].map(ToString::to_string);
-    let mut lines = if forward == backward {
-        vec![format!("{} and {}: {forward}", names[0], names[1])]
-    } else {
-        vec![format!("{}: {forward}", names[0]), format!("{}: {backward}", names[1])]
-    };
-    lines.extend(link.warnings(None).into_iter().map(|warning| format!("note: {warning}")));
-    lines
 }
 
 fn write_json(out: &mut impl Write, value: &impl Serialize) -> anyhow::Result<()> {

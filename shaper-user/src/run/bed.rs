@@ -220,6 +220,19 @@ impl Bed {
         Ok((outcome, captured))
     }
 
+    /// Ends an engine that [has failed](Self::has_failed), and writes down why for whoever looks at the lab.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written.
+    pub fn give_up(&mut self) -> anyhow::Result<()> {
+        let why = match self.settle(Duration::ZERO) {
+            Ok(_) => "a thread of its engine ended".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        Ok(self.lab.as_mut().context("the lab is down")?.fail(&why)?)
+    }
+
     /// Takes everything away.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use shaper_toast::units::Nanos as Time;
 use super::correlate::Correlated;
 use super::execute::{Evidence, is_log};
 use super::plan::{Plan, ToastPlan};
-pub(super) use super::probe::judge as judge_probe;
 use super::{grade, scenarios, split};
 
 /// Reads the logs, scores them and fills the summary in.
@@ -145,9 +144,9 @@ fn fill(
         judged: score.peers.iter().map(|peer| peer.sync.judged).sum(),
         peers: score.peers.iter().map(|peer| (peer.peer.clone(), peer.sync.failures)).collect(),
     });
+    let controller = plan.host_names().into_iter().next();
     for peer in &score.peers {
         summary.position_drift_ppm.insert(peer.peer.clone(), peer.drift.map(|drift| drift.drift.0));
-        let controller = plan.host_names().into_iter().next();
         if let Some(score) = peer.clocks.iter().find(|clock| Some(&clock.controller) == controller.as_ref()) {
             let clock = &score.peer_ahead;
             summary.clock.insert(

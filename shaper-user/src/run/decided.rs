@@ -30,7 +30,7 @@ impl Decided<'_> {
     }
 }
 
-/// The packets let through, in the order of the lock.
+/// The packets let through, in the order of the decisions.
 ///
 /// The bottleneck's state is in the record of the next packet, whatever became of that one. A packet that is not held
 /// back by a kept order leaves at its own release time; what one that is held back would have done no record shows.

@@ -18,7 +18,7 @@ use anyhow::{Context, bail};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, geteuid, unlinkat};
 use shaper_net::handover::Handover;
 use shaper_net::journal::{Entry, Journal, Recorded};
 
@@ -35,15 +35,21 @@ pub struct RunDirectory {
     handle: OwnedFd,
     /// The directories that were made, each inside the one before; the last is the run's. None if that stood.
     made: Vec<Made>,
-    /// Whom the directory belonged to, and its mode: what it gets again.
-    before: Option<FileStat>,
-    /// What stands in the journal of that.
-    recorded: Mutex<Vec<Recorded>>,
+    /// The directory, and those that were made above it, as long as they are ours alone.
+    taken: Mutex<Vec<Taken>>,
     /// Keeps other runs out of the directory.
     _lock: Option<Flock<OwnedFd>>,
     caller: Option<(Uid, Gid)>,
     /// Nothing more is made here, and nothing removed.
     closed: AtomicBool,
+}
+
+/// A directory that was taken over, and whose it is afterwards.
+#[derive(Debug)]
+struct Taken {
+    directory: OwnedFd,
+    to: Handover,
+    recorded: Recorded,
 }
 
 #[derive(Debug)]
@@ -78,8 +84,7 @@ impl RunDirectory {
             path: path.clone(),
             handle,
             made: Vec::new(),
-            before: None,
-            recorded: Mutex::default(),
+            taken: Mutex::default(),
             _lock: None,
             caller: caller(),
             closed: AtomicBool::new(false),
@@ -101,7 +106,7 @@ impl RunDirectory {
         // Also what somebody put there before we had it to ourselves.
         if !directory.entries()?.is_empty() {
             directory.closed.store(true, Ordering::Release);
-            directory.give_back();
+            let _ = directory.give_back(false);
             bail!("{}: holds something already: name an empty or new directory with --out DIR", path.display());
         }
         Ok(directory)
@@ -127,12 +132,19 @@ impl RunDirectory {
     /// Makes the directory at `path` ours alone.
     fn take_over(&mut self, path: &Path, journal: &Journal) -> anyhow::Result<()> {
         let before = fstat(&self.handle)?;
-        self.before = Some(before);
-        let mut entries = vec![Entry::Handover { path: path.into(), to: self.handover(&before, self.made.is_empty()) }];
+        let to = Handover {
+            files: self.caller.map(|(user, group)| (user.as_raw(), group.as_raw())),
+            ..self.handover(&before, self.made.is_empty())
+        };
+        let mut directories = vec![(self.handle.try_clone()?, path, to)];
         for (made, path) in self.made.iter().rev().zip(path.ancestors()).skip(1) {
-            entries.push(Entry::Handover { path: path.into(), to: self.handover(&fstat(&made.handle)?, false) });
+            directories.push((made.handle.try_clone()?, path, self.handover(&fstat(&made.handle)?, false)));
         }
-        *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = journal.record_all(entries)?;
+        let entries = directories.iter().map(|(_, path, to)| Entry::Handover { path: path.into(), to: *to }).collect();
+        let recorded = journal.record_all(entries)?;
+        let taken = directories.into_iter().zip(recorded);
+        let taken = taken.map(|((directory, _, to), recorded)| Taken { directory, to, recorded }).collect();
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = taken;
         if before.st_uid != geteuid().as_raw() {
             fchown(&self.handle, Some(geteuid()), None)?;
         }
@@ -146,7 +158,7 @@ impl RunDirectory {
             _ => (found.st_uid, found.st_gid),
         };
         let mode = found.st_mode & !SFlag::S_IFMT.bits();
-        Handover { device: found.st_dev, inode: found.st_ino, user, group, mode }
+        Handover { device: found.st_dev, inode: found.st_ino, user, group, mode, files: None }
     }
 
     /// Where it is.
@@ -205,17 +217,9 @@ impl RunDirectory {
     /// When they cannot be given away, or the path leads elsewhere by now. They stay all the same.
     pub fn finish(&self) -> anyhow::Result<()> {
         self.closed.store(true, Ordering::Release);
-        let given = || -> anyhow::Result<()> {
-            if let Some((user, group)) = self.caller {
-                for name in self.entries()? {
-                    // Links and devices are none of ours.
-                    let found = fstatat(&self.handle, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                    if kind(&found) == SFlag::S_IFREG {
-                        let flag = AtFlags::AT_SYMLINK_NOFOLLOW;
-                        fchownat(&self.handle, name.as_os_str(), Some(user), Some(group), flag)?;
-                    }
-                }
-            }
+        let given = self.give_back(true);
+        let checked = || -> anyhow::Result<()> {
+            given?;
             let leads_to = fs::metadata(&self.path)?;
             let here = fstat(&self.handle)?;
             if (leads_to.dev(), leads_to.ino()) != (here.st_dev, here.st_ino) {
@@ -223,9 +227,7 @@ impl RunDirectory {
             }
             Ok(())
         };
-        let given = given().with_context(|| format!("{}: cannot be given to its owner", self.path.display()));
-        self.give_back();
-        given
+        checked().with_context(|| format!("{}: cannot be given to its owner", self.path.display()))
     }
 
     /// Removes what was made; what is made afterwards fails.
@@ -234,7 +236,7 @@ impl RunDirectory {
             return;
         }
         // What cannot be removed stays: an error is on its way up already, and this would hide it.
-        if self.before.is_some() {
+        if !self.taken.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             for name in self.entries().unwrap_or_default() {
                 let _ = unlinkat(&self.handle, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
             }
@@ -246,25 +248,20 @@ impl RunDirectory {
                 let _ = unlinkat(&made.parent, made.name.as_os_str(), UnlinkatFlags::RemoveDir);
             }
         }
-        self.give_back();
+        let _ = self.give_back(false);
     }
 
-    /// A directory that was there is again whose it was; one that we made is the caller's.
-    fn give_back(&self) {
-        // Neither can be helped, and the run is no worse for it.
-        if let Some(before) = &self.before {
-            let _ = fchmod(&self.handle, Mode::from_bits_truncate(before.st_mode));
-            if self.made.is_empty() && before.st_uid != geteuid().as_raw() {
-                let _ = fchown(&self.handle, Some(Uid::from_raw(before.st_uid)), None);
-            }
+    /// Gives what was taken over to whom it belongs, with the `files` in the run's directory or without.
+    fn give_back(&self, files: bool) -> io::Result<()> {
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut given = Ok(());
+        for Taken { directory, to, recorded } in taken {
+            let to = if files { to } else { Handover { files: None, ..to } };
+            given = given.and(to.give(&directory));
+            // Also when it was refused: it would be once more.
+            recorded.taken_back();
         }
-        if let Some((user, group)) = self.caller {
-            for made in self.made.iter().rev() {
-                let _ = fchown(&made.handle, Some(user), Some(group));
-            }
-        }
-        let recorded = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
-        recorded.into_iter().for_each(Recorded::taken_back);
+        given
     }
 
     fn entries(&self) -> anyhow::Result<Vec<OsString>> {
@@ -281,10 +278,6 @@ impl Drop for RunDirectory {
 /// What an open directory holds.
 fn names(directory: &OwnedFd) -> io::Result<Vec<OsString>> {
     fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))?.map(|entry| Ok(entry?.file_name())).collect()
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
 fn identity(handle: &OwnedFd) -> Result<(u64, u64), Errno> {

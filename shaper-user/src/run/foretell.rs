@@ -2,17 +2,34 @@
 
 use shaper_common::delay::Jitter;
 use shaper_common::order::Order;
+use shaper_net::lab::Shape;
 use shaper_profile::CompiledLink;
+use shaper_profile::shift::Stream;
 
 use super::plan::{Plan, Workload};
 
-/// What the link will do, what its settings do to themselves, and what this run cannot say; a line each.
+/// What a link will do, a line for each direction, or for both where they are the same, and what its settings do to
+/// themselves, and to a steady `stream`, a line each.
+pub(crate) fn told(link: &CompiledLink, stream: Option<Stream>, shape: Shape) -> Vec<String> {
+    let [there, back] = match shape {
+        Shape::Pair => ["a to b", "b to a"],
+        Shape::Star => ["each host to the switch", "back"],
+    };
+    let [forward, backward] = [&link.a_to_b.expected, &link.b_to_a.expected].map(ToString::to_string);
+    let mut lines = if forward == backward {
+        vec![format!("{there} and {back}: {forward}")]
+    } else {
+        vec![format!("{there}: {forward}"), format!("{back}: {backward}")]
+    };
+    lines.extend(link.warnings(stream).into_iter().map(|warning| format!("note: {warning}")));
+    lines
+}
+
+/// What the links of a run will do, and what the run cannot say; a line each.
 pub(super) fn foretell(plan: &Plan, links: &[CompiledLink]) -> Vec<String> {
     let Some(link) = links.first() else { return Vec::new() };
-    let directions = [("a to b", &link.a_to_b), ("b to a", &link.b_to_a)];
-    let mut lines: Vec<String> =
-        directions.iter().map(|(name, direction)| format!("{name}: {}", direction.expected)).collect();
-    let notes = link.warnings(plan.stream()).into_iter().chain(no_shift(plan, link)).chain(no_grade(plan, links));
+    let mut lines = told(link, plan.stream(), plan.lab().shape);
+    let notes = no_shift(plan, link).into_iter().chain(no_grade(plan, links));
     lines.extend(notes.map(|note| format!("note: {note}")));
     lines
 }

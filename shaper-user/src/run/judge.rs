@@ -23,6 +23,7 @@ use super::directory::RunDirectory;
 use super::execute::Evidence;
 use super::manifest;
 use super::plan::{Plan, Workload};
+use super::probe;
 
 /// The name of the check that this host's load decides.
 const LATENESS: &str = "lateness";
@@ -56,7 +57,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     let correlated = correlate::correlate(plan, evidence, directory, &mut summary)?;
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
-        Workload::Probe(_) => commands::judge_probe(evidence, &mut summary)?,
+        Workload::Probe(_) => probe::judge(evidence, &mut summary)?,
     }
     if evidence.interrupted {
         summary.find(Severity::Error, "the run was interrupted: its figures hold for the time it ran");

@@ -93,7 +93,8 @@ pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime)
         "command_spacing_ns": spacing,
         "links": links.iter().map(|link| json!({
             "a_to_b": link.a_to_b.expected.configured(plan.stream()),
-            "b_to_a": link.b_to_a.expected.configured(plan.stream()),
+            // No workload has a steady stream that way.
+            "b_to_a": link.b_to_a.expected.configured(None),
         })).collect::<Vec<_>>(),
         "capture_buffer_bytes": plan.capture_buffer,
     });

@@ -20,4 +20,5 @@ mod split;
 pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
 pub use execute::{Finished, execute};
+pub(crate) use foretell::told;
 pub use plan::{ClockInjection, Plan, ProbePlan, RunError, ToastPlan, Workload};

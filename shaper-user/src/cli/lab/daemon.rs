@@ -50,15 +50,20 @@ pub(crate) fn daemon(config: DaemonConfig) -> anyhow::Result<()> {
     // The terminal's signals are for what runs in the foreground.
     nix::unistd::setsid().context("cannot leave the terminal")?;
     std::env::set_current_dir("/").context("cannot go to /")?;
-    let (ground, bed) = match start(&config, signals) {
+    let (ground, mut bed) = match start(&config, signals) {
         Ok(stands) => stands,
         Err(error) => return say(&Report::Failed(in_full(&error))),
     };
     let state = bed.lab()?.state().clone();
     // Without anybody to tell, nobody would know of the lab.
     if say(&Report::Up(Box::new(state))).and_then(|()| let_go()).is_ok() {
-        // A link whose delay line has ended carries nothing: a lab that is gone is seen, a dead one is not.
-        while !bed.has_failed() && !signals.wait(Some(LOOK))? {}
+        while !signals.wait(Some(LOOK))? {
+            if bed.has_failed() {
+                bed.give_up()?;
+                signals.wait(None)?;
+                break;
+            }
+        }
     }
     bed.down()?;
     ground.clear()

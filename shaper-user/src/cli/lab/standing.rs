@@ -51,7 +51,11 @@ pub(super) fn list(json: bool) -> anyhow::Result<Outcome> {
             Shape::Pair => "pair",
             Shape::Star => "star",
         };
-        let state = if *running { "" } else { ", its process is gone: shaper clear" };
+        let state = match &lab.failed {
+            _ if !running => ", its process is gone: shaper clear".to_owned(),
+            Some(why) => format!(", its links carry nothing any more ({why}): shaper lab down"),
+            None => String::new(),
+        };
         writeln!(out, "{}  {shape}  {}  {}{state}", lab.id, hosts(lab), what.unwrap_or("?"))?;
     }
     Ok(Outcome::Held)
@@ -75,6 +79,12 @@ pub(super) fn exec(host: &str, id: Option<&str>, command: &[OsString]) -> anyhow
     let lab = choose(id)?;
     if !lab.owner.is_running()? {
         bail!("lab {}: the process that keeps it is gone: `shaper clear` removes what is left of it", lab.id);
+    }
+    if let Some(why) = &lab.failed {
+        bail!(
+            "lab {}: its links carry nothing any more ({why}): take it down with `shaper lab down` and put up another",
+            lab.id
+        );
     }
     let Some(host) = lab.hosts.iter().find(|known| known.name == host) else {
         bail!("lab {} has no host {host}: it has {}", lab.id, hosts(&lab));

@@ -8,13 +8,13 @@ use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_common::layout::DIRECTIONS;
-use shaper_net::lab::{LabState, Shape};
+use shaper_net::lab::LabState;
 use shaper_profile::Profile;
 
 use super::super::link_flags::LinkFlags;
-use super::super::profile::told;
 use super::super::{Outcome, ROLE_ARGUMENT};
 use super::daemon::{DaemonConfig, Plan, ROLE, Report};
+use crate::run::told;
 
 /// Most hosts: one link each in a star.
 const MOST_HOSTS: i64 = DIRECTIONS as i64 / 2;
@@ -122,13 +122,9 @@ fn tell(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64, plan
     for host in &lab.hosts {
         writeln!(out, "  {:width$}  {:15}  {}", host.name, host.ipv4.to_string(), host.ipv6)?;
     }
-    let names = match lab.shape {
-        Shape::Pair => ["a to b", "b to a"],
-        Shape::Star => ["each host to the switch", "back"],
-    };
     writeln!(out, "link: profile {}, seed {seed}", profile.name)?;
     let link = plan.links.first().context("a lab without links")?;
-    for line in told(link, names) {
+    for line in told(link, None, lab.shape) {
         writeln!(out, "  {line}")?;
     }
     if !profile.link.outages.rate.is_zero() {
