@@ -6,7 +6,7 @@ use shaper_common::layout::{Params, Port};
 use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
 use shaper_engine::clock::monotonic;
-use shaper_profile::{Compile, presets};
+use shaper_profile::{Compile, Profile, presets};
 
 use crate::Session;
 use crate::frame;
@@ -37,8 +37,7 @@ struct Case {
     samples: Vec<f64>,
 }
 
-fn preset(name: &str) -> Result<(Params, Box<Schedule>)> {
-    let profile = presets::load(name)?;
+fn compiled(profile: &Profile) -> Result<(Params, Box<Schedule>)> {
     let link = profile.link.compile(&Compile { seed: 7, link: 0, horizon: HORIZON.into() })?;
     // The first outage comes after the run: what is measured is looking for one.
     let params = Params { start: Nanos(monotonic()).saturating_add(HORIZON), ..link.a_to_b.params };
@@ -46,8 +45,9 @@ fn preset(name: &str) -> Result<(Params, Box<Schedule>)> {
 }
 
 fn cases() -> Result<Vec<Case>> {
-    let clean = preset("clean")?;
-    let wifi = preset("wifi")?;
+    let clean = compiled(&presets::load("clean")?)?;
+    let wifi = compiled(&presets::load("wifi")?)?;
+    let bursts = compiled(&presets::parse("bursts", "bursts", "loss = \"5% burst 3\"")?)?;
     let loss = (Params { loss: wifi.0.loss, ..clean.0 }, clean.1.clone());
     let mut cases = Vec::new();
     for (also, exclusion, records) in [
@@ -55,7 +55,9 @@ fn cases() -> Result<Vec<Case>> {
         (", with its record", Exclusion::Device, true),
         (", behind the lock", Exclusion::Lock, false),
     ] {
-        for (name, (params, schedule)) in [("clean", &clean), ("loss only", &loss), ("wifi", &wifi)] {
+        for (name, (params, schedule)) in
+            [("clean", &clean), ("loss only", &loss), ("loss in bursts", &bursts), ("wifi", &wifi)]
+        {
             cases.push(Case {
                 name: format!("{name}{also}"),
                 params: *params,

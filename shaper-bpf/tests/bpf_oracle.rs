@@ -7,11 +7,29 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shaper_bpf::{Exclusion, Object, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET};
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Probe, State, packet_id};
+use shaper_common::loss::Chain;
 use shaper_common::outage::{Schedule, Window};
 use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 const RECORD_RING: u32 = 1 << 16;
+
+fn probability() -> impl Strategy<Value = Probability> + Clone {
+    prop_oneof![Just(0), Just(1 << 32), 0..=1u64 << 32, 0..1u64 << 28].prop_map(Probability)
+}
+
+/// Any chain, also one that nobody would write.
+fn chain() -> impl Strategy<Value = Chain> {
+    let state = (probability(), [probability(), probability()], [0..4u32, 0..4u32]);
+    ([state.clone(), state.clone(), state.clone(), state], [probability(), probability(), probability()]).prop_map(
+        |(states, first)| Chain {
+            lose: states.map(|(lose, ..)| lose),
+            leave: states.map(|(_, leave, _)| leave),
+            to: states.map(|(.., to)| to),
+            first,
+        },
+    )
+}
 
 fn settings() -> impl Strategy<Value = Params> {
     let link = (
@@ -29,21 +47,27 @@ fn settings() -> impl Strategy<Value = Params> {
         any::<u32>(),
         0..2u32,
     );
-    (link, bottleneck).prop_map(
-        |((seed, loss, delay, jitter, jitter_kind, order), (rate, queue, overhead, stream, has_outages))| Params {
-            seed,
-            start: Nanos(1_000_000_000),
-            loss: Probability(loss),
-            delay: Nanos(delay),
-            jitter: Nanos(jitter),
-            rate: BitsPerSec(rate),
-            queue: Nanos(queue),
-            overhead,
-            jitter_kind,
-            order,
-            stream,
-            rule: 0,
-            has_outages,
+    (link, bottleneck, chain(), 0..2u32).prop_map(
+        |(link, (rate, queue, overhead, stream, has_outages), chain, has_chain)| {
+            let (seed, loss, delay, jitter, jitter_kind, order) = link;
+            Params {
+                seed,
+                start: Nanos(1_000_000_000),
+                loss: Probability(loss),
+                delay: Nanos(delay),
+                jitter: Nanos(jitter),
+                rate: BitsPerSec(rate),
+                queue: Nanos(queue),
+                overhead,
+                jitter_kind,
+                order,
+                stream,
+                rule: 0,
+                has_outages,
+                chain,
+                has_chain,
+                _reserved: 0,
+            }
         },
     )
 }

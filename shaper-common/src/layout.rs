@@ -3,6 +3,7 @@
 //! Every struct is `repr(C)` without padding that is not named, so that both sides see the same bytes.
 
 use crate::fate::Cause;
+use crate::loss::Chain;
 use crate::rate::Bottleneck;
 use crate::units::{BitsPerSec, Nanos, Probability};
 
@@ -17,8 +18,10 @@ pub struct Params {
     pub seed: u64,
     /// CLOCK_MONOTONIC time from which the outage schedule counts.
     pub start: Nanos,
-    /// Probability of an i.i.d. loss.
+    /// Probability of an i.i.d. loss, where there is no chain.
     pub loss: Probability,
+    /// By which states packets are lost, where there is a chain.
+    pub chain: Chain,
     /// Base delay.
     pub delay: Nanos,
     /// Half-width of uniform jitter, sigma of normal jitter.
@@ -39,6 +42,10 @@ pub struct Params {
     pub rule: u32,
     /// One when the outage schedule holds any window.
     pub has_outages: u32,
+    /// One when packets are lost by the chain.
+    pub has_chain: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
 }
 
 impl Params {
@@ -57,6 +64,10 @@ pub struct Carried {
     pub last_release: Nanos,
     /// The bottleneck.
     pub bottleneck: Bottleneck,
+    /// The state that the chain of losses is in and one more; zero before the first packet.
+    pub loss_state: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
 }
 
 /// Counts of one direction, all brought up to date with the decision.
@@ -271,14 +282,16 @@ impl Record {
             before: Carried {
                 last_release: Nanos(u64_at(24)?),
                 bottleneck: Bottleneck { free_at: Nanos(u64_at(32)?), remainder: u64_at(40)? },
+                loss_state: u32_at(48)?,
+                _reserved: u32_at(52)?,
             },
-            len: u32_at(48)?,
-            flow_hash: u32_at(52)?,
-            rule: u32_at(56)?,
-            direction: u16_at(60)?,
-            l4_checksum: u16_at(62)?,
-            cause: *bytes.get(64)?,
-            _reserved: *bytes.get(65..)?.first_chunk()?,
+            len: u32_at(56)?,
+            flow_hash: u32_at(60)?,
+            rule: u32_at(64)?,
+            direction: u16_at(68)?,
+            l4_checksum: u16_at(70)?,
+            cause: *bytes.get(72)?,
+            _reserved: *bytes.get(73..)?.first_chunk()?,
         })
     }
 

@@ -1,6 +1,8 @@
 //! The decision: every effect in its fixed order.
 //!
 //! outage -> loss -> rate and queue -> delay and jitter -> order.
+//!
+//! A chain of losses advances with every packet, also one that an outage takes.
 
 use crate::fate::{Cause, Fate};
 use crate::layout::{Params, State};
@@ -29,6 +31,12 @@ pub struct Packet {
 pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
     let index = state.next_index;
     state.next_index = index.wrapping_add(1);
+    // What draws nothing need not wait for the generator: no draw shifts another.
+    let draws = match (params.loss, params.has_chain, params.jitter_kind) {
+        (Probability(0), 0, 0) => Draws::NONE,
+        _ => Draws::of(params.seed, params.stream, index),
+    };
+    let is_lost = loss::is_lost(params, &mut state.carried.loss_state, &draws);
     if params.has_outages != 0
         && packet.now >= params.start
         && schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)
@@ -36,12 +44,7 @@ pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &
         state.counts.outage += 1;
         return Fate::drop(Cause::Outage);
     }
-    // What draws nothing need not wait for the generator: no draw shifts another.
-    let draws = match (params.loss, params.jitter_kind) {
-        (Probability(0), 0) => Draws { loss: 0, jitter: 0 },
-        _ => Draws::of(params.seed, params.stream, index),
-    };
-    if loss::is_lost(params, &draws) {
+    if is_lost {
         state.counts.loss += 1;
         return Fate::drop(Cause::Loss);
     }

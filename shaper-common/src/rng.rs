@@ -38,6 +38,15 @@ pub struct Draws {
     pub loss: u32,
     /// Decides the jitter.
     pub jitter: u32,
+    /// Decides where a chain of losses goes.
+    pub step: u32,
+    /// Decides where it begins.
+    pub first: u32,
+}
+
+impl Draws {
+    /// What is taken where nothing is drawn.
+    pub const NONE: Self = Self { loss: 0, jitter: 0, step: 0, first: 0 };
 }
 
 impl Draws {
@@ -45,9 +54,9 @@ impl Draws {
     #[inline(always)]
     #[must_use]
     pub fn of(seed: u64, stream: u32, index: u64) -> Self {
-        // The third counter word numbers groups of four purposes; group 0 holds loss and jitter.
+        // The third counter word numbers groups of four purposes; these are group 0.
         let words = philox4x32([index as u32, (index >> 32) as u32, 0, stream], [seed as u32, (seed >> 32) as u32]);
-        Self { loss: words[0], jitter: words[1] }
+        Self { loss: words[0], jitter: words[1], step: words[2], first: words[3] }
     }
 }
 

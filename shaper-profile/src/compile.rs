@@ -91,10 +91,13 @@ impl Direction {
     /// The settings as integers, without outages.
     #[must_use]
     pub fn params(&self, seed: u64, stream: u32) -> Params {
+        let chain = self.loss.chain();
         Params {
             seed,
             start: Nanos::ZERO,
             loss: self.loss.probability(),
+            chain: chain.unwrap_or_default(),
+            has_chain: u32::from(chain.is_some()),
             delay: self.delay.0,
             jitter: self.jitter.0,
             rate: self.rate.0,
@@ -105,6 +108,7 @@ impl Direction {
             stream,
             rule: 0,
             has_outages: 0,
+            _reserved: 0,
         }
     }
 }

@@ -5,13 +5,17 @@ use shaper_common::units::Nanos;
 
 use crate::expected::Expected;
 use crate::profile::{Distribution, Order};
+use crate::quantity::Percent;
 use crate::shift::{Shift, Stream};
 
 /// What one direction was asked for, and what that must come out as.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Configured {
-    /// Probability of an i.i.d. loss, outside outage windows.
+    /// Packets lost over packets in the long run, outside outage windows.
     pub loss: f64,
+    /// Packets lost in a row in the mean; absent where each is lost on its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_burst: Option<f64>,
     /// Base delay.
     pub delay_ms: f64,
     /// Half-width of uniform jitter, sigma of normal jitter.
@@ -123,7 +127,8 @@ impl Expected {
         let direction = self.direction();
         let bottleneck = !direction.rate.is_unlimited();
         Configured {
-            loss: direction.loss.fraction(),
+            loss: direction.loss.ratio().map_or(self.loss.ratio, Percent::fraction),
+            loss_burst: self.is_correlated().then_some(self.loss.burst),
             delay_ms: direction.delay.as_millis_f64(),
             jitter_ms: direction.jitter.as_millis_f64(),
             distribution: direction.distribution,

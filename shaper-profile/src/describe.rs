@@ -39,7 +39,7 @@ impl fmt::Display for Expected {
             let mean = self.delay.mean().0 as f64 / 1e6;
             write!(formatter, " (cut at 0: {} at 0, mean {mean:.1} ms)", percent(zero))?;
         }
-        write!(formatter, ", {}", loss(direction))?;
+        write!(formatter, ", {}", loss(self))?;
         if !direction.rate.is_unlimited() {
             write!(formatter, ", rate {:#}", direction.rate)?;
             if direction.overhead.0 > 0 {
@@ -74,6 +74,17 @@ fn delay(formatter: &mut fmt::Formatter<'_>, direction: &Direction) -> fmt::Resu
     Ok(())
 }
 
-fn loss(direction: &Direction) -> String {
-    if direction.loss.is_zero() { "no loss".to_owned() } else { format!("loss {:#}", direction.loss) }
+fn loss(expected: &Expected) -> String {
+    let asked = &expected.direction().loss;
+    if asked.is_none() {
+        return "no loss".to_owned();
+    }
+    if !expected.is_correlated() {
+        return format!("loss {asked:#}");
+    }
+    let burst = format!("{:.1} packets lost in a row", expected.loss.burst);
+    match asked.ratio() {
+        Some(_) => format!("loss {asked:#} ({burst})"),
+        None => format!("loss {asked:#} ({} lost, {burst})", percent(expected.loss.ratio)),
+    }
 }

@@ -5,6 +5,7 @@ use shaper_common::outage::Window;
 use shaper_common::units::Nanos;
 
 use crate::distribution::DelayDistribution;
+use crate::loss::LossOutcome;
 use crate::profile::{Direction, FULL_PACKET, Order, Outages};
 use crate::quantity::Duration;
 use crate::shift::{self, Shift, Stream};
@@ -15,8 +16,8 @@ pub const LARGEST_SHARE: f64 = 0.999_999;
 /// Loss, delays and outages as they will come out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// Probability of an i.i.d. loss, of packets that come outside outage windows: the 32-bit threshold's.
-    pub loss: f64,
+    /// Loss in the long run, by the 32-bit thresholds.
+    pub loss: LossOutcome,
     /// The distribution of delays after their cut at zero, queueing not included.
     pub delay: DelayDistribution,
     /// The longest one-way delay: of the share [`Self::largest_share`] of packets, with a full queue.
@@ -48,7 +49,7 @@ impl Expected {
         let normal = delay.kind() == shaper_common::delay::Jitter::Normal;
         let largest_share = if normal { LARGEST_SHARE } else { 1.0 };
         Self {
-            loss: params.loss.0 as f64 / 2f64.powi(32),
+            loss: direction.loss.outcome(),
             delay,
             largest_delay: delay.quantile(largest_share).saturating_add(params.queue),
             largest_share,
@@ -66,6 +67,12 @@ impl Expected {
     #[must_use]
     pub const fn direction(&self) -> &Direction {
         &self.direction
+    }
+
+    /// Whether losses are correlated, rather than each packet being lost on its own.
+    #[must_use]
+    pub const fn is_correlated(&self) -> bool {
+        self.params.has_chain != 0
     }
 
     /// The outages as they were written.

@@ -1,14 +1,15 @@
 //! Flags that change a profile.
 
 use crate::error::Invalid;
+use crate::loss::Loss;
 use crate::profile::{Distribution, Order, Patch, Profile, Scheduled};
-use crate::quantity::{Duration, EventRate, Percent, QueueLimit, Rate, Size};
+use crate::quantity::{Duration, EventRate, QueueLimit, Rate, Size};
 
 /// The flags' values, each absent where the flag was not given. They hold for both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `--loss`
-    pub loss: Option<Percent>,
+    pub loss: Option<Loss>,
     /// `--jitter`
     pub jitter: Option<Duration>,
     /// `--latency`, `--delay`

@@ -8,7 +8,8 @@ use shaper_common::delay::Jitter;
 use shaper_common::units::Nanos;
 
 use crate::error::Invalid;
-use crate::quantity::{Duration, EventRate, Percent, QueueLimit, Rate, Size};
+use crate::loss::Loss;
+use crate::quantity::{Duration, EventRate, QueueLimit, Rate, Size};
 
 /// Bytes of a full-size Ethernet frame without frame check sequence: what a queue must hold at least.
 pub const FULL_PACKET: u64 = 1514;
@@ -139,8 +140,8 @@ pub struct Direction {
     pub distribution: Distribution,
     /// Whether packets may overtake.
     pub order: Order,
-    /// Each packet independently.
-    pub loss: Percent,
+    /// How packets are lost.
+    pub loss: Loss,
     /// The bottleneck.
     pub rate: Rate,
     /// Bytes on the wire beside each packet's own, for the bottleneck.
@@ -163,7 +164,7 @@ pub struct Patch {
     /// See [`Direction::order`].
     pub order: Option<Order>,
     /// See [`Direction::loss`].
-    pub loss: Option<Percent>,
+    pub loss: Option<Loss>,
     /// See [`Direction::rate`].
     pub rate: Option<Rate>,
     /// See [`Direction::overhead`].

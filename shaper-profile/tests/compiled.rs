@@ -156,3 +156,22 @@ fn the_configured_block_keeps_its_names_and_survives_a_round_trip() {
     }
     assert_eq!(toml::from_str::<Configured>(&text).expect("reads"), block);
 }
+
+#[test]
+fn a_loss_in_bursts_compiles_to_a_chain_and_is_told() {
+    let text = "loss = \"5% burst 3\"\n[down]\nloss = \"gemodel 1% 10%\"\n";
+    let link = presets::parse("link.toml", "link", text).expect("parses").link.compile(&run(20)).expect("compiles");
+    let up = &link.a_to_b;
+    assert_eq!((up.params.has_chain, up.params.loss), (1, Probability::NEVER));
+    assert_eq!(up.params.chain.lose, [0, 1 << 32, 0, 0].map(Probability));
+    assert!((up.params.chain.leave[1][0].0 as f64 / 2f64.powi(32) - 1.0 / 3.0).abs() < 1e-9);
+    assert!(up.expected.to_string().contains("loss 5 % in bursts of 3 (3.0 packets lost in a row)"), "{}", up.expected);
+    let down = link.b_to_a.expected.to_string();
+    assert!(down.contains("1-k 0 % (9.1 % lost, 10.0 packets lost in a row)"), "{down}");
+    let configured = link.b_to_a.expected.configured(None);
+    assert!((configured.loss - 1.0 / 11.0).abs() < 1e-8 && configured.loss_burst.is_some());
+    assert_eq!(
+        presets::load("wifi").expect("wifi").link.compile(&run(20)).expect("compiles").a_to_b.params.has_chain,
+        0
+    );
+}

@@ -2,9 +2,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests says what went wrong by a panic")]
 
 use proptest::prelude::*;
-use shaper_profile::quantity::{Duration, Percent, QueueLimit};
+use shaper_profile::quantity::{Duration, QueueLimit};
 use shaper_profile::{
-    Direction, Distribution, Order, OverrideError, Overrides, Profile, ProfileError, list, load, presets,
+    Direction, Distribution, Loss, Order, OverrideError, Overrides, Profile, ProfileError, list, load, presets,
 };
 
 fn text(text: &str) -> Profile {
@@ -201,12 +201,12 @@ fn flags_change_both_directions_and_the_name() {
     let changed = flags.apply(&wifi).expect("valid");
     assert_eq!(changed.name, "wifi+custom");
     for direction in [changed.link.a_to_b, changed.link.b_to_a] {
-        assert_eq!((direction.loss.fraction(), direction.order), (0.07, Order::Keep));
+        assert_eq!((direction.loss.to_string().as_str(), direction.order), ("7%", Order::Keep));
         assert_eq!(direction.delay, wifi.link.a_to_b.delay);
     }
     assert_eq!(changed.link.outages.rate, wifi.link.outages.rate);
     assert_eq!(changed.link.outages.scheduled.len(), 1);
-    let custom = Overrides { loss: Some(Percent::ZERO), ..Overrides::default() };
+    let custom = Overrides { loss: Some(Loss::default()), ..Overrides::default() };
     assert_eq!(custom.apply(&load("custom").expect("custom")).expect("valid").name, "custom");
 }
 

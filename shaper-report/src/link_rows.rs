@@ -39,6 +39,10 @@ pub(crate) fn link_rows(direction: &Direction) -> Vec<LinkRow> {
         rows.extend(take("outage").filter(|check| check.result == Agreement::No).map(plain));
     }
     rows.push(row("loss", words::percent(configured.loss_ratio), words::proportion(&measured.loss), take("loss")));
+    if let Some(asked) = configured.loss_burst {
+        let asked = format!("{} packets in the mean", words::figure(asked));
+        rows.push(row("  in bursts of", asked, words::figure_or_dash(measured.loss_burst), None));
+    }
     if let Some(rate) = configured.rate_bps {
         let queue = configured.queue_ms.map_or_else(String::new, |ms| format!(", queue {} ms", words::shortest(ms)));
         let asked = format!("{}{queue}", words::rate(rate as f64));

@@ -96,6 +96,15 @@ impl Proportion {
         let ratio = (of > 0).then(|| count as f64 / of as f64);
         Self { count, of, ratio, low, high }
     }
+
+    /// The same where the variance of the ratio is `inflation` times that of independent ones: the interval is that of
+    /// so many fewer.
+    #[must_use]
+    pub fn correlated(count: u64, of: u64, inflation: f64) -> Self {
+        let fewer = |n: u64| (n as f64 / inflation).round() as u64;
+        let Interval { low, high } = wilson(fewer(count).min(fewer(of)), fewer(of));
+        Self { low, high, ..Self::of(count, of) }
+    }
 }
 
 /// What percentiles do with samples that never came: a lost packet, a command without an answer.

@@ -286,3 +286,34 @@ fn differ(one: &BTreeMap<u64, String>, other: &BTreeMap<u64, String>) -> Vec<u64
     let pairs = one.iter().filter_map(|(index, cause)| Some((index, cause, other.get(index)?)));
     pairs.filter(|(_, a, b)| drawn(a) && drawn(b) && a != b).map(|(index, ..)| *index).collect()
 }
+
+/// Two-sided 99.9 % quantile of the standard normal distribution.
+const Z_999: f64 = 3.290_527;
+
+/// Ratio and length of bursts on real packets, decided in the kernel; the references are the models' own formulas.
+#[test]
+fn losses_come_in_bursts_as_asked() {
+    const PACKETS: f64 = 40_000.0;
+    on_own_host(|host| {
+        // The mean length of a burst, and the standard deviation of one: geometric, ended by 1/3 and by r.
+        for (loss, ratio, burst, deviation) in
+            [("5% burst 3", 0.05, 3.0, 6f64.sqrt()), ("gemodel 2% 25%", 2.0 / 27.0, 4.0, 12f64.sqrt())]
+        {
+            let profile = host.folder().join("bursts.toml");
+            std::fs::write(&profile, format!("loss = \"{loss}\"\n")).unwrap();
+            let probe = format!("probe --profile {} --seed 7 --packets {PACKETS} --interval 100us", profile.display());
+            let summary = host.run(&probe).summary();
+            held(&summary).unwrap();
+            let Direction { configured, measured, agree } = forward(&summary);
+            assert!((configured.loss_ratio - ratio).abs() < 1e-6, "{configured:?}");
+            assert!((configured.loss_burst.unwrap() - burst).abs() < 1e-6, "{configured:?}");
+            let check = agree.checks.iter().find(|check| check.name == "loss").unwrap();
+            assert_eq!(check.result, Agreement::Yes, "{loss}: {check:?}");
+            let bursts = measured.loss.count as f64 / burst;
+            let off = (measured.loss_burst.unwrap() - burst).abs();
+            let allowed = Z_999 * deviation / bursts.sqrt();
+            assert!(off <= allowed, "{loss}: {:?}, off by {off}, {allowed} allowed", measured.loss_burst);
+            assert_eq!((summary.oracle.mismatches, summary.oracle.unchecked), (0, 0));
+        }
+    });
+}

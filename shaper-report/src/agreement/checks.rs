@@ -1,7 +1,7 @@
 //! The checks themselves: one function for each thing that a link can be asked for.
 
 use super::ks::{dkw_margin, ks_distance, ks_p};
-use super::proportion::{ratio, ratio_tolerance};
+use super::proportion::{Counted, ratio, ratio_tolerance};
 use super::{Agreement, Check, Level};
 use crate::stats::{Interval, quantile};
 use crate::words::{about, count as grouped, figure};
@@ -65,7 +65,8 @@ pub fn intended_delays(levels: [Level; 2], samples: &[u64], cdf: impl Fn(f64) ->
     let mut rest: Vec<f64> = samples.iter().filter(|sample| **sample > 0).map(|sample| *sample as f64).collect();
     rest.sort_unstable_by(f64::total_cmp);
     let zeros = samples.len() as u64 - rest.len() as u64;
-    let at_zero = ratio("zero delay", for_atom, zeros, samples.len() as u64, atom, ratio_tolerance(atom), None);
+    let counted = Counted { count: zeros, of: samples.len() as u64, inflation: 1.0 };
+    let at_zero = ratio("zero delay", for_atom, counted, atom, ratio_tolerance(atom), None);
     let rest_of_it = 1.0 - atom;
     let delayed = |x: f64| if rest_of_it > 0.0 { (cdf(x) - atom) / rest_of_it } else { 1.0 };
     let distance = ks_distance(&rest, delayed, |x| delayed(x - 1.0));

@@ -12,14 +12,33 @@ pub fn ratio_tolerance(configured: f64) -> f64 {
     0.01 + 0.1 * configured
 }
 
-/// Independent loss: `lost` by the loss model among the `offered` packets outside outage windows.
+/// Loss: `lost` by the loss model among the `offered` packets outside outage windows. `inflation` is how many times
+/// larger the variance of their ratio is than that of packets lost each on its own, 1 for those: so many packets of a
+/// stream in which losses are correlated say as much as one.
 ///
 /// Agrees where `configured` lies in the exact interval and the interval within `tolerance` of it. A
 /// configured ratio of 0 or 1 admits no exception; any other is not confirmed by a link that loses nothing,
 /// or everything, however close to it that is.
 #[must_use]
-pub fn loss(level: Level, lost: u64, offered: u64, configured: f64, tolerance: f64) -> Check {
-    ratio("loss", level, lost, offered, configured, tolerance, Some("lost"))
+pub fn loss(level: Level, lost: u64, offered: u64, configured: f64, tolerance: f64, inflation: f64) -> Check {
+    let counted = Counted { count: lost, of: offered, inflation };
+    ratio("loss", level, counted, configured, tolerance, Some("lost"))
+}
+
+/// What was counted, and how little a packet says.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) count: u64,
+    pub(super) of: u64,
+    pub(super) inflation: f64,
+}
+
+impl Counted {
+    /// The effective sample: as many independent packets as say as much.
+    fn effective(self) -> (u64, u64) {
+        let of = (self.of as f64 / self.inflation).floor() as u64;
+        (((self.count as f64 / self.inflation).round() as u64).min(of), of)
+    }
 }
 
 /// A proportion against a configured probability. `seen` says what must have happened to some packets and
@@ -27,19 +46,21 @@ pub fn loss(level: Level, lost: u64, offered: u64, configured: f64, tolerance: f
 pub(super) fn ratio(
     name: &str,
     level: Level,
-    count: u64,
-    of: u64,
+    counted: Counted,
     configured: f64,
     tolerance: f64,
     seen: Option<&str>,
 ) -> Check {
     let error = level.0;
-    let interval = clopper_pearson(count, of, error);
-    let p = binomial_p(count, of, configured);
+    let Counted { count, of, inflation } = counted;
+    let (effective, of_effective) = counted.effective();
+    let interval = clopper_pearson(effective, of_effective, error);
+    let p = binomial_p(effective, of_effective, configured);
     let band = Interval { low: configured - tolerance, high: configured + tolerance };
     let exact = configured <= 0.0 || configured >= 1.0;
     let to_see = if seen.is_some() { needed_to_see(configured, error) } else { 1 };
-    let needed_n = if exact { 1 } else { needed_for_ratio(configured, tolerance, error).max(to_see) };
+    let needed = if exact { 1 } else { needed_for_ratio(configured, tolerance, error).max(to_see) };
+    let needed_n = if exact { 1 } else { (needed as f64 * inflation).ceil() as u64 };
     // Short of these the interval holds 0, or 1.
     let unseen = seen.filter(|_| !exact && (interval.low <= 0.0 || interval.high >= 1.0));
     let result = if of == 0 {
@@ -145,7 +166,7 @@ mod tests {
     const LEVEL: f64 = 0.001 / 8.0;
 
     fn loss_of(lost: u64, offered: u64, configured: f64) -> Agreement {
-        loss(Level(LEVEL), lost, offered, configured, ratio_tolerance(configured)).result
+        loss(Level(LEVEL), lost, offered, configured, ratio_tolerance(configured), 1.0).result
     }
 
     #[test]
@@ -164,13 +185,40 @@ mod tests {
         }
     }
 
+    /// A chain of two states, bad for 20 packets in the mean: that ratio varies like that of a 30th of the packets.
+    #[test]
+    fn correlated_losses_say_less_and_do_not_refute_the_truth() {
+        let (ratio, burst) = (0.05, 20.0);
+        let (begin, end) = (ratio / ((1.0 - ratio) * burst), 1.0 / burst);
+        let rho: f64 = 1.0 - begin - end;
+        let inflation = (1.0 + rho) / (1.0 - rho);
+        let (mut refuted, mut alone, mut agree) = (0, 0, 0);
+        for seed in 1..=300 {
+            let mut uniform = Uniform::seeded(seed);
+            let (mut bad, mut lost) = (uniform.draw() < ratio, 0);
+            for _ in 0..40_000 {
+                lost += u64::from(bad);
+                bad = if bad { uniform.draw() >= end } else { uniform.draw() < begin };
+            }
+            let judged = |inflation| loss(Level(0.001), lost, 40_000, ratio, ratio_tolerance(ratio), inflation);
+            refuted += u32::from(judged(inflation).result == Agreement::No);
+            agree += u32::from(judged(inflation).result == Agreement::Yes);
+            alone += u32::from(judged(1.0).result == Agreement::No);
+        }
+        assert!(refuted <= 3 && alone > 100, "{refuted} of 300 refuted, {alone} as if each were lost on its own");
+        assert!(agree == 0, "{agree} of 300 confirmed by too few packets");
+        let enough = loss(Level(0.001), 20_000, 400_000, ratio, ratio_tolerance(ratio), inflation);
+        assert_eq!(enough.result, Agreement::Yes, "{}", enough.detail);
+        assert!((100_000..400_000).contains(&enough.needed_n), "{}", enough.needed_n);
+    }
+
     #[test]
     fn a_wrong_loss_is_refuted_and_a_short_run_says_too_few() {
         assert_eq!(loss_of(700, 10_000, 0.05), Agreement::No);
         assert_eq!(loss_of(300, 10_000, 0.05), Agreement::No);
         assert_eq!(loss_of(30, 600, 0.05), Agreement::TooFew);
         assert_eq!(loss_of(0, 0, 0.05), Agreement::TooFew);
-        let few = loss(Level(LEVEL), 30, 600, 0.05, ratio_tolerance(0.05));
+        let few = loss(Level(LEVEL), 30, 600, 0.05, ratio_tolerance(0.05), 1.0);
         assert!((5_000..10_000).contains(&few.needed_n), "needs {}", few.needed_n);
         assert!(few.detail.contains("600 packets cannot tell 5.00 %"), "{}", few.detail);
     }
@@ -185,13 +233,13 @@ mod tests {
     #[test]
     fn a_small_loss_is_not_confirmed_by_a_link_that_loses_nothing() {
         // 0.05 % of 10,000: five are lost on average, none in 7 of 1,000 runs.
-        let rare = |lost, offered| loss(Level(LEVEL), lost, offered, 0.0005, ratio_tolerance(0.0005));
+        let rare = |lost, offered| loss(Level(LEVEL), lost, offered, 0.0005, ratio_tolerance(0.0005), 1.0);
         let none = rare(0, 10_000);
         assert_eq!(none.result, Agreement::TooFew, "{}", none.detail);
         assert_eq!(none.detail, "0 of 10,000 packets lost cannot tell 0.05 % from none: about 20,000 can");
         assert_eq!(rare(0, none.needed_n).result, Agreement::No);
         assert_eq!(rare(4, 10_000).result, Agreement::Yes);
-        let all = loss(Level(LEVEL), 10_000, 10_000, 0.9995, ratio_tolerance(0.9995));
+        let all = loss(Level(LEVEL), 10_000, 10_000, 0.9995, ratio_tolerance(0.9995), 1.0);
         assert_eq!(all.result, Agreement::TooFew, "{}", all.detail);
         // A cut that next to never happens need not be seen.
         let [zero, _] = intended_delays([Level(LEVEL), Level(LEVEL)], &[1; 10_000], |_| 1.0, 1e-7);

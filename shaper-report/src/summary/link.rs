@@ -42,8 +42,11 @@ pub struct Configured {
     /// With `order` = `keep`: by how much, in milliseconds, packets are expected to be pushed back behind
     /// their predecessors, on average; null otherwise.
     pub expected_shift_ms: Option<Interval>,
-    /// The independent loss, 0 to 1.
+    /// Packets lost over packets in the long run, 0 to 1.
     pub loss_ratio: f64,
+    /// Packets lost in a row in the mean, where losses are correlated; null where each is lost on its own.
+    #[serde(default)]
+    pub loss_burst: Option<f64>,
     /// The rate of the bottleneck, in bits per second; null for unlimited.
     pub rate_bps: Option<u64>,
     /// The longest time in the queue before the bottleneck, in milliseconds; null without one.
@@ -95,6 +98,9 @@ pub struct Measured {
     pub shift_ms: Option<f64>,
     /// Offered load, in bits per second over the time of the run.
     pub offered_bps: Option<f64>,
+    /// Packets lost in a row by the loss model, in the mean; null where none was lost.
+    #[serde(default)]
+    pub loss_burst: Option<f64>,
 }
 
 impl Default for Measured {
@@ -112,6 +118,7 @@ impl Default for Measured {
             reordered: None,
             shift_ms: None,
             offered_bps: None,
+            loss_burst: None,
         }
     }
 }

@@ -82,7 +82,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
     let zeros = intended.iter().filter(|ns| **ns == 0).count() as u64;
     let offered = packets - inside;
     let mut checks = vec![
-        loss(family.level()?, lost, offered, 0.05, ratio_tolerance(0.05)),
+        loss(family.level()?, lost, offered, 0.05, ratio_tolerance(0.05), 1.0),
         outages(&OutageCounts { windows: 1, packets, inside, dropped_inside: inside, dropped_outside: 0 }),
         lateness(&late, &LatenessBound::beside_host(300_000, 3.0, 1_000_000)),
     ];
@@ -101,6 +101,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
         reordered: Some(Proportion::of(forwarded / 3, forwarded)),
         shift_ms: None,
         offered_bps: Some(64_000.0),
+        loss_burst: Some(1.05),
     };
     let dropped = BTreeMap::from([("loss".to_owned(), lost), ("outage".to_owned(), inside), ("queue".to_owned(), 0)]);
     Ok(Link {
@@ -128,6 +129,7 @@ fn wifi() -> Configured {
         order: "free".to_owned(),
         expected_shift_ms: None,
         loss_ratio: 0.05,
+        loss_burst: None,
         rate_bps: None,
         queue_ms: None,
         outages_per_s: 0.01,

@@ -1,8 +1,8 @@
 //! The flags that describe a link, the same for every command that impairs one.
 
 use clap::Args;
-use shaper_profile::quantity::{Duration, EventRate, Percent, QueueLimit, Rate, Size};
-use shaper_profile::{Distribution, Order, Overrides, Profile};
+use shaper_profile::quantity::{Duration, EventRate, QueueLimit, Rate, Size};
+use shaper_profile::{Distribution, Loss, Order, Overrides, Profile};
 
 /// Where these flags stand in a command's help. Given to each: a heading for the group would go on behind it.
 const HEADING: &str = "Link";
@@ -26,9 +26,10 @@ pub(crate) struct LinkFlags {
     /// Whether jitter may reorder packets: free or keep
     #[arg(long, help_heading = HEADING, value_name = "free|keep")]
     order: Option<Order>,
-    /// Probability of losing a packet, each on its own, such as 0.5%
-    #[arg(long, help_heading = HEADING, value_name = "PERCENT", allow_hyphen_values = true)]
-    loss: Option<Percent>,
+    /// Loss: 0.5% of packets, each on its own; or "5% burst 3", "5% correlation 25%", "gemodel P R 1-H 1-K", "state P13
+    /// P31 P32 P23 P14"
+    #[arg(long, help_heading = HEADING, value_name = "LOSS", allow_hyphen_values = true)]
+    loss: Option<Loss>,
     /// Bottleneck of each direction, such as 10mbit; unlimited for none
     #[arg(long, help_heading = HEADING, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<Rate>,

@@ -9,6 +9,7 @@ use shaper_common::order::Order;
 use shaper_common::units::Nanos;
 use shaper_engine::{Account, DirectionOutcome};
 use shaper_profile::CompiledDirection;
+use shaper_profile::loss::LossOutcome;
 use shaper_profile::shift::{MISSES, Stream};
 use shaper_report::agreement::{self, Agree, Agreement, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
@@ -104,7 +105,7 @@ fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Resu
         let name = outcome.spec.name.clone();
         let late = lateness_ns(outcome);
         let delays: Vec<u64> = decided(outcome).map(|packet| packet.delay_ns()).collect();
-        let measured = measured(outcome, &delays, &late);
+        let measured = measured(outcome, compiled.expected.loss.inflation, &delays, &late);
         let agree = agreement(plan, outcome, compiled, &delays, &late, &bound, &mut family)?;
         lateness.insert(name.clone(), measured.lateness_us.clone());
         conservation.insert(name.clone(), counts(&outcome.account));
@@ -272,6 +273,7 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
         .into(),
         expected_shift_ms: told.order_shift.map(|shift| Interval { low: shift.low_ms, high: shift.high_ms }),
         loss_ratio: told.loss,
+        loss_burst: told.loss_burst,
         rate_bps: told.rate_bps,
         queue_ms: told.queue_ms,
         outages_per_s: told.outages.rate_per_s,
@@ -309,8 +311,21 @@ pub(super) fn delay_ns(record: &Record) -> u64 {
     record.release.saturating_sub(record.arrival).0
 }
 
+/// Packets lost in a row by the loss model, in the mean: of those whose neighbours are recorded.
+fn loss_burst(records: &[Record]) -> Option<f64> {
+    let (mut lost, mut bursts, mut within) = (0u64, 0u64, None);
+    for record in records {
+        if record.cause == Cause::Loss as u8 {
+            lost += 1;
+            bursts += u64::from(within != Some(record.sequence));
+            within = Some(record.sequence + 1);
+        }
+    }
+    (bursts > 0).then(|| lost as f64 / bursts as f64)
+}
+
 /// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
-fn measured(outcome: &DirectionOutcome, drawn: &[u64], late: &[i64]) -> Measured {
+fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i64]) -> Measured {
     let account = &outcome.account;
     let outage = account.dropped_by(Cause::Outage);
     let loss = account.dropped_by(Cause::Loss);
@@ -328,7 +343,7 @@ fn measured(outcome: &DirectionOutcome, drawn: &[u64], late: &[i64]) -> Measured
     Measured {
         packets: account.arrived,
         forwarded: offered - loss - queue,
-        loss: Proportion::of(loss, offered),
+        loss: Proportion::correlated(loss, offered, inflation),
         outage: Proportion::of(outage, account.arrived),
         queue: Proportion::of(queue, offered - loss),
         zero_delay: Proportion::of(zero, drawn.len() as u64),
@@ -341,6 +356,7 @@ fn measured(outcome: &DirectionOutcome, drawn: &[u64], late: &[i64]) -> Measured
         one_way_delay_ms: None,
         reordered: None,
         shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
+        loss_burst: loss_burst(&outcome.records),
         offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
     }
 }
@@ -360,7 +376,8 @@ fn agreement(
     let lost = outcome.account.dropped_by(Cause::Loss);
     let offered = outcome.account.arrived - outcome.account.dropped_by(Cause::Outage);
     let level = family.level().context("a check was not declared")?;
-    all.push(agreement::loss(level, lost, offered, expected.loss, agreement::ratio_tolerance(expected.loss)));
+    let LossOutcome { ratio, inflation, .. } = expected.loss;
+    all.push(agreement::loss(level, lost, offered, ratio, agreement::ratio_tolerance(ratio), inflation));
     all.push(agreement::outages(&outages(outcome, compiled)));
     let levels =
         [family.level().context("a check was not declared")?, family.level().context("a check was not declared")?];
