@@ -47,8 +47,9 @@ fn settings() -> impl Strategy<Value = Params> {
         any::<u32>(),
         0..2u32,
     );
-    (link, bottleneck, chain(), 0..2u32).prop_map(
-        |(link, (rate, queue, overhead, stream, has_outages), chain, has_chain)| {
+    let pattern = (any::<u64>(), prop_oneof![Just(0), 1..=64u32, 65..1_000u32, any::<u32>()]);
+    (link, bottleneck, chain(), 0..2u32, pattern).prop_map(
+        |(link, (rate, queue, overhead, stream, has_outages), chain, has_chain, (pattern, period))| {
             let (seed, loss, delay, jitter, jitter_kind, order) = link;
             Params {
                 seed,
@@ -66,7 +67,8 @@ fn settings() -> impl Strategy<Value = Params> {
                 has_outages,
                 chain,
                 has_chain,
-                _reserved: 0,
+                pattern,
+                period,
             }
         },
     )

@@ -22,6 +22,9 @@ pub struct Params {
     pub loss: Probability,
     /// By which states packets are lost, where there is a chain.
     pub chain: Chain,
+    /// Which packets of a period are lost, where that is [`crate::loss::PATTERN`] or less: the first one by the lowest
+    /// bit.
+    pub pattern: u64,
     /// Base delay.
     pub delay: Nanos,
     /// Half-width of uniform jitter, sigma of normal jitter.
@@ -44,8 +47,9 @@ pub struct Params {
     pub has_outages: u32,
     /// One when packets are lost by the chain.
     pub has_chain: u32,
-    /// Explicit padding.
-    pub _reserved: u32,
+    /// Packets after which losses repeat; zero where they do not. Of a period longer than a pattern the last packet is
+    /// lost.
+    pub period: u32,
 }
 
 impl Params {

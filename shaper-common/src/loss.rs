@@ -1,4 +1,5 @@
-//! Loss: each packet independently with one probability, or by a chain of states, in which losses come in bursts.
+//! Loss: each packet independently with one probability, by a chain of states, in which losses come in bursts, or by a
+//! pattern that repeats.
 //!
 //! A chain is a Markov chain that every packet of the direction advances, whatever becomes of it: so the same seed loses
 //! the same packets. The simple Gilbert model, Gilbert-Elliott and netem's four states are chains (Gilbert, "Capacity of a
@@ -11,6 +12,8 @@ use crate::units::Probability;
 
 /// States of a chain; those that none leads to are never taken.
 pub const STATES: usize = 4;
+/// Packets of the longest pattern.
+pub const PATTERN: u32 = 64;
 
 /// A chain of states. Thresholds of one draw are cumulated: the second is the probability of the first two together.
 #[repr(C)]
@@ -68,9 +71,23 @@ impl Chain {
     }
 }
 
-/// Whether the next packet is lost; `at` is what the chain carries from packet to packet.
+/// Whether the packet with this index is lost by a pattern of so many packets, which are not none.
+#[inline(always)]
+fn repeats(period: u32, pattern: u64, index: u64) -> bool {
+    let place = index.checked_rem(period as u64).unwrap_or(0);
+    if period <= PATTERN { pattern >> (place & 63) & 1 != 0 } else { place + 1 == period as u64 }
+}
+
+/// Whether the packet with this index, which is the next one, is lost; `at` is what the chain carries from packet to
+/// packet.
 #[inline(always)]
 #[must_use]
-pub fn is_lost(params: &Params, at: &mut u32, draws: &Draws) -> bool {
-    if params.has_chain != 0 { params.chain.step(at, draws) } else { params.loss.hits(draws.loss) }
+pub fn is_lost(params: &Params, at: &mut u32, index: u64, draws: &Draws) -> bool {
+    if params.has_chain != 0 {
+        params.chain.step(at, draws)
+    } else if params.period != 0 {
+        repeats(params.period, params.pattern, index)
+    } else {
+        params.loss.hits(draws.loss)
+    }
 }

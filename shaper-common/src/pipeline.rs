@@ -36,7 +36,7 @@ pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &
         (Probability(0), 0, 0) => Draws::NONE,
         _ => Draws::of(params.seed, params.stream, index),
     };
-    let is_lost = loss::is_lost(params, &mut state.carried.loss_state, &draws);
+    let is_lost = loss::is_lost(params, &mut state.carried.loss_state, index, &draws);
     if params.has_outages != 0
         && packet.now >= params.start
         && schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)

@@ -182,3 +182,24 @@ fn an_outage_does_not_shift_later_losses() {
     assert_eq!((&with[..99], &with[300..]), (&without[..99], &without[300..]));
     assert!(without[100..299].iter().any(|lost| *lost));
 }
+
+#[test]
+fn patterns_repeat_by_index() {
+    let decided = |period, pattern: u64| {
+        let params = Params { seed: 7, period, pattern, ..Params::default() };
+        let mut state = State::default();
+        let packet = Packet { now: Nanos(1), len: 200, flow_hash: 0 };
+        let lost = (0..1_000).map(|_| decide(&params, &Schedule::EMPTY, &mut state, &packet).cause == Cause::Loss);
+        lost.collect::<Vec<_>>()
+    };
+    for (index, lost) in decided(5, 0b10110).into_iter().enumerate() {
+        assert_eq!(lost, [false, true, true, false, true][index % 5], "packet {index}");
+    }
+    for (index, lost) in decided(64, 1 << 63).into_iter().enumerate() {
+        assert_eq!(lost, index % 64 == 63, "packet {index}");
+    }
+    // Beyond a pattern it is the last of the period, whatever the bits say.
+    for (index, lost) in decided(100, u64::MAX).into_iter().enumerate() {
+        assert_eq!(lost, index % 100 == 99, "packet {index}");
+    }
+}

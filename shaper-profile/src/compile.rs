@@ -92,12 +92,14 @@ impl Direction {
     #[must_use]
     pub fn params(&self, seed: u64, stream: u32) -> Params {
         let chain = self.loss.chain();
+        let (period, pattern) = self.loss.pattern();
         Params {
             seed,
             start: Nanos::ZERO,
             loss: self.loss.probability(),
             chain: chain.unwrap_or_default(),
             has_chain: u32::from(chain.is_some()),
+            pattern,
             delay: self.delay.0,
             jitter: self.jitter.0,
             rate: self.rate.0,
@@ -108,7 +110,7 @@ impl Direction {
             stream,
             rule: 0,
             has_outages: 0,
-            _reserved: 0,
+            period,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::expected::{Expected, percent};
+use crate::loss::Loss;
 use crate::outages::share;
 use crate::profile::{Direction, Outages};
 
@@ -83,8 +84,9 @@ fn loss(expected: &Expected) -> String {
         return format!("loss {asked:#}");
     }
     let burst = format!("{:.1} packets lost in a row", expected.loss.burst);
-    match asked.ratio() {
-        Some(_) => format!("loss {asked:#} ({burst})"),
-        None => format!("loss {asked:#} ({} lost, {burst})", percent(expected.loss.ratio)),
+    match (asked, asked.ratio()) {
+        (Loss::Bursts { .. } | Loss::Every(_), _) => format!("loss {asked:#}"),
+        (_, Some(_)) => format!("loss {asked:#} ({burst})"),
+        (_, None) => format!("loss {asked:#} ({} lost, {burst})", percent(expected.loss.ratio)),
     }
 }

@@ -72,7 +72,7 @@ impl Expected {
     /// Whether losses are correlated, rather than each packet being lost on its own.
     #[must_use]
     pub const fn is_correlated(&self) -> bool {
-        self.params.has_chain != 0
+        self.params.has_chain != 0 || self.params.period != 0
     }
 
     /// The outages as they were written.

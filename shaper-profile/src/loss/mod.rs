@@ -3,9 +3,10 @@
 mod outcome;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use shaper_common::loss::{Chain, STATES};
+use shaper_common::loss::{Chain, PATTERN, STATES};
 use shaper_common::units::Probability;
 
 use crate::quantity::{Percent, QuantityError};
@@ -59,6 +60,42 @@ pub enum Loss {
         /// To a single loss.
         p14: Percent,
     },
+    /// The last of every so many packets: `every 10`.
+    Every(NonZeroU32),
+    /// By a pattern of up to 64 packets that repeats, 1 for what is lost: `pattern 0001`.
+    Pattern(Pattern),
+}
+
+/// Packets of which some are lost, over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    /// The first packet by the lowest bit, one for what is lost.
+    lost: u64,
+    packets: u32,
+}
+
+impl FromStr for Pattern {
+    type Err = LossError;
+
+    fn from_str(text: &str) -> Result<Self, LossError> {
+        let wrong = || LossError::Pattern { text: text.to_owned() };
+        let packets = u32::try_from(text.len()).ok().filter(|packets| (1..=PATTERN).contains(packets));
+        let mut lost = 0;
+        for (place, packet) in text.bytes().enumerate().take(PATTERN as usize) {
+            match packet {
+                b'0' => {}
+                b'1' => lost |= 1 << place,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(Self { lost, packets: packets.ok_or_else(wrong)? })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..self.packets).try_for_each(|place| write!(formatter, "{}", self.lost >> place & 1))
+    }
 }
 
 impl Default for Loss {
@@ -115,10 +152,24 @@ pub enum LossError {
         /// What was written.
         text: String,
     },
+    /// A number of packets.
+    #[error("\"{text}\" is no number of packets: write a whole one from 1, as in \"every 10\" for one lost of ten")]
+    Every {
+        /// What was written.
+        text: String,
+    },
+    /// A pattern.
+    #[error(
+        "\"{text}\" is no pattern: write 1 to 64 times 0 or 1, 1 for a packet that is lost, as in \"pattern 0001\""
+    )]
+    Pattern {
+        /// What was written.
+        text: String,
+    },
     /// Words.
     #[error(
         "\"{text}\" is no loss: write \"5%\", \"5% burst 3\", \"5% correlation 25%\", \"gemodel 1% 10% 70% 0.1%\" \
-         (p r 1-h 1-k), or \"state 1% 50% 10% 30% 0.5%\" (p13 p31 p32 p23 p14)"
+         (p r 1-h 1-k), \"state 1% 50% 10% 30% 0.5%\" (p13 p31 p32 p23 p14), \"every 10\", or \"pattern 0001\""
     )]
     Words {
         /// What was written.
@@ -156,7 +207,7 @@ impl Loss {
         let of = |percent: Percent| percent.fraction();
         // By state: the probability of a loss, and of going to other states.
         let states: [(f64, [(u32, f64); 2]); STATES] = match *self {
-            Self::Independent(_) => return None,
+            Self::Independent(_) | Self::Every(_) | Self::Pattern(_) => return None,
             Self::Bursts { ratio, burst } => {
                 let (q, length) = (of(ratio), burst.packets());
                 two_states(q / ((1.0 - q) * length), 1.0 / length, 1.0, 0.0)
@@ -184,21 +235,32 @@ impl Loss {
         Some(chain)
     }
 
+    /// Packets after which losses repeat, zero where they do not, and which of them are lost.
+    #[must_use]
+    pub(crate) fn pattern(&self) -> (u32, u64) {
+        match *self {
+            Self::Every(packets) => (packets.get(), 1 << ((packets.get() - 1) % PATTERN)),
+            Self::Pattern(Pattern { lost, packets }) => (packets, lost),
+            _ => (0, 0),
+        }
+    }
+
     /// The ratio that was asked for by name.
     #[must_use]
     pub fn ratio(&self) -> Option<Percent> {
         match self {
             Self::Independent(ratio) | Self::Bursts { ratio, .. } | Self::Correlated { ratio, .. } => Some(*ratio),
-            Self::GilbertElliott { .. } | Self::FourState { .. } => None,
+            _ => None,
         }
     }
 
     /// What comes out in the long run, by the thresholds that the link has.
     #[must_use]
     pub fn outcome(&self) -> LossOutcome {
-        match self.chain() {
-            Some(chain) => LossOutcome::of(&chain),
-            None => LossOutcome::independent(self.probability().0 as f64 / 2f64.powi(32)),
+        match (self.chain(), self.pattern()) {
+            (Some(chain), _) => LossOutcome::of(&chain),
+            (None, (period @ 1.., pattern)) => LossOutcome::repeating(period, pattern),
+            (None, _) => LossOutcome::independent(self.probability().0 as f64 / 2f64.powi(32)),
         }
     }
 
@@ -268,10 +330,15 @@ impl FromStr for Loss {
                 p23: percent(p23)?,
                 p14: percent(p14)?,
             },
+            ["every", packets] => {
+                Self::Every(packets.parse().map_err(|_| LossError::Every { text: packets.to_owned() })?)
+            }
+            ["pattern", pattern] => Self::Pattern(pattern.parse()?),
             [ratio, "burst", length] => Self::Bursts { ratio: percent(ratio)?, burst: length.parse()? },
             [ratio, "correlation", correlation] => {
                 Self::Correlated { ratio: percent(ratio)?, correlation: percent(correlation)? }
             }
+            [word] if word.starts_with(char::is_alphabetic) => return Err(LossError::Words { text: text.to_owned() }),
             [] | [_] | [_, "%"] => Self::Independent(percent(text)?),
             _ => return Err(LossError::Words { text: text.to_owned() }),
         };
@@ -306,6 +373,10 @@ impl fmt::Display for Loss {
             (Self::FourState { p13, p31, p32, p23, p14 }, false) => {
                 write!(formatter, "state {p13} {p31} {p32} {p23} {p14}")
             }
+            (Self::Every(packets), true) => write!(formatter, "of one packet in {packets}"),
+            (Self::Every(packets), false) => write!(formatter, "every {packets}"),
+            (Self::Pattern(pattern), true) => write!(formatter, "by the pattern {pattern}"),
+            (Self::Pattern(pattern), false) => write!(formatter, "pattern {pattern}"),
         }
     }
 }
@@ -333,6 +404,8 @@ mod tests {
             ("5 % ", "5%", "5 %"),
             ("1%  correlation 25%", "1% correlation 25%", "1 % with correlation 25 %"),
             ("gemodel 1% 10%", "gemodel 1% 10% 100% 0%", "by Gilbert-Elliott p 1 %, r 10 %, 1-h 100 %, 1-k 0 %"),
+            ("every 10", "every 10", "of one packet in 10"),
+            ("pattern 0010", "pattern 0010", "by the pattern 0010"),
             (
                 "state 1% 50% 10% 30% 0.5%",
                 "state 1% 50% 10% 30% 0.5%",
@@ -363,6 +436,11 @@ mod tests {
             ("state 1% 0% 1% 1% 0%", "a p31 above 0%"),
             ("state 1% 10% 1% 0% 0%", "a p23 above 0%"),
             ("random 5%", "is no loss"),
+            ("every 0", "a whole one from 1"),
+            ("every -3", "a whole one from 1"),
+            ("pattern 012", "1 to 64 times 0 or 1"),
+            ("pattern 11111111111111111111111111111111111111111111111111111111111111110", "1 to 64 times 0 or 1"),
+            ("pattern", "is no loss"),
         ] {
             let error = text.parse::<Loss>().unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");

@@ -1,6 +1,6 @@
 //! What a chain of losses comes out as in the long run, by its thresholds as they are compiled.
 
-use shaper_common::loss::{Chain, STATES};
+use shaper_common::loss::{Chain, PATTERN, STATES};
 use shaper_common::units::Probability;
 
 /// Steps after which a chain's memory is counted as gone.
@@ -13,7 +13,7 @@ const GONE: f64 = 1e-12;
 pub struct LossOutcome {
     /// Packets lost over packets.
     pub ratio: f64,
-    /// Packets lost in a row, in the mean; 1 or less means that there are none.
+    /// Packets lost in a row, in the mean; zero where none is lost, infinite where all are.
     pub burst: f64,
     /// How many times larger the variance of the ratio is than that of independent losses: so many packets say as
     /// much as one independent one. `1 + 2 sum of the correlations at all distances`.
@@ -25,6 +25,21 @@ impl LossOutcome {
     #[must_use]
     pub fn independent(ratio: f64) -> Self {
         Self { ratio, burst: if ratio < 1.0 { 1.0 / (1.0 - ratio) } else { f64::INFINITY }, inflation: 1.0 }
+    }
+
+    /// By a pattern of so many packets; of a period longer than a pattern the last packet.
+    pub(super) fn repeating(period: u32, pattern: u64) -> Self {
+        let lost = if period > PATTERN { 1 } else { pattern.count_ones() };
+        let is_lost = |place: u32| period > PATTERN && place + 1 == period || pattern >> (place % PATTERN) & 1 == 1;
+        let begins = match period {
+            0..=PATTERN => {
+                (0..period).filter(|place| is_lost(*place) && !is_lost((place + period - 1) % period)).count()
+            }
+            _ => 1,
+        };
+        let (lost, begins) = (f64::from(lost), begins as f64);
+        // What is certain varies less than what is drawn; counted as if it were drawn, it is not refuted too soon.
+        Self { ratio: lost / f64::from(period), burst: if lost > 0.0 { lost / begins } else { 0.0 }, inflation: 1.0 }
     }
 
     /// By a chain.
@@ -133,6 +148,22 @@ mod tests {
         let weights = [1.0, p13 / p31 * p32 / p23, p13 / p31, p14];
         let ratio = (weights[2] + weights[3]) / weights.iter().sum::<f64>();
         near(outcome("state 1% 50% 10% 30% 0.5%").ratio, ratio);
+    }
+
+    #[test]
+    fn patterns_lose_what_they_say() {
+        for (text, ratio, burst) in [
+            ("every 10", 0.1, 1.0),
+            ("every 1000", 0.001, 1.0),
+            ("pattern 0001", 0.25, 1.0),
+            ("pattern 01101", 0.6, 1.5),
+            // The last packet of one round and the first of the next are one burst.
+            ("pattern 1001", 0.5, 2.0),
+            ("pattern 000", 0.0, 0.0),
+        ] {
+            near(outcome(text).ratio, ratio);
+            near(outcome(text).burst, burst);
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) struct LinkFlags {
     #[arg(long, help_heading = HEADING, value_name = "free|keep")]
     order: Option<Order>,
     /// Loss: 0.5% of packets, each on its own; or "5% burst 3", "5% correlation 25%", "gemodel P R 1-H 1-K", "state P13
-    /// P31 P32 P23 P14"
+    /// P31 P32 P23 P14", "every 10", "pattern 0001"
     #[arg(long, help_heading = HEADING, value_name = "LOSS", allow_hyphen_values = true)]
     loss: Option<Loss>,
     /// Bottleneck of each direction, such as 10mbit; unlimited for none
