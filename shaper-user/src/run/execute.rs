@@ -132,6 +132,7 @@ fn gather(
         go_on_building(signals)?;
         bed.tap(&host, directory, &options)?;
     }
+    wait_for_snooping(&bed, signals)?;
     let (mut roles, start) = Roles::start(plan, &links, &mut bed, directory, signals)?;
     let hosts = plan.workload.hosts();
     say(&format!("running {} for {} on {hosts} hosts, seed {}", plan.workload.name(), plan.duration, plan.seed));
@@ -343,12 +344,19 @@ impl Roles {
     }
 }
 
+/// Until the switch of a star snoops it floods: what was measured would not be multicast, and a host that hears another
+/// report the group takes its own report back (RFC 2236, section 3), so that the switch would not know of it.
+fn wait_for_snooping(bed: &Bed, signals: Signals) -> anyhow::Result<()> {
+    let from = bed.lab()?.snooping_from();
+    if let Some(left) = from.and_then(|from| from.checked_duration_since(Instant::now())) {
+        signals.wait(Some(left))?;
+    }
+    go_on_building(signals)
+}
+
 /// Decides when the run begins, and tells the links.
 fn begin(bed: &mut Bed) -> anyhow::Result<Nanos> {
-    // Until the switch of a star snoops it floods, and what was measured would not be multicast.
-    let snooping = bed.lab()?.snooping_from();
-    let snooping = snooping.map_or(Duration::ZERO, |from| from.saturating_duration_since(Instant::now()));
-    let start = Nanos(clock::monotonic().saturating_add(nanos(LEAD.max(snooping))));
+    let start = Nanos(clock::monotonic().saturating_add(nanos(LEAD)));
     bed.begin(start)?;
     Ok(start)
 }
