@@ -109,7 +109,7 @@ impl Program {
 /// What keeps two decisions of one direction apart, so that no update of its state is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
-    /// The direction's spin lock: right for any device, and some 50 ns a packet.
+    /// The direction's spin lock: right for any device, and some 45 ns a packet.
     Lock,
     /// The device of each direction. A veth with one receive queue runs the program in that queue's NAPI poll, which is
     /// on one CPU at a time (`veth_poll`, drivers/net/veth.c).
