@@ -172,7 +172,7 @@ pub enum SummaryError {
 }
 
 /// What was run, where and when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The run's name, that of its directory.
     pub name: String,

@@ -310,18 +310,7 @@ mod tests {
         let peers = peers.iter().map(|&(peer, intended, delivered)| (peer.to_owned(), counts(intended, delivered)));
         let counted = Commands::new(peers.collect::<BTreeMap<_, _>>());
         let absent = absent.iter().map(|&peer| peer.into()).collect();
-        let mut summary = Summary::new(Run {
-            name: String::new(),
-            workload: String::new(),
-            profile: String::new(),
-            seed: 0,
-            duration_s: 0.0,
-            started: String::new(),
-            kernel: String::new(),
-            engine: String::new(),
-            xdp_mode: None,
-            version: String::new(),
-        });
+        let mut summary = Summary::new(Run::default());
         heard(&counted, &ToastPlan { absent, ..ToastPlan::default() }, &mut summary);
         summary
     }

@@ -95,18 +95,7 @@ mod tests {
     use super::*;
 
     fn told(sent: &Sent, received: u64, interrupted: bool) -> (CommandCounts, Vec<String>) {
-        let mut summary = Summary::new(Run {
-            name: String::new(),
-            workload: String::new(),
-            profile: String::new(),
-            seed: 0,
-            duration_s: 0.0,
-            started: String::new(),
-            kernel: String::new(),
-            engine: String::new(),
-            xdp_mode: None,
-            version: String::new(),
-        });
+        let mut summary = Summary::new(Run::default());
         tell(sent, &Received { received, ..Received::default() }, interrupted, &mut summary);
         let errors = summary.findings.iter().filter(|finding| finding.severity == Severity::Error);
         let errors = errors.map(|finding| finding.text.clone()).collect();
