@@ -84,18 +84,7 @@ fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
 }
 
 fn judged(plan: &Plan, evidence: &Evidence) -> Summary {
-    let mut summary = Summary::new(Run {
-        name: plan.name.clone(),
-        workload: plan.workload.name().into(),
-        profile: plan.profile.name.clone(),
-        seed: plan.seed,
-        duration_s: plan.duration.as_secs_f64(),
-        started: String::new(),
-        kernel: String::new(),
-        engine: "xsk".into(),
-        xdp_mode: None,
-        version: String::new(),
-    });
+    let mut summary = Summary::new(Run::default());
     link(plan, evidence, &mut summary).unwrap();
     summary
 }
