@@ -1,9 +1,9 @@
 //! The XDP decision in nanoseconds a packet, by test runs: what it takes beyond an empty program.
 
 use anyhow::{Context as _, Result, ensure};
-use shaper_bpf::{Exclusion, Object, Program};
+use shaper_bpf::{Exclusion, Object, Program, Records, Room};
+use shaper_channel::ChannelSpec;
 use shaper_common::layout::{Params, Port};
-use shaper_common::outage::Schedule;
 use shaper_common::units::Nanos;
 use shaper_engine::clock::monotonic;
 use shaper_profile::{Compile, Profile, presets};
@@ -17,8 +17,10 @@ const SUITE: &str = "decision";
 const RUNS: u32 = 1_000_000;
 /// Runs of one with records: so many records fit the ring.
 const RECORDED_RUNS: u32 = 100_000;
-/// Bytes of the ring of records, as the engine has it.
-const RING: u32 = 1 << 24;
+/// Bytes of the ring of records: it holds those of a run.
+const RING: u32 = 1 << 26;
+/// Bytes of that of a case without records.
+const NO_RECORDS: u32 = 1 << 12;
 /// Test runs a repeat, interleaved: they are short.
 const ROUNDS: u32 = 5;
 /// Where the loopback device, at which frames of test runs come in, stands in every namespace.
@@ -30,39 +32,40 @@ const DIRECTION: u32 = 0;
 
 struct Case {
     name: String,
-    params: Params,
-    schedule: Box<Schedule>,
-    exclusion: Exclusion,
+    channel: ChannelSpec,
+    /// Loaded for this channel alone: other effects are left out of its programs.
+    object: Object,
+    read: Records,
     records: bool,
     samples: Vec<f64>,
 }
 
-fn compiled(profile: &Profile) -> Result<(Params, Box<Schedule>)> {
+fn compiled(profile: &Profile) -> Result<ChannelSpec> {
     let link = profile.link.compile(&Compile { seed: 7, link: 0, horizon: HORIZON.into() })?;
     // The first outage comes after the run: what is measured is looking for one.
-    let params = Params { start: Nanos(monotonic()).saturating_add(HORIZON), ..link.a_to_b.params };
-    Ok((params, link.a_to_b.schedule))
+    let mut channel = link.a_to_b.channel;
+    channel.params.start = Nanos(monotonic()).saturating_add(HORIZON);
+    Ok(channel)
 }
 
 fn cases() -> Result<Vec<Case>> {
     let clean = compiled(&presets::load("clean")?)?;
     let wifi = compiled(&presets::load("wifi")?)?;
     let bursts = compiled(&presets::parse("bursts", "bursts", "loss = \"5% burst 3\"")?)?;
-    let loss = (Params { loss: wifi.0.loss, ..clean.0 }, clean.1.clone());
+    let loss = ChannelSpec::plain(Params { loss: wifi.params.loss, ..clean.params });
     let mut cases = Vec::new();
     for (also, exclusion, records) in [
         ("", Exclusion::Device, false),
         (", with its record", Exclusion::Device, true),
         (", behind the lock", Exclusion::Lock, false),
     ] {
-        for (name, (params, schedule)) in
-            [("clean", &clean), ("loss only", &loss), ("loss in bursts", &bursts), ("wifi", &wifi)]
-        {
+        for (name, channel) in [("clean", &clean), ("loss only", &loss), ("loss in bursts", &bursts), ("wifi", &wifi)] {
+            let mut object = Object::load(if records { RING } else { NO_RECORDS }, exclusion, &Room::of([channel]))?;
             cases.push(Case {
                 name: format!("{name}{also}"),
-                params: *params,
-                schedule: schedule.clone(),
-                exclusion,
+                channel: channel.clone(),
+                read: object.take_records()?,
+                object,
                 records,
                 samples: Vec::new(),
             });
@@ -74,42 +77,34 @@ fn cases() -> Result<Vec<Case>> {
 /// Nanoseconds beyond `empty`, for the clock and each case.
 pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
     session.tell("the XDP decision");
-    let load = |exclusion| -> Result<_> {
-        let mut object = Object::load(RING, exclusion)?;
-        let records = object.take_records()?;
-        Ok((object, records))
-    };
-    let (mut device, mut lock) = (load(Exclusion::Device)?, load(Exclusion::Lock)?);
+    let mut device = Object::load(NO_RECORDS, Exclusion::Device, &Room::PLAIN)?;
     let packet = frame::udp(frame::FROM, frame::TO, 64);
     let mut cases = cases()?;
     let (mut empty, mut clock) = (Vec::new(), Vec::new());
     for round in 0..=session.repeats * ROUNDS {
         session.check()?;
-        let nothing = nanos(&mut device.0, Program::Empty, &packet, RUNS)?;
-        let reading = nanos(&mut device.0, Program::Clock, &packet, RUNS)?;
+        let nothing = nanos(&mut device, Program::Empty, &packet, RUNS)?;
+        let reading = nanos(&mut device, Program::Clock, &packet, RUNS)?;
         // The first round warms up.
         if round > 0 {
             empty.push(nothing);
             clock.push(reading - nothing);
         }
         for case in &mut cases {
-            let (object, records) = match case.exclusion {
-                Exclusion::Device => &mut device,
-                Exclusion::Lock => &mut lock,
-            };
+            let Case { object, read, .. } = case;
             let runs = if case.records { RECORDED_RUNS } else { RUNS };
-            object.set_direction(DIRECTION, &case.params, &case.schedule)?;
+            object.set_channel(DIRECTION, &case.channel)?;
             let port = Port { direction: DIRECTION, records: u32::from(case.records), ..Port::default() };
             object.set_port(LOOPBACK, port)?;
             let lost = object.edge_counts(DIRECTION)?.records_lost;
             let took = nanos(object, Program::Decision, &packet, runs)?;
             let (state, edge) = (object.state(DIRECTION)?, object.edge_counts(DIRECTION)?);
-            let written = std::iter::from_fn(|| records.next().map(drop)).count();
+            let written = std::iter::from_fn(|| read.next().map(drop)).count();
             ensure!(
-                state.next_index == u64::from(runs),
+                state.next_sequence == u64::from(runs),
                 "{}: {} of {runs} runs came to a decision",
                 case.name,
-                state.next_index
+                state.next_sequence
             );
             ensure!(edge.records_lost == lost, "{}: the ring of records overflowed", case.name);
             ensure!(

@@ -6,14 +6,24 @@ use aya::maps::{Array, DevMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use shaper_common::layout::{EdgeCounts, PORT_PROBES, Params, Port, PortPlace, Probe, State};
-use shaper_common::outage::Schedule;
+use shaper_channel::ChannelSpec;
+use shaper_common::backlog::Backlog;
+use shaper_common::flow::Bucket;
+use shaper_common::layout::{self, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
+use shaper_common::units::Nanos;
 
-use super::pod::{EdgePod, ParamsPod, PortPod, SchedulePod, SharedPod};
+use super::pod::{self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, SchedulePod, SetupPod, SharedPod};
 use super::records::Records;
+use super::room::{Full, Places, Room, missing};
 
 /// The object that the build made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
+
+const SETUPS: &str = "SETUPS";
+const STATES: &str = "STATES";
+const SCHEDULES: &str = "SCHEDULES";
+const BACKLOGS: &str = "BACKLOGS";
+const FLOWS: &str = "FLOWS";
 
 /// Reads a map element under its spin lock (linux/bpf.h).
 const BPF_F_LOCK: u64 = 4;
@@ -45,6 +55,20 @@ pub enum Error {
     /// The object does not hold what this binary was built for.
     #[error("the BPF object holds no {0}: rebuild with `cargo xtask build`")]
     Missing(&'static str),
+    /// More channels than the object was loaded for.
+    #[error("BPF map {map} has {room} places and all are taken: load the object for all channels")]
+    Full {
+        /// Its name.
+        map: &'static str,
+        /// Its places.
+        room: u32,
+    },
+    /// An effect that the programs were loaded without.
+    #[error("the programs were loaded without effects {features:#x}: load the object for all channels")]
+    NotLoaded {
+        /// `shaper_common::layout::features`.
+        features: u32,
+    },
     /// Too many ports stand where this one would.
     #[error("device {ifindex} finds no place in the table of ports: attach fewer devices at once")]
     NoPlace {
@@ -129,9 +153,15 @@ pub struct ProgramSize {
 pub struct Object {
     pub(super) ebpf: Ebpf,
     ports: Array<MapData, PortPod>,
-    params: Array<MapData, ParamsPod>,
-    schedules: Array<MapData, SchedulePod>,
+    setups: Array<MapData, SetupPod>,
     states: Array<MapData, SharedPod>,
+    schedules: Array<MapData, SchedulePod>,
+    backlogs: Array<MapData, BacklogPod>,
+    flows: Array<MapData, BucketPod>,
+    room: Room,
+    schedule_places: Places,
+    backlog_places: Places,
+    flow_places: Places,
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
     straight: DevMap<MapData>,
@@ -140,23 +170,35 @@ pub struct Object {
 
 impl Object {
     /// Loads the maps and the `link` program; the others are loaded when they are used. `record_ring` is the size of
-    /// the ring of records in bytes: a power of two of pages.
+    /// the ring of records in bytes: a power of two of pages. `room` is what the channels need.
     ///
     /// # Errors
     ///
     /// When the kernel refuses the object or one of its programs, with the verifier's words.
-    pub fn load(record_ring: u32, exclusion: Exclusion) -> Result<Self, Error> {
+    pub fn load(record_ring: u32, exclusion: Exclusion, room: &Room) -> Result<Self, Error> {
         let exclusive = u32::from(exclusion == Exclusion::Device);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("RECORDS", record_ring)
+            .map_max_entries(SETUPS, room.channels)
+            .map_max_entries(STATES, room.channels)
+            .map_max_entries(SCHEDULES, room.schedules)
+            .map_max_entries(BACKLOGS, room.backlogs)
+            .map_max_entries(FLOWS, room.buckets)
             .override_global("EXCLUSIVE", &exclusive, true)
+            .override_global("FEATURES", &room.features, true)
             .load(OBJECT)?;
         loaded(&mut ebpf, Program::Link)?;
         Ok(Self {
             ports: take(&mut ebpf, "PORTS")?,
-            params: take(&mut ebpf, "PARAMS")?,
-            schedules: take(&mut ebpf, "SCHEDULES")?,
-            states: take(&mut ebpf, "STATES")?,
+            setups: take(&mut ebpf, SETUPS)?,
+            states: take(&mut ebpf, STATES)?,
+            schedules: take(&mut ebpf, SCHEDULES)?,
+            backlogs: take(&mut ebpf, BACKLOGS)?,
+            flows: take(&mut ebpf, FLOWS)?,
+            room: *room,
+            schedule_places: Places::new(SCHEDULES, room.schedules),
+            backlog_places: Places::new(BACKLOGS, room.backlogs),
+            flow_places: Places::new(FLOWS, room.buckets),
             edge: take(&mut ebpf, "EDGE")?,
             xsks: take(&mut ebpf, "XSKS")?,
             straight: take(&mut ebpf, "STRAIGHT")?,
@@ -174,28 +216,47 @@ impl Object {
         take(&mut self.ebpf, "RECORDS").map(Records)
     }
 
-    /// Sets up a direction: settings and outage schedule. State and counts begin at zero.
+    /// Sets up a channel: settings and what belongs to them. State and counts begin at zero.
     ///
     /// # Errors
     ///
-    /// When the direction is beyond `shaper_common::layout::DIRECTIONS` or the map cannot be written.
-    pub fn set_direction(&mut self, direction: u32, params: &Params, schedule: &Schedule) -> Result<(), Error> {
-        self.schedules
-            .set(direction, SchedulePod(*schedule), 0)
-            .map_err(|source| Error::Map { map: "SCHEDULES", source })?;
-        self.set_params(direction, params)?;
-        self.states
-            .set(direction, SharedPod(Default::default()), BPF_F_LOCK)
-            .map_err(|source| Error::Map { map: "STATES", source })
+    /// When the object has no room for it, or was loaded without an effect that it needs.
+    pub fn set_channel(&mut self, channel: u32, spec: &ChannelSpec) -> Result<(), Error> {
+        let missing = missing(&self.room, spec.features());
+        if missing != 0 {
+            return Err(Error::NotLoaded { features: missing });
+        }
+        let full = |Full { map, room }| Error::Full { map, room };
+        let mut places = layout::Places::default();
+        if let Some(schedule) = &spec.schedule {
+            places.schedule = self.schedule_places.give(channel, 1).map_err(full)?;
+            self.schedules.set(places.schedule, SchedulePod(**schedule), 0).map_err(writing(SCHEDULES))?;
+        }
+        if spec.has_backlog() {
+            places.backlog = self.backlog_places.give(channel, 1).map_err(full)?;
+            self.backlogs.set(places.backlog, BacklogPod(Backlog::EMPTY), 0).map_err(writing(BACKLOGS))?;
+        }
+        if spec.has_flows() {
+            let buckets = spec.buckets();
+            places.flows = self.flow_places.give(channel, buckets).map_err(full)?;
+            places.flows_mask = buckets - 1;
+            for bucket in places.flows..places.flows + buckets {
+                self.flows.set(bucket, BucketPod(Bucket::default()), 0).map_err(writing(FLOWS))?;
+            }
+        }
+        self.setups.set(channel, SetupPod(Setup { params: spec.params, places }), 0).map_err(writing(SETUPS))?;
+        self.states.set(channel, SharedPod(Default::default()), BPF_F_LOCK).map_err(writing(STATES))
     }
 
-    /// Writes the settings of a direction anew; its state and counts go on.
+    /// Sets the time from which a channel's schedules count; its state goes on.
     ///
     /// # Errors
     ///
-    /// When the direction is out of range.
-    pub fn set_params(&mut self, direction: u32, params: &Params) -> Result<(), Error> {
-        self.params.set(direction, ParamsPod(*params), 0).map_err(|source| Error::Map { map: "PARAMS", source })
+    /// When the channel is out of range.
+    pub fn set_start(&mut self, channel: u32, start: Nanos) -> Result<(), Error> {
+        let SetupPod(mut setup) = self.setups.get(&channel, 0).map_err(writing(SETUPS))?;
+        setup.params.start = start;
+        self.setups.set(channel, SetupPod(setup), 0).map_err(writing(SETUPS))
     }
 
     /// Says what the device with this index is to the program.
@@ -235,17 +296,14 @@ impl Object {
         set.map_err(|error| Error::Output { ifindex, what: error.to_string() })
     }
 
-    /// The state of a direction, read under its lock. Consistent under [`Exclusion::Lock`]; otherwise only while
+    /// The state of a channel, read under its lock. Consistent under [`Exclusion::Lock`]; otherwise only while
     /// no packet comes in.
     ///
     /// # Errors
     ///
-    /// When the direction is out of range.
-    pub fn state(&self, direction: u32) -> Result<State, Error> {
-        self.states
-            .get(&direction, BPF_F_LOCK)
-            .map(|shared| shared.0.state)
-            .map_err(|source| Error::Map { map: "STATES", source })
+    /// When the channel is out of range.
+    pub fn state(&self, channel: u32) -> Result<State, Error> {
+        self.states.get(&channel, BPF_F_LOCK).map(|shared| shared.0.state).map_err(writing(STATES))
     }
 
     /// The counts kept beside the decision, summed over all CPUs.
@@ -320,10 +378,9 @@ impl Object {
     ///
     /// When the kernel refuses the run or the program the probe.
     pub fn probe(&mut self, probe: &Probe) -> Result<Probe, Error> {
-        // An Ethernet frame of the least length, with the probe in front.
-        let mut input = [0u8; 64];
-        let mut output = [0u8; 64];
-        super::probe::encode(probe, &mut input);
+        // Longer than an Ethernet frame of the least length.
+        let input = pod::bytes(&ProbePod(*probe));
+        let mut output = [0u8; PROBE];
         let program = Program::Probe;
         let mut options = TestRunOptions::new();
         options.data_in = Some(&input);
@@ -332,8 +389,12 @@ impl Object {
         if result.return_value != XDP_PASS {
             return Err(Error::Probe(result.return_value));
         }
-        Ok(super::probe::decode(&output))
+        pod::value(&output).map(|ProbePod(probe)| probe).ok_or(Error::Probe(result.return_value))
     }
+}
+
+fn writing(map: &'static str) -> impl Fn(MapError) -> Error {
+    move |source| Error::Map { map, source }
 }
 
 pub(super) fn failed(program: Program) -> impl Fn(ProgramError) -> Error {

@@ -1,6 +1,8 @@
 //! The shared layouts as aya sees them: plain bytes.
 
-use shaper_common::layout::{EdgeCounts, Pace, Params, PortPlace, Shared};
+use shaper_common::backlog::Backlog;
+use shaper_common::flow::Bucket;
+use shaper_common::layout::{EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
 use shaper_common::outage::Schedule;
 
 macro_rules! plain {
@@ -19,9 +21,31 @@ macro_rules! plain {
 
 plain!(
     PortPod(PortPlace),
-    ParamsPod(Params),
+    SetupPod(Setup),
+    BacklogPod(Backlog),
+    BucketPod(Bucket),
+    ProbePod(Probe),
+    RecordPod(Record),
     SchedulePod(Schedule),
     SharedPod(Shared),
     EdgePod(EdgeCounts),
     PacePod(Pace)
 );
+
+/// Bytes of a probe.
+pub(super) const PROBE: usize = size_of::<Probe>();
+
+/// The bytes of a probe.
+pub(super) fn bytes(probe: &ProbePod) -> [u8; PROBE] {
+    // SAFETY: a probe has no padding, so that all of its bytes are initialised.
+    unsafe { core::mem::transmute_copy(probe) }
+}
+
+/// The value that bytes begin with; `None` where there are too few.
+pub(super) fn value<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: there are enough bytes, and any of them are a value.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}

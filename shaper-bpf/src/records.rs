@@ -3,6 +3,8 @@
 use aya::maps::{MapData, RingBuf};
 use shaper_common::layout::Record;
 
+use super::pod::{self, RecordPod};
+
 /// The records of all directions, in about the order they were made. The end of the iteration is the end for now:
 /// more may come.
 pub struct Records(pub(crate) RingBuf<MapData>);
@@ -14,7 +16,7 @@ impl Iterator for Records {
     fn next(&mut self) -> Option<Record> {
         loop {
             let item = self.0.next()?;
-            if let Some(record) = Record::from_bytes(&item) {
+            if let Some(RecordPod(record)) = pod::value(&item) {
                 return Some(record);
             }
         }

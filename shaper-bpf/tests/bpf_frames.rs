@@ -5,11 +5,10 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use shaper_bpf::{Exclusion, Object, Program};
-use shaper_common::layout::{Params, Port, Record, State};
-use shaper_common::outage::Schedule;
+use shaper_bpf::{Exclusion, Object, Program, Room};
+use shaper_channel::{Channel, ChannelSpec};
+use shaper_common::layout::{Params, Port, Record};
 use shaper_common::parse::{self, Kind};
-use shaper_common::pipeline::{Packet, decide};
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 /// Where frames of test runs come in, in every namespace.
@@ -100,18 +99,17 @@ fn settings() -> Params {
 struct Kernel {
     object: Object,
     records: shaper_bpf::Records,
-    params: Params,
-    before: State,
+    channel: Channel,
 }
 
 impl Kernel {
     fn new() -> Self {
-        let mut object = Object::load(1 << 16, Exclusion::Device).unwrap();
+        let spec = ChannelSpec::plain(settings());
+        let mut object = Object::load(1 << 16, Exclusion::Device, &Room::of([&spec])).unwrap();
         let records = object.take_records().unwrap();
-        let params = settings();
-        object.set_direction(DIRECTION, &params, &Schedule::EMPTY).unwrap();
+        object.set_channel(DIRECTION, &spec).unwrap();
         object.set_port(LOOPBACK, Port { direction: DIRECTION, records: 1, ..Port::default() }).unwrap();
-        Self { object, records, params, before: State::default() }
+        Self { object, records, channel: Channel::new(spec) }
     }
 
     /// Lets a frame in and compares; whether it was a control packet.
@@ -125,25 +123,23 @@ impl Kernel {
         let record = self.records.next();
         prop_assert_eq!(record.is_none(), control, "{:02x?}", frame);
         let Some(record) = record else { return Ok(true) };
-        let mut state = self.before;
-        let packet = Packet { now: record.arrival, len: frame.len() as u32, flow_hash: expected.flow_hash };
-        let fate = decide(&self.params, &Schedule::EMPTY, &mut state, &packet);
+        let packet = expected.packet(record.arrival(), frame.len() as u32);
+        let sequence = self.channel.state().next_sequence;
+        let _ = self.channel.decide(&packet);
         let decided = Record {
-            sequence: self.before.next_index,
-            arrival: record.arrival,
-            release: fate.release,
-            before: self.before.carried,
-            len: packet.len,
-            flow_hash: packet.flow_hash,
-            rule: self.params.rule,
+            sequence,
+            packet,
+            fate: self.channel.state().work.fate,
+            before: *self.channel.met(),
+            rule: self.channel.spec().params.rule,
             direction: DIRECTION as u16,
             l4_checksum: expected.l4_checksum,
-            cause: fate.cause as u8,
+            channel: DIRECTION,
             ..Record::default()
         };
         prop_assert_eq!(record, decided, "{:02x?}", frame);
-        prop_assert_eq!(self.object.state(DIRECTION).unwrap(), state);
-        self.before = state;
+        let (kernel, own) = (self.object.state(DIRECTION).unwrap(), self.channel.state());
+        prop_assert_eq!((kernel.carried, kernel.counts), (own.carried, own.counts));
         Ok(false)
     }
 }

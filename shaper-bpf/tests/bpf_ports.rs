@@ -1,8 +1,8 @@
 //! The table of ports: a device is found wherever it stands.
 
-use shaper_bpf::{Error, Exclusion, Object, Program};
-use shaper_common::layout::{PORT_PLACES, PORT_PROBES, Params, Port};
-use shaper_common::outage::Schedule;
+use shaper_bpf::{Error, Exclusion, Object, Program, Room};
+use shaper_channel::ChannelSpec;
+use shaper_common::layout::{PORT_PLACES, PORT_PROBES, Port};
 
 /// Frames of test runs come in at the loopback device.
 const LOOPBACK: u32 = 1;
@@ -12,8 +12,8 @@ const XDP_TX: u32 = 3;
 const XDP_PASS: u32 = 2;
 
 fn object() -> Result<Object, Error> {
-    let mut object = Object::load(1 << 12, Exclusion::Device)?;
-    object.set_direction(DIRECTION, &Params::default(), &Schedule::EMPTY)?;
+    let mut object = Object::load(1 << 12, Exclusion::Device, &Room::PLAIN)?;
+    object.set_channel(DIRECTION, &ChannelSpec::default())?;
     Ok(object)
 }
 
@@ -30,7 +30,7 @@ fn a_port_is_found_behind_others_that_stand_in_its_place() {
     assert_eq!(object.time(Program::Decision, &[0; 64], 1).unwrap().action, XDP_PASS);
     object.set_port(LOOPBACK, port()).unwrap();
     assert_eq!(object.time(Program::Decision, &[0; 64], 1).unwrap().action, XDP_TX);
-    assert_eq!(object.state(DIRECTION).unwrap().next_index, 1);
+    assert_eq!(object.state(DIRECTION).unwrap().next_sequence, 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Delay: a constant base with jitter around it, cut at zero.
 
+use crate::draw::scale;
 use crate::layout::Params;
 use crate::normal::{self, ONE_SIGMA_SHIFT};
 use crate::units::Nanos;
@@ -30,13 +31,6 @@ impl Jitter {
     }
 }
 
-/// `draw * range / 2^32`, rounded down, for any 64-bit range: without a 128-bit product.
-#[inline(always)]
-fn scale(draw: u32, range: u64) -> u64 {
-    let draw = draw as u64;
-    draw * (range >> 32) + ((draw * (range & 0xffff_ffff)) >> 32)
-}
-
 /// The delay that a uniform 32-bit draw stands for: base plus jitter, no less than zero.
 ///
 /// What the cut moves to zero is an atom there; its share and the realised mean belong beside the
@@ -44,12 +38,17 @@ fn scale(draw: u32, range: u64) -> u64 {
 #[inline(always)]
 #[must_use]
 pub fn delay(params: &Params, draw: u32) -> Nanos {
-    let base = params.delay.0;
-    let jitter = params.jitter.0;
-    if params.jitter_kind == Jitter::Uniform as u32 {
+    around(params.delay, params.jitter, params.jitter_kind, draw)
+}
+
+/// A time around `base` by the given kind of jitter, no less than zero.
+#[inline(always)]
+#[must_use]
+pub fn around(Nanos(base): Nanos, Nanos(jitter): Nanos, kind: u32, draw: u32) -> Nanos {
+    if kind == Jitter::Uniform as u32 {
         let above_lowest = base + scale(draw, 2 * jitter + 1);
         Nanos(above_lowest.saturating_sub(jitter))
-    } else if params.jitter_kind == Jitter::Normal as u32 {
+    } else if kind == Jitter::Normal as u32 {
         let deviate = normal::deviate(draw);
         // sigma * magnitude / 2^24 in two halves: sigma may be seconds, the magnitude has 27 bits.
         let magnitude = deviate.magnitude as u64;

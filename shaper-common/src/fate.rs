@@ -1,5 +1,6 @@
 //! Fate: what was decided for a packet, and why.
 
+use crate::corrupt::Damage;
 use crate::units::Nanos;
 
 /// Why a packet did not come through; `None` for one that did.
@@ -19,6 +20,12 @@ pub enum Cause {
     Loss = 2,
     /// The queue before the bottleneck was full.
     Queue = 3,
+    /// Dropped by the management of the queue before it was full.
+    Aqm = 4,
+    /// Beyond the rate of the policer.
+    Policer = 5,
+    /// On its way when the link went down.
+    InFlight = 6,
     /// No room for the metadata in front of the frame.
     Metadata = 16,
     /// The redirect to the delay line was refused: no socket bound.
@@ -33,11 +40,14 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::None,
         Self::Outage,
         Self::Loss,
         Self::Queue,
+        Self::Aqm,
+        Self::Policer,
+        Self::InFlight,
         Self::Metadata,
         Self::Redirect,
         Self::RxRing,
@@ -53,6 +63,9 @@ impl Cause {
             Self::Outage => "outage",
             Self::Loss => "loss",
             Self::Queue => "queue",
+            Self::Aqm => "aqm",
+            Self::Policer => "policer",
+            Self::InFlight => "in_flight",
             Self::Metadata => "metadata",
             Self::Redirect => "redirect",
             Self::RxRing => "rx_ring",
@@ -63,33 +76,48 @@ impl Cause {
 
     /// The cause of a stored number; `None` for a number that names no cause.
     #[must_use]
-    pub fn from_raw(raw: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| *cause as u8 == raw)
+    pub fn from_raw(raw: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| *cause as u32 == raw)
     }
 }
 
 /// What was decided for one packet.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fate {
     /// When the packet is to leave, CLOCK_MONOTONIC; zero for a dropped one.
     pub release: Nanos,
+    /// From its release to that of the first copy, and from each copy to the next.
+    pub spacing: Nanos,
+    /// What is changed in it.
+    pub damage: Damage,
+    /// Copies that follow it.
+    pub copies: u32,
+    /// Packets that the bottleneck took: this one and its copies, also where it is lost behind it.
+    pub served: u32,
+    /// Whether the packet is marked Congestion Experienced.
+    pub marked: bool,
     /// Why it was dropped, or [`Cause::None`].
     pub cause: Cause,
 }
 
 impl Fate {
-    /// Forwarded at `release`.
-    #[inline(always)]
+    /// Forwarded at `release`, whole and alone.
     #[must_use]
     pub const fn forward(release: Nanos) -> Self {
-        Self { release, cause: Cause::None }
+        Self {
+            release,
+            spacing: Nanos::ZERO,
+            damage: Damage::NONE,
+            copies: 0,
+            served: 0,
+            marked: false,
+            cause: Cause::None,
+        }
     }
 
     /// Dropped for `cause`.
-    #[inline(always)]
     #[must_use]
     pub const fn drop(cause: Cause) -> Self {
-        Self { release: Nanos::ZERO, cause }
+        Self { cause, ..Self::forward(Nanos::ZERO) }
     }
 }

@@ -10,8 +10,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod backlog;
+pub mod chance;
+pub mod corrupt;
 pub mod delay;
+pub mod draw;
+pub mod duplicate;
 pub mod fate;
+pub mod flow;
 pub mod layout;
 pub mod loss;
 pub mod normal;
@@ -20,6 +26,9 @@ pub mod order;
 pub mod outage;
 pub mod parse;
 pub mod pipeline;
+pub mod process;
 pub mod rate;
+pub mod reorder;
 pub mod rng;
+pub mod slot;
 pub mod units;

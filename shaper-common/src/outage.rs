@@ -60,6 +60,16 @@ impl Schedule {
         }
     }
 
+    /// Whether the link, which is up at one time, goes down by another; `next` is as the look-up for the first left it.
+    #[inline(always)]
+    #[must_use]
+    pub fn goes_down_by(&self, since_start: Nanos, next: u32) -> bool {
+        match self.windows.get(black_box(next as usize)) {
+            Some(window) => window.start.0 <= since_start.0,
+            None => false,
+        }
+    }
+
     #[inline(always)]
     fn search(&self, since_start: Nanos, next: &mut u32) -> bool {
         // The number of windows that have ended, by halving steps: the first one that has not decides. Each step

@@ -3,6 +3,9 @@
 //! The same parser runs over packet memory in the kernel and over captured bytes in userspace, so that
 //! a record finds its packet in a capture.
 
+use crate::pipeline::Packet;
+use crate::units::Nanos;
+
 /// Bounds-checked access to the bytes of a frame.
 ///
 /// There is no single byte to be had: the verifier takes nothing from the check that compilers make of
@@ -50,6 +53,13 @@ pub struct Summary {
 impl Summary {
     const OTHER: Self = Self { kind: Kind::Data, flow_hash: 0, l4_checksum: 0 };
     const CONTROL: Self = Self { kind: Kind::Control, flow_hash: 0, l4_checksum: 0 };
+
+    /// What the decision knows of a packet of `len` bytes that arrives `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn packet(&self, now: Nanos, len: u32) -> Packet {
+        Packet { now, len, flow_hash: self.flow_hash, network: 0, transport: 0, payload: 0, ecn: 0 }
+    }
 }
 
 const ETHERTYPE: usize = 12;

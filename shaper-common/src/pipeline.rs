@@ -1,18 +1,28 @@
 //! The decision: every effect in its fixed order.
 //!
-//! outage -> loss -> rate and queue -> delay and jitter -> order.
+//! outage -> loss -> duplicates -> corruption -> policer -> rate and queue -> loss behind them -> delay and jitter,
+//! or overtaking -> slots -> order -> on its way when the link goes down.
 //!
-//! A chain of losses advances with every packet, also one that an outage takes.
+//! What is chosen by chance is chosen for every packet, also for one that an earlier effect drops: so the same seed
+//! chooses the same packets.
 
-use crate::fate::{Cause, Fate};
-use crate::layout::{Params, State};
+use core::hint::black_box;
+
+use crate::backlog::Backlog;
+use crate::corrupt;
+use crate::duplicate::MOST_COPIES;
+use crate::fate::Cause;
+use crate::flow::Bucket;
+use crate::layout::{Params, RawFate, State, Work, features, flags, groups};
+use crate::order::{self, Order};
 use crate::outage::Schedule;
-use crate::rng::Draws;
-use crate::units::{Nanos, Probability};
-use crate::{delay, loss, order, rate};
+use crate::rng::Source;
+use crate::units::Nanos;
+use crate::{delay, loss, rate, reorder, slot};
 
 /// What the decision knows of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// Arrival: the stamp of the XDP or TC hook, CLOCK_MONOTONIC.
     pub now: Nanos,
@@ -20,41 +30,323 @@ pub struct Packet {
     pub len: u32,
     /// Hash of the flow, see [`crate::parse`].
     pub flow_hash: u32,
+    /// Where the network header begins; zero where there is none.
+    pub network: u16,
+    /// Where the transport header begins; zero where there is none.
+    pub transport: u16,
+    /// Where that ends; zero where it is not known.
+    pub payload: u16,
+    /// The ECN field of the network header: zero where the packet cannot be marked.
+    pub ecn: u16,
 }
 
-/// Decides the fate of the next packet of a direction and brings the direction's state up to date.
-///
-/// Pure: the same settings, schedule, state and packet give the same fate and the same new state, in
-/// the kernel and in userspace.
+/// What decides: the settings of a channel and what belongs to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// The settings.
+    pub params: &'a Params,
+    /// The outages.
+    pub schedule: &'a Schedule,
+}
+
+/// What a channel remembers beside its state, where its settings ask for it: too much for a record.
+#[derive(Debug, Default)]
+pub struct Memory<'a> {
+    /// The bucket of the packet's flow.
+    pub bucket: Option<&'a mut Bucket>,
+    /// The packets in the bottleneck.
+    pub backlog: Option<&'a mut Backlog>,
+}
+
+/// Brings into the state what the channel remembers for this packet: what follows is decided by the state alone.
 #[inline(always)]
-#[must_use]
-pub fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
-    let index = state.next_index;
-    state.next_index = index.wrapping_add(1);
-    // What draws nothing need not wait for the generator: no draw shifts another.
-    let draws = match (params.loss, params.has_chain, params.jitter_kind) {
-        (Probability(0), 0, 0) => Draws::NONE,
-        _ => Draws::of(params.seed, params.stream, index),
-    };
-    let is_lost = loss::is_lost(params, &mut state.carried.loss_state, index, &draws);
-    if params.has_outages != 0
-        && packet.now >= params.start
-        && schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)
+pub fn recall(has: u32, params: &Params, memory: &mut Memory<'_>, state: &mut State, packet: &Packet) {
+    if has & features::BACKLOG != 0
+        && params.queue_packets != 0
+        && let Some(backlog) = &memory.backlog
     {
-        state.counts.outage += 1;
-        return Fate::drop(Cause::Outage);
+        state.carried.backlog = backlog.waiting(packet.now);
     }
-    if is_lost {
-        state.counts.loss += 1;
-        return Fate::drop(Cause::Loss);
+    if has & features::FLOWS != 0
+        && params.flags & flags::FLOWS != 0
+        && let Some(bucket) = &mut memory.bucket
+    {
+        let found = bucket.find(packet.flow_hash, packet.now);
+        state.counts.flows_evicted += found.evicted;
+        state.carried.flow = bucket.get(found.place);
+        state.work.place = found.place;
     }
-    let Some(through) = rate::serve(params, &mut state.carried.bottleneck, packet.now, packet.len) else {
-        state.counts.queue += 1;
-        return Fate::drop(Cause::Queue);
-    };
-    let delayed = through.saturating_add(delay::delay(params, draws.jitter));
-    let release = order::arrange(params.order, &mut state.carried.last_release, delayed);
-    state.counts.forwarded += 1;
-    state.counts.forwarded_bytes += packet.len as u64;
-    Fate::forward(release)
+}
+
+/// Remembers what the decision left.
+#[inline(always)]
+pub fn remember(has: u32, params: &Params, memory: &mut Memory<'_>, state: &mut State) {
+    let state = stage(state);
+    if has & features::BACKLOG != 0
+        && params.queue_packets != 0
+        && let Some(backlog) = &mut memory.backlog
+    {
+        // Copies are through together: the last one's time is that of all.
+        let mut packet = 0;
+        let most = if has & features::DUPLICATE != 0 { MOST_COPIES + 1 } else { 1 };
+        while packet < most {
+            if packet < state.work.fate.served {
+                backlog.take(state.carried.bottleneck.free_at);
+            }
+            packet += 1;
+        }
+    }
+    if has & features::FLOWS != 0
+        && params.flags & flags::FLOWS != 0
+        && let Some(bucket) = &mut memory.bucket
+    {
+        bucket.put(state.work.place, &state.carried.flow);
+    }
+}
+
+/// Decides the fate of the next packet of a channel and brings the channel's state up to date; the fate stands in its
+/// work.
+///
+/// `has` are the [`features`] that may be in the settings; [`features::ALL`] for any.
+///
+/// Pure: the same settings, state and packet give the same fate and the same new state, in the kernel and in userspace.
+#[inline(always)]
+pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
+    let params = settings.params;
+    draw(has, params, state, packet);
+    choose(has, params, stage(state));
+    if !is_up(has, settings, stage(state), packet) {
+        return drop_for(state, Cause::Outage);
+    }
+    if !survives(has, params, stage(state), packet) {
+        return drop_for(state, Cause::Loss);
+    }
+    if has & features::POLICER != 0 && !conforms(params, stage(state), packet) {
+        return drop_for(state, Cause::Policer);
+    }
+    if has & features::RATE != 0 && !is_served(has, params, stage(state), packet) {
+        return drop_for(state, Cause::Queue);
+    }
+    let state = stage(state);
+    if state.work.is_lost != 0 {
+        return drop_for(state, Cause::Loss);
+    }
+    if has & features::DUPLICATE != 0 {
+        space(params, state);
+    }
+    if has & features::CORRUPT != 0 {
+        hit(params, stage(state), packet);
+    }
+    release(has, params, stage(state), packet);
+    if has & features::OUTAGES != 0 && !arrives(settings, stage(state)) {
+        return drop_for(state, Cause::InFlight);
+    }
+    let State { work: Work { fate, .. }, counts, .. } = stage(state);
+    counts.forwarded += 1;
+    counts.forwarded_bytes += packet.len as u64;
+    if has & features::DUPLICATE != 0 {
+        counts.copies += fate.copies as u64;
+    }
+    if has & features::ECN != 0 {
+        counts.marked += fate.marked as u64;
+    }
+}
+
+/// Between two stages: the compiler takes what they share from the state again.
+#[inline(always)]
+fn stage(state: &mut State) -> &mut State {
+    black_box(state)
+}
+
+#[inline(always)]
+fn drop_for(state: &mut State, cause: Cause) {
+    let State { work: Work { fate, .. }, counts, .. } = state;
+    *match cause {
+        Cause::Outage => &mut counts.outage,
+        Cause::Loss => &mut counts.loss,
+        Cause::Queue => &mut counts.queue,
+        Cause::Policer => &mut counts.policer,
+        _ => &mut counts.in_flight,
+    } += 1;
+    // What the bottleneck served stays so.
+    *fate = RawFate { served: fate.served, cause: cause as u32, ..RawFate::default() };
+}
+
+/// The packet's draws. What draws nothing need not wait for the generator: no draw shifts another.
+#[inline(always)]
+fn draw(has: u32, params: &Params, state: &mut State, packet: &Packet) {
+    state.next_sequence = state.next_sequence.wrapping_add(1);
+    let index = state.carried.flow.next_index;
+    let mut source = Source::of_link(params.seed, params.stream, index);
+    if has & features::FLOWS != 0 && params.flags & flags::FLOWS != 0 {
+        source = Source::of_flow(params.seed, params.stream, packet.flow_hash, index);
+    }
+    let work = &mut state.work;
+    work.time = packet.now;
+    work.fate = RawFate::default();
+    (work.is_copied, work.is_hit, work.is_ahead) = (0, 0, 0);
+    if params.spared & groups::DRAWS == 0 {
+        work.draws = source.draws();
+    }
+    if has & (features::DUPLICATE | features::CORRUPT | features::REORDER | features::SLOTS) != 0
+        && params.spared & groups::CHOICES == 0
+    {
+        work.choices = source.choices();
+    }
+    if has & (features::CORRUPT | features::AQM) != 0 && params.spared & groups::DETAILS == 0 {
+        work.details = source.details();
+    }
+}
+
+/// What is chosen by chance or by the packet's index.
+#[inline(always)]
+fn choose(has: u32, params: &Params, state: &mut State) {
+    let State { work, carried, .. } = state;
+    let flow = &mut carried.flow;
+    let index = flow.next_index;
+    flow.next_index = index.wrapping_add(1);
+    work.is_lost = loss::is_lost(has, params, &mut flow.loss, index, &work.draws);
+    let [copied, hit, ahead] = &mut flow.chances;
+    if has & features::DUPLICATE != 0 && !params.duplicate.chance.is_never() {
+        work.is_copied = params.duplicate.chance.hits(copied, work.choices.duplicate);
+    }
+    if has & features::CORRUPT != 0 && !params.corrupt.chance.is_never() {
+        work.is_hit = params.corrupt.chance.hits(hit, work.choices.corrupt);
+    }
+    if has & features::REORDER != 0 && !params.reorder.chance.is_never() {
+        work.is_ahead = params.reorder.chance.hits(ahead, work.choices.reorder);
+    }
+}
+
+/// Whether the link is up.
+#[inline(always)]
+fn is_up(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) -> bool {
+    let Settings { params, schedule } = *settings;
+    if has & features::OUTAGES == 0 || params.has_outages == 0 || packet.now < params.start {
+        return true;
+    }
+    !schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)
+}
+
+/// Whether the packet is not lost before the bottleneck; what is lost may be marked instead.
+#[inline(always)]
+fn survives(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bool {
+    let work = &mut state.work;
+    if work.is_lost == 0 {
+        return true;
+    }
+    if has & features::ECN != 0 && params.flags & flags::ECN != 0 && packet.ecn != 0 {
+        work.fate.marked = 1;
+        work.is_lost = 0;
+        return true;
+    }
+    params.flags & flags::LOSS_BEHIND != 0
+}
+
+/// Whether the policer lets the packet pass.
+#[inline(always)]
+fn conforms(params: &Params, state: &mut State, packet: &Packet) -> bool {
+    if params.policer_rate.0 == 0 {
+        return true;
+    }
+    let policed = &mut state.carried.policer;
+    let token = rate::service_at(params.policer_rate, rate::wire_bytes(params, packet.len), policed, packet.now);
+    let conforms = token.after.free_at.saturating_sub(packet.now) <= params.policer_burst;
+    if conforms {
+        *policed = token.after;
+    }
+    conforms
+}
+
+/// Whether the bottleneck takes the packet; its copies are served behind it, as far as there is room.
+#[inline(always)]
+fn is_served(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bool {
+    let State { work, carried, .. } = state;
+    if params.rate.0 == 0 {
+        return true;
+    }
+    let mut service =
+        rate::service_at(params.rate, rate::wire_bytes(params, packet.len), &carried.bottleneck, packet.now);
+    if service.after.free_at.saturating_sub(packet.now) > params.queue {
+        return false;
+    }
+    let mut room = MOST_COPIES;
+    if has & features::BACKLOG != 0 && params.queue_packets != 0 {
+        if carried.backlog >= params.queue_packets {
+            return false;
+        }
+        room = params.queue_packets - carried.backlog - 1;
+    }
+    work.time = service.after.free_at;
+    work.fate.served = 1;
+    if has & features::DUPLICATE != 0 && work.is_copied != 0 {
+        let wanted = if params.duplicate.copies < room { params.duplicate.copies } else { room };
+        let copies = service.repeat(params.rate, wanted, packet.now.saturating_add(params.queue));
+        work.fate.copies = copies;
+        work.fate.served = 1 + copies;
+        work.fate.spacing = service.each.free_at;
+    }
+    carried.bottleneck = service.after;
+    true
+}
+
+/// How far the copies are apart.
+#[inline(always)]
+fn space(params: &Params, state: &mut State) {
+    let Work { fate, is_copied, .. } = &mut state.work;
+    if *is_copied == 0 {
+        return;
+    }
+    if params.rate.0 == 0 {
+        fate.copies = params.duplicate.copies;
+    }
+    fate.spacing = if fate.copies == 0 { Nanos::ZERO } else { fate.spacing.saturating_add(params.duplicate.spacing) };
+}
+
+/// What is changed in the packet.
+#[inline(always)]
+fn hit(params: &Params, state: &mut State, packet: &Packet) {
+    let State { work, counts, .. } = state;
+    if work.is_hit == 0 {
+        return;
+    }
+    let damage = corrupt::damage(&params.corrupt, packet, work.details.place, work.details.what);
+    counts.corrupted += !damage.is_none() as u64;
+    work.fate.damage = damage;
+}
+
+/// When the packet leaves.
+#[inline(always)]
+fn release(has: u32, params: &Params, state: &mut State, packet: &Packet) {
+    let State { work, carried, counts, .. } = state;
+    let is_ahead = has & features::REORDER != 0
+        && !params.reorder.chance.is_never()
+        && reorder::overtakes(&params.reorder, work.is_ahead != 0, &mut carried.flow.since_reordered);
+    if is_ahead {
+        counts.reordered += 1;
+    } else {
+        work.time = work.time.saturating_add(delay::delay(params, work.draws.jitter));
+    }
+    let State { work, carried, .. } = stage(state);
+    if has & features::SLOTS != 0 && params.slots.any() {
+        work.time = slot::wait(&params.slots, &mut carried.slot, work.time, packet.len, work.choices.slot);
+    }
+    let State { work, carried, .. } = stage(state);
+    let flow = &mut carried.flow;
+    work.fate.release = order::arrange(params.order, &mut flow.last_release, work.time);
+    if has & features::DUPLICATE != 0 && params.order == Order::Keep as u32 {
+        let last = Nanos(work.fate.spacing.0 * work.fate.copies as u64).saturating_add(work.fate.release);
+        flow.last_release = flow.last_release.later_of(last);
+    }
+}
+
+/// Whether the packet is not on its way when the link goes down, or arrives all the same.
+#[inline(always)]
+fn arrives(settings: &Settings<'_>, state: &mut State) -> bool {
+    let Settings { params, schedule } = *settings;
+    let State { work, next_window, .. } = state;
+    if params.flags & flags::IN_FLIGHT_LOST == 0 || params.has_outages == 0 || work.fate.release < params.start {
+        return true;
+    }
+    !schedule.goes_down_by(work.fate.release.saturating_sub(params.start), *next_window)
 }

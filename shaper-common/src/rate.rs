@@ -1,11 +1,10 @@
-//! Rate: a bottleneck that serves one packet after another, with a bounded queue in front of it.
+//! Rate: a bottleneck that serves one packet after another, with a queue before it.
 //!
-//! The queue is virtual: all that is kept is when the bottleneck will be free. The backlog a packet
-//! finds, in time, is that moment minus now; a packet whose own service would end later than the queue
-//! limit after its arrival is dropped at the tail.
+//! The queue is virtual: a packet's service begins when the one before it is through, which is known when the packet
+//! arrives. What it adds is apart from the path's delay.
 
 use crate::layout::Params;
-use crate::units::Nanos;
+use crate::units::{BitsPerSec, Nanos};
 
 /// What the bottleneck carries over from packet to packet.
 #[repr(C)]
@@ -18,31 +17,64 @@ pub struct Bottleneck {
     pub remainder: u64,
 }
 
-/// Lets a packet of `len` bytes, arriving `now`, pass the bottleneck.
-///
-/// Returns when its last bit is through (`now` where no rate is set), or `None` when the queue is full.
+/// The service of one packet, should the bottleneck take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// When it begins: the packet's virtual dequeue.
+    pub begins: Nanos,
+    /// What the bottleneck carries on then; `free_at` is when the packet's last bit is through.
+    pub after: Bottleneck,
+    /// How long another packet of this length takes, rounded down, and what that leaves over.
+    pub each: Bottleneck,
+}
+
+/// Bytes that a packet of `len` takes on the wire: padded to the least frame, with the overhead, in whole cells.
 #[inline(always)]
 #[must_use]
-pub fn serve(params: &Params, bottleneck: &mut Bottleneck, now: Nanos, len: u32) -> Option<Nanos> {
-    let rate = params.rate.0;
-    if rate == 0 {
-        return Some(now);
+pub fn wire_bytes(params: &Params, len: u32) -> u64 {
+    let padded = if len < params.least { params.least } else { len };
+    // The overhead may be negative; what is counted never is.
+    let bytes = padded as i64 + params.overhead as i64;
+    let bytes = if bytes < 1 { 1 } else { bytes as u64 };
+    match (bytes + params.cell as u64).wrapping_sub(1).checked_div(params.cell as u64) {
+        Some(cells) => cells * (params.cell as u64 + params.cell_overhead as u64),
+        None => bytes,
     }
+}
+
+/// The service, at a rate that is not zero, of a packet that takes so many bytes on the wire and arrives `now`.
+#[inline(always)]
+#[must_use]
+pub fn service_at(rate: BitsPerSec, bytes: u64, bottleneck: &Bottleneck, now: Nanos) -> Service {
+    let rate = rate.0;
     // A packet that comes just when the last one is through still finds what rounding left over of it.
     let idle = bottleneck.free_at.0 < now.0;
-    let start = if idle { now } else { bottleneck.free_at };
+    let begins = if idle { now } else { bottleneck.free_at };
     // A remainder beyond the rate was left at another rate, and is no time at this one.
     let carried = if idle || bottleneck.remainder >= rate { 0 } else { bottleneck.remainder };
-    let bits = (len as u64 + params.overhead as u64) * 8;
-    // At most 2^32 bytes of overhead and length: 2^35 bits * 10^9 < 2^65 would overflow, so lengths are
-    // held to what a frame can have.
-    let nanobits = (bits & 0x1_ffff_ffff) * 1_000_000_000 + carried;
-    let service = nanobits.checked_div(rate).unwrap_or(0);
-    let remainder = nanobits.checked_rem(rate).unwrap_or(0);
-    let through = start.saturating_add(Nanos(service));
-    if through.saturating_sub(now) > params.queue {
-        return None;
+    // Lengths are held to what a frame can have, in cells or not: 2^33 bits * 10^9 stay below 2^63.
+    let nanobits = ((bytes * 8) & 0x1_ffff_ffff) * 1_000_000_000;
+    let time = nanobits.checked_div(rate).unwrap_or(0);
+    let each = Bottleneck { free_at: Nanos(time), remainder: nanobits - time * rate };
+    let left = each.remainder + carried;
+    let (whole, remainder) = if left >= rate { (1, left - rate) } else { (0, left) };
+    let through = begins.saturating_add(each.free_at).saturating_add(Nanos(whole));
+    Service { begins, after: Bottleneck { free_at: through, remainder }, each }
+}
+
+impl Service {
+    /// As many more packets of the same length behind this one, of `wanted`, as are through by `latest`; the service
+    /// then ends with the last of them.
+    #[inline(always)]
+    pub fn repeat(&mut self, rate: BitsPerSec, wanted: u32, latest: Nanos) -> u32 {
+        let room = latest.saturating_sub(self.after.free_at).0;
+        // A packet with what rounding leaves over takes a nanosecond more at most.
+        let fit = room.checked_div(self.each.free_at.0 + 1).unwrap_or(0);
+        let taken = if fit < wanted as u64 { fit } else { wanted as u64 };
+        let left = self.after.remainder + self.each.remainder * taken;
+        let whole = left.checked_div(rate.0).unwrap_or(0);
+        let time = Nanos(self.each.free_at.0 * taken + whole);
+        self.after = Bottleneck { free_at: self.after.free_at.saturating_add(time), remainder: left - whole * rate.0 };
+        taken as u32
     }
-    *bottleneck = Bottleneck { free_at: through, remainder };
-    Some(through)
 }

@@ -31,8 +31,65 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The draws of one packet: one 32-bit word a purpose, each uniform and independent of the others.
+/// Where the draws of one packet come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    key: [u32; 2],
+    counter: [u32; 4],
+}
+
+/// In the counter word that numbers groups of draws: the one beside it is a flow's hash, not part of an index.
+const OF_FLOW: u32 = 1 << 31;
+
+impl Source {
+    /// The draws for packet `index` of `stream` (a link direction and rule) under `seed`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_link(seed: u64, stream: u32, index: u64) -> Self {
+        Self { key: [seed as u32, (seed >> 32) as u32], counter: [index as u32, (index >> 32) as u32, 0, stream] }
+    }
+
+    /// The draws for packet `index` of a flow. Beyond 2^32 packets of one flow they repeat.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_flow(seed: u64, stream: u32, flow_hash: u32, index: u64) -> Self {
+        Self { key: [seed as u32, (seed >> 32) as u32], counter: [index as u32, flow_hash, OF_FLOW, stream] }
+    }
+
+    #[inline(always)]
+    fn group(&self, number: u32) -> [u32; 4] {
+        let [index, upper, of_flow, stream] = self.counter;
+        philox4x32([index, upper, of_flow | number, stream], self.key)
+    }
+
+    /// What decides loss and jitter.
+    #[inline(always)]
+    #[must_use]
+    pub fn draws(&self) -> Draws {
+        let [loss, jitter, step, first] = self.group(0);
+        Draws { loss, jitter, step, first }
+    }
+
+    /// What decides which packets are duplicated, corrupted and reordered, and when slots open.
+    #[inline(always)]
+    #[must_use]
+    pub fn choices(&self) -> Choices {
+        let [duplicate, corrupt, reorder, slot] = self.group(1);
+        Choices { duplicate, corrupt, reorder, slot }
+    }
+
+    /// What decides how a packet is corrupted, and whether the queue's management acts on it.
+    #[inline(always)]
+    #[must_use]
+    pub fn details(&self) -> Details {
+        let [place, what, queue, _] = self.group(2);
+        Details { place, what, queue, _reserved: 0 }
+    }
+}
+
+/// Draws of one packet: one 32-bit word a purpose, each uniform and independent of the others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draws {
     /// Decides an i.i.d. loss.
     pub loss: u32,
@@ -49,15 +106,42 @@ impl Draws {
     pub const NONE: Self = Self { loss: 0, jitter: 0, step: 0, first: 0 };
 }
 
-impl Draws {
-    /// The draws for packet `index` of `stream` (a link direction and rule) under `seed`.
-    #[inline(always)]
-    #[must_use]
-    pub fn of(seed: u64, stream: u32, index: u64) -> Self {
-        // The third counter word numbers groups of four purposes; these are group 0.
-        let words = philox4x32([index as u32, (index >> 32) as u32, 0, stream], [seed as u32, (seed >> 32) as u32]);
-        Self { loss: words[0], jitter: words[1], step: words[2], first: words[3] }
-    }
+/// More draws of one packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Decides about copies.
+    pub duplicate: u32,
+    /// Decides about damage.
+    pub corrupt: u32,
+    /// Decides about overtaking.
+    pub reorder: u32,
+    /// Decides when the slot opens that this packet is the first of.
+    pub slot: u32,
+}
+
+impl Choices {
+    /// What is taken where nothing is drawn.
+    pub const NONE: Self = Self { duplicate: 0, corrupt: 0, reorder: 0, slot: 0 };
+}
+
+/// More draws of one packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Decides where a packet is damaged.
+    pub place: u32,
+    /// Decides what it is changed to.
+    pub what: u32,
+    /// Decides whether the queue's management acts.
+    pub queue: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
+}
+
+impl Details {
+    /// What is taken where nothing is drawn.
+    pub const NONE: Self = Self { place: 0, what: 0, queue: 0, _reserved: 0 };
 }
 
 #[cfg(test)]
@@ -77,9 +161,9 @@ mod tests {
 
     #[test]
     fn same_seed_same_draws_and_another_seed_other_ones() {
-        let seven: std::vec::Vec<_> = (0..100).map(|index| Draws::of(7, 1, index)).collect();
-        assert_eq!(seven, (0..100).map(|index| Draws::of(7, 1, index)).collect::<std::vec::Vec<_>>());
-        assert!((0..100).all(|index| Draws::of(8, 1, index) != seven[index as usize]));
-        assert!((0..100).all(|index| Draws::of(7, 2, index) != seven[index as usize]));
+        let seven: std::vec::Vec<_> = (0..100).map(|index| Source::of_link(7, 1, index).draws()).collect();
+        assert_eq!(seven, (0..100).map(|index| Source::of_link(7, 1, index).draws()).collect::<std::vec::Vec<_>>());
+        assert!((0..100).all(|index| Source::of_link(8, 1, index).draws() != seven[index as usize]));
+        assert!((0..100).all(|index| Source::of_link(7, 2, index).draws() != seven[index as usize]));
     }
 }

@@ -49,6 +49,14 @@ impl Probability {
     /// Always.
     pub const ALWAYS: Self = Self(1 << 32);
 
+    /// One if a uniform 32-bit draw falls below the threshold, else zero: without a branch, each side of which the
+    /// verifier would walk through on its own.
+    #[inline(always)]
+    #[must_use]
+    pub fn counts(self, draw: u32) -> u32 {
+        core::hint::black_box(((draw as u64).wrapping_sub(self.0) >> 63) as u32)
+    }
+
     /// Whether a uniform 32-bit draw falls below the threshold.
     #[inline(always)]
     #[must_use]

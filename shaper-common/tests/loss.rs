@@ -1,15 +1,21 @@
 //! Chains of losses against their mathematics: a million fates of fixed seeds, judged at 99.9 %.
 
-use shaper_common::fate::Cause;
-use shaper_common::layout::{Params, State};
+use shaper_common::fate::{Cause, Fate};
+use shaper_common::layout::{Params, State, features};
 use shaper_common::loss::Chain;
 use shaper_common::outage::{Schedule, Window};
-use shaper_common::pipeline::{Packet, decide};
+use shaper_common::pipeline::{self, Packet, Settings};
 use shaper_common::units::{Nanos, Probability};
 
 const MILLION: usize = 1_000_000;
 /// Two-sided 99.9 % quantile of the standard normal distribution.
 const Z_999: f64 = 3.290_527;
+
+/// The decision by itself, with nothing remembered beside the state.
+fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
+    pipeline::decide(features::ALL, &Settings { params, schedule }, state, packet);
+    state.work.fate.into()
+}
 
 fn probability(of: f64) -> Probability {
     Probability((of * 2f64.powi(32)).round() as u64)
@@ -22,6 +28,7 @@ fn gilbert_elliott(p: f64, r: f64, bad: f64, good: f64) -> Chain {
         leave: [[p, p], [r, r], [0.0; 2], [0.0; 2]].map(|leave| leave.map(probability)),
         to: [[1, 0], [0, 0], [0, 0], [0, 0]],
         first: [r / (p + r), 1.0, 1.0].map(probability),
+        ..Chain::default()
     }
 }
 
@@ -34,6 +41,7 @@ fn four_states(p13: f64, p31: f64, p32: f64, p23: f64, p14: f64) -> (Chain, [f64
         leave: [[p13, p13 + p14], [p23, p23], [p31, p31 + p32], [1.0, 1.0]].map(|leave| leave.map(probability)),
         to: [[2, 3], [2, 0], [0, 1], [0, 0]],
         first: [share[0], share[0] + share[1], share[0] + share[1] + share[2]].map(probability),
+        ..Chain::default()
     };
     (chain, share)
 }
@@ -43,7 +51,7 @@ fn lost(seed: u64, chain: Chain, schedule: &Schedule, count: usize) -> Vec<bool>
     let has_outages = u32::from(schedule.windows[0] != Window::NEVER);
     let params = Params { seed, stream: 3, chain, has_chain: 1, has_outages, ..Params::default() };
     let mut state = State::default();
-    let packet = |index: usize| Packet { now: Nanos(1_000 * (index as u64 + 1)), len: 200, flow_hash: 0 };
+    let packet = |index: usize| Packet { now: Nanos(1_000 * (index as u64 + 1)), len: 200, ..Packet::default() };
     (0..count).map(|index| decide(&params, schedule, &mut state, &packet(index)).cause == Cause::Loss).collect()
 }
 
@@ -188,7 +196,7 @@ fn patterns_repeat_by_index() {
     let decided = |period, pattern: u64| {
         let params = Params { seed: 7, period, pattern, ..Params::default() };
         let mut state = State::default();
-        let packet = Packet { now: Nanos(1), len: 200, flow_hash: 0 };
+        let packet = Packet { now: Nanos(1), len: 200, ..Packet::default() };
         let lost = (0..1_000).map(|_| decide(&params, &Schedule::EMPTY, &mut state, &packet).cause == Cause::Loss);
         lost.collect::<Vec<_>>()
     };

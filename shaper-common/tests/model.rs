@@ -5,12 +5,12 @@
 use proptest::prelude::*;
 use shaper_common::delay::Jitter;
 use shaper_common::fate::{Cause, Fate};
-use shaper_common::layout::{Params, State};
+use shaper_common::layout::{Params, State, features};
 use shaper_common::order::Order;
 use shaper_common::outage::{Schedule, Window};
-use shaper_common::pipeline::{Packet, decide};
-use shaper_common::rate::{Bottleneck, serve};
-use shaper_common::rng::Draws;
+use shaper_common::pipeline::{self, Packet, Settings};
+use shaper_common::rate::{self, Bottleneck};
+use shaper_common::rng::Source;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 const MILLION: u64 = 1_000_000;
@@ -21,6 +21,28 @@ const SECOND: u64 = 1_000_000_000;
 const Z_999: f64 = 3.290_527;
 /// Kolmogorov's asymptotic critical value at 0.001: `sqrt(-ln(0.0005) / 2)`.
 const KS_001: f64 = 1.949_475;
+
+/// The decision by itself, with nothing remembered beside the state.
+fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
+    pipeline::decide(features::ALL, &Settings { params, schedule }, state, packet);
+    state.work.fate.into()
+}
+
+/// When a packet is through the bottleneck, if the queue takes it.
+fn serve(params: &Params, bottleneck: &mut Bottleneck, now: Nanos, len: u32) -> Option<Nanos> {
+    let service = rate::service_at(params.rate, rate::wire_bytes(params, len), bottleneck, now);
+    (service.after.free_at.saturating_sub(now) <= params.queue).then(|| {
+        *bottleneck = service.after;
+        service.after.free_at
+    })
+}
+
+/// A state in which the next packet takes this index.
+fn at_index(index: u64) -> State {
+    let mut state = State { next_sequence: index, ..State::default() };
+    state.carried.flow.next_index = index;
+    state
+}
 
 fn probability(of: f64) -> Probability {
     Probability((of * 2f64.powi(32)).round() as u64)
@@ -46,7 +68,7 @@ fn fates(params: Params, schedule: &Schedule, interval: u64, count: u64) -> impl
     let mut state = State::default();
     (0..count).map(move |index| {
         let now = Nanos(SECOND + index * interval);
-        (now, decide(&params, schedule, &mut state, &Packet { now, len: 200, flow_hash: 0 }))
+        (now, decide(&params, schedule, &mut state, &Packet { now, len: 200, ..Packet::default() }))
     })
 }
 
@@ -178,7 +200,7 @@ fn loss_and_jitter_draws_of_a_packet_are_independent() {
     // 16 by 16 cells, 225 degrees of freedom: the 0.999 quantile is 295.4 (Wilson and Hilferty).
     let mut cells = [[0f64; 16]; 16];
     for index in 0..MILLION {
-        let draws = Draws::of(7, 3, index);
+        let draws = Source::of_link(7, 3, index).draws();
         cells[(draws.loss >> 28) as usize][(draws.jitter >> 28) as usize] += 1.0;
     }
     let rows: Vec<f64> = cells.iter().map(|row| row.iter().sum()).collect();
@@ -196,7 +218,7 @@ fn loss_and_jitter_draws_of_a_packet_are_independent() {
 #[test]
 fn draws_of_successive_packets_of_streams_and_of_seeds_are_not_correlated() {
     let unit = |draw: u32| (f64::from(draw) + 0.5) / 2f64.powi(32) - 0.5;
-    let draws = |seed, stream| (0..MILLION).map(move |index| Draws::of(seed, stream, index));
+    let draws = |seed, stream| (0..MILLION).map(move |index| Source::of_link(seed, stream, index).draws());
     let jitter: Vec<f64> = draws(7, 3).map(|draws| unit(draws.jitter)).collect();
     let loss: Vec<f64> = draws(7, 3).map(|draws| unit(draws.loss)).collect();
     let correlation = |left: &[f64], right: &[f64]| {
@@ -260,7 +282,7 @@ fn an_outage_takes_all_packets_of_its_window_and_no_other() {
     let params = Params { start: Nanos(start), has_outages: 1, ..wifi() };
     let probes = windows.iter().flat_map(|(from, to)| [*from, from + 1, to - 1, *to, to + 1, from.saturating_sub(1)]);
     for at in probes {
-        let packet = Packet { now: Nanos(start + at), len: 200, flow_hash: 0 };
+        let packet = Packet { now: Nanos(start + at), len: 200, ..Packet::default() };
         let fate = decide(&params, &schedule, &mut State::default(), &packet);
         let down = windows.iter().any(|(from, to)| (*from..*to).contains(&at));
         assert_eq!(fate.cause == Cause::Outage, down, "{at} ns since start");
@@ -295,13 +317,13 @@ fn a_kept_order_never_reorders_and_only_delays() {
 
 #[test]
 fn a_busy_bottleneck_serves_exactly_its_rate() {
-    for (rate, overhead) in [(9_999_991, 0), (1_000_000_007, 24), (64_000, 38), (10_000_000_000, 24), (1_000, 0)] {
+    for (rate, overhead) in [(9_999_991, -14), (1_000_000_007, 24), (64_000, 38), (10_000_000_000, 24), (1_000, 0)] {
         let params = Params { rate: BitsPerSec(rate), queue: Nanos::MAX, overhead, ..Params::default() };
         let mut bottleneck = Bottleneck::default();
         let (mut bits, start) = (0u128, SECOND);
         for number in 0..200_000u32 {
             let len = 64 + number.wrapping_mul(2_654_435_761) % 1_451;
-            bits += u128::from(len + overhead) * 8;
+            bits += u128::from(len.strict_add_signed(overhead)) * 8;
             let through = serve(&params, &mut bottleneck, Nanos(start), len).expect("an endless queue");
             // Not one nanosecond is lost to rounding, however long the busy period.
             let exact = u128::from(start) + bits * 1_000_000_000 / u128::from(rate);
@@ -318,7 +340,7 @@ fn throughput_under_overload_is_the_configured_rate_within_1e_6() {
     let (mut served, mut first, mut last) = (0u64, None, Nanos::ZERO);
     for number in 0..MILLION {
         // 1000 bytes each 400 us: twice the rate.
-        let packet = Packet { now: Nanos(SECOND + number * 400_000), len: 1_000, flow_hash: 0 };
+        let packet = Packet { now: Nanos(SECOND + number * 400_000), len: 1_000, ..Packet::default() };
         let fate = decide(&params, &Schedule::EMPTY, &mut state, &packet);
         if fate.cause == Cause::None {
             served += 8_000;
@@ -348,7 +370,7 @@ fn a_link_below_its_rate_neither_queues_nor_drops() {
     let params = Params { seed: 7, rate: BitsPerSec(10_000_000), queue: Nanos(2 * MILLI), ..Params::default() };
     // 200 bytes each ms are 1.6 Mbit/s, and 160 us of service.
     for (now, fate) in fates(params, &Schedule::EMPTY, MILLI, 100_000) {
-        assert_eq!(fate, Fate::forward(Nanos(now.0 + 160_000)));
+        assert_eq!(fate, Fate { served: 1, ..Fate::forward(Nanos(now.0 + 160_000)) });
     }
 }
 
@@ -356,11 +378,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn service_is_exact_for_any_frame_and_rate(len in 0u32..=65_575, overhead in 0u32..=10_000, rate in 1u64..10_000_000_000_000) {
+    fn service_is_exact_for_any_frame_and_rate(len in 0u32..=65_575, overhead in 0i32..=10_000, rate in 1u64..10_000_000_000_000) {
         let params = Params { rate: BitsPerSec(rate), queue: Nanos::MAX, overhead, ..Params::default() };
         let mut bottleneck = Bottleneck::default();
         let through = serve(&params, &mut bottleneck, Nanos(SECOND), len).expect("an endless queue");
-        let nanobits = u128::from(len + overhead) * 8_000_000_000;
+        let nanobits = u128::from(len.strict_add_signed(overhead)) * 8_000_000_000;
         prop_assert_eq!(u128::from(through.0), u128::from(SECOND) + nanobits / u128::from(rate));
         prop_assert_eq!(u128::from(bottleneck.remainder), nanobits % u128::from(rate));
     }
@@ -393,9 +415,9 @@ proptest! {
     #[test]
     fn fates_are_a_function_of_what_goes_in(seed: u64, stream: u32, index: u64, now in 0u64..u64::MAX / 4) {
         let params = Params { seed, stream, ..wifi() };
-        let packet = Packet { now: Nanos(now), len: 200, flow_hash: 0 };
+        let packet = Packet { now: Nanos(now), len: 200, ..Packet::default() };
         let run = || {
-            let mut state = State { next_index: index, ..State::default() };
+            let mut state = at_index(index);
             (decide(&params, &Schedule::EMPTY, &mut state, &packet), state)
         };
         prop_assert_eq!(run(), run());

@@ -14,34 +14,63 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock, bpf_xdp_adjust_meta};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use shaper_common::fate::{Cause, Fate};
-use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, Record, XskMeta, packet_id};
+use shaper_common::fate::Cause;
+use shaper_common::flow::Bucket;
+use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
 use shaper_common::parse::{self, Kind};
-use shaper_common::pipeline::{Packet, decide};
+use shaper_common::pipeline::{Memory, Packet, Settings, decide, recall, remember};
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
-use crate::maps::{EDGE, EXCLUSIVE, PARAMS, PORTS, RECORDS, SCHEDULES, STATES, STRAIGHT, XSKS};
+use crate::maps::{
+    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES, STRAIGHT, XSKS,
+};
 
 /// Do not wake the reader for each record: it polls.
 const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
 /// Bytes of metadata in front of a frame.
 const META: usize = core::mem::size_of::<XskMeta>();
 
-/// A decision together with the index it was made for.
+/// A decision together with the id of the packet that it was made for.
 struct Decided {
-    fate: Fate,
+    fate: RawFate,
     id: u64,
 }
 
-/// Decides, alone in its direction, and writes the record.
+/// What is to be said of a packet in its record, beside the decision.
+struct Told {
+    direction: u16,
+    l4_checksum: u16,
+}
+
+/// Decides, alone in its channel, and writes the record where there is to be one.
 ///
-/// `None` when the direction has no settings: the program was attached before they were written.
+/// `None` when the channel has no settings: the program was attached before they were written.
 #[inline(always)]
-fn decide_alone(direction: u32, packet: &Packet, l4_checksum: u16, record: bool) -> Option<Decided> {
-    let params = PARAMS.get(direction)?;
-    let schedule = SCHEDULES.get(direction)?;
-    let shared = STATES.get_ptr_mut(direction)?;
+fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<Decided> {
+    let has = FEATURES.load();
+    let Setup { params, places } = SETUPS.get(channel)?;
+    let schedule = SCHEDULES.get(places.schedule)?;
+    let shared = STATES.get_ptr_mut(channel)?;
+    let mut memory = Memory::default();
+    if has & features::BACKLOG != 0 {
+        // SAFETY: the channel's own, and so under the lock like its state; the map outlives the program.
+        memory.backlog = Some(unsafe { &mut *BACKLOGS.get_ptr_mut(places.backlog)? });
+    }
+    if has & features::FLOWS != 0 {
+        let bucket = places.flows + Bucket::of(packet.flow_hash, places.flows_mask);
+        // SAFETY: as above.
+        memory.bucket = Some(unsafe { &mut *FLOWS.get_ptr_mut(bucket)? });
+    }
+    // Room for the record is taken beforehand, since under the lock nothing can be called, and what the decision meets
+    // is too much for the stack.
+    let mut record = None;
+    if let Some(told) = told {
+        record = RECORDS.reserve(0);
+        if record.is_none() {
+            count(told.direction.into(), |edge| edge.records_lost += 1);
+        }
+    }
     // SAFETY: `shared` points at a map value, which outlives the program; the lock is in that value.
     let lock = unsafe { &raw mut (*shared).lock };
     let exclusive = EXCLUSIVE.load() != 0;
@@ -51,36 +80,34 @@ fn decide_alone(direction: u32, packet: &Packet, l4_checksum: u16, record: bool)
     }
     // SAFETY: the lock, or the device, makes this the only reference to the state.
     let state = unsafe { &mut (*shared).state };
-    let sequence = state.next_index;
-    let before = state.carried;
-    let fate = decide(params, schedule, state, packet);
+    let sequence = state.next_sequence;
+    recall(has, params, &mut memory, state, packet);
+    if let Some(record) = &mut record {
+        // SAFETY: the ring gave room for a whole record.
+        unsafe { (*record.as_mut_ptr()).before = state.carried };
+    }
+    decide(has, &Settings { params, schedule }, state, packet);
+    remember(has, params, &mut memory, state);
+    let fate = state.work.fate;
     if !exclusive {
         // SAFETY: the same lock as above, held until here.
         unsafe { bpf_spin_unlock(lock) };
     }
 
-    if record {
-        match RECORDS.reserve(0) {
-            Some(mut entry) => {
-                entry.write(Record {
-                    sequence,
-                    arrival: packet.now,
-                    release: fate.release,
-                    before,
-                    len: packet.len,
-                    flow_hash: packet.flow_hash,
-                    rule: params.rule,
-                    direction: direction as u16,
-                    l4_checksum,
-                    cause: fate.cause as u8,
-                    _reserved: [0; 7],
-                });
-                entry.submit(NO_WAKEUP);
-            }
-            None => count(direction, |edge| edge.records_lost += 1),
-        }
+    if let (Some(mut record), Some(told)) = (record, told) {
+        // SAFETY: as above; with `before`, these are all of its fields.
+        let entry = unsafe { &mut *record.as_mut_ptr() };
+        entry.sequence = sequence;
+        entry.packet = *packet;
+        entry.fate = fate;
+        entry.rule = params.rule;
+        entry.direction = told.direction;
+        entry.l4_checksum = told.l4_checksum;
+        entry.channel = channel;
+        entry._reserved = 0;
+        record.submit(NO_WAKEUP);
     }
-    Some(Decided { fate, id: packet_id(direction, sequence) })
+    Some(Decided { fate, id: packet_id(channel, sequence) })
 }
 
 /// Brings this CPU's counts of a direction up to date.
@@ -172,9 +199,18 @@ fn judge(ctx: &XdpContext) -> Next {
         count(port.direction, |edge| edge.bypassed += 1);
         return Next::Hold(port, XskMeta { release: now, id: BYPASS });
     }
-    let packet = Packet { now, len, flow_hash: summary.flow_hash };
-    match decide_alone(port.direction, &packet, summary.l4_checksum, port.records != 0) {
-        Some(Decided { fate: Fate { release, cause: Cause::None }, id }) => Next::Hold(port, XskMeta { release, id }),
+    let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let read = unsafe { &mut *read };
+    *read = Read { packet: summary.packet(now, len), l4_checksum: summary.l4_checksum };
+    // Taken from memory again, where the verifier keeps no account of values: so all ways through the parser come
+    // together here, and it need not walk through the decision for each.
+    let Read { packet, l4_checksum } = core::hint::black_box(&*read);
+    let told = Told { direction: port.direction as u16, l4_checksum: *l4_checksum };
+    match decide_alone(port.direction, packet, (port.records != 0).then_some(&told)) {
+        Some(Decided { fate, id }) if fate.cause == Cause::None as u32 => {
+            Next::Hold(port, XskMeta { release: fate.release, id })
+        }
         Some(_) => Next::Drop,
         None => Next::Pass,
     }
@@ -201,11 +237,10 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     let slot = start as *mut Probe;
     // SAFETY: the check above shows that a whole probe lies in the packet.
     let probe = unsafe { core::ptr::read_unaligned(slot) };
-    let packet = Packet { now: probe.now, len: probe.len, flow_hash: probe.flow_hash };
-    let Some(decided) = decide_alone(probe.direction, &packet, 0, false) else {
+    let Some(decided) = decide_alone(probe.channel, &probe.packet, None) else {
         return xdp_action::XDP_ABORTED;
     };
-    let answer = Probe { now: decided.fate.release, index: decided.id, cause: decided.fate.cause as u32, ..probe };
+    let answer = Probe { answered: 1, id: decided.id, fate: decided.fate, ..probe };
     // SAFETY: the same slot, still within the packet.
     unsafe { core::ptr::write_unaligned(slot, answer) };
     xdp_action::XDP_PASS

@@ -4,13 +4,16 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_spin_lock;
 use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
-use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, Params, PortPlace, Record, State};
+use shaper_common::backlog::Backlog;
+use shaper_common::flow::Bucket;
+use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, Record, Setup, State};
 use shaper_common::outage::Schedule;
+use shaper_common::pipeline::Packet;
 
 /// Bytes of the record ring: userspace may raise it before loading.
 const RECORD_RING: usize = 1 << 24;
 
-/// A direction's state with its lock; `shaper_common::layout::Shared` is the same bytes for userspace.
+/// A channel's state with its lock; `shaper_common::layout::Shared` is the same bytes for userspace.
 #[repr(C)]
 pub(crate) struct Shared {
     pub(crate) lock: bpf_spin_lock,
@@ -23,21 +26,45 @@ pub(crate) struct Shared {
 #[unsafe(no_mangle)]
 pub(crate) static EXCLUSIVE: Global<u32> = Global::new(0);
 
+/// The effects that any setting has, [`shaper_common::layout::features`]. Set before loading: the verifier leaves out
+/// the others.
+#[unsafe(no_mangle)]
+pub(crate) static FEATURES: Global<u32> = Global::new(0);
+
 /// The ports, see [`PortPlace::of`].
 #[btf_map]
 pub(crate) static PORTS: Array<PortPlace, { PORT_PLACES as usize }> = Array::new();
 
-/// Settings by direction.
+/// Settings by channel: the first ones are those of the directions. Userspace sizes this map and those below before
+/// loading.
 #[btf_map]
-pub(crate) static PARAMS: Array<Params, { DIRECTIONS as usize }> = Array::new();
+pub(crate) static SETUPS: Array<Setup, { DIRECTIONS as usize }> = Array::new();
 
-/// Outage schedules by direction.
+/// State by channel.
+#[btf_map]
+pub(crate) static STATES: Array<Shared, { DIRECTIONS as usize }> = Array::new();
+
+/// Outage schedules, where the settings say.
 #[btf_map]
 pub(crate) static SCHEDULES: Array<Schedule, { DIRECTIONS as usize }> = Array::new();
 
-/// State by direction.
+/// Packets in bottlenecks, where the settings say.
 #[btf_map]
-pub(crate) static STATES: Array<Shared, { DIRECTIONS as usize }> = Array::new();
+pub(crate) static BACKLOGS: Array<Backlog, 1> = Array::new();
+
+/// Flows, where the settings say.
+#[btf_map]
+pub(crate) static FLOWS: Array<Bucket, 1> = Array::new();
+
+/// What was read from the packet at hand.
+pub(crate) struct Read {
+    pub(crate) packet: Packet,
+    pub(crate) l4_checksum: u16,
+}
+
+/// The packet at hand.
+#[btf_map]
+pub(crate) static READ: PerCpuArray<Read, 1> = PerCpuArray::new();
 
 /// Counts beside the decision, by direction.
 #[btf_map]

@@ -66,6 +66,9 @@ impl Account {
             (Cause::Outage, state.counts.outage),
             (Cause::Loss, state.counts.loss),
             (Cause::Queue, state.counts.queue),
+            (Cause::Aqm, state.counts.aqm),
+            (Cause::Policer, state.counts.policer),
+            (Cause::InFlight, state.counts.in_flight),
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
@@ -73,7 +76,7 @@ impl Account {
             (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
         ];
         Self {
-            arrived: state.next_index,
+            arrived: state.next_sequence,
             copies: 0,
             out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
@@ -110,7 +113,7 @@ mod tests {
     /// A thousand packets in: ten lost on the link for each of its causes, and the rest out; a hundred control packets
     /// beside them, which all got through.
     fn sound() -> Sources {
-        let mut state = State { next_index: 1_000, ..State::default() };
+        let mut state = State { next_sequence: 1_000, ..State::default() };
         state.counts.outage = 10;
         state.counts.loss = 10;
         state.counts.queue = 10;

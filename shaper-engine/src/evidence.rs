@@ -7,12 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use shaper_bpf::Records;
-use shaper_common::layout::{BYPASS, Params, Record};
-use shaper_common::outage::Schedule;
+use shaper_common::layout::{BYPASS, Record};
 use shaper_common::units::Nanos;
 use shaper_delayline::Released;
 
-use crate::oracle::{Oracle, Verdict};
+use shaper_channel::{ChannelSpec, Oracle, Verdict};
 
 /// What is kept of records and releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +27,6 @@ const ROUND: Duration = Duration::from_millis(1);
 /// Records of different CPUs reach the ring a little out of the order of the decisions: so many are held back
 /// to sort them.
 const HELD_BACK: usize = 4096;
-
-/// One direction's settings, for the oracle.
-pub(crate) struct Settings {
-    pub(crate) params: Params,
-    pub(crate) schedule: Box<Schedule>,
-}
 
 /// What was collected for one direction.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +62,7 @@ impl Ord for BySequence {
 }
 
 struct Direction<'a> {
-    oracle: Oracle<'a>,
+    oracle: Oracle,
     start: &'a AtomicU64,
     waiting: BinaryHeap<Reverse<BySequence>>,
     collected: Collected,
@@ -109,17 +102,17 @@ impl Direction<'_> {
 
 /// Collects until `done` is set and both sources are dry.
 pub(crate) fn collect(
-    settings: &[Settings],
+    channels: &[ChannelSpec],
     mut ring: Records,
     releases: &Receiver<Vec<Released>>,
     keep: Keep,
     start: &AtomicU64,
     done: &AtomicBool,
 ) -> Vec<Collected> {
-    let mut directions: Vec<Direction<'_>> = settings
+    let mut directions: Vec<Direction<'_>> = channels
         .iter()
-        .map(|settings| Direction {
-            oracle: Oracle::new(&settings.params, &settings.schedule),
+        .map(|channel| Direction {
+            oracle: Oracle::new(channel.clone()),
             start,
             waiting: BinaryHeap::new(),
             collected: Collected::default(),

@@ -8,11 +8,11 @@ mod account;
 pub mod clock;
 mod error;
 mod evidence;
-pub mod oracle;
 mod xsk;
 
 pub use account::Account;
 pub use error::Error;
 pub use evidence::Keep;
 pub use shaper_bpf::Exclusion;
+pub use shaper_channel::{ChannelSpec, Mismatch, Verdict};
 pub use xsk::{Behind, DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};

@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Exclusion, Object, Program};
-use shaper_common::layout::{DIRECTIONS, Params, Port, Record};
-use shaper_common::outage::Schedule;
+use shaper_bpf::{Exclusion, Object, Program, Room};
+use shaper_channel::{ChannelSpec, Verdict};
+use shaper_common::layout::{DIRECTIONS, Port, Record};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
 use shaper_net::netns::NetNs;
@@ -19,18 +19,15 @@ use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 use crate::account::{Account, SentStraight, Sources, program_counts};
 use crate::clock::monotonic;
 use crate::error::Error;
-use crate::evidence::{Collected, Keep, Settings, collect};
-use crate::oracle::Verdict;
+use crate::evidence::{Collected, Keep, collect};
 
 /// One direction of a link.
 #[derive(Clone, Debug)]
 pub struct DirectionSpec {
     /// Its name in output.
     pub name: String,
-    /// Its settings; the start of the schedule is filled in by [`Engine::start`].
-    pub params: Params,
-    /// Its outages.
-    pub schedule: Box<Schedule>,
+    /// What decides; the start of the schedule is filled in by [`Engine::start`].
+    pub channel: ChannelSpec,
 }
 
 /// A link: two ports in one namespace, and what happens between them.
@@ -173,7 +170,7 @@ impl Engine {
         for LinkSpec { forward, backward, behind: ends, .. } in links {
             let (near, far) = ends.map_or((None, None), |[near, far]| (Some(near), Some(far)));
             for (direction, reached) in [(forward, far), (backward, near)] {
-                behind.push(reached.filter(|_| !direction.params.holds()));
+                behind.push(reached.filter(|_| !direction.channel.params.holds()));
                 directions.push(direction);
             }
         }
@@ -190,10 +187,11 @@ impl Engine {
             Some(exclusion) => exclusion,
             None => netns.run(|| exclusion(&ports))??,
         };
-        let mut object = Object::load(options.record_ring, exclusion)?;
+        let room = Room::of(directions.iter().map(|spec| &spec.channel));
+        let mut object = Object::load(options.record_ring, exclusion, &room)?;
         for (direction, spec) in (0..).zip(&mut directions) {
-            spec.params.start = start;
-            object.set_direction(direction, &spec.params, &spec.schedule)?;
+            spec.channel.params.start = start;
+            object.set_channel(direction, &spec.channel)?;
         }
         let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: FRAME, headroom: 0 })?;
         let (to_collector, releases) = mpsc::channel();
@@ -234,8 +232,7 @@ impl Engine {
         let monitor = line.monitor();
         let done = Arc::new(AtomicBool::new(false));
         let begin = Arc::new(AtomicU64::new(start.0));
-        let settings: Vec<Settings> =
-            directions.iter().map(|spec| Settings { params: spec.params, schedule: spec.schedule.clone() }).collect();
+        let channels: Vec<ChannelSpec> = directions.iter().map(|spec| spec.channel.clone()).collect();
         // Whole before its threads are started: should one of them not start, the other is ended with it.
         let mut engine = Self {
             object,
@@ -256,7 +253,7 @@ impl Engine {
             (line, ended)
         })?);
         engine.collector =
-            Some(spawn("evidence", move || collect(&settings, ring, &releases, options.keep, &begin, &done))?);
+            Some(spawn("evidence", move || collect(&channels, ring, &releases, options.keep, &begin, &done))?);
         Ok(engine)
     }
 
@@ -270,8 +267,8 @@ impl Engine {
     pub fn begin(&mut self, start: Nanos) -> Result<(), Error> {
         self.start.store(start.0, Ordering::Release);
         for (direction, spec) in (0..).zip(&mut self.directions) {
-            spec.params.start = start;
-            self.object.set_params(direction, &spec.params)?;
+            spec.channel.params.start = start;
+            self.object.set_start(direction, start)?;
         }
         Ok(())
     }

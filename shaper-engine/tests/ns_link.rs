@@ -11,9 +11,10 @@ use shaper_common::delay::Jitter;
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, split_id};
 use shaper_common::order::Order;
-use shaper_common::outage::Schedule;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
-use shaper_engine::{Behind, DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome};
+use shaper_engine::{
+    Behind, ChannelSpec, DirectionOutcome, DirectionSpec, Engine, Exclusion, LinkSpec, Options, Outcome,
+};
 use shaper_net::journal::Journal;
 use shaper_net::lab::{Lab, LabSpec};
 use shaper_net::rtnl::Rtnl;
@@ -25,8 +26,7 @@ fn link(lab: &Lab, forward: Params, backward: Params, straight: bool) -> LinkSpe
     let ends = &lab.links()[0];
     let direction = |name: &str, stream: u32, params: Params| DirectionSpec {
         name: name.into(),
-        params: Params { stream, ..params },
-        schedule: Box::new(Schedule::EMPTY),
+        channel: ChannelSpec::plain(Params { stream, ..params }),
     };
     LinkSpec {
         host: ends.port_host.ifindex,
@@ -130,8 +130,8 @@ fn a_constant_delay_delays_every_packet_by_at_least_itself() {
     assert_eq!(a_to_b.oracle.checked, 2_000);
     for (record, release) in a_to_b.records.iter().zip(&a_to_b.releases) {
         assert_eq!(split_id(release.id), (0, record.sequence));
-        assert_eq!(release.intended, record.release);
-        assert_eq!(record.release.0 - record.arrival.0, 20_000_000);
+        assert_eq!(release.intended, record.release());
+        assert_eq!(record.release().0 - record.arrival().0, 20_000_000);
         assert!(release.actual >= release.intended);
     }
     bed.done();
@@ -167,7 +167,7 @@ fn every_effect_at_once(exclusion: Exclusion) {
     assert!(a_to_b.account.dropped_by(Cause::Loss) > 0);
     assert!(a_to_b.account.dropped_by(Cause::Queue) > 0);
     let releases: Vec<u64> =
-        a_to_b.records.iter().map(|record| record.release.0).filter(|release| *release > 0).collect();
+        a_to_b.records.iter().map(|record| record.release().0).filter(|release| *release > 0).collect();
     assert!(releases.is_sorted(), "order was to be kept");
     bed.done();
 }

@@ -1,7 +1,8 @@
 //! From a profile's link to the integers that decide.
 
+use shaper_channel::ChannelSpec;
 use shaper_common::layout::{DIRECTIONS, Params};
-use shaper_common::outage::{Schedule, Window};
+use shaper_common::outage::Window;
 use shaper_common::units::Nanos;
 
 use crate::error::CompileError;
@@ -36,10 +37,8 @@ pub struct CompiledLink {
 /// A direction, compiled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompiledDirection {
-    /// The settings; `start` is zero until the direction is attached, `rule` is zero.
-    pub params: Params,
-    /// The outage windows.
-    pub schedule: Box<Schedule>,
+    /// What decides; the schedule's start is zero until the direction is attached, and so is the rule.
+    pub channel: ChannelSpec,
     /// What will come out.
     pub expected: Expected,
 }
@@ -78,9 +77,11 @@ impl Link {
         let windows = windows(&self.outages, run.seed, run.link, run.horizon.0)?;
         let round_trip = Nanos(mean_delay(&self.a_to_b).0.saturating_add(mean_delay(&self.b_to_a).0));
         let compiled = |direction: &Direction, stream: u32| {
-            let params = Params { has_outages: u32::from(!windows.is_empty()), ..direction.params(run.seed, stream) };
+            let params =
+                Params { has_outages: u32::from(!windows.is_empty()), ..direction.params(run.seed, stream) }.sparing();
             let expected = Expected::new(direction, &params, &self.outages, &windows, run.horizon, round_trip);
-            CompiledDirection { params, schedule: schedule(&windows), expected }
+            let schedule = (!windows.is_empty()).then(|| schedule(&windows).into());
+            CompiledDirection { channel: ChannelSpec { schedule, ..ChannelSpec::plain(params) }, expected }
         };
         let (a_to_b, b_to_a) = (compiled(&self.a_to_b, 2 * run.link), compiled(&self.b_to_a, 2 * run.link + 1));
         Ok(CompiledLink { a_to_b, b_to_a, windows })
@@ -104,13 +105,12 @@ impl Direction {
             jitter: self.jitter.0,
             rate: self.rate.0,
             queue: self.queue_time(),
-            overhead: u32::try_from(self.overhead.0).unwrap_or(u32::MAX),
+            overhead: i32::try_from(self.overhead.0).unwrap_or(i32::MAX),
             jitter_kind: self.distribution.compiled(self.jitter) as u32,
             order: self.order.compiled() as u32,
             stream,
-            rule: 0,
-            has_outages: 0,
             period,
+            ..Params::default()
         }
     }
 }

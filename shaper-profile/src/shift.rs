@@ -1,9 +1,9 @@
 //! What keeping the order adds to delays on a given stream of packets, by asking the decision itself.
 
-use shaper_common::layout::{Params, State};
+use shaper_channel::{Channel, ChannelSpec};
+use shaper_common::layout::Params;
 use shaper_common::order::Order;
-use shaper_common::outage::Schedule;
-use shaper_common::pipeline::{Packet, decide};
+use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
 
 /// A steady stream of packets.
@@ -73,15 +73,16 @@ pub fn kept_order(params: &Params, stream: Stream) -> Shift {
 
 /// Mean growth, mean delay, and share held back.
 fn one_seed(params: &Params, stream: Stream, seed: u64) -> [f64; 3] {
-    let settings = |order: Order| Params { seed, order: order as u32, has_outages: 0, ..*params };
-    let (keep, free) = (settings(Order::Keep), settings(Order::Free));
-    let (mut kept, mut unkept) = (State::default(), State::default());
+    let channel = |order: Order| {
+        Channel::new(ChannelSpec::plain(Params { seed, order: order as u32, has_outages: 0, ..*params }))
+    };
+    let (mut kept, mut unkept) = (channel(Order::Keep), channel(Order::Free));
     let (mut delivered, mut growth, mut delay, mut held) = (0u64, 0f64, 0f64, 0u64);
     for index in 0..u64::from(stream.packets) {
         let now = Nanos(index.saturating_mul(stream.interval.0));
-        let packet = Packet { now, len: stream.len, flow_hash: 0 };
-        let ordered = decide(&keep, &Schedule::EMPTY, &mut kept, &packet);
-        let own = decide(&free, &Schedule::EMPTY, &mut unkept, &packet);
+        let packet = Packet { now, len: stream.len, ..Packet::default() };
+        let ordered = kept.decide(&packet);
+        let own = unkept.decide(&packet);
         if ordered.cause == shaper_common::fate::Cause::None {
             let later = ordered.release.saturating_sub(own.release);
             delivered += 1;

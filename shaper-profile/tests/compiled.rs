@@ -22,13 +22,13 @@ const DENSE: Stream = Stream { interval: Nanos(1_000_000), len: 200, packets: 2_
 #[test]
 fn wifi_becomes_the_integers_of_its_figures() {
     let link = load("wifi").expect("wifi").link.compile(&Compile { link: 3, ..run(2_000) }).expect("compiles");
-    let params = link.a_to_b.params;
+    let params = link.a_to_b.channel.params;
     assert_eq!((params.seed, params.start, params.rule), (7, Nanos::ZERO, 0));
     assert_eq!(params.loss, Probability(214_748_365));
     assert_eq!((params.delay, params.jitter), (Nanos(15_000_000), Nanos(30_000_000)));
     assert_eq!((params.jitter_kind, params.order), (Jitter::Uniform as u32, CompiledOrder::Free as u32));
     assert_eq!((params.rate.0, params.queue, params.overhead), (0, Nanos::ZERO, 0));
-    assert_eq!((params.stream, link.b_to_a.params.stream), (6, 7));
+    assert_eq!((params.stream, link.b_to_a.channel.params.stream), (6, 7));
     assert_eq!(params.has_outages, 1);
 }
 
@@ -36,10 +36,11 @@ fn wifi_becomes_the_integers_of_its_figures() {
 fn both_directions_go_down_together() {
     let link = load("outages").expect("outages").link.compile(&run(300)).expect("compiles");
     assert!(link.windows.len() > 5);
-    assert_eq!(link.a_to_b.schedule, link.b_to_a.schedule);
+    assert_eq!(link.a_to_b.channel.schedule, link.b_to_a.channel.schedule);
     for window in &link.windows {
         assert!(
-            link.a_to_b.schedule.is_down(window.start, &mut 0) && !link.a_to_b.schedule.is_down(window.end, &mut 0)
+            link.a_to_b.channel.schedule().is_down(window.start, &mut 0)
+                && !link.a_to_b.channel.schedule().is_down(window.end, &mut 0)
         );
     }
     let other = load("outages").expect("outages").link.compile(&Compile { link: 1, ..run(300) }).expect("compiles");
@@ -49,8 +50,8 @@ fn both_directions_go_down_together() {
 #[test]
 fn a_clean_link_has_no_outages_and_no_warnings() {
     let link = load("clean").expect("clean").link.compile(&run(20)).expect("compiles");
-    assert_eq!(link.a_to_b.params.has_outages, 0);
-    assert_eq!(link.a_to_b.params.jitter_kind, Jitter::None as u32);
+    assert_eq!(link.a_to_b.channel.params.has_outages, 0);
+    assert_eq!(link.a_to_b.channel.params.jitter_kind, Jitter::None as u32);
     assert_eq!(link.a_to_b.expected.warnings_on(DENSE), Vec::<String>::new());
     assert_eq!(link.a_to_b.expected.to_string(), "no delay, no loss, no outages, order free");
 }
@@ -162,16 +163,16 @@ fn a_loss_in_bursts_compiles_to_a_chain_and_is_told() {
     let text = "loss = \"5% burst 3\"\n[down]\nloss = \"gemodel 1% 10%\"\n";
     let link = presets::parse("link.toml", "link", text).expect("parses").link.compile(&run(20)).expect("compiles");
     let up = &link.a_to_b;
-    assert_eq!((up.params.has_chain, up.params.loss), (1, Probability::NEVER));
-    assert_eq!(up.params.chain.lose, [0, 1 << 32, 0, 0].map(Probability));
-    assert!((up.params.chain.leave[1][0].0 as f64 / 2f64.powi(32) - 1.0 / 3.0).abs() < 1e-9);
+    assert_eq!((up.channel.params.has_chain, up.channel.params.loss), (1, Probability::NEVER));
+    assert_eq!(up.channel.params.chain.lose, [0, 1 << 32, 0, 0].map(Probability));
+    assert!((up.channel.params.chain.leave[1][0].0 as f64 / 2f64.powi(32) - 1.0 / 3.0).abs() < 1e-9);
     assert!(up.expected.to_string().contains("loss 5 % in bursts of 3, no outages"), "{}", up.expected);
     let down = link.b_to_a.expected.to_string();
     assert!(down.contains("1-k 0 % (9.1 % lost, 10.0 packets lost in a row)"), "{down}");
     let configured = link.b_to_a.expected.configured(None);
     assert!((configured.loss - 1.0 / 11.0).abs() < 1e-8 && configured.loss_burst.is_some());
     assert_eq!(
-        presets::load("wifi").expect("wifi").link.compile(&run(20)).expect("compiles").a_to_b.params.has_chain,
+        presets::load("wifi").expect("wifi").link.compile(&run(20)).expect("compiles").a_to_b.channel.params.has_chain,
         0
     );
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use shaper_bpf::{Exclusion, Object, Program};
+use shaper_bpf::{Exclusion, Object, Program, Room};
+use shaper_channel::ChannelSpec;
 use shaper_common::layout::{OUTPUT_FORWARD, Params};
-use shaper_common::outage::Schedule;
 use shaper_engine::{Behind, DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome};
 use shaper_net::lab::{Lab, LabSpec};
 use shaper_net::rtnl::{BridgeSpec, LinkStats, Rtnl};
@@ -96,7 +96,7 @@ impl Bed {
     }
 
     fn attach(&mut self, programs: &[(Site, u32, Program)]) -> Result<()> {
-        let mut object = Object::load(NO_RECORDS, Exclusion::Device)?;
+        let mut object = Object::load(NO_RECORDS, Exclusion::Device, &Room::PLAIN)?;
         let far_port = self.lab.links().first().context("a pair has a link")?.port_far.ifindex;
         let mut attach_at = |site| {
             let netns = match site {
@@ -124,8 +124,7 @@ impl Bed {
         let ends = self.lab.links().first().context("a pair has a link")?;
         let direction = |name: &str, stream, params| DirectionSpec {
             name: name.to_owned(),
-            params: Params { stream, ..params },
-            schedule: Box::new(Schedule::EMPTY),
+            channel: ChannelSpec::plain(Params { stream, ..params }),
         };
         let link = LinkSpec {
             host: ends.port_host.ifindex,

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use shaper_bpf::{Exclusion, Object};
+use shaper_bpf::{Exclusion, Object, Room};
 use shaper_common::layout::{OUTPUT_GENERATE, Pace};
 use shaper_common::units::Nanos;
 use shaper_engine::clock::monotonic;
@@ -104,7 +104,7 @@ impl Source {
     pub(crate) fn new(size: usize) -> Result<Self> {
         threads::prepare_interrupt()?;
         Ok(Self {
-            object: Object::load(NO_RECORDS, Exclusion::Device)?,
+            object: Object::load(NO_RECORDS, Exclusion::Device, &Room::PLAIN)?,
             frame: frame::udp(frame::FROM, frame::TO, size),
         })
     }

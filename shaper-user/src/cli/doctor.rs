@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use anyhow::Context;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use shaper_bpf::{Exclusion, Object, VERIFIED_INSTRUCTIONS_BUDGET};
+use shaper_bpf::{Exclusion, Object, Room, VERIFIED_INSTRUCTIONS_BUDGET};
+use shaper_common::layout::features;
 use shaper_engine::clock;
 use shaper_net::journal;
 
@@ -128,9 +129,11 @@ struct Verified {
 }
 
 fn load() -> Result<Vec<Verified>, shaper_bpf::Error> {
+    // With every effect, as no one attachment has them.
+    let room = Room { features: features::ALL, ..Room::PLAIN };
     let mut programs = Vec::new();
     for (exclusion, kind) in [("lock", Exclusion::Lock), ("device", Exclusion::Device)] {
-        let sizes = Object::load(RECORD_RING, kind)?.sizes()?;
+        let sizes = Object::load(RECORD_RING, kind, &room)?.sizes()?;
         programs.extend(sizes.into_iter().map(|size| Verified {
             program: size.program.name(),
             exclusion,

@@ -255,8 +255,7 @@ fn behind((netns, ifindex): (NetNs, u32)) -> Behind {
 fn specification(ends: &LinkEnds, link: &CompiledLink, behind: Option<[Behind; 2]>) -> LinkSpec {
     let direction = |name: &str, compiled: &CompiledDirection| DirectionSpec {
         name: name.into(),
-        params: compiled.params,
-        schedule: compiled.schedule.clone(),
+        channel: compiled.channel.clone(),
     };
     LinkSpec {
         host: ends.port_host.ifindex,

@@ -276,21 +276,20 @@ fn engine_records(pair: &[DirectionOutcome]) -> Vec<EngineRecord> {
 }
 
 fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) -> EngineRecord {
-    let cause = record.cause().map_or(join::Cause { code: record.cause, name: "unknown" }, |cause| join::Cause {
-        code: cause as u8,
-        name: cause.name(),
+    let cause = record.cause().map_or(join::Cause { code: record.fate.cause as u8, name: "unknown" }, |cause| {
+        join::Cause { code: cause as u8, name: cause.name() }
     });
     EngineRecord {
         direction,
         seq: record.sequence,
         id: record.id(),
-        arrival_ns: record.arrival.0,
+        arrival_ns: record.arrival().0,
         cause,
         rule: record.rule,
-        intended_ns: (record.cause == Cause::None as u8).then_some(record.release.0),
+        intended_ns: (record.fate.cause == Cause::None as u32).then_some(record.release().0),
         actual_ns: actual.get(&record.id()).map(|actual| actual.0),
-        len: record.len,
-        flow_hash: record.flow_hash,
+        len: record.packet.len,
+        flow_hash: record.packet.flow_hash,
         l4_checksum: record.l4_checksum,
     }
 }
@@ -345,7 +344,7 @@ pub(super) fn plots(plan: &Plan, evidence: &Evidence) -> Plots {
         .zip(compiled)
         .map(|(outcome, compiled)| {
             let delay = &compiled.expected.delay;
-            let points = if outcome.spec.params.rate.0 == 0 { CDF_POINTS } else { 0 };
+            let points = if outcome.spec.channel.params.rate.0 == 0 { CDF_POINTS } else { 0 };
             let configured_cdf = (0..points)
                 .map(|point| {
                     let share = f64::from(point) / f64::from(CDF_POINTS - 1) * 0.999;
@@ -376,10 +375,10 @@ fn packets(outcome: &DirectionOutcome, start: Nanos) -> Vec<PacketPoint> {
         .records
         .iter()
         .map(|record| {
-            let at_ns = record.arrival.saturating_sub(start).0;
+            let at_ns = record.arrival().saturating_sub(start).0;
             let outcome = match (record.cause(), actual.get(&record.id())) {
                 (Some(shaper_common::fate::Cause::None), Some(actual)) => {
-                    Outcome::Delivered { delay_ns: actual.saturating_sub(record.arrival).0 }
+                    Outcome::Delivered { delay_ns: actual.saturating_sub(record.arrival()).0 }
                 }
                 (Some(shaper_common::fate::Cause::None), None) => Outcome::Dropped { cause: "harness".into() },
                 (Some(cause), _) => Outcome::Dropped { cause: cause.name().into() },

@@ -2,10 +2,10 @@
 //! bottleneck served. Only what no record shows is decided again.
 
 use shaper_common::fate::Cause;
-use shaper_common::layout::{Params, Record, State};
+use shaper_common::layout::{Params, Record, State, features};
 use shaper_common::order::Order;
 use shaper_common::outage::Schedule;
-use shaper_common::pipeline::{Packet, decide};
+use shaper_common::pipeline::{Settings, decide};
 use shaper_common::units::Nanos;
 use shaper_engine::DirectionOutcome;
 use shaper_report::agreement::{Agreement, Check};
@@ -35,19 +35,19 @@ impl Decided<'_> {
 /// The bottleneck's state is in the record of the next packet, whatever became of that one. A packet that is not held
 /// back by a kept order leaves at its own release time; what one that is held back would have done no record shows.
 pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decided<'_>> {
-    let params = outcome.spec.params;
+    let params = outcome.spec.channel.params;
     let next = outcome.records.iter().skip(1).map(Some).chain(std::iter::once(None));
     let all = outcome.records.iter().zip(next);
-    all.filter(|(record, _)| record.cause == Cause::None as u8).map(move |(record, next)| {
+    all.filter(|(record, _)| record.fate.cause == Cause::None as u32).map(move |(record, next)| {
         let next = next.filter(|next| next.sequence == record.sequence + 1);
-        let held = params.order == Order::Keep as u32 && record.release == record.before.last_release;
+        let held = params.order == Order::Keep as u32 && record.release() == record.before.flow.last_release;
         let again = (held || next.is_none()).then(|| alone(&params, record));
         let through = match (params.rate.0, next, again) {
-            (0, ..) => record.arrival,
+            (0, ..) => record.arrival(),
             (_, Some(next), _) => next.before.bottleneck.free_at,
-            (_, None, again) => again.map_or(record.arrival, |(through, _)| through),
+            (_, None, again) => again.map_or(record.arrival(), |(through, _)| through),
         };
-        let release = again.filter(|_| held).map_or(record.release, |(_, release)| release);
+        let release = again.filter(|_| held).map_or(record.release(), |(_, release)| release);
         Decided { record, through, met: next.is_some(), release }
     })
 }
@@ -56,15 +56,15 @@ pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decide
 /// bottleneck, and when it leaves.
 fn alone(params: &Params, record: &Record) -> (Nanos, Nanos) {
     let free = Params { order: Order::Free as u32, ..*params };
-    let mut state = State { next_index: record.sequence, carried: record.before, ..State::default() };
-    let packet = Packet { now: record.arrival, len: record.len, flow_hash: record.flow_hash };
-    let release = decide(&free, &Schedule::EMPTY, &mut state, &packet).release;
-    (state.carried.bottleneck.free_at, release)
+    let mut state = State { next_sequence: record.sequence, carried: record.before, ..State::default() };
+    let settings = Settings { params: &free, schedule: &Schedule::EMPTY };
+    decide(features::ALL, &settings, &mut state, &record.packet);
+    (state.carried.bottleneck.free_at, state.work.fate.release)
 }
 
 /// By how much the packets let through were held back behind their predecessors, on average.
 pub(super) fn shift_ms(outcome: &DirectionOutcome) -> Option<f64> {
-    let held = decided(outcome).map(|packet| packet.record.release.saturating_sub(packet.release).0 as f64 / 1e6);
+    let held = decided(outcome).map(|packet| packet.record.release().saturating_sub(packet.release).0 as f64 / 1e6);
     stats::mean(&held.collect::<Vec<_>>())
 }
 
@@ -87,20 +87,20 @@ impl Busy {
 
 /// The bottleneck's rate: bits over the time that it was busy, and each busy time by itself.
 pub(super) fn rate(outcome: &DirectionOutcome) -> Check {
-    let params = &outcome.spec.params;
+    let params = &outcome.spec.channel.params;
     let (mut queued, mut longest) = (0u64, Nanos::ZERO);
     let mut all: Vec<Busy> = Vec::new();
     for Decided { record, through, met, .. } in decided(outcome) {
-        longest = longest.later_of(through.saturating_sub(record.arrival));
+        longest = longest.later_of(through.saturating_sub(record.arrival()));
         if !met {
             continue;
         }
         let free_at = record.before.bottleneck.free_at;
-        let bits = (u64::from(record.len) + u64::from(params.overhead)) * 8;
-        queued += u64::from(free_at > record.arrival);
-        match all.last_mut().filter(|last| last.to == free_at && free_at >= record.arrival) {
+        let bits = shaper_common::rate::wire_bytes(params, record.packet.len) * 8;
+        queued += u64::from(free_at > record.arrival());
+        match all.last_mut().filter(|last| last.to == free_at && free_at >= record.arrival()) {
             Some(last) => (last.to, last.bits) = (through, last.bits + bits),
-            None => all.push(Busy { from: free_at.later_of(record.arrival), to: through, bits }),
+            None => all.push(Busy { from: free_at.later_of(record.arrival()), to: through, bits }),
         }
     }
     let off = all.iter().filter(|busy| !busy.keeps(params.rate.0)).count();

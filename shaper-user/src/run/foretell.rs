@@ -37,7 +37,8 @@ pub(super) fn foretell(plan: &Plan, links: &[CompiledLink]) -> Vec<String> {
 /// A kept order pushes packets back by what nobody can say beforehand, where no steady stream is sent.
 fn no_shift(plan: &Plan, link: &CompiledLink) -> Option<String> {
     let pushes_back = [&link.a_to_b, &link.b_to_a].into_iter().any(|direction| {
-        direction.params.order == Order::Keep as u32 && direction.params.jitter_kind != Jitter::None as u32
+        direction.channel.params.order == Order::Keep as u32
+            && direction.channel.params.jitter_kind != Jitter::None as u32
     });
     (pushes_back && plan.stream().is_none()).then(|| {
         "order keep holds packets back behind slower ones, and by how much is not stated for this workload: its bursts, \

@@ -92,7 +92,7 @@ fn withhold_grade(summary: &mut Summary) {
 fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
     let compiled: Vec<&CompiledDirection> =
         evidence.links.iter().flat_map(|link| [&link.a_to_b, &link.b_to_a]).collect();
-    let shifts = compiled.iter().filter(|compiled| states_shift(plan, &compiled.params)).count();
+    let shifts = compiled.iter().filter(|compiled| states_shift(plan, &compiled.channel.params)).count();
     let declared = CHECKS * compiled.len() + shifts;
     let mut family = Family::declare(u32::try_from(declared).unwrap_or(u32::MAX));
     let idle: Vec<f64> = evidence.idle_errors.iter().map(|ns| *ns as f64 / 1e3).collect();
@@ -119,9 +119,9 @@ fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Resu
                     "{name}: packet {} was decided {} at {} by the kernel and {} at {} by the oracle",
                     first.record.sequence,
                     first.record.cause().map_or("unknown", Cause::name),
-                    first.record.release.0,
-                    first.cause.name(),
-                    first.release,
+                    first.record.release().0,
+                    first.fate.cause.name(),
+                    first.fate.release.0,
                 )
             });
         }
@@ -251,11 +251,11 @@ fn counts(account: &Account) -> Counts {
 }
 
 fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
-    let told = compiled.expected.configured(stream(plan, &compiled.params));
+    let told = compiled.expected.configured(stream(plan, &compiled.channel.params));
     Configured {
         delay_ms: told.delay_ms,
         jitter_ms: told.jitter_ms,
-        distribution: match shaper_common::delay::Jitter::from_raw(compiled.params.jitter_kind) {
+        distribution: match shaper_common::delay::Jitter::from_raw(compiled.channel.params.jitter_kind) {
             Some(shaper_common::delay::Jitter::Uniform) => "uniform",
             Some(shaper_common::delay::Jitter::Normal) => "normal",
             _ => "none",
@@ -266,7 +266,7 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
         delay_p95_ms: told.delay_p95_ms,
         delay_p99_ms: told.delay_p99_ms,
         delay_zero_ratio: told.delay_zero_share,
-        order: match Order::from_raw(compiled.params.order) {
+        order: match Order::from_raw(compiled.channel.params.order) {
             Some(Order::Keep) => "keep",
             _ => "free",
         }
@@ -299,23 +299,23 @@ fn states_shift(plan: &Plan, params: &Params) -> bool {
 
 /// Actual minus intended release of each packet that left since the run began: while hosts come up nobody measures.
 pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
-    let run = outcome.releases.iter().filter(|release| release.intended >= outcome.spec.params.start);
+    let run = outcome.releases.iter().filter(|release| release.intended >= outcome.spec.channel.params.start);
     run.map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
 }
 
 pub(super) fn forwarded(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {
-    outcome.records.iter().filter(|record| record.cause == Cause::None as u8)
+    outcome.records.iter().filter(|record| record.fate.cause == Cause::None as u32)
 }
 
 pub(super) fn delay_ns(record: &Record) -> u64 {
-    record.release.saturating_sub(record.arrival).0
+    record.release().saturating_sub(record.arrival()).0
 }
 
 /// Packets lost in a row by the loss model, in the mean: of those whose neighbours are recorded.
 fn loss_burst(records: &[Record]) -> Option<f64> {
     let (mut lost, mut bursts, mut within) = (0u64, 0u64, None);
     for record in records {
-        if record.cause == Cause::Loss as u8 {
+        if record.fate.cause == Cause::Loss as u32 {
             lost += 1;
             bursts += u64::from(within != Some(record.sequence));
             within = Some(record.sequence + 1);
@@ -337,9 +337,9 @@ fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i
         .records
         .last()
         .zip(outcome.records.first())
-        .map(|(last, first)| last.arrival.saturating_sub(first.arrival));
-    let bits: u64 = outcome.records.iter().map(|record| u64::from(record.len) * 8).sum();
-    let kept_order = outcome.spec.params.order == Order::Keep as u32;
+        .map(|(last, first)| last.arrival().saturating_sub(first.arrival()));
+    let bits: u64 = outcome.records.iter().map(|record| u64::from(record.packet.len) * 8).sum();
+    let kept_order = outcome.spec.channel.params.order == Order::Keep as u32;
     Measured {
         packets: account.arrived,
         forwarded: offered - loss - queue,
@@ -370,7 +370,7 @@ fn agreement(
     bound: &LatenessBound,
     family: &mut Family,
 ) -> anyhow::Result<Agree> {
-    let params = &outcome.spec.params;
+    let params = &outcome.spec.channel.params;
     let expected = &compiled.expected;
     let mut all = Vec::new();
     let lost = outcome.account.dropped_by(Cause::Loss);
@@ -404,11 +404,11 @@ fn outages(outcome: &DirectionOutcome, compiled: &CompiledDirection) -> OutageCo
     let windows = &compiled.expected.windows;
     let mut counts = OutageCounts { windows: windows.len() as u64, ..OutageCounts::default() };
     for record in &outcome.records {
-        let start = outcome.spec.params.start;
-        let since = record.arrival.saturating_sub(start);
+        let start = outcome.spec.channel.params.start;
+        let since = record.arrival().saturating_sub(start);
         let inside =
-            record.arrival >= start && windows.iter().any(|window| window.start <= since && since < window.end);
-        let dropped = record.cause == Cause::Outage as u8;
+            record.arrival() >= start && windows.iter().any(|window| window.start <= since && since < window.end);
+        let dropped = record.fate.cause == Cause::Outage as u32;
         counts.packets += 1;
         counts.inside += u64::from(inside);
         counts.dropped_inside += u64::from(inside && dropped);

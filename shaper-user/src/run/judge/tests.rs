@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
-use shaper_common::layout::{Params, Record, State};
-use shaper_common::outage::Schedule;
-use shaper_common::pipeline::{Packet, decide};
+use shaper_channel::{Channel, ChannelSpec};
+use shaper_common::layout::{Params, Record};
+use shaper_common::pipeline::Packet;
 use shaper_delayline::Released;
 use shaper_engine::{DirectionSpec, Outcome};
 use shaper_report::agreement::Check;
@@ -22,28 +22,28 @@ fn plan(link: &str, packets: u64, interval_ns: u64) -> Plan {
 
 /// What a kernel that runs `ran` leaves of packets of 214 bytes, where it was told `told`.
 fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item = u64>) -> DirectionOutcome {
-    let mut state = State::default();
-    let records: Vec<Record> = arrivals
-        .map(|arrival| {
-            let (sequence, before) = (state.next_index, state.carried);
-            let packet = Packet { now: Nanos(arrival), len: 214, flow_hash: 0 };
-            let fate = decide(ran, &Schedule::EMPTY, &mut state, &packet);
-            let (release, cause) = (fate.release, fate.cause as u8);
-            Record { sequence, arrival: packet.now, release, before, len: packet.len, cause, ..Record::default() }
+    let mut channel = Channel::new(ChannelSpec::plain(*ran));
+    let records: Vec<Record> = (0..)
+        .zip(arrivals)
+        .map(|(sequence, arrival)| {
+            let packet = Packet { now: Nanos(arrival), len: 214, ..Packet::default() };
+            let _ = channel.decide(&packet);
+            let fate = channel.state().work.fate;
+            Record { sequence, packet, fate, before: *channel.met(), ..Record::default() }
         })
         .collect();
-    let counts = state.counts;
+    let counts = channel.state().counts;
     let dropped = [(Cause::Loss, counts.loss), (Cause::Queue, counts.queue)];
     let account = Account {
-        arrived: state.next_index,
+        arrived: records.len() as u64,
         out: counts.forwarded,
         dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
         ..Account::default()
     };
     DirectionOutcome {
-        spec: DirectionSpec { name: name.into(), params: *told, schedule: Box::new(Schedule::EMPTY) },
+        spec: DirectionSpec { name: name.into(), channel: ChannelSpec::plain(*told) },
         account,
-        oracle: shaper_engine::oracle::Verdict { checked: state.next_index, ..Default::default() },
+        oracle: shaper_engine::Verdict { checked: records.len() as u64, ..Default::default() },
         records_lost: 0,
         records,
         releases: Vec::new(),
@@ -60,7 +60,7 @@ fn steady(plan: &Plan) -> impl Iterator<Item = u64> + use<> {
 /// The evidence of a plan's kernel, which does `ran` of what the forward direction was told; nothing runs backward.
 fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
     let links = plan.compile().unwrap();
-    let [forward, backward] = [links[0].a_to_b.params, links[0].b_to_a.params];
+    let [forward, backward] = [links[0].a_to_b.channel.params, links[0].b_to_a.channel.params];
     Evidence {
         started: SystemTime::UNIX_EPOCH,
         start: Nanos(1_000 * MS),
@@ -97,12 +97,12 @@ fn check<'a>(summary: &'a Summary, name: &str) -> &'a Check {
 /// The releases of all that the forward direction let through, each this late.
 fn release(evidence: &mut Evidence, late: Nanos) {
     let forward = &mut evidence.outcome.directions[0];
-    let through = forward.records.iter().filter(|record| record.cause == Cause::None as u8);
+    let through = forward.records.iter().filter(|record| record.fate.cause == Cause::None as u32);
     forward.releases = through
         .map(|record| Released {
             id: record.id(),
-            intended: record.release,
-            actual: record.release.saturating_add(late),
+            intended: record.release(),
+            actual: record.release().saturating_add(late),
             direction: 0,
             sent: true,
         })
@@ -160,7 +160,7 @@ fn in_twos(plan: &Plan) -> impl Iterator<Item = u64> + use<> {
 #[test]
 fn a_rate_holds_through_many_short_busy_times_and_another_rate_does_not() {
     let plan = plan("rate = \"30mbit\"", 5_000, MS);
-    let told = plan.compile().unwrap()[0].a_to_b.params;
+    let told = plan.compile().unwrap()[0].a_to_b.channel.params;
     let of = |ran: Params| rate(&outcome("a_to_b", &told, &ran, in_twos(&plan)));
     let held = of(told);
     // The last packet of all has no successor, whose record would tell.

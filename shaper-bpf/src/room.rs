@@ -1,0 +1,84 @@
+//! How large the maps of an object are, and where in them what belongs to a channel lies.
+
+use std::collections::BTreeMap;
+
+use shaper_channel::ChannelSpec;
+use shaper_common::layout::{DIRECTIONS, features};
+
+/// What channels need of an object: fixed when it is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The effects that the programs know, [`features`].
+    pub features: u32,
+    /// Channels: those of all directions, and one for each rule.
+    pub channels: u32,
+    /// Outage schedules.
+    pub schedules: u32,
+    /// Bottlenecks whose packets are counted.
+    pub backlogs: u32,
+    /// Buckets of flows.
+    pub buckets: u32,
+}
+
+impl Room {
+    /// For the directions alone, with settings that need nothing else.
+    pub const PLAIN: Self = Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1 };
+
+    /// Room for these channels.
+    #[must_use]
+    pub fn of<'a>(specs: impl IntoIterator<Item = &'a ChannelSpec>) -> Self {
+        let mut room = Self { channels: 0, ..Self::PLAIN };
+        for spec in specs {
+            room.features |= spec.features();
+            room.channels += 1;
+            room.schedules += u32::from(spec.schedule.is_some());
+            room.backlogs += u32::from(spec.has_backlog());
+            room.buckets += if spec.has_flows() { spec.buckets() } else { 0 };
+        }
+        Self { channels: room.channels.max(DIRECTIONS), ..room }
+    }
+}
+
+/// Places of one map, given to channels as they ask. The first one is nobody's: what has none points there.
+#[derive(Debug)]
+pub(crate) struct Places {
+    map: &'static str,
+    room: u32,
+    next: u32,
+    given: BTreeMap<u32, (u32, u32)>,
+}
+
+/// No place is left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full {
+    pub(crate) map: &'static str,
+    pub(crate) room: u32,
+}
+
+impl Places {
+    pub(crate) const fn new(map: &'static str, room: u32) -> Self {
+        Self { map, room, next: 1, given: BTreeMap::new() }
+    }
+
+    /// The first of so many places for a channel: those that it had, where they suffice.
+    pub(crate) fn give(&mut self, channel: u32, count: u32) -> Result<u32, Full> {
+        if let Some((first, had)) = self.given.get(&channel)
+            && *had >= count
+        {
+            return Ok(*first);
+        }
+        let (first, end) = (self.next, self.next.saturating_add(count));
+        if end > self.room {
+            return Err(Full { map: self.map, room: self.room });
+        }
+        self.next = end;
+        self.given.insert(channel, (first, count));
+        Ok(first)
+    }
+}
+
+/// The features that an object was not loaded for.
+pub(crate) const fn missing(room: &Room, spec_features: u32) -> u32 {
+    // A trace brings its features with its map; all others must be there.
+    spec_features & !room.features & features::ALL
+}

@@ -1,0 +1,204 @@
+//! Settings and packets of all kinds, also such as nobody would write.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use shaper_channel::ChannelSpec;
+use shaper_common::chance::Chance;
+use shaper_common::corrupt::{ANYWHERE, Corrupt};
+use shaper_common::duplicate::Duplicate;
+use shaper_common::layout::{Params, flags};
+use shaper_common::loss::Chain;
+use shaper_common::outage::{Schedule, Window};
+use shaper_common::pipeline::Packet;
+use shaper_common::reorder::Reorder;
+use shaper_common::slot::Slots;
+use shaper_common::units::{BitsPerSec, Nanos, Probability};
+
+/// When packets begin to come, and outages to count.
+pub(crate) const START: u64 = 1_000_000_000;
+/// The most buckets of flows.
+pub(crate) const MOST_BUCKETS: u32 = 4;
+
+fn probability() -> impl Strategy<Value = Probability> + Clone {
+    prop_oneof![Just(0), Just(1 << 32), 0..=1u64 << 32, 0..1u64 << 28].prop_map(Probability)
+}
+
+/// A chance that two in three settings do not have at all.
+fn chance() -> impl Strategy<Value = Chance> {
+    let any = (probability(), probability(), probability());
+    let any = any.prop_map(|(first, after_no, after_yes)| Chance::new(first, after_no, after_yes));
+    prop_oneof![2 => Just(Chance::default()), 1 => any]
+}
+
+fn chain() -> impl Strategy<Value = Chain> {
+    let state = (probability(), [probability(), probability()], [0..4u32, 0..4u32]);
+    let states = [state.clone(), state.clone(), state.clone(), state];
+    let longest = prop_oneof![Just(0), 1..5u32];
+    (states, [probability(), probability(), probability()], longest).prop_map(|(states, first, longest)| Chain {
+        lose: states.map(|(lose, ..)| lose),
+        leave: states.map(|(_, leave, _)| leave),
+        to: states.map(|(.., to)| to),
+        first,
+        longest,
+        ..Chain::default()
+    })
+}
+
+fn losses() -> impl Strategy<Value = Params> {
+    let pattern = (any::<u64>(), prop_oneof![3 => Just(0), 1 => 1..=64u32, 1 => 65..1_000u32, 1 => any::<u32>()]);
+    let loss = prop_oneof![Just(0), 0..1u64 << 29, 0..=1u64 << 32];
+    (loss, chain(), prop_oneof![2 => Just(0), 1 => Just(1u32)], pattern).prop_map(
+        |(loss, chain, has_chain, (pattern, period))| Params {
+            loss: Probability(loss),
+            chain,
+            has_chain,
+            pattern,
+            period,
+            ..Params::default()
+        },
+    )
+}
+
+fn delays() -> impl Strategy<Value = Params> {
+    let reorder = (chance(), 0..6u32).prop_map(|(chance, gap)| Reorder { chance, gap, ..Reorder::default() });
+    let slots = (0..20_000_000u64, 0..30_000_000u64, 0..3u32, 0..4u32, 0..4_000u32).prop_map(
+        |(gap, spread, kind, packets, bytes)| Slots {
+            gap: Nanos(gap),
+            spread: Nanos(spread),
+            kind,
+            packets,
+            bytes,
+            ..Slots::default()
+        },
+    );
+    let slots = prop_oneof![2 => Just(Slots::default()), 1 => slots];
+    (0..200_000_000u64, 0..300_000_000u64, 0..3u32, 0..2u32, reorder, slots).prop_map(
+        |(delay, jitter, jitter_kind, order, reorder, slots)| Params {
+            delay: Nanos(delay),
+            jitter: Nanos(jitter),
+            jitter_kind,
+            order,
+            reorder,
+            slots,
+            ..Params::default()
+        },
+    )
+}
+
+fn bottlenecks() -> impl Strategy<Value = Params> {
+    let rate = || prop_oneof![Just(0u64), 1_000..1_000_000u64, 1_000_000..10_000_000_000u64];
+    let cells = prop_oneof![2 => Just((0, 0)), 1 => (1..100u32, 0..20u32)];
+    let wire = (-60..64i32, 0..100u32, cells, prop_oneof![Just(0), 1..12u32]);
+    (rate(), 0..100_000_000u64, wire, rate(), 0..50_000_000u64).prop_map(
+        |(rate, queue, (overhead, least, (cell, cell_overhead), queue_packets), policer, burst)| Params {
+            rate: BitsPerSec(rate),
+            queue: Nanos(queue),
+            overhead,
+            least,
+            cell,
+            cell_overhead,
+            queue_packets,
+            policer_rate: BitsPerSec(policer),
+            policer_burst: Nanos(burst),
+            ..Params::default()
+        },
+    )
+}
+
+fn changes() -> impl Strategy<Value = Params> {
+    let duplicate = (chance(), 0..10_000_000u64, 1..16u32).prop_map(|(chance, spacing, copies)| Duplicate {
+        chance,
+        spacing: Nanos(spacing),
+        copies,
+        ..Duplicate::default()
+    });
+    let at = prop_oneof![Just(ANYWHERE), 0..1_600u32];
+    let corrupt =
+        (chance(), 0..4u32, at, 0..9u32, 1..5u32, 0..2u32).prop_map(|(chance, part, at, bits, bytes, repair)| {
+            Corrupt { chance, part, at, bits, bytes, repair, ..Corrupt::default() }
+        });
+    (duplicate, corrupt).prop_map(|(duplicate, corrupt)| Params { duplicate, corrupt, ..Params::default() })
+}
+
+fn schedule() -> impl Strategy<Value = Arc<Schedule>> {
+    prop::collection::vec((1..50_000_000u64, 1..50_000_000u64), 1..200).prop_map(|gaps| {
+        let mut schedule = Box::new(Schedule::EMPTY);
+        let mut time = 0;
+        for (window, (gap, length)) in schedule.windows.iter_mut().zip(gaps) {
+            *window = Window { start: Nanos(time + gap), end: Nanos(time + gap + length) };
+            time += gap + length;
+        }
+        schedule.into()
+    })
+}
+
+/// The settings of a channel, with all effects in any company.
+pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
+    let flag = |flag: u32| prop_oneof![Just(0), Just(flag)];
+    let flags = (flag(flags::ECN), flag(flags::LOSS_BEHIND), flag(flags::IN_FLIGHT_LOST), flag(flags::FLOWS))
+        .prop_map(|(ecn, behind, in_flight, flows)| ecn | behind | in_flight | flows);
+    let outages = prop::option::of(schedule());
+    let buckets = prop_oneof![Just(1), Just(2), Just(MOST_BUCKETS)];
+    let all = (losses(), delays(), bottlenecks(), changes());
+    (all, any::<u64>(), any::<u32>(), flags, outages, buckets).prop_map(
+        |((losses, delays, bottlenecks, changes), seed, stream, flags, schedule, buckets)| ChannelSpec {
+            params: Params {
+                seed,
+                start: Nanos(START),
+                stream,
+                loss: losses.loss,
+                chain: losses.chain,
+                has_chain: losses.has_chain,
+                pattern: losses.pattern,
+                period: losses.period,
+                delay: delays.delay,
+                jitter: delays.jitter,
+                jitter_kind: delays.jitter_kind,
+                order: delays.order,
+                reorder: delays.reorder,
+                slots: delays.slots,
+                duplicate: changes.duplicate,
+                corrupt: changes.corrupt,
+                flags,
+                has_outages: u32::from(schedule.is_some()),
+                ..bottlenecks
+            }
+            .sparing(),
+            schedule,
+            flows: buckets * 8,
+        },
+    )
+}
+
+/// What a packet is beside its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    len: u32,
+    flow_hash: u32,
+    parts: [u16; 3],
+    ecn: u16,
+}
+
+impl Shape {
+    /// The packet.
+    pub(crate) fn packet(self, now: Nanos) -> Packet {
+        let [network, transport, payload] = self.parts;
+        Packet { now, len: self.len, flow_hash: self.flow_hash, network, transport, payload, ecn: self.ecn }
+    }
+}
+
+/// Packets and the time from each to the next.
+pub(crate) fn packets(count: usize) -> impl Strategy<Value = Vec<(u64, Shape)>> {
+    let parts = prop_oneof![
+        Just([0, 0, 0]),
+        Just([14, 34, 42]),
+        Just([18, 58, 66]),
+        [0..200u16, 0..200u16, 0..200u16],
+        [any::<u16>(), any::<u16>(), any::<u16>()],
+    ];
+    let flow = (0..48u32).prop_map(|flow| flow.wrapping_mul(0x9e37_79b9));
+    let shape = (prop_oneof![60..1515u32, Just(14), Just(9_000)], flow, parts, 0..4u16)
+        .prop_map(|(len, flow_hash, parts, ecn)| Shape { len, flow_hash, parts, ecn });
+    prop::collection::vec((prop_oneof![0..5_000_000u64, 0..1_000u64], shape), count)
+}

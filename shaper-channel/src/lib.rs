@@ -1,0 +1,14 @@
+//! A channel in userspace: one direction of a link, or one rule in it, with all that decides and all that it remembers.
+//!
+//! [`Channel`] decides as the kernel does, packet by packet: for previews, and for what is foretold of a run. [`Oracle`]
+//! replays the kernel's own records.
+#![forbid(unsafe_code)]
+
+mod channel;
+mod memory;
+mod oracle;
+mod spec;
+
+pub use channel::Channel;
+pub use oracle::{Mismatch, Oracle, Verdict};
+pub use spec::ChannelSpec;

@@ -1,0 +1,231 @@
+//! The oracle: the userspace build of the decision replays recorded arrivals, and every kernel fate must
+//! come out again.
+//!
+//! A record carries the state that the decision met, so each one is checked by itself, also where others
+//! were lost. Where its predecessor is at hand, the state that the predecessor left must be the state
+//! that the record met: that is the check that no update was lost between CPUs.
+
+use shaper_common::fate::Fate;
+use shaper_common::layout::{Carried, Record, State, features, flags};
+use shaper_common::pipeline::{decide, recall, remember};
+use shaper_common::units::Nanos;
+
+use crate::memory::Memories;
+use crate::spec::ChannelSpec;
+
+/// Where kernel and oracle differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the kernel recorded.
+    pub record: Record,
+    /// The fate that the oracle comes to.
+    pub fate: Fate,
+    /// The carried state that the predecessor left, where that differs from what the record met.
+    pub left: Option<Carried>,
+}
+
+/// How a replay went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Records replayed.
+    pub checked: u64,
+    /// Records whose fate or met state differs.
+    pub mismatches: u64,
+    /// The first of them.
+    pub first: Option<Mismatch>,
+}
+
+impl Verdict {
+    /// This and another one together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            checked: self.checked + other.checked,
+            mismatches: self.mismatches + other.mismatches,
+            first: self.first.or(other.first),
+        }
+    }
+}
+
+/// Replays the records of one channel.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    spec: ChannelSpec,
+    /// What the last record left.
+    state: State,
+    memories: Memories,
+    /// Whether no record was missing: what is too much for a record is known as long as that is so.
+    is_whole: bool,
+    verdict: Verdict,
+}
+
+impl Oracle {
+    /// An oracle for a channel with these settings.
+    #[must_use]
+    pub fn new(spec: ChannelSpec) -> Self {
+        let memories = Memories::new(&spec);
+        Self { spec, state: State::default(), memories, is_whole: true, verdict: Verdict::default() }
+    }
+
+    /// Sets when the outage schedule begins.
+    pub fn begin(&mut self, start: Nanos) {
+        self.spec.params.start = start;
+    }
+
+    /// Replays one record. Records must come in the order of the decisions; gaps are allowed.
+    pub fn check(&mut self, record: &Record) {
+        let params = &self.spec.params;
+        let packet = record.packet;
+        let has_predecessor = self.state.next_sequence == record.sequence;
+        self.is_whole &= has_predecessor;
+        let mut memory = self.memories.of(packet.flow_hash);
+        if self.is_whole {
+            recall(features::ALL, params, &mut memory, &mut self.state, &packet);
+        }
+        let left = self.state.carried;
+        let met = Carried {
+            // Without all records before this one it is not known what its flow left, nor how many packets wait.
+            flow: if self.is_whole || params.flags & flags::FLOWS == 0 { record.before.flow } else { left.flow },
+            backlog: if self.is_whole { record.before.backlog } else { left.backlog },
+            ..record.before
+        };
+        // An index that was taken already is two decisions at once.
+        let differs = (has_predecessor && met != left) || record.sequence < self.state.next_sequence;
+
+        let mut state = State {
+            next_sequence: record.sequence,
+            carried: record.before,
+            // Where the flow was found.
+            work: self.state.work,
+            ..State::default()
+        };
+        decide(features::ALL, &self.spec.settings(), &mut state, &packet);
+        let fate = state.work.fate;
+        if self.is_whole {
+            remember(features::ALL, params, &mut memory, &mut state);
+        }
+        self.verdict.checked += 1;
+        if fate != record.fate || differs {
+            self.verdict.mismatches += 1;
+            self.verdict.first.get_or_insert(Mismatch {
+                record: *record,
+                fate: fate.into(),
+                left: differs.then_some(left),
+            });
+        }
+        self.state = state;
+    }
+
+    /// How it went so far.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Channel;
+    use shaper_common::chance::Chance;
+    use shaper_common::duplicate::Duplicate;
+    use shaper_common::layout::Params;
+    use shaper_common::pipeline::Packet;
+    use shaper_common::units::{BitsPerSec, Probability};
+
+    fn settings() -> ChannelSpec {
+        let params = Params {
+            seed: 7,
+            loss: Probability(1 << 28),
+            delay: Nanos(1_000_000),
+            jitter: Nanos(2_000_000),
+            jitter_kind: 1,
+            order: 1,
+            rate: BitsPerSec(10_000_000),
+            queue: Nanos(5_000_000),
+            queue_packets: 4,
+            duplicate: Duplicate {
+                chance: Chance::independent(Probability(1 << 29)),
+                copies: 2,
+                ..Duplicate::default()
+            },
+            ..Params::default()
+        };
+        ChannelSpec::plain(params)
+    }
+
+    fn of_flows() -> ChannelSpec {
+        let spec = settings();
+        ChannelSpec { params: Params { flags: flags::FLOWS, ..spec.params }, flows: 32, ..spec }
+    }
+
+    fn recorded(spec: &ChannelSpec) -> Vec<Record> {
+        let mut channel = Channel::new(spec.clone());
+        (0..1000u32)
+            .map(|index| {
+                let packet = Packet {
+                    now: Nanos(u64::from(index) * 700_000),
+                    len: 1000,
+                    flow_hash: index.wrapping_mul(2_654_435_761) >> 27,
+                    ..Packet::default()
+                };
+                let _ = channel.decide(&packet);
+                Record {
+                    sequence: index.into(),
+                    packet,
+                    fate: channel.state().work.fate,
+                    before: *channel.met(),
+                    ..Record::default()
+                }
+            })
+            .collect()
+    }
+
+    fn replay(spec: &ChannelSpec, records: &[Record]) -> Verdict {
+        let mut oracle = Oracle::new(spec.clone());
+        records.iter().for_each(|record| oracle.check(record));
+        oracle.verdict()
+    }
+
+    #[test]
+    fn a_true_recording_replays_without_mismatch_also_with_gaps() {
+        for spec in [settings(), of_flows()] {
+            let mut records = recorded(&spec);
+            assert_eq!(replay(&spec, &records), Verdict { checked: 1000, mismatches: 0, first: None });
+            records.retain(|record| record.sequence % 7 != 3);
+            assert_eq!(replay(&spec, &records).mismatches, 0);
+        }
+    }
+
+    #[test]
+    fn a_wrong_release_a_wrong_cause_and_a_lost_update_are_each_found() {
+        let changes: [fn(&mut Record); 6] = [
+            |record| record.fate.release = record.fate.release.saturating_add(Nanos(1)),
+            |record| record.fate.cause ^= 2,
+            |record| record.fate.copies += 1,
+            |record| record.before.bottleneck.free_at = Nanos(1),
+            |record| record.before.backlog += 1,
+            |record| record.sequence -= 1,
+        ];
+        for spec in [settings(), of_flows()] {
+            let records = recorded(&spec);
+            for change in changes {
+                let mut wrong = records.clone();
+                let at = wrong.iter().position(|record| record.sequence > 500 && record.fate.cause == 0).unwrap();
+                change(&mut wrong[at]);
+                let verdict = replay(&spec, &wrong);
+                assert!(verdict.mismatches >= 1);
+                assert_eq!(verdict.first.unwrap().record.sequence, wrong[at].sequence);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_that_takes_up_what_another_left_is_found() {
+        let spec = of_flows();
+        let mut records = recorded(&spec);
+        let at = records.iter().position(|record| record.sequence > 500 && record.before.flow.next_index > 3).unwrap();
+        records[at].before.flow.next_index -= 1;
+        assert!(replay(&spec, &records).first.is_some_and(|first| first.record.sequence == at as u64));
+    }
+}
