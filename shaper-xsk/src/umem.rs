@@ -110,8 +110,8 @@ impl Umem {
 
     /// Loads a little-endian integer from any address in the UMEM; nothing if it does not lie inside.
     ///
-    /// XDP metadata lies directly in front of a packet: `load(descriptor.addr - 16)`, `load(descriptor.addr - 8)`
-    /// for 16 bytes of it.
+    /// XDP metadata lies directly in front of a packet: the first word of 32 bytes of it is
+    /// `load(descriptor.addr - 32)`, the last one `load(descriptor.addr - 8)`.
     #[inline]
     pub fn load(&self, address: u64) -> Option<u64> {
         if let Some(cell) = self.inner.memory.at::<AtomicU64>(address, 1) {
@@ -163,6 +163,33 @@ impl Umem {
             cell.store(*byte, Ordering::Relaxed);
         }
         Some(())
+    }
+
+    /// Copies `length` bytes from one address in the UMEM to another; nothing if they do not all lie inside. Where the
+    /// two overlap, what lies there afterwards has no meaning.
+    pub fn copy(&self, from: u64, to: u64, length: usize) -> Option<()> {
+        let (source, target) = (self.bytes(from, length)?, self.bytes(to, length)?);
+        let words = length / size_of::<u64>();
+        // Packets lie aligned in their frames, and word by word they take an eighth of the time.
+        let copied = match (self.words(from, words), self.words(to, words)) {
+            (Some(source), Some(target)) => {
+                for (from, to) in source.iter().zip(target) {
+                    to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+                words * size_of::<u64>()
+            }
+            _ => 0,
+        };
+        for (from, to) in source.iter().zip(target).skip(copied) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    fn words(&self, address: u64, count: usize) -> Option<&[AtomicU64]> {
+        let first: NonNull<AtomicU64> = self.inner.memory.at(address, count)?;
+        // SAFETY: as in `bytes`; `at` said that the words are aligned too.
+        Some(unsafe { std::slice::from_raw_parts(first.as_ptr(), count) })
     }
 
     fn bytes(&self, address: u64, length: usize) -> Option<&[AtomicU8]> {
@@ -234,9 +261,29 @@ mod tests {
         assert_eq!(umem.store(end, 1), None);
         assert_eq!(umem.read(end - 1, &mut [0; 2]), None);
         assert_eq!(umem.write(u64::MAX, &[0; 2]), None);
+        assert_eq!(umem.copy(0, end - 1, 2), None);
+        assert_eq!(umem.copy(end - 1, 0, 2), None);
+        assert_eq!(umem.copy(u64::MAX, 0, 1), None);
         assert_eq!(umem.frame_number(end), None);
         assert_eq!(umem.frame_number(end - 1), Some(3));
         assert_eq!(umem.frame_number(umem.frame_address(2)), Some(2));
+    }
+
+    #[test]
+    fn a_copy_is_the_same_bytes_and_no_more_at_any_alignment_and_length() {
+        let umem = umem();
+        let packet: Vec<u8> = (0..1600u32).map(|index| (index * 7 % 255 + 1) as u8).collect();
+        for (from, to) in [(256, 2048 + 256), (257, 2048 + 256), (256, 2048 + 259), (259, 2048 + 259)] {
+            for length in [0, 1, 7, 8, 9, 60, 1514] {
+                umem.write(from, &packet).unwrap();
+                umem.write(to - 1, &[0; 1700]).unwrap();
+                umem.copy(from, to, length).unwrap();
+                let mut copied = vec![0; length + 2];
+                umem.read(to - 1, &mut copied).unwrap();
+                assert_eq!(copied[1..=length], packet[..length], "{length} bytes from {from} to {to}");
+                assert_eq!((copied[0], copied[length + 1]), (0, 0), "{length} bytes from {from} to {to}");
+            }
+        }
     }
 
     #[test]
