@@ -451,7 +451,21 @@ pub struct XskMeta {
     pub release: Nanos,
     /// The packet's id, see [`packet_id`].
     pub id: u64,
+    /// How far apart the copies leave, the first one that long behind the frame itself.
+    pub spacing: Nanos,
+    /// How many copies of the frame leave as well: at most [`XskMeta::MOST_COPIES`], and none of a control packet.
+    pub copies: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
 }
+
+impl XskMeta {
+    /// The most copies that are made of a frame.
+    pub const MOST_COPIES: u32 = 15;
+}
+
+/// Kernel 6.1 takes no more than 32 bytes of metadata.
+const _: () = assert!(core::mem::size_of::<XskMeta>() == 32);
 
 /// How many devices the benchmark programs redirect to.
 pub const OUTPUTS: u32 = 2;

@@ -38,7 +38,7 @@ const MODES: [Mode; 5] = [
 impl Mode {
     fn shape(self, delay: Nanos) -> Shape {
         let Mode { busy_poll, realtime_priority, spin, .. } = self;
-        Shape { busy_poll, realtime_priority, spin, stamp: Some((delay, Nanos(0))), frames: 65_536, ring: 4096 }
+        Shape { busy_poll, realtime_priority, spin, stamp: support::delay(delay.0), frames: 65_536, ring: 4096 }
     }
 }
 

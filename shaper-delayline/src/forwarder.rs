@@ -10,6 +10,7 @@ use shaper_common::units::Nanos;
 use shaper_xsk::{Descriptor, Umem};
 
 use crate::control::Control;
+use crate::copies;
 use crate::error::DelayLineError;
 use crate::monitor::{Counts, Monitor};
 use crate::pool::FramePool;
@@ -97,14 +98,20 @@ struct Packet {
     addr: u64,
     len: u32,
     direction: u32,
+    /// 0 for the packet that came in.
+    copy: u8,
 }
 
 /// Holds packets of any number of ports on one UMEM until their release time.
 ///
-/// An XDP program hands a packet over by `bpf_redirect_map` into an XSKMAP, with 16 bytes of metadata in front
+/// An XDP program hands a packet over by `bpf_redirect_map` into an XSKMAP, with 32 bytes of metadata in front
 /// ([`XskMeta`], little-endian). At its release time, never before, the packet leaves at the port's peer; packets
 /// with the same release time leave in order of arrival. A packet without metadata, or with release time 0, is
 /// dropped and counted.
+///
+/// Copies that the metadata ask for are made when the packet arrives, each in a frame of its own from then on. Copy k
+/// leaves k spacings behind the packet, never before; without a spacing all leave right behind it, in order. A copy for
+/// which no frame is free is not made, and counted.
 #[derive(Debug)]
 pub struct DelayLine {
     umem: Umem,
@@ -279,28 +286,46 @@ impl DelayLine {
             }
             output.to_receive = output.to_receive.saturating_sub(count);
             received += count;
-            let counts = &mut self.counts[direction];
-            counts.received += u64::from(count);
+            self.counts[direction].received += u64::from(count);
             self.changed[direction] = true;
-            for packet in self.batch.drain(..) {
-                let Some(frame) = self.umem.frame_number(packet.addr) else {
-                    // The kernel gives back addresses it was given, so this cannot be.
-                    counts.no_metadata += 1;
-                    continue;
-                };
-                let Some(meta) = take_metadata(&self.umem, packet.addr) else {
-                    counts.no_metadata += 1;
-                    self.pool.give(frame);
-                    continue;
-                };
-                self.packets[frame as usize] =
-                    Packet { id: meta.id, addr: packet.addr, len: packet.len, direction: direction as u32 };
-                counts.held += 1;
-                // Has room for every frame there is.
-                self.wheel.insert(frame, meta.release);
+            let mut batch = std::mem::take(&mut self.batch);
+            for packet in batch.drain(..) {
+                self.take_in(packet, direction);
             }
+            self.batch = batch;
         }
         received
+    }
+
+    /// Holds one packet that arrived, and copies of it.
+    #[inline]
+    fn take_in(&mut self, packet: Descriptor, direction: usize) {
+        let counts = &mut self.counts[direction];
+        let Some(frame) = self.umem.frame_number(packet.addr) else {
+            // The kernel gives back addresses it was given, so this cannot be.
+            counts.no_metadata += 1;
+            return;
+        };
+        let Some(meta) = take_metadata(&self.umem, packet.addr) else {
+            counts.no_metadata += 1;
+            self.pool.give(frame);
+            return;
+        };
+        let original = Packet { id: meta.id, addr: packet.addr, len: packet.len, direction: direction as u32, copy: 0 };
+        self.packets[frame as usize] = original;
+        counts.held += 1;
+        // Has room for every frame there is.
+        self.wheel.insert(frame, meta.release);
+        for copy in copies::wanted(&meta) {
+            counts.copies += 1;
+            let Some((frame, addr)) = copies::copy(&self.umem, &mut self.pool, packet) else {
+                counts.copies_dropped += 1;
+                continue;
+            };
+            self.packets[frame as usize] = Packet { addr, copy, ..original };
+            counts.held += 1;
+            self.wheel.insert(frame, copies::release(&meta, copy));
+        }
     }
 
     /// Keeps the fill rings at their target, as far as there are free frames.
@@ -354,7 +379,7 @@ impl DelayLine {
                         Descriptor { addr, len, options: 0 }
                     },
                     |Handed { due, at, left, returned }| {
-                        let Packet { id, direction, .. } = packets[due.frame as usize];
+                        let Packet { id, direction, copy, .. } = packets[due.frame as usize];
                         let counts = &mut counts[direction as usize];
                         changed[direction as usize] = true;
                         counts.held -= 1;
@@ -368,7 +393,7 @@ impl DelayLine {
                         if returned {
                             pool.give(due.frame);
                         }
-                        log.push(Released { id, intended: due.release, actual: at, direction, sent });
+                        log.push(Released { id, intended: due.release, actual: at, direction, copy, sent });
                     },
                 )
                 .map_err(|source| DelayLineError::Transmit { port, source })? as u32;
@@ -417,9 +442,12 @@ impl DelayLine {
 #[inline]
 fn take_metadata(umem: &Umem, packet: u64) -> Option<XskMeta> {
     let start = packet.checked_sub(size_of::<XskMeta>() as u64)?;
-    let meta = XskMeta { release: Nanos(umem.load(start)?), id: umem.load(start + 8)? };
+    let release = Nanos(umem.load(start)?);
+    let id = umem.load(start + 8)?;
+    let spacing = Nanos(umem.load(start + 16)?);
+    let copies = umem.load(start + 24)? as u32;
     umem.store(start, 0)?;
-    (meta.release > Nanos::ZERO).then_some(meta)
+    (release > Nanos::ZERO).then_some(XskMeta { release, id, spacing, copies, ..XskMeta::default() })
 }
 
 fn clear_metadata(umem: &Umem, packet: u64) {

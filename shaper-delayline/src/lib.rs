@@ -1,10 +1,11 @@
 //! The delay line: holds each packet that an XDP program handed over until its release time, then sends it.
 //!
-//! `wheel` orders packets by release time, `pool` keeps free frames, `port` sends in order, `forwarder` is the loop
-//! on a thread of its own; `control` and `monitor` are how other threads end and watch it, `released` the log of
-//! what left when, `sizing` how many frames it takes.
+//! `wheel` orders packets by release time, `pool` keeps free frames, `copies` makes copies of packets, `port` sends in
+//! order, `forwarder` is the loop on a thread of its own; `control` and `monitor` are how other threads end and watch
+//! it, `released` the log of what left when, `sizing` how many frames it takes.
 
 mod control;
+mod copies;
 mod error;
 mod forwarder;
 mod monitor;

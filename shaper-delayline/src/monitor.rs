@@ -9,20 +9,36 @@ use shaper_xsk::{Statistics, StatisticsHandle, XskError};
 
 /// Counts of one direction: the packets that came in at one port.
 ///
-/// In every snapshot that [`Monitor::counts`] returns, `received == released + held + transmit_errors +
-/// no_metadata`, exactly. After a complete drain `held` is 0.
+/// In every snapshot that [`Monitor::counts`] returns, `received + copies == released + held + transmit_errors +
+/// no_metadata + copies_dropped`, exactly. After a complete drain `held` is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Packets taken from the rx ring.
     pub received: u64,
-    /// Packets handed to the peer's device.
+    /// Packets handed to the peer's device, copies among them.
     pub released: u64,
-    /// Packets waiting: for their time, or for room in the peer's tx ring, or there.
+    /// Packets waiting, copies among them: for their time, or for room in the peer's tx ring, or there.
     pub held: u64,
-    /// Packets that the peer's device refused: it is down, or its own queue is full.
+    /// Packets that the peer's device refused, copies among them: it is down, or its own queue is full.
     pub transmit_errors: u64,
     /// Packets dropped because no release time lay in front of them.
     pub no_metadata: u64,
+    /// Copies that the metadata of packets asked for, those that were not made among them.
+    pub copies: u64,
+    /// Copies that were not made because no frame was free.
+    pub copies_dropped: u64,
+}
+
+impl Counts {
+    fn to_cells(self) -> [u64; 7] {
+        let Counts { received, released, held, transmit_errors, no_metadata, copies, copies_dropped } = self;
+        [received, released, held, transmit_errors, no_metadata, copies, copies_dropped]
+    }
+
+    fn from_cells(cells: [u64; 7]) -> Counts {
+        let [received, released, held, transmit_errors, no_metadata, copies, copies_dropped] = cells;
+        Counts { received, released, held, transmit_errors, no_metadata, copies, copies_dropped }
+    }
 }
 
 /// One writer, any number of readers; a reader that met a write reads again.
@@ -31,7 +47,7 @@ pub struct Counts {
 struct SharedCounts {
     /// Odd while the counts are being written.
     version: AtomicU64,
-    counts: [AtomicU64; 5],
+    counts: [AtomicU64; 7],
 }
 
 impl SharedCounts {
@@ -39,8 +55,7 @@ impl SharedCounts {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         fence(Ordering::Release);
-        let Counts { received, released, held, transmit_errors, no_metadata } = *counts;
-        for (cell, count) in self.counts.iter().zip([received, released, held, transmit_errors, no_metadata]) {
+        for (cell, count) in self.counts.iter().zip(counts.to_cells()) {
             cell.store(count, Ordering::Relaxed);
         }
         self.version.store(version + 2, Ordering::Release);
@@ -49,11 +64,10 @@ impl SharedCounts {
     fn read(&self) -> Counts {
         loop {
             let version = self.version.load(Ordering::Acquire);
-            let [received, released, held, transmit_errors, no_metadata] =
-                std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
+            let cells = std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
             if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
-                return Counts { received, released, held, transmit_errors, no_metadata };
+                return Counts::from_cells(cells);
             }
             std::hint::spin_loop();
         }
@@ -120,8 +134,8 @@ impl Monitor {
         (self.frames_free.load(Ordering::Relaxed), self.frames_least_free.load(Ordering::Relaxed))
     }
 
-    /// Times that a fill ring could not be refilled because all frames were held: the UMEM is too small for rate
-    /// times delay. What was lost by it stands in [`statistics`](Self::statistics) as `rx_fill_ring_empty_descs`.
+    /// Times that a fill ring could not be refilled because all frames were held, by packets or by copies of them: the
+    /// UMEM is too small for rate times delay. What was lost by it stands in [`statistics`](Self::statistics) as `rx_fill_ring_empty_descs`.
     pub fn starved(&self) -> u64 {
         self.starved.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The log of releases: one entry a packet, handed over in chunks.
+//! The log of releases: one entry a packet and one a copy, handed over in chunks.
 
 use std::sync::mpsc::Sender;
 
@@ -12,7 +12,7 @@ const HAND_OVER: Nanos = Nanos(20_000_000);
 /// How one packet left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Released {
-    /// The packet's id, from its metadata.
+    /// The packet's id, from its metadata. Its copies have the same.
     pub id: u64,
     /// When it was to be released.
     pub intended: Nanos,
@@ -20,6 +20,8 @@ pub struct Released {
     pub actual: Nanos,
     /// The port it came in at.
     pub direction: u32,
+    /// Which copy of the packet it is, from 1 up; 0 for the packet itself.
+    pub copy: u8,
     /// False if the device refused it.
     pub sent: bool,
 }
@@ -79,7 +81,7 @@ mod tests {
     use std::sync::mpsc;
 
     fn released(id: u64, actual: u64) -> Released {
-        Released { id, intended: Nanos(0), actual: Nanos(actual), direction: 0, sent: true }
+        Released { id, intended: Nanos(0), actual: Nanos(actual), direction: 0, copy: 0, sent: true }
     }
 
     #[test]

@@ -21,6 +21,10 @@ impl Sizing {
     /// Frames needed so that no packet is lost for want of one, when `packets_per_second` arrive in all directions
     /// together and each is held for at most `delay`: Little's law, L = lambda W, plus full fill rings and what is
     /// being sent. Held at the largest `u32`.
+    ///
+    /// A copy takes a frame from the arrival of its packet until it leaves, so it counts as a packet that is held for
+    /// the packet's own delay and the spacings up to it: where each packet has c copies, `packets_per_second` is 1 + c
+    /// times what arrives, and `delay` is c spacings longer.
     pub fn frames_for(&self, packets_per_second: u64, delay: Nanos) -> u32 {
         let held = (u128::from(packets_per_second) * u128::from(delay.0)).div_ceil(1_000_000_000);
         u32::try_from(held + u128::from(self.reserve())).unwrap_or(u32::MAX)

@@ -4,20 +4,24 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt};
+use nix::sys::time::TimeVal;
 use shaper_common::units::Nanos;
-use shaper_delayline::{Counts, Ended, monotonic};
-use support::{ADDRESSES, Lab, Running, Shape};
+use shaper_delayline::{Counts, Ended, Released, monotonic};
+use support::{ADDRESSES, Lab, Running, Shape, Stamp, delay};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MILLISECOND: u64 = 1_000_000;
 
 fn conserved(counts: &Counts) -> bool {
-    counts.received == counts.released + counts.held + counts.transmit_errors + counts.no_metadata
+    let Counts { received, copies, released, held, transmit_errors, no_metadata, copies_dropped } = *counts;
+    received + copies == released + held + transmit_errors + no_metadata + copies_dropped
 }
 
 /// Waits for a thing to become true, but not for ever.
@@ -98,7 +102,7 @@ fn twenty_milliseconds_each_way_make_forty_there_and_back() {
 #[test]
 fn jitter_reorders_and_packets_leave_in_order_of_release() {
     let lab = Lab::new();
-    let stamp = Some((Nanos(100 * MILLISECOND), Nanos(1 << 23)));
+    let stamp = Some(Stamp { delay: Nanos(100 * MILLISECOND), jitter: Nanos(1 << 23), ..Stamp::default() });
     let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
     let pair = sockets(&lab);
     greet(&pair);
@@ -128,7 +132,7 @@ fn jitter_reorders_and_packets_leave_in_order_of_release() {
 fn tcp_arrives_whole() {
     const BYTES: usize = 32 << 20;
     let lab = Lab::new();
-    let stamp = Some((Nanos(2 * MILLISECOND), Nanos(0)));
+    let stamp = delay(2 * MILLISECOND);
     let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
     let listener = lab.on_host(1, || TcpListener::bind((ADDRESSES[1], 7001)).unwrap());
     let sent: Vec<u8> = (0..BYTES).map(|index| ((index * 31) >> 3) as u8).collect();
@@ -154,7 +158,7 @@ fn tcp_arrives_whole() {
 fn what_a_small_umem_loses_is_counted() {
     const SENT: u64 = 20_000;
     let lab = Lab::new();
-    let stamp = Some((Nanos(50 * MILLISECOND), Nanos(0)));
+    let stamp = delay(50 * MILLISECOND);
     let line = Running::start(&lab, Shape { frames: 512, ring: 256, stamp, ..Shape::default() });
     let pair = sockets(&lab);
     greet(&pair);
@@ -175,6 +179,147 @@ fn what_a_small_umem_loses_is_counted() {
     assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
     let counts = monitor.counts(0);
     assert!(conserved(&counts) && counts.held == 0, "{counts:?}");
+}
+
+/// A numbered datagram whose length and bytes hang on its number.
+fn datagram(number: u32) -> Vec<u8> {
+    let pattern = (0..number % 1400).map(|index| (number * 31 + index * 7) as u8);
+    b"copy".iter().copied().chain(number.to_le_bytes()).chain(pattern).collect()
+}
+
+/// All frames that a host sees, whole.
+struct Tap(OwnedFd);
+
+impl Tap {
+    fn on(lab: &Lab, side: usize) -> Tap {
+        let all = SockProtocol::EthAll;
+        let open = || socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), all).unwrap();
+        let tap = Tap(lab.on_host(side, open));
+        setsockopt(&tap.0, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE.as_secs() as i64, 0)).unwrap();
+        setsockopt(&tap.0, sockopt::RcvBufForce, &(16 << 20)).unwrap();
+        tap
+    }
+
+    /// The next frame with a [`datagram`] in it, and that one's number.
+    fn next(&self) -> (u32, Vec<u8>) {
+        /// Bytes of the Ethernet, IPv4 and UDP headers.
+        const HEADERS: usize = 14 + 20 + 8;
+        loop {
+            let mut frame = vec![0; 2048];
+            let length = recv(self.0.as_raw_fd(), &mut frame, nix::sys::socket::MsgFlags::empty()).unwrap();
+            frame.truncate(length);
+            if let Some([b'c', b'o', b'p', b'y', number @ ..]) = frame.get(HEADERS..HEADERS + 8) {
+                return (u32::from_le_bytes(number.try_into().unwrap()), frame);
+            }
+        }
+    }
+}
+
+#[test]
+fn copies_leave_with_the_packet_s_bytes_each_a_spacing_behind_the_one_before() {
+    for spacing in [0, 3 * MILLISECOND] {
+        copies_leave(spacing);
+    }
+}
+
+fn copies_leave(spacing: u64) {
+    const COUNT: u32 = 300;
+    const COPIES: u64 = 3;
+    const DELAY: u64 = 20 * MILLISECOND;
+    let lab = Lab::new();
+    let stamp = Stamp { delay: Nanos(DELAY), copies: COPIES as u32, spacing: Nanos(spacing), ..Stamp::default() };
+    let line = Running::start(&lab, Shape { stamp: Some(stamp), ..Shape::default() });
+    let pair = sockets(&lab);
+    greet(&pair);
+    let tap = Tap::on(&lab, 1);
+    let send = |number| {
+        let at = monotonic().0;
+        pair[0].send_to(&datagram(number), (ADDRESSES[1], 7000)).unwrap();
+        at
+    };
+    let sent: Vec<u64> = (0..COUNT).map(send).collect();
+    let mut arrived: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    for _ in 0..u64::from(COUNT) * (1 + COPIES) {
+        let (number, frame) = tap.next();
+        let frames = arrived.entry(number).or_default();
+        let due = sent[number as usize] + DELAY + frames.len() as u64 * spacing;
+        assert!(monotonic().0 >= due, "{number}, frame {} of it", frames.len());
+        frames.push(frame);
+    }
+    assert_eq!(arrived.len(), COUNT as usize);
+    for (number, frames) in arrived {
+        assert_eq!(frames.len() as u64, 1 + COPIES, "{number}");
+        assert!(frames.iter().all(|frame| *frame == frames[0]), "{number}: copies with other bytes");
+        assert_eq!(frames[0][42..], datagram(number), "{number}");
+    }
+
+    let monitor = line.monitor.clone();
+    let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.unreturned, outcome.leaked), (Ended::Drained, 0, 0, 0));
+    let counts = monitor.counts(0);
+    assert!(conserved(&counts) && counts.received >= u64::from(COUNT), "{counts:?}");
+    assert_eq!((counts.copies, counts.copies_dropped), (counts.received * COPIES, 0), "{counts:?}");
+    assert_eq!(counts.released, counts.received * (1 + COPIES), "{counts:?}");
+    assert_eq!(monitor.lateness(0).unwrap().len(), counts.released);
+    let log: Vec<Released> = log.into_iter().filter(|entry| entry.direction == 0).collect();
+    assert!(log.iter().all(|entry| entry.sent && entry.actual >= entry.intended), "nothing leaves early");
+    assert!(log.is_sorted_by_key(|entry| entry.intended), "{log:?}");
+    if spacing == 0 {
+        assert!(log.is_sorted_by_key(|entry| (entry.id, entry.copy)), "copies leave right behind the packet: {log:?}");
+    }
+    let mut by_id: BTreeMap<u64, Vec<Released>> = BTreeMap::new();
+    for entry in log {
+        by_id.entry(entry.id).or_default().push(entry);
+    }
+    assert_eq!(by_id.keys().copied().collect::<Vec<_>>(), (0..counts.received).collect::<Vec<_>>());
+    for entries in by_id.values() {
+        let numbers: Vec<u64> = entries.iter().map(|entry| entry.copy.into()).collect();
+        assert_eq!(numbers, (0..=COPIES).collect::<Vec<_>>(), "{entries:?}");
+        let behind = entries.iter().map(|entry| entry.intended.0 - entries[0].intended.0);
+        assert!(behind.eq(numbers.iter().map(|number| number * spacing)), "{entries:?}");
+    }
+}
+
+#[test]
+fn copies_that_find_no_frame_are_counted_and_the_frames_come_back() {
+    const SENT: u64 = 2_000;
+    const COPIES: u64 = 15;
+    let lab = Lab::new();
+    let stamp = Stamp {
+        delay: Nanos(50 * MILLISECOND),
+        copies: COPIES as u32,
+        spacing: Nanos(MILLISECOND),
+        ..Stamp::default()
+    };
+    let line = Running::start(&lab, Shape { frames: 512, ring: 256, stamp: Some(stamp), ..Shape::default() });
+    let pair = sockets(&lab);
+    greet(&pair);
+    let monitor = line.monitor.clone();
+    let counts = || monitor.counts(0);
+    let before = counts().received;
+    for _ in 0..SENT {
+        pair[0].send_to(&[2; 64], (ADDRESSES[1], 7000)).unwrap();
+    }
+    let statistics = || monitor.statistics(0).unwrap().unwrap();
+    let state = || format!("{:?}, {:?}", counts(), statistics());
+    wait_until(|| counts().received - before + statistics().lost() == SENT, state);
+    wait_until(|| counts().held == 0 && monitor.counts(1).held == 0, state);
+    let starved = counts();
+    assert!(starved.copies_dropped > 0 && starved.copies_dropped < starved.copies, "{starved:?}");
+    assert_eq!(monitor.frames_free().1, 0);
+    // Now there are frames again, for all copies of one more.
+    pair[0].send_to(&[2; 64], (ADDRESSES[1], 7000)).unwrap();
+    wait_until(|| counts().released >= starved.released + 1 + COPIES, state);
+    let (outcome, log) = line.drain(Nanos(5_000 * MILLISECOND));
+    assert_eq!((outcome.ended, outcome.held, outcome.leaked), (Ended::Drained, 0, 0));
+    let counts = counts();
+    assert!(conserved(&counts) && counts.held == 0, "{counts:?}");
+    assert_eq!(counts.copies, counts.received * COPIES, "{counts:?}");
+    assert_eq!(counts.copies_dropped, starved.copies_dropped, "{counts:?}");
+    let logged =
+        |wanted: fn(&Released) -> bool| log.iter().filter(|entry| entry.direction == 0 && wanted(entry)).count() as u64;
+    assert_eq!(logged(|entry| entry.copy == 0), counts.received, "{counts:?}");
+    assert_eq!(logged(|entry| entry.copy > 0), counts.copies - counts.copies_dropped, "{counts:?}");
 }
 
 #[test]
@@ -269,7 +414,7 @@ fn an_interface_that_is_deleted_leaves_the_others_running() {
 #[test]
 fn a_drain_that_is_too_short_says_what_is_still_held() {
     let lab = Lab::new();
-    let stamp = Some((Nanos(60_000 * MILLISECOND), Nanos(0)));
+    let stamp = delay(60_000 * MILLISECOND);
     let line = Running::start(&lab, Shape { stamp, ..Shape::default() });
     let [a, _b] = sockets(&lab);
     a.send_to(&[5], (ADDRESSES[1], 7000)).unwrap();

@@ -197,7 +197,7 @@ fn judge(ctx: &XdpContext) -> Next {
     let summary = parse::summary(&frame);
     if summary.kind == Kind::Control {
         count(port.direction, |edge| edge.bypassed += 1);
-        return Next::Hold(port, XskMeta { release: now, id: BYPASS });
+        return Next::Hold(port, XskMeta { release: now, id: BYPASS, ..XskMeta::default() });
     }
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
@@ -209,7 +209,8 @@ fn judge(ctx: &XdpContext) -> Next {
     let told = Told { direction: port.direction as u16, l4_checksum: *l4_checksum };
     match decide_alone(port.direction, packet, (port.records != 0).then_some(&told)) {
         Some(Decided { fate, id }) if fate.cause == Cause::None as u32 => {
-            Next::Hold(port, XskMeta { release: fate.release, id })
+            let (spacing, copies) = (fate.spacing, fate.copies);
+            Next::Hold(port, XskMeta { release: fate.release, id, spacing, copies, _reserved: 0 })
         }
         Some(_) => Next::Drop,
         None => Next::Pass,

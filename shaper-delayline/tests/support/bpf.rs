@@ -1,4 +1,5 @@
-//! A small XDP program, assembled here: stamps metadata and redirects into one AF_XDP socket.
+//! A small XDP program, assembled here: stamps metadata ([`shaper_common::layout::XskMeta`]) and redirects into one
+//! AF_XDP socket.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -96,15 +97,28 @@ fn map(kind: u32, value_size: u32) -> OwnedFd {
     owned(unsafe { bpf(MAP_CREATE, &[kind, 4, value_size, 1, 0]) }.expect("bpf(MAP_CREATE)"))
 }
 
+/// What a program writes in front of each packet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stamp {
+    /// From arrival to release.
+    pub(crate) delay: Nanos,
+    /// Below which more delay is drawn evenly, a power of two; none where it is 0.
+    pub(crate) jitter: Nanos,
+    /// Copies of each packet.
+    pub(crate) copies: u32,
+    /// How far apart they leave.
+    pub(crate) spacing: Nanos,
+}
+
 /// An attached program. Dropping it detaches it.
 pub(crate) struct Program {
     _link: OwnedFd,
 }
 
 impl Program {
-    /// Redirects all that arrives at an interface into `socket`; with a delay and jitter (a power of two) also
-    /// stamps its release time, and ids counted up from `first_id`.
-    pub(crate) fn attach(ifindex: u32, socket: RawFd, stamp: Option<(Nanos, Nanos)>, first_id: u64) -> Program {
+    /// Redirects all that arrives at an interface into `socket`; with a stamp also writes metadata, with ids counted up
+    /// from `first_id`.
+    pub(crate) fn attach(ifindex: u32, socket: RawFd, stamp: Option<Stamp>, first_id: u64) -> Program {
         let sockets = map(XSKMAP, 4);
         let ids = map(ARRAY, 8);
         for (map, value) in [(&sockets, u64::from(socket as u32)), (&ids, first_id)] {
@@ -131,22 +145,22 @@ impl Program {
     }
 }
 
-fn assemble(sockets: RawFd, ids: RawFd, stamp: Option<(Nanos, Nanos)>) -> Vec<u64> {
+fn assemble(sockets: RawFd, ids: RawFd, stamp: Option<Stamp>) -> Vec<u64> {
     const JNE: u8 = 0x55;
     const JEQ: u8 = 0x15;
     const JGT_REGISTER: u8 = 0x2d;
     let mut a = Assembler(Vec::new());
     a.copy(6, 1);
     let mut drops = Vec::new();
-    if let Some((delay, jitter)) = stamp {
-        a.set(2, -16);
+    if let Some(Stamp { delay, jitter, copies, spacing }) = stamp {
+        a.set(2, -32);
         a.call(ADJUST_META);
         drops.push(a.jump(JNE, 0, 0));
-        // r7 = data_meta, r8 = data; what lies between must be checked to be 16 bytes.
+        // r7 = data_meta, r8 = data; what lies between must be checked to be 32 bytes.
         a.op(0x61, 7, 6, 8, 0);
         a.op(0x61, 8, 6, 0, 0);
         a.copy(1, 7);
-        a.op(0x07, 1, 0, 0, 16);
+        a.op(0x07, 1, 0, 0, 32);
         drops.push(a.jump(JGT_REGISTER, 1, 8));
         a.call(KTIME_GET_NS);
         a.copy(9, 0);
@@ -169,6 +183,10 @@ fn assemble(sockets: RawFd, ids: RawFd, stamp: Option<(Nanos, Nanos)>) -> Vec<u6
         a.set(1, 1);
         a.op(0xdb, 0, 1, 0, 1);
         a.op(0x7b, 7, 1, 8, 0);
+        for (word, value) in [(16, spacing.0), (24, u64::from(copies))] {
+            a.wide(1, 0, value);
+            a.op(0x7b, 7, 1, word, 0);
+        }
     }
     a.wide(1, 1, sockets as u64);
     // r2 = rx_queue_index

@@ -16,7 +16,7 @@ use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, Monitor, Outcome, Port, Released};
 use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
-pub(crate) use bpf::Program;
+pub(crate) use bpf::{Program, Stamp};
 
 /// Address of the host on either side.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
@@ -26,6 +26,11 @@ pub(crate) fn run(command: &str) {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A stamp of a delay alone.
+pub(crate) fn delay(nanos: u64) -> Option<Stamp> {
+    Some(Stamp { delay: Nanos(nanos), ..Stamp::default() })
 }
 
 /// Three namespaces, gone when dropped, and with them all that was in them.
@@ -117,8 +122,8 @@ pub(crate) struct Shape {
     pub(crate) busy_poll: bool,
     pub(crate) realtime_priority: Option<u8>,
     pub(crate) spin: Nanos,
-    /// Delay and jitter below which a packet's delay is drawn evenly, a power of two; or no metadata at all.
-    pub(crate) stamp: Option<(Nanos, Nanos)>,
+    /// What stands in front of each packet; or no metadata at all.
+    pub(crate) stamp: Option<Stamp>,
 }
 
 impl Default for Shape {
@@ -129,7 +134,7 @@ impl Default for Shape {
             busy_poll: false,
             realtime_priority: None,
             spin: Nanos(10_000),
-            stamp: Some((Nanos(20_000_000), Nanos(0))),
+            stamp: delay(20_000_000),
         }
     }
 }

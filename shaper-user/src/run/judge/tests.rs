@@ -104,6 +104,7 @@ fn release(evidence: &mut Evidence, late: Nanos) {
             intended: record.release(),
             actual: record.release().saturating_add(late),
             direction: 0,
+            copy: 0,
             sent: true,
         })
         .collect();
