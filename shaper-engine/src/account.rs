@@ -13,7 +13,8 @@ use shaper_xsk::Statistics;
 pub struct Account {
     /// Packets that took an index.
     pub arrived: u64,
-    /// Packets made here.
+    /// Copies of packets that were to be made here. Those that found no free frame stand in `dropped` too, under
+    /// [`Cause::FillRing`].
     pub copies: u64,
     /// Packets that the output device took.
     pub out: u64,
@@ -72,12 +73,12 @@ impl Account {
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
-            (Cause::FillRing, without_control(socket.rx_dropped)),
+            (Cause::FillRing, without_control(socket.rx_dropped) + line.copies_dropped),
             (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
         ];
         Self {
             arrived: state.next_sequence,
-            copies: 0,
+            copies: line.copies,
             out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
             held: line.held,
@@ -185,6 +186,27 @@ mod tests {
             sources.straight = Some(SentStraight { sent: 1_069 - dropped, dropped });
             assert_eq!(Account::of(&sources).difference(), 1);
         }
+    }
+
+    #[test]
+    fn copies_come_in_beside_the_packets_and_those_not_made_are_dropped_for_want_of_a_frame() {
+        let mut sources = sound();
+        sources.line.copies = 40;
+        sources.line.copies_dropped = 15;
+        sources.line.released += 25;
+        let account = Account::of(&sources);
+        assert_eq!((account.arrived, account.copies, account.out), (1_000, 40, 995));
+        assert_eq!(account.dropped_by(Cause::FillRing), 15);
+        assert_eq!(account.difference(), 0, "{account:?}");
+        // A copy that is nowhere is missed like a packet, and control packets lost in the ring are none of copies.
+        sources.line.released -= 1;
+        assert_eq!(Account::of(&sources).difference(), 1);
+        sources.line.released += 1;
+        sources.socket.rx_dropped = 3;
+        sources.control_sent -= 3;
+        sources.line.released -= 3;
+        let account = Account::of(&sources);
+        assert_eq!((account.dropped_by(Cause::FillRing), account.difference()), (15, 0), "{account:?}");
     }
 
     #[test]

@@ -18,7 +18,8 @@ use shaper_channel::{ChannelSpec, Oracle, Verdict};
 pub enum Keep {
     /// Everything is checked, nothing is kept.
     Nothing,
-    /// Everything is checked, and the first so many of each direction are kept.
+    /// Everything is checked, and of each direction the first so many are kept: records, releases of packets, and
+    /// releases of copies.
     First(usize),
 }
 
@@ -33,6 +34,7 @@ const HELD_BACK: usize = 4096;
 pub(crate) struct Collected {
     pub(crate) records: Vec<Record>,
     pub(crate) releases: Vec<Released>,
+    pub(crate) copies: Vec<Released>,
     pub(crate) verdict: Verdict,
     pub(crate) control_sent: u64,
     pub(crate) control_refused: u64,
@@ -94,8 +96,12 @@ impl Direction<'_> {
             let count =
                 if release.sent { &mut self.collected.control_sent } else { &mut self.collected.control_refused };
             *count += 1;
-        } else if matches!(keep, Keep::First(most) if self.collected.releases.len() < most) {
-            self.collected.releases.push(release);
+            return;
+        }
+        // Apart, for a packet's own release stands for the packet: a record has one at most.
+        let list = if release.copy == 0 { &mut self.collected.releases } else { &mut self.collected.copies };
+        if matches!(keep, Keep::First(most) if list.len() < most) {
+            list.push(release);
         }
     }
 }
@@ -158,4 +164,33 @@ pub(crate) fn collect(
             Collected { verdict: direction.oracle.verdict(), ..direction.collected }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_kept_apart_and_control_packets_are_counted() {
+        let start = AtomicU64::new(0);
+        let schedule = Schedule::EMPTY;
+        let mut direction = Direction {
+            oracle: Oracle::new(&Params::default(), &schedule),
+            start: &start,
+            waiting: BinaryHeap::new(),
+            collected: Collected::default(),
+        };
+        let release = |id, copy, sent| Released { id, intended: Nanos(1), actual: Nanos(2), direction: 0, copy, sent };
+        for id in 0..5 {
+            for copy in 0..3 {
+                direction.take_release(release(id, copy, true), Keep::First(4));
+            }
+        }
+        direction.take_release(release(BYPASS, 0, true), Keep::First(4));
+        direction.take_release(release(BYPASS, 0, false), Keep::First(4));
+        let Collected { releases, copies, control_sent, control_refused, .. } = direction.collected;
+        assert_eq!(releases, [0, 1, 2, 3].map(|id| release(id, 0, true)));
+        assert_eq!(copies, [(0, 1), (0, 2), (1, 1), (1, 2)].map(|(id, copy)| release(id, copy, true)));
+        assert_eq!((control_sent, control_refused), (1, 1));
+    }
 }

@@ -133,8 +133,10 @@ pub struct DirectionOutcome {
     pub records_lost: u64,
     /// The records that were kept, in the order of the decisions.
     pub records: Vec<Record>,
-    /// The releases that were kept, in the order they happened.
+    /// The releases that were kept, in the order they happened: of packets that came in, one each at most.
     pub releases: Vec<Released>,
+    /// The releases of copies that were kept, in the order they happened.
+    pub copies: Vec<Released>,
     /// Actual minus intended release in nanoseconds.
     pub lateness: Histogram<u64>,
 }
@@ -331,6 +333,7 @@ impl Engine {
                 account,
                 records: collected.records,
                 releases: collected.releases,
+                copies: collected.copies,
                 lateness: self
                     .monitor
                     .lateness(direction as usize)

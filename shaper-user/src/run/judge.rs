@@ -297,9 +297,11 @@ fn states_shift(plan: &Plan, params: &Params) -> bool {
     params.order == Order::Keep as u32 && stream(plan, params).is_some()
 }
 
-/// Actual minus intended release of each packet that left since the run began: while hosts come up nobody measures.
+/// Actual minus intended release of each packet and each copy that left since the run began: while hosts come up nobody
+/// measures.
 pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
-    let run = outcome.releases.iter().filter(|release| release.intended >= outcome.spec.channel.params.start);
+    let all = outcome.releases.iter().chain(&outcome.copies);
+    let run = all.filter(|release| release.intended >= outcome.spec.channel.params.start);
     run.map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
 }
 

@@ -47,6 +47,7 @@ fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item
         records_lost: 0,
         records,
         releases: Vec::new(),
+        copies: Vec::new(),
         lateness: Histogram::new(3).unwrap(),
     }
 }
@@ -208,6 +209,43 @@ fn what_the_harness_lost_is_an_error_and_no_loss_of_the_link() {
         assert_eq!(summary.conservation.total.difference, 0, "{cause:?}");
         assert_eq!(summary.conservation.total.dropped_by_cause[cause.name()], 10);
     }
+}
+
+#[test]
+fn copies_are_in_the_account_and_no_packets_of_the_link() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    let account = &mut evidence.outcome.directions[0].account;
+    (account.copies, account.out) = (30, account.out + 30);
+    let summary = judged(&plan, &evidence);
+    assert_eq!(errors(&summary), [""; 0]);
+    let total = &summary.conservation.total;
+    assert_eq!((total.arrived, total.copies, total.out, total.difference), (10_000, 30, 10_030, 0));
+    let measured = &summary.directions["a_to_b"].measured;
+    assert_eq!((measured.packets, measured.forwarded), (10_000, 10_000));
+    // One that found no frame is a loss of the harness.
+    let account = &mut evidence.outcome.directions[0].account;
+    account.out -= 1;
+    account.dropped.insert(Cause::FillRing, 1);
+    let summary = judged(&plan, &evidence);
+    let errors = errors(&summary);
+    assert!(matches!(errors[..], [text] if text.starts_with("the harness itself lost 1 packets")), "{errors:?}");
+}
+
+#[test]
+fn a_copy_that_left_before_its_time_is_an_error() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    release(&mut evidence, Nanos(1_000));
+    let forward = &mut evidence.outcome.directions[0];
+    let copies = forward.releases.iter().map(|release| Released { copy: 1, ..*release });
+    forward.copies = copies.collect();
+    assert_eq!(errors(&judged(&plan, &evidence)), [""; 0]);
+    let copy = &mut evidence.outcome.directions[0].copies[5_000];
+    copy.actual = copy.intended.saturating_sub(Nanos(1));
+    let summary = judged(&plan, &evidence);
+    assert_eq!(check(&summary, LATENESS).n, 20_000);
+    assert!(matches!(errors(&summary)[..], [text] if text.starts_with("a_to_b: lateness: ")), "{summary:?}");
 }
 
 #[test]
