@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    join::{ClockMap, EngineRecord, Joined, Point, Role},
+    join::{ClockMap, EngineLog, EngineRecord, Joined, Link, Point, Role},
     pcapfile::{self, Direction, Interface, Reader, Verdict},
     writer::{Comment, InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
 };
@@ -75,7 +75,7 @@ pub struct Annotated {
 pub fn annotate(
     raw: &Path,
     out: impl Write,
-    records: &[EngineRecord],
+    log: &EngineLog<'_>,
     joined: &Joined,
     clock: &ClockMap,
     annotation: &Annotation<'_>,
@@ -97,11 +97,12 @@ pub fn annotate(
             return Err(AnnotateError::NoStamp { path: raw.to_owned(), offset: packet.offset });
         };
         let link = joined.link(annotation.point, packet.index);
-        let record = link.and_then(|link| records.get(link.record as usize));
+        let found = link.and_then(|link| Some((link, log.records.get(link.record as usize)?)));
+        let record = found.map(|(_, record)| record);
         let comments: Vec<String> = packet
             .comments()
             .map(str::to_owned)
-            .chain(record.map(|record| comment(record, clock).to_string()))
+            .chain(found.map(|(link, record)| comment(&link, record, log, clock).to_string()))
             .collect();
         let entered = link.is_some_and(|link| link.role == Role::Entered);
         let way = link.map(|_| if entered { Direction::Outbound } else { Direction::Inbound });
@@ -148,15 +149,22 @@ fn describe<W: Write>(
     })
 }
 
-fn comment(record: &EngineRecord, clock: &ClockMap) -> Comment {
+/// A copy's times are its own; where its release is not known it has none.
+fn comment(link: &Link, record: &EngineRecord, log: &EngineLog<'_>, clock: &ClockMap) -> Comment {
+    let copy = (link.role == Role::Copy).then_some(link.copy);
+    let (intended, actual) = match copy.map(|number| log.copy(link.record, number)) {
+        None => (record.intended_ns, record.actual_ns),
+        Some(copy) => (copy.map(|copy| copy.intended_ns), copy.map(|copy| copy.actual_ns)),
+    };
     Comment {
         cause: Some(record.cause.name.to_owned()),
         rule: Some(record.rule),
         id: Some(record.id),
         dir: Some(record.direction),
         seq: Some(record.seq),
-        intended: record.intended_ns.map(|ns| clock.to_epoch(ns)),
-        actual: record.actual_ns.map(|ns| clock.to_epoch(ns)),
+        copy,
+        intended: intended.map(|ns| clock.to_epoch(ns)),
+        actual: actual.map(|ns| clock.to_epoch(ns)),
         clock: None,
     }
 }

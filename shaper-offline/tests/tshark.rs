@@ -13,7 +13,9 @@ use etherparse::PacketBuilder;
 use shaper_offline::{
     analyze::{Options, one_point},
     annotate::{Annotation, annotate},
-    join::{CaptureIndex, Cause, ClockMap, ClockSample, EngineRecord, JoinOptions, Key, Point, join},
+    join::{
+        CaptureIndex, Cause, ClockMap, ClockSample, EngineCopy, EngineLog, EngineRecord, JoinOptions, Key, Point, join,
+    },
     pcapfile::{Direction, Reader, Verdict},
     writer::{Comment, NewInterface, NewPacket, Section, Statistics, Writer},
 };
@@ -217,6 +219,17 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             l4_checksum: u16::from_be_bytes([data[40], data[41]]),
         });
     }
+    // Two copies of one, and a third that the engine knows nothing of.
+    let copies = [1, 2].map(|number| EngineCopy {
+        record: 6,
+        number,
+        intended_ns: 80_000_000 + u64::from(number) * 1_000_000,
+        actual_ns: 80_000_010 + u64::from(number) * 1_000_000,
+    });
+    let original = b.iter().position(|(sequence, _)| *sequence == 6).unwrap();
+    let extra = [81_002_000, 82_002_000, 83_002_000].map(|at| (6, START + at));
+    b.splice(original + 1..original + 1, extra);
+    let log = EngineLog { records: &records, copies: &copies };
     raw(&path("raw-a.pcapng"), &a);
     raw(&path("raw-b.pcapng"), &b);
     let key =
@@ -224,7 +237,7 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
     let index = |name: &str| CaptureIndex::read(&mut Reader::open(path(name)).unwrap(), key).unwrap();
     let clock = ClockMap::new(vec![ClockSample { before: 0, realtime: START, after: 0 }]).unwrap();
     let (at_a, at_b) = (index("raw-a.pcapng"), index("raw-b.pcapng"));
-    let joined = join(&records, &at_a, &at_b, &clock, &JoinOptions::default());
+    let joined = join(&log, &at_a, &at_b, &clock, &JoinOptions::default());
     assert_eq!(joined.directions[0].joined, PACKETS);
     for (point, name) in [(Point::A, "a"), (Point::B, "b")] {
         let annotation = Annotation {
@@ -238,7 +251,7 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             clock: Some("one boot"),
         };
         let (from, to) = (path(&format!("raw-{name}.pcapng")), path(&format!("{name}.pcapng")));
-        let done = annotate(&from, File::create(&to).unwrap(), &records, &joined, &clock, &annotation).unwrap();
+        let done = annotate(&from, File::create(&to).unwrap(), &log, &joined, &clock, &annotation).unwrap();
         assert_eq!((done.packets, done.with_fate), (done.packets, done.packets));
     }
     let file = path("a.pcapng");
@@ -268,6 +281,20 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
     let file = path("b.pcapng");
     let ids = run("tshark", &["-r", file.to_str().unwrap(), "-T", "fields", "-e", "frame.packet_id"]);
     assert_eq!(ids.lines().next(), Some("1001"));
+    let mut reader = Reader::open(&file).unwrap();
+    let mut of_six = Vec::new();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        if packet.packetid() == Some(1006) {
+            of_six.push(Comment::parse(packet.comments().next().unwrap()).unwrap().unwrap());
+        }
+    }
+    let six = Comment::default().cause("none").rule(4).id(1006).record(0, 6);
+    let known = |number: u32| {
+        let intended = START + 80_000_000 + i64::from(number) * 1_000_000;
+        six.clone().copy(number).intended(intended).actual(intended + 10)
+    };
+    let all = [six.clone().intended(START + 80_000_000), known(1), known(2), six.clone().copy(3)];
+    assert_eq!(of_six, all);
     let statistics = run("capinfos", &["-M", file.to_str().unwrap()]);
     assert!(statistics.contains("Number of stat entries = 1"), "{statistics}");
 }

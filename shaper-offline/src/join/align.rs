@@ -1,25 +1,35 @@
 //! Two lists of times with one key, aligned in order within a window.
 
+/// Something that was to be seen.
+#[derive(Clone, Copy)]
+pub(super) struct Expected {
+    /// When.
+    pub(super) ts: i64,
+    /// How much earlier than the window its partner may be.
+    pub(super) reach: i64,
+    /// Whose it is: neighbours with the same one stand for each other.
+    pub(super) of: usize,
+}
+
 /// Pairs elements of two ascending lists of times, each at most once and in order: `expected`
 /// with `seen`, when `seen - expected` lies in `early..=late` around `bias`. Calls `pair` with
 /// both positions and whether another partner would have done.
 ///
 /// Where several would do, the nearer one is taken, so that one missing element does not shift
-/// all behind it; `bias` is what `seen - expected` usually is. `reach` is how much earlier than
-/// `early` the partner of an expected one may be; 0 behind its end.
+/// all behind it; `bias` is what `seen - expected` usually is. Where the neighbours of an expected
+/// one are of the same, as many partners beside its own are left to them, and none is another.
 pub(super) fn align(
-    expected: &[i64],
+    expected: &[Expected],
     seen: &[i64],
-    reach: &[i64],
     bias: i64,
     (early, late): (i64, i64),
     mut pair: impl FnMut(usize, usize, bool),
 ) {
     let apart = |i: usize, j: usize| -> Option<i64> {
-        Some(seen.get(j)?.saturating_sub(*expected.get(i)?).saturating_sub(bias))
+        Some(seen.get(j)?.saturating_sub(expected.get(i)?.ts).saturating_sub(bias))
     };
-    let earliest = |i: usize| early.saturating_sub(reach.get(i).copied().unwrap_or(0));
-    let fits = |i: usize, apart: i64| (earliest(i)..=late).contains(&apart);
+    let earliest = |i: usize| early.saturating_sub(expected.get(i).map_or(0, |expected| expected.reach));
+    let fitting = |i: usize, j: usize| apart(i, j).filter(|apart| (earliest(i)..=late).contains(apart));
     let (mut i, mut j) = (0, 0);
     while let Some(here) = apart(i, j) {
         if here < earliest(i) {
@@ -30,28 +40,29 @@ pub(super) fn align(
             i += 1;
             continue;
         }
-        let next_seen = apart(i, j + 1).filter(|&apart| fits(i, apart));
-        let next_expected = apart(i + 1, j).filter(|&apart| fits(i + 1, apart));
         let behind = apart(i + 1, j + 1).map(i64::abs);
         // The next one is nearer to this one than to its own neighbour: skip.
         let skip = |other: Option<i64>| {
             other.is_some_and(|other| other.abs() < here.abs() && behind.is_none_or(|behind| other.abs() < behind))
         };
-        if skip(next_seen) {
+        if skip(fitting(i, j + 1)) {
             j += 1;
             continue;
         }
-        if skip(next_expected) {
+        if skip(fitting(i + 1, j)) {
             i += 1;
             continue;
         }
-        let before = |i: Option<usize>, j: Option<usize>| {
-            i.zip(j).is_some_and(|(i, j)| apart(i, j).is_some_and(|apart| fits(i, apart)))
-        };
-        let ambiguous = next_seen.is_some()
-            || next_expected.is_some()
-            || before(i.checked_sub(1), Some(j))
-            || before(Some(i), j.checked_sub(1));
+        let same = |other: &&Expected| expected.get(i).is_some_and(|this| this.of == other.of);
+        let before = expected.iter().take(i).rev().take_while(same).count() + 1;
+        let behind = expected.iter().skip(i + 1).take_while(same).count() + 1;
+        let others = [
+            (Some(i), Some(j + behind)),
+            (Some(i + behind), Some(j)),
+            (i.checked_sub(before), Some(j)),
+            (Some(i), j.checked_sub(before)),
+        ];
+        let ambiguous = others.into_iter().any(|(i, j)| i.zip(j).is_some_and(|(i, j)| fitting(i, j).is_some()));
         pair(i, j, ambiguous);
         i += 1;
         j += 1;
@@ -60,12 +71,18 @@ pub(super) fn align(
 
 #[cfg(test)]
 mod tests {
-    use super::align;
+    use super::{Expected, align};
+
+    fn pairs_of(expected: &[Expected], seen: &[i64], bias: i64) -> Vec<(usize, usize, bool)> {
+        let mut pairs = Vec::new();
+        align(expected, seen, bias, (-50, 50), |i, j, ambiguous| pairs.push((i, j, ambiguous)));
+        pairs
+    }
 
     fn pairs(expected: &[i64], seen: &[i64], bias: i64) -> Vec<(usize, usize, bool)> {
-        let mut pairs = Vec::new();
-        align(expected, seen, &[], bias, (-50, 50), |i, j, ambiguous| pairs.push((i, j, ambiguous)));
-        pairs
+        let expected: Vec<Expected> =
+            expected.iter().enumerate().map(|(of, &ts)| Expected { ts, reach: 0, of }).collect();
+        pairs_of(&expected, seen, bias)
     }
 
     #[test]
@@ -97,13 +114,30 @@ mod tests {
 
     #[test]
     fn a_batch_stamped_late_pairs_in_order_as_far_back_as_each_reaches() {
-        let mut pairs = Vec::new();
-        let expected = [1000, 1000, 1000];
-        align(&expected, &[700, 800, 900], &[300, 200, 100], 0, (-50, 50), |i, j, _| pairs.push((i, j)));
-        assert_eq!(pairs, [(0, 0), (1, 1), (2, 2)]);
-        pairs.clear();
-        align(&expected, &[700, 800, 900], &[0, 0, 100], 0, (-50, 50), |i, j, _| pairs.push((i, j)));
-        assert_eq!(pairs, []);
+        let batch = |reach: [i64; 3]| {
+            let expected = [0, 1, 2].map(|of| Expected { ts: 1000, reach: reach[of], of });
+            pairs_of(&expected, &[700, 800, 900], 0).iter().map(|p| (p.0, p.1)).collect::<Vec<_>>()
+        };
+        assert_eq!(batch([300, 200, 100]), [(0, 0), (1, 1), (2, 2)]);
+        assert_eq!(batch([0, 0, 100]), []);
+    }
+
+    #[test]
+    fn what_stands_for_each_other_is_not_ambiguous() {
+        let of = |ts: i64, of: usize| Expected { ts, reach: 0, of };
+        let three = [of(0, 7), of(10, 7), of(20, 7)];
+        let clear = [(0, 0, false), (1, 1, false), (2, 2, false)];
+        assert_eq!(pairs_of(&three, &[1, 11, 21], 0), clear);
+        // One is missing: whose the others are is clear.
+        assert_eq!(pairs_of(&three, &[1, 21], 0), [(0, 0, false), (2, 1, false)]);
+        // One too many, and one of another nearby.
+        assert_eq!(pairs_of(&three, &[1, 11, 21, 22], 0).iter().filter(|pair| pair.2).count(), 3);
+        let two = [of(0, 7), of(10, 7), of(20, 8), of(30, 8)];
+        let pairs = pairs_of(&two, &[1, 11, 21, 31], 0);
+        assert_eq!(pairs, [(0, 0, true), (1, 1, true), (2, 2, true), (3, 3, true)]);
+        // Far apart, each has its own.
+        let two = [of(0, 7), of(10, 7), of(200, 8), of(210, 8)];
+        assert!(pairs_of(&two, &[1, 11, 201, 211], 0).iter().all(|pair| pair.0 == pair.1 && !pair.2));
     }
 
     #[test]

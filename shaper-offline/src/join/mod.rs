@@ -3,11 +3,13 @@
 //!
 //! A record and a captured packet are the same when flow hash, length and layer-4 checksum are,
 //! in order of time within a window. Where several would do, they are paired in order and counted
-//! as ambiguous.
+//! as ambiguous. Where packets leave, each copy that the engine released is looked for like a packet
+//! of its own: that copies of one packet are alike makes nothing ambiguous.
 
 mod align;
 mod clock_map;
 mod index;
+mod log;
 mod report;
 
 use std::time::Duration;
@@ -16,10 +18,14 @@ use serde::Serialize;
 
 pub use clock_map::{ClockMap, ClockMapError, ClockSample};
 pub use index::{CaptureIndex, Key};
-pub use report::{CaptureCounts, DirectionCounts, Joined, JoinedRecord, Link, Role};
+pub use log::{Cause, EngineCopy, EngineLog, EngineRecord};
+pub use report::{CaptureCounts, DirectionCounts, Joined, JoinedCopy, JoinedRecord, Link, Role};
 
-use align::align;
+use std::collections::HashMap;
+
+use align::{Expected, align};
 use index::{Keyed, by_key};
+use log::Departure;
 
 /// Which end of the link. Packets of direction 0 enter at `A` and leave at `B`; those of
 /// direction 1 the other way round.
@@ -30,50 +36,6 @@ pub enum Point {
     A,
     /// Where direction 0 leaves.
     B,
-}
-
-/// What decided a fate: its number and the name it has in output. Number 0 means not dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cause {
-    /// Number; 0 for packets that were let through.
-    pub code: u8,
-    /// Name in output and comments.
-    pub name: &'static str,
-}
-
-impl Cause {
-    /// Whether the engine dropped the packet.
-    #[must_use]
-    pub fn is_drop(self) -> bool {
-        self.code != 0
-    }
-}
-
-/// One decision of the engine, decoded; times are CLOCK_MONOTONIC nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EngineRecord {
-    /// 0 or 1.
-    pub direction: u16,
-    /// Position in the order of decisions of that direction.
-    pub seq: u64,
-    /// Packet id.
-    pub id: u64,
-    /// When the packet arrived at the engine's hook.
-    pub arrival_ns: u64,
-    /// What decided.
-    pub cause: Cause,
-    /// Number of the rule.
-    pub rule: u32,
-    /// When it was to be released; `None` for dropped packets.
-    pub intended_ns: Option<u64>,
-    /// When it was released; `None` for packets dropped, and for those lost after the decision.
-    pub actual_ns: Option<u64>,
-    /// Length on the wire.
-    pub len: u32,
-    /// Flow hash, of the parser that also keys captures.
-    pub flow_hash: u32,
-    /// Layer-4 checksum as it stood in the packet.
-    pub l4_checksum: u16,
 }
 
 /// Windows of the join.
@@ -91,44 +53,51 @@ impl Default for JoinOptions {
     }
 }
 
-/// Joins the records of a run with the captures of both ends.
+/// Joins what the engine knows of a run with the captures of both ends.
 #[must_use]
 pub fn join(
-    records: &[EngineRecord],
+    log: &EngineLog<'_>,
     a: &CaptureIndex,
     b: &CaptureIndex,
     clock: &ClockMap,
     options: &JoinOptions,
 ) -> Joined {
-    let mut joined = Joined::empty(records.len(), a, b);
+    let mut joined = Joined::empty(log, a, b);
     for direction in [0, 1] {
         let (enter, leave) = if direction == 0 { (a, b) } else { (b, a) };
         let entering = nanoseconds(options.entering);
         let leaving = nanoseconds(options.leaving);
-        let of_direction = || records.iter().enumerate().filter(move |(_, record)| record.direction == direction);
-        let arrivals = by_key(of_direction().map(|(at, record)| Keyed {
+        let of_direction = log.records.iter().enumerate().filter(|(_, record)| record.direction == direction);
+        let arrivals = by_key(of_direction.map(|(at, record)| Keyed {
             key: key_of(record),
             ts: clock.to_epoch(record.arrival_ns),
             position: at as u64,
         }));
         let entered = Pass { point: if direction == 0 { Point::A } else { Point::B }, role: Role::Entered };
-        pass(&mut joined, entered, &arrivals, &enter.packets, |_| 0, (-entering, entering));
+        let original = |at: &Keyed| {
+            let at = usize::try_from(at.position).ok()?;
+            Some(Departure::original(at, log.records.get(at)?))
+        };
+        pass(&mut joined, entered, &arrivals, &enter.packets, original, |_| 0, (-entering, entering));
         // Dropped packets may claim nothing at the far end.
-        let releases = by_key(of_direction().filter(|(_, record)| !record.cause.is_drop()).map(|(at, record)| {
-            let release = record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns);
-            Keyed { key: key_of(record), ts: clock.to_epoch(release), position: at as u64 }
+        let departures = log.departures(direction);
+        let releases = by_key(departures.iter().enumerate().filter_map(|(at, departure)| {
+            let record = log.records.get(departure.record)?;
+            let release = departure.actual_ns.or(departure.intended_ns).unwrap_or(record.arrival_ns);
+            Some(Keyed { key: key_of(record), ts: clock.to_epoch(release), position: at as u64 })
         }));
         let left = Pass { point: if direction == 0 { Point::B } else { Point::A }, role: Role::Left };
+        let departure = |at: &Keyed| departures.get(usize::try_from(at.position).ok()?).copied();
         // The release is stamped behind the system call that made it, and the thread may have lost
         // its processor there: the packet left no earlier than intended.
-        let held_up = |at: &Keyed| {
-            let times = records.get(at.position as usize).and_then(|record| record.actual_ns.zip(record.intended_ns));
+        let held_up = |departure: &Departure| {
+            let times = departure.actual_ns.zip(departure.intended_ns);
             times.map_or(0, |(actual, intended)| i64::try_from(actual.saturating_sub(intended)).unwrap_or(i64::MAX))
         };
-        pass(&mut joined, left, &releases, &leave.packets, held_up, (-entering, leaving));
-        leftovers(&mut joined, left.point, records, &arrivals, &leave.packets, (-entering, leaving));
+        pass(&mut joined, left, &releases, &leave.packets, departure, held_up, (-entering, leaving));
+        leftovers(&mut joined, left.point, log, &arrivals, &leave.packets, (-entering, leaving));
     }
-    report::count(&mut joined, records, a, b, clock);
+    report::count(&mut joined, log, a, b, clock);
     joined
 }
 
@@ -146,48 +115,54 @@ struct Pass {
     role: Role,
 }
 
-/// Pairs records with the packets of one capture, both sorted by key and time. The first round
-/// takes what is unambiguous and learns how far stamps usually lie apart; the second takes all.
-/// `reach` is how much earlier than the window a record's packet may be.
+/// Pairs what was to be seen with the packets of one capture, both sorted by key and time. The first
+/// round takes what is unambiguous and learns how far stamps usually lie apart; the second takes all.
+/// `whose` says what stands behind a position, `reach` how much earlier than the window its packet
+/// may be.
 fn pass(
     joined: &mut Joined,
     pass: Pass,
-    records: &[Keyed],
+    wanted: &[Keyed],
     packets: &[Keyed],
-    reach: impl Fn(&Keyed) -> i64,
+    whose: impl Fn(&Keyed) -> Option<Departure>,
+    reach: impl Fn(&Departure) -> i64,
     window: (i64, i64),
 ) {
     let mut apart = Vec::new();
-    let (mut expected, mut seen, mut back) = (Vec::new(), Vec::new(), Vec::new());
-    each_key(records, packets, |records, packets| {
+    let (mut expected, mut seen) = (Vec::new(), Vec::new());
+    let expect = |expected: &mut Vec<Expected>, wanted: &[Keyed]| {
         expected.clear();
+        expected.extend(wanted.iter().map(|at| {
+            let departure = whose(at);
+            let of = departure.map_or(usize::MAX, |departure| departure.record);
+            Expected { ts: at.ts, reach: departure.as_ref().map_or(0, &reach), of }
+        }));
+    };
+    each_key(wanted, packets, |wanted, packets| {
+        expect(&mut expected, wanted);
         seen.clear();
-        back.clear();
-        expected.extend(records.iter().map(|record| record.ts));
-        back.extend(records.iter().map(&reach));
         seen.extend(packets.iter().map(|packet| packet.ts));
-        align(&expected, &seen, &back, 0, window, |i, j, ambiguous| {
+        align(&expected, &seen, 0, window, |i, j, ambiguous| {
             if let (Some(expected), Some(seen), false) = (expected.get(i), seen.get(j), ambiguous) {
-                apart.push(seen.saturating_sub(*expected));
+                apart.push(seen.saturating_sub(expected.ts));
             }
         });
     });
     let middle = apart.len() / 2;
     let bias = if apart.is_empty() { 0 } else { *apart.select_nth_unstable(middle).1 };
-    each_key(records, packets, |records, packets| {
-        expected.clear();
+    each_key(wanted, packets, |wanted, packets| {
+        expect(&mut expected, wanted);
         seen.clear();
-        back.clear();
         // Packets that are taken already (by the other direction) are out of the question.
         let free: Vec<&Keyed> =
             packets.iter().filter(|packet| joined.link(pass.point, packet.position).is_none()).collect();
-        expected.extend(records.iter().map(|record| record.ts));
-        back.extend(records.iter().map(&reach));
         seen.extend(free.iter().map(|packet| packet.ts));
         let window = (window.0 - bias, window.1 - bias);
-        align(&expected, &seen, &back, bias, window, |i, j, ambiguous| {
-            if let (Some(record), Some(packet)) = (records.get(i), free.get(j)) {
-                joined.pair(pass, record.position as usize, packet, ambiguous);
+        align(&expected, &seen, bias, window, |i, j, ambiguous| {
+            let found = wanted.get(i).and_then(&whose).zip(free.get(j));
+            if let Some((departure, packet)) = found {
+                let role = if departure.number == 0 { pass.role } else { Role::Copy };
+                joined.pair(Pass { role, ..pass }, &departure, packet, ambiguous);
             }
         });
     });
@@ -197,21 +172,22 @@ fn pass(
 const LOOK_BACK: usize = 64;
 
 /// Packets left over where packets leave: further copies of one that was let through, or a packet
-/// that the engine says it dropped.
+/// that the engine says it dropped. Further copies, of which no release is known, are numbered on.
 fn leftovers(
     joined: &mut Joined,
     point: Point,
-    records: &[EngineRecord],
+    log: &EngineLog<'_>,
     arrivals: &[Keyed],
     packets: &[Keyed],
     (early, late): (i64, i64),
 ) {
-    let record = |at: &Keyed| records.get(at.position as usize);
+    let record = |at: &Keyed| log.records.get(at.position as usize);
     let held = |at: &Keyed| {
         let record = record(at)?;
         let release = record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns);
         i64::try_from(release.saturating_sub(record.arrival_ns)).ok()
     };
+    let mut highest: HashMap<usize, u32> = HashMap::new();
     each_key(arrivals, packets, |arrivals, packets| {
         for packet in packets {
             if joined.link(point, packet.position).is_some() {
@@ -232,7 +208,14 @@ fn leftovers(
                 Some(original) => (Role::Copy, original),
                 None => (Role::Contradiction, nearest),
             };
-            joined.pair(Pass { point, role }, at.position as usize, packet, !others.is_empty());
+            let Some(of) = record(at) else { continue };
+            let mut departure = Departure::original(at.position as usize, of);
+            if role == Role::Copy {
+                let number = highest.entry(departure.record).or_insert_with(|| log.highest(departure.record));
+                *number += 1;
+                departure.number = *number;
+            }
+            joined.pair(Pass { point, role }, &departure, packet, !others.is_empty());
         }
     });
 }

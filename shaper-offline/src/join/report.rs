@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CaptureIndex, ClockMap, EngineRecord, Pass, Point, index::Keyed};
+use super::{CaptureIndex, ClockMap, EngineLog, Pass, Point, index::Keyed, log::Departure};
 
 /// One record's packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,6 +19,15 @@ pub struct JoinedRecord {
     pub link_ns: Option<i64>,
     /// Another packet or record would have done as well, at either end.
     pub ambiguous: bool,
+}
+
+/// The packet of a copy that the engine released, where it left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JoinedCopy {
+    /// Index of its packet in the capture.
+    pub packet: Option<u64>,
+    /// Stamp there, nanoseconds since the epoch.
+    pub ts_ns: Option<i64>,
 }
 
 /// What a captured packet is to its record.
@@ -42,6 +51,9 @@ pub struct Link {
     pub record: u32,
     /// What the packet is to it.
     pub role: Role,
+    /// Which copy of the record's packet it is, from 1 up; 0 for no copy. Copies whose release is not
+    /// known are numbered on.
+    pub copy: u32,
 }
 
 /// Counts of one direction.
@@ -68,6 +80,9 @@ pub struct DirectionCounts {
     pub dropped_but_seen: u64,
     /// Further copies seen where packets leave.
     pub copies: u64,
+    /// Copies that the engine released and that were not seen where they leave: lost behind the
+    /// engine, or by the capture.
+    pub copies_not_seen: u64,
     /// Records for which another packet would have done as well.
     pub ambiguous: u64,
 }
@@ -95,6 +110,9 @@ pub struct Joined {
     /// One entry per record, in the caller's order.
     #[serde(skip)]
     pub records: Vec<JoinedRecord>,
+    /// One entry per copy, in the caller's order.
+    #[serde(skip)]
+    pub copies: Vec<JoinedCopy>,
     /// Counts of direction 0 and 1.
     pub directions: [DirectionCounts; 2],
     /// Counts of the capture at `A`.
@@ -106,9 +124,10 @@ pub struct Joined {
 }
 
 impl Joined {
-    pub(super) fn empty(records: usize, a: &CaptureIndex, b: &CaptureIndex) -> Self {
+    pub(super) fn empty(log: &EngineLog<'_>, a: &CaptureIndex, b: &CaptureIndex) -> Self {
         Self {
-            records: vec![JoinedRecord::default(); records],
+            records: vec![JoinedRecord::default(); log.records.len()],
+            copies: vec![JoinedCopy::default(); log.copies.len()],
             directions: [DirectionCounts::default(); 2],
             a: CaptureCounts::default(),
             b: CaptureCounts::default(),
@@ -126,13 +145,17 @@ impl Joined {
         links.get(usize::try_from(packet).ok()?).copied().flatten()
     }
 
-    pub(super) fn pair(&mut self, pass: Pass, record: usize, packet: &Keyed, ambiguous: bool) {
+    pub(super) fn pair(&mut self, pass: Pass, departure: &Departure, packet: &Keyed, ambiguous: bool) {
+        let Departure { record, number, copy, .. } = *departure;
         let links = match pass.point {
             Point::A => &mut self.links[0],
             Point::B => &mut self.links[1],
         };
-        if let (Some(slot), Ok(number)) = (links.get_mut(packet.position as usize), u32::try_from(record)) {
-            *slot = Some(Link { record: number, role: pass.role });
+        if let (Some(slot), Ok(record)) = (links.get_mut(packet.position as usize), u32::try_from(record)) {
+            *slot = Some(Link { record, role: pass.role, copy: number });
+        }
+        if let Some(entry) = copy.and_then(|copy| self.copies.get_mut(copy)) {
+            *entry = JoinedCopy { packet: Some(packet.position), ts_ns: Some(packet.ts) };
         }
         let Some(entry) = self.records.get_mut(record) else { return };
         entry.ambiguous |= ambiguous;
@@ -154,13 +177,8 @@ impl Joined {
 }
 
 /// Fills in the counts.
-pub(super) fn count(
-    joined: &mut Joined,
-    records: &[EngineRecord],
-    a: &CaptureIndex,
-    b: &CaptureIndex,
-    clock: &ClockMap,
-) {
+pub(super) fn count(joined: &mut Joined, log: &EngineLog<'_>, a: &CaptureIndex, b: &CaptureIndex, clock: &ClockMap) {
+    let records = log.records;
     for (record, entry) in records.iter().zip(&joined.records) {
         let Some(counts) = joined.directions.get_mut(usize::from(record.direction)) else { continue };
         let (entered, left) = if record.direction == 0 { (entry.a, entry.b) } else { (entry.b, entry.a) };
@@ -175,8 +193,16 @@ pub(super) fn count(
         counts.passed_not_seen += u64::from(!dropped && !not_released && left.is_none());
         counts.joined += u64::from(entered.is_some() && left.is_some() != dropped);
     }
+    for copy in log.copies.iter().zip(&joined.copies).filter(|(_, found)| found.packet.is_none()).map(|(copy, _)| copy)
+    {
+        let direction = records.get(copy.record as usize).map(|record| usize::from(record.direction));
+        if let Some(counts) = direction.and_then(|at| joined.directions.get_mut(at)) {
+            counts.copies_not_seen += 1;
+        }
+    }
     let first = records.iter().map(|record| record.arrival_ns).min();
-    let last = records.iter().map(|record| record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns)).max();
+    let released = records.iter().map(|record| record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns));
+    let last = released.chain(log.copies.iter().map(|copy| copy.actual_ns)).max();
     let span = first.zip(last).map(|(first, last)| (clock.to_epoch(first), clock.to_epoch(last)));
     for (point, capture) in [(Point::A, a), (Point::B, b)] {
         let mut counts = CaptureCounts { packets: capture.count, bypass: capture.bypass, ..CaptureCounts::default() };

@@ -56,6 +56,10 @@ fn record(direction: u16, seq: u64, at: i64, cause: Cause, flow: u8, checksum: u
     }
 }
 
+fn of(records: &[EngineRecord]) -> EngineLog<'_> {
+    EngineLog { records, copies: &[] }
+}
+
 #[test]
 fn each_record_finds_its_packet_at_both_ends() {
     let (mut records, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,7 +76,7 @@ fn each_record_finds_its_packet_at_both_ends() {
         b.push((at - 1_000, 2, n));
         a.push((at + 20 * MS + 1_000, 2, n));
     }
-    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let joined = join(&of(&records), &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
     let [there, back] = joined.directions;
     assert_eq!((there.records, there.joined, there.dropped), (100, 100, 10));
     assert_eq!((back.records, back.joined, back.ambiguous), (100, 100, 0));
@@ -100,7 +104,7 @@ fn what_has_no_partner_is_counted_by_what_it_is() {
     let a = [(-500 * MS, 1, 9), (-MS, 0xff, 0), (0, 1, 1), (2 * MS, 1, 3), (3 * MS, 1, 4), (4 * MS, 1, 77)];
     // 1 twice, 2, and 3 which was dropped; 4 is missing.
     let b = [(20 * MS, 1, 1), (20 * MS + 1, 1, 1), (21 * MS, 1, 2), (22 * MS, 1, 3), (900 * MS, 1, 88)];
-    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let joined = join(&of(&records), &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
     let counts = joined.directions[0];
     assert_eq!((counts.without_entry, counts.passed_not_seen), (1, 1));
     assert_eq!((counts.dropped_but_seen, counts.copies), (1, 1));
@@ -120,7 +124,7 @@ fn what_the_harness_lost_is_not_said_to_be_lost_behind_the_link() {
     records[2].actual_ns = None;
     let a = [(0, 1, 0), (MS, 1, 1), (2 * MS, 1, 2), (3 * MS, 1, 3)];
     let b = [(20 * MS, 1, 0), (22 * MS, 1, 2)];
-    let counts = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default()).directions[0];
+    let counts = join(&of(&records), &capture(&a), &capture(&b), &clock(), &JoinOptions::default()).directions[0];
     assert_eq!((counts.records, counts.dropped, counts.passed, counts.not_released), (4, 0, 3, 1));
     assert_eq!((counts.passed_not_seen, counts.joined), (1, 2));
 }
@@ -146,7 +150,7 @@ fn packets_that_look_alike_join_in_order_of_their_release() {
         want.push((!dropped).then_some(release - at + 1_000));
     }
     b.sort_unstable();
-    let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let joined = join(&of(&records), &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
     let got: Vec<_> = joined.records.iter().map(|entry| entry.link_ns).collect();
     assert_eq!(got, want);
     let counts = joined.directions[0];
@@ -170,7 +174,7 @@ fn packets_that_left_long_before_their_release_was_stamped_are_found() {
             a.push((at - 2_000, 1, checksum));
             b.push((intended + 10_000, 1, checksum));
         }
-        let joined = join(&records, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+        let joined = join(&of(&records), &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
         let there = joined.directions[0];
         assert_eq!((there.joined, there.passed_not_seen), (32, 0), "alike: {alike}");
         let spans: Vec<_> = joined.records.iter().filter_map(|record| record.link_ns).collect();
@@ -178,9 +182,94 @@ fn packets_that_left_long_before_their_release_was_stamped_are_found() {
     }
 }
 
+/// Packets of a capture: stamp, flow, checksum.
+type Packets = Vec<(i64, u8, u16)>;
+
+/// Packets 5 ms apart with two copies each, which leave `spacing` behind it and each other: records, copies, and what a
+/// tap sees at either end, the far one `behind` each intended release.
+fn with_copies(
+    spacing: i64,
+    behind: i64,
+    checksum: fn(u16) -> u16,
+) -> (Vec<EngineRecord>, Vec<EngineCopy>, Packets, Packets) {
+    let (mut records, mut copies, mut a, mut b) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for n in 0..100_u16 {
+        let at = i64::from(n) * 5 * MS;
+        records.push(record(0, n.into(), at, PASS, 1, checksum(n)));
+        a.push((at - 2_000, 1, checksum(n)));
+        for number in 0..3_u32 {
+            let release = at + 20 * MS + i64::from(number) * spacing;
+            if number > 0 {
+                copies.push(EngineCopy {
+                    record: n.into(),
+                    number,
+                    intended_ns: mono(release),
+                    actual_ns: mono(release),
+                });
+            }
+            b.push((release + behind + i64::from(number), 1, checksum(n)));
+        }
+    }
+    b.sort_unstable_by_key(|packet| packet.0);
+    (records, copies, a, b)
+}
+
+#[test]
+fn copies_that_the_engine_made_are_copies_of_their_packet() {
+    for spacing in [0, 2 * MS, 700 * MS, 5_000 * MS] {
+        let (records, copies, a, mut b) = with_copies(spacing, 3_000, |n| n);
+        let log = EngineLog { records: &records, copies: &copies };
+        let joined = join(&log, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+        let counts = joined.directions[0];
+        assert_eq!((counts.joined, counts.passed, counts.copies), (100, 100, 200), "{spacing}");
+        assert_eq!((counts.copies_not_seen, counts.ambiguous, joined.b.without_record), (0, 0, 0), "{spacing}");
+        assert!(joined.records.iter().all(|found| found.link_ns == Some(20 * MS + 5_000)), "{spacing}");
+        let first = |number: u32| EPOCH + 20 * MS + i64::from(number) * (spacing + 1) + 3_000;
+        for (copy, found) in copies.iter().zip(&joined.copies) {
+            assert_eq!(found.ts_ns, Some(first(copy.number) + i64::from(copy.record) * 5 * MS), "{spacing}");
+            let link = joined.link(Point::B, found.packet.unwrap()).unwrap();
+            assert_eq!(link, Link { record: copy.record, role: Role::Copy, copy: copy.number }, "{spacing}");
+        }
+        // One copy is lost behind the link, and nobody else's packet is taken for it.
+        let lost = b.iter().position(|packet| packet.2 == 50 && packet.0 == 270 * MS + spacing + 3_001).unwrap();
+        b.remove(lost);
+        let joined = join(&log, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+        let counts = joined.directions[0];
+        assert_eq!((counts.joined, counts.copies, counts.copies_not_seen), (100, 199, 1), "{spacing}");
+        assert_eq!(counts.ambiguous, 0, "{spacing}");
+    }
+}
+
+#[test]
+fn packets_that_look_alike_keep_their_times_beside_copies() {
+    // The copies of one lie between the packets of others.
+    let (records, copies, a, b) = with_copies(7 * MS, 3_000, |_| 7);
+    let log = EngineLog { records: &records, copies: &copies };
+    let joined = join(&log, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let counts = joined.directions[0];
+    assert_eq!((counts.joined, counts.copies, counts.copies_not_seen), (100, 200, 0));
+    assert_eq!((counts.ambiguous, counts.dropped_but_seen), (100, 0));
+    assert!(joined.records.iter().all(|found| found.link_ns == Some(20 * MS + 5_000)));
+}
+
+#[test]
+fn copies_beyond_those_released_are_numbered_on() {
+    let records = [record(0, 0, 0, PASS, 1, 1), record(0, 1, MS, PASS, 1, 2)];
+    let copies = [EngineCopy { record: 0, number: 1, intended_ns: mono(21 * MS), actual_ns: mono(21 * MS) }];
+    let a = [(0, 1, 1), (MS, 1, 2)];
+    let b = [20 * MS, 21 * MS, 22 * MS, 23 * MS].map(|at| (at, 1, 1)).into_iter().chain([(21 * MS, 1, 2)]);
+    let b: Vec<_> = b.chain([(24 * MS, 1, 2)]).collect();
+    let log = EngineLog { records: &records, copies: &copies };
+    let joined = join(&log, &capture(&a), &capture(&b), &clock(), &JoinOptions::default());
+    let numbers: Vec<_> = (0..6).map(|packet| joined.link(Point::B, packet).unwrap()).collect();
+    let of_both = numbers.iter().map(|link| (link.record, link.copy)).collect::<Vec<_>>();
+    assert_eq!(of_both, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);
+    assert_eq!((joined.directions[0].copies, joined.directions[0].copies_not_seen), (4, 0));
+}
+
 #[test]
 fn no_records_leave_every_packet_unjoined() {
     let packets = [(0, 1, 1), (MS, 1, 2)];
-    let joined = join(&[], &capture(&packets), &capture(&[]), &clock(), &JoinOptions::default());
+    let joined = join(&of(&[]), &capture(&packets), &capture(&[]), &clock(), &JoinOptions::default());
     assert_eq!((joined.a.packets, joined.a.before, joined.b.packets), (2, 2, 0));
 }

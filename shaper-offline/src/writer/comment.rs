@@ -16,6 +16,7 @@
 //! | `id` | packet id, decimal; the same in `epb_packetid` |
 //! | `dir` | direction, decimal: 0 forward, 1 backward |
 //! | `seq` | sequence number of the record in its direction, decimal |
+//! | `copy` | on copies: which one, decimal, from 1 up; `intended` and `actual` are its own then |
 //! | `intended` | intended release time, nanoseconds since the epoch, decimal |
 //! | `actual` | actual release time, nanoseconds since the epoch, decimal |
 //! | `clock` | on sections: the host's clock, by the id of its boot; equal where one clock stamped |
@@ -42,6 +43,8 @@ pub struct Comment {
     pub dir: Option<u16>,
     /// Sequence number of the record in its direction.
     pub seq: Option<u64>,
+    /// Which copy of the packet, from 1 up; none on the packet itself.
+    pub copy: Option<u32>,
     /// Intended release time, nanoseconds since the epoch.
     pub intended: Option<i64>,
     /// Actual release time, nanoseconds since the epoch.
@@ -99,6 +102,13 @@ impl Comment {
         self
     }
 
+    /// Numbers the copy.
+    #[must_use]
+    pub fn copy(mut self, copy: u32) -> Self {
+        self.copy = Some(copy);
+        self
+    }
+
     /// Gives the intended release time.
     #[must_use]
     pub fn intended(mut self, ns: i64) -> Self {
@@ -141,6 +151,7 @@ impl Comment {
                 "id" => set(&mut comment.id, key, number(key, value))?,
                 "dir" => set(&mut comment.dir, key, number(key, value))?,
                 "seq" => set(&mut comment.seq, key, number(key, value))?,
+                "copy" => set(&mut comment.copy, key, number(key, value))?,
                 "intended" => set(&mut comment.intended, key, number(key, value))?,
                 "actual" => set(&mut comment.actual, key, number(key, value))?,
                 "clock" => set(&mut comment.clock, key, Ok(value.to_owned()))?,
@@ -170,6 +181,7 @@ impl fmt::Display for Comment {
         pair(f, "id", self.id)?;
         pair(f, "dir", self.dir)?;
         pair(f, "seq", self.seq)?;
+        pair(f, "copy", self.copy)?;
         pair(f, "intended", self.intended)?;
         pair(f, "actual", self.actual)?;
         pair(f, "clock", self.clock.as_deref().map(word))
@@ -200,9 +212,10 @@ mod tests {
             .rule(3)
             .id(42)
             .record(1, 17)
+            .copy(2)
             .intended(1_700_000_000_000_000_000)
             .actual(1_700_000_000_000_000_123);
-        let text = "shaper cause=loss rule=3 id=42 dir=1 seq=17 \
+        let text = "shaper cause=loss rule=3 id=42 dir=1 seq=17 copy=2 \
                     intended=1700000000000000000 actual=1700000000000000123";
         assert_eq!(comment.to_string(), text);
         assert_eq!(Comment::parse(text), Ok(Some(comment)));
@@ -223,10 +236,10 @@ mod tests {
         fn what_is_written_is_read(
             cause in prop::option::of("[a-z_-]{1,12}"),
             rule: Option<u32>, id: Option<u64>, dir: Option<u16>, seq: Option<u64>,
-            intended: Option<i64>, actual: Option<i64>,
+            copy: Option<u32>, intended: Option<i64>, actual: Option<i64>,
             clock in prop::option::of("[0-9a-f-]{1,36}"),
         ) {
-            let comment = Comment { cause, rule, id, dir, seq, intended, actual, clock };
+            let comment = Comment { cause, rule, id, dir, seq, copy, intended, actual, clock };
             prop_assert_eq!(Comment::parse(&comment.to_string()), Ok(Some(comment)));
         }
 

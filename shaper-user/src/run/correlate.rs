@@ -12,7 +12,9 @@ use shaper_common::parse::{self, Kind};
 use shaper_common::units::Nanos;
 use shaper_engine::DirectionOutcome;
 use shaper_offline::annotate::{Annotation, annotate};
-use shaper_offline::join::{self, CaptureIndex, ClockMap, ClockSample, EngineRecord, Joined, Key, Point};
+use shaper_offline::join::{
+    self, CaptureIndex, ClockMap, ClockSample, EngineCopy, EngineLog, EngineRecord, Joined, Key, Point,
+};
 use shaper_offline::packet::{self, Transport};
 use shaper_offline::pcapfile::{Reader, Verdict};
 use shaper_offline::toast::{Recognised, recognise};
@@ -108,15 +110,16 @@ pub(super) fn correlate(
     let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
-        let records = engine_records(pair);
+        let (records, copies) = engine_log(pair);
+        let log = EngineLog { records: &records, copies: &copies };
         let at = |point| ends.iter().find(|(of, end, _)| *of == link && *end == point).map(|(_, _, host)| &host.1);
         let (a, b) = (index(at(Point::A))?, index(at(Point::B))?);
-        let joined = join::join(&records, &a, &b, &clock, &join::JoinOptions::default());
+        let joined = join::join(&log, &a, &b, &clock, &join::JoinOptions::default());
         let both = at(Point::B).is_some();
         add(&mut counted, &joined, both);
         if both {
             for (number, outcome) in pair.iter().enumerate() {
-                counted.contradictions += early(number as u16, &records, &joined, &clock);
+                counted.contradictions += early(number as u16, &log, &joined, &clock);
                 fill_direction(number as u16, outcome, &records, &joined, summary);
             }
         }
@@ -138,7 +141,7 @@ pub(super) fn correlate(
                 clock: boot,
             };
             let out = capture_name(host);
-            annotate(&captured.spool, directory.make(&out)?, &records, &joined, &clock, &annotation)
+            annotate(&captured.spool, directory.make(&out)?, &log, &joined, &clock, &annotation)
                 .with_context(|| directory.unwritten(&out))?;
         }
     }
@@ -152,9 +155,12 @@ pub(super) fn correlate(
         );
     }
     // What a host's own device dropped, its tap has seen and no link. Packets whose record was lost, or was checked and
-    // not kept, have none here either.
+    // not kept, have none here either; nor have copies whose release was not kept.
     let before_the_link: u64 = evidence.device_drops.iter().map(|(_, dropped)| dropped).sum();
-    let all_kept = evidence.outcome.directions.iter().all(|of| of.records.len() as u64 == of.account.arrived);
+    let all_kept = evidence.outcome.directions.iter().all(|of| {
+        let copies = of.copies.len() as u64 + of.account.dropped_by(Cause::FillRing);
+        of.records.len() as u64 == of.account.arrived && copies >= of.account.copies
+    });
     if all_kept && counted.unrecorded > before_the_link {
         summary.find(
             Severity::Error,
@@ -199,7 +205,7 @@ fn add(counted: &mut Join, joined: &Joined, both: bool) {
             counted.not_in_a += counts.without_entry;
         }
         if seen_leaving {
-            counted.not_in_b += counts.passed_not_seen;
+            counted.not_in_b += counts.passed_not_seen + counts.copies_not_seen;
         }
         counted.joined += match (seen_entering, seen_leaving) {
             (true, true) => counts.joined,
@@ -209,16 +215,23 @@ fn add(counted: &mut Join, joined: &Joined, both: bool) {
     }
 }
 
-/// Packets of a direction captured behind the link before they were to leave it, whatever the two clocks may be off by.
-fn early(direction: u16, records: &[EngineRecord], joined: &Joined, clock: &ClockMap) -> u64 {
-    let of_it = records.iter().zip(&joined.records).filter(|(record, _)| record.direction == direction);
-    let early = of_it.filter(|(record, found)| {
+/// Packets and copies of a direction captured behind the link before they were to leave it, whatever the two clocks may
+/// be off by.
+fn early(direction: u16, log: &EngineLog<'_>, joined: &Joined, clock: &ClockMap) -> u64 {
+    let of_it = log.records.iter().zip(&joined.records).filter(|(record, _)| record.direction == direction);
+    let packets = of_it.filter(|(_, found)| !found.ambiguous).filter_map(|(record, found)| {
         let left = if direction == 0 { found.b_ts_ns } else { found.a_ts_ns };
-        let (Some(left), Some(intended)) = (left.filter(|_| !found.ambiguous), record.intended_ns) else {
-            return false;
-        };
-        let uncertain = i64::try_from(clock.uncertainty(intended)).unwrap_or(i64::MAX);
-        left.saturating_add(uncertain) < clock.to_epoch(intended)
+        left.zip(record.intended_ns)
+    });
+    let copies = log.copies.iter().zip(&joined.copies).filter_map(|(copy, found)| {
+        let record = log.records.get(copy.record as usize)?;
+        let ambiguous = joined.records.get(copy.record as usize)?.ambiguous;
+        let left = found.ts_ns.filter(|_| record.direction == direction && !ambiguous)?;
+        Some((left, copy.intended_ns))
+    });
+    let early = packets.chain(copies).filter(|(left, intended)| {
+        let uncertain = i64::try_from(clock.uncertainty(*intended)).unwrap_or(i64::MAX);
+        left.saturating_add(uncertain) < clock.to_epoch(*intended)
     });
     early.count() as u64
 }
@@ -261,9 +274,11 @@ fn fill_direction(
     direction.measured.reordered = Some(Proportion::of(reordered, arrivals.len() as u64));
 }
 
-fn engine_records(pair: &[DirectionOutcome]) -> Vec<EngineRecord> {
-    let mut all = Vec::new();
+/// The decisions of a link, and the copies that left.
+fn engine_log(pair: &[DirectionOutcome]) -> (Vec<EngineRecord>, Vec<EngineCopy>) {
+    let (mut all, mut copies) = (Vec::new(), Vec::new());
     for (number, outcome) in (0u16..).zip(pair) {
+        copies.extend(engine_copies(outcome, all.len()));
         let actual: HashMap<u64, Nanos> = outcome
             .releases
             .iter()
@@ -272,7 +287,30 @@ fn engine_records(pair: &[DirectionOutcome]) -> Vec<EngineRecord> {
             .collect();
         all.extend(outcome.records.iter().map(|record| engine_record(number, record, &actual)));
     }
-    all
+    (all, copies)
+}
+
+/// The copies of a direction that left, ascending by record and number, where the direction's records are to stand from
+/// `first` on. What has no record is left out: like its packet it is one that no record knows of.
+fn engine_copies(outcome: &DirectionOutcome, first: usize) -> Vec<EngineCopy> {
+    if outcome.copies.is_empty() {
+        return Vec::new();
+    }
+    let positions: HashMap<u64, u32> =
+        (first as u32..).zip(&outcome.records).map(|(at, record)| (record.id(), at)).collect();
+    let left = outcome.copies.iter().filter(|release| release.sent);
+    let mut copies: Vec<EngineCopy> = left
+        .filter_map(|release| {
+            Some(EngineCopy {
+                record: *positions.get(&release.id)?,
+                number: release.copy.into(),
+                intended_ns: release.intended.0,
+                actual_ns: release.actual.0,
+            })
+        })
+        .collect();
+    copies.sort_unstable_by_key(|copy| (copy.record, copy.number));
+    copies
 }
 
 fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) -> EngineRecord {
@@ -387,4 +425,49 @@ fn packets(outcome: &DirectionOutcome, start: Nanos) -> Vec<PacketPoint> {
             PacketPoint { at_ns, outcome }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::Histogram;
+    use shaper_common::layout::Params;
+    use shaper_common::outage::Schedule;
+    use shaper_delayline::Released;
+    use shaper_engine::DirectionSpec;
+
+    /// A direction of three packets, of which the second has these releases: copy number and whether it was sent.
+    fn direction(number: u16, copies: &[(u8, bool)]) -> DirectionOutcome {
+        let record = |sequence| Record { sequence, direction: number, release: Nanos(sequence), ..Record::default() };
+        let records: Vec<Record> = (0..3).map(record).collect();
+        let released = |copy, sent| {
+            let intended = Nanos(1 + 10 * u64::from(copy));
+            let actual = Nanos(intended.0 + 5);
+            Released { id: records[1].id(), intended, actual, direction: number.into(), copy, sent }
+        };
+        let spec = DirectionSpec { name: "x".into(), params: Params::default(), schedule: Box::new(Schedule::EMPTY) };
+        DirectionOutcome {
+            spec,
+            account: shaper_engine::Account::default(),
+            oracle: shaper_engine::oracle::Verdict::default(),
+            records_lost: 0,
+            releases: vec![released(0, true)],
+            copies: copies.iter().map(|&(copy, sent)| released(copy, sent)).collect(),
+            records,
+            lateness: Histogram::new(3).unwrap(),
+        }
+    }
+
+    #[test]
+    fn copies_that_left_stand_by_their_record_in_order() {
+        let mut pair = [direction(0, &[(2, true), (1, true), (3, false)]), direction(1, &[(1, true)])];
+        // One whose packet has no record.
+        let stranger = Released { id: 77, ..pair[0].copies[0] };
+        pair[0].copies.push(stranger);
+        let (records, copies) = engine_log(&pair);
+        assert_eq!(records.len(), 6);
+        let copy = |record, number, intended_ns| EngineCopy { record, number, intended_ns, actual_ns: intended_ns + 5 };
+        assert_eq!(copies, [copy(1, 1, 11), copy(1, 2, 21), copy(4, 1, 11)]);
+        assert_eq!((records[4].direction, records[4].seq, records[4].actual_ns), (1, 1, Some(6)));
+    }
 }
