@@ -431,25 +431,27 @@ fn packets(outcome: &DirectionOutcome, start: Nanos) -> Vec<PacketPoint> {
 mod tests {
     use super::*;
     use hdrhistogram::Histogram;
-    use shaper_common::layout::Params;
-    use shaper_common::outage::Schedule;
+    use shaper_common::layout::RawFate;
     use shaper_delayline::Released;
-    use shaper_engine::DirectionSpec;
+    use shaper_engine::{ChannelSpec, DirectionSpec};
 
     /// A direction of three packets, of which the second has these releases: copy number and whether it was sent.
     fn direction(number: u16, copies: &[(u8, bool)]) -> DirectionOutcome {
-        let record = |sequence| Record { sequence, direction: number, release: Nanos(sequence), ..Record::default() };
+        let record = |sequence| {
+            let fate = RawFate { release: Nanos(sequence), ..RawFate::default() };
+            Record { sequence, direction: number, channel: number.into(), fate, ..Record::default() }
+        };
         let records: Vec<Record> = (0..3).map(record).collect();
         let released = |copy, sent| {
             let intended = Nanos(1 + 10 * u64::from(copy));
             let actual = Nanos(intended.0 + 5);
             Released { id: records[1].id(), intended, actual, direction: number.into(), copy, sent }
         };
-        let spec = DirectionSpec { name: "x".into(), params: Params::default(), schedule: Box::new(Schedule::EMPTY) };
+        let spec = DirectionSpec { name: "x".into(), channel: ChannelSpec::default() };
         DirectionOutcome {
             spec,
             account: shaper_engine::Account::default(),
-            oracle: shaper_engine::oracle::Verdict::default(),
+            oracle: shaper_engine::Verdict::default(),
             records_lost: 0,
             releases: vec![released(0, true)],
             copies: copies.iter().map(|&(copy, sent)| released(copy, sent)).collect(),
