@@ -173,9 +173,8 @@ mod tests {
     #[test]
     fn copies_are_kept_apart_and_control_packets_are_counted() {
         let start = AtomicU64::new(0);
-        let schedule = Schedule::EMPTY;
         let mut direction = Direction {
-            oracle: Oracle::new(&Params::default(), &schedule),
+            oracle: Oracle::new(ChannelSpec::default()),
             start: &start,
             waiting: BinaryHeap::new(),
             collected: Collected::default(),
