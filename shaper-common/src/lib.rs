@@ -30,5 +30,6 @@ pub mod process;
 pub mod rate;
 pub mod reorder;
 pub mod rng;
+pub mod rules;
 pub mod slot;
 pub mod units;

@@ -70,14 +70,15 @@ const IPV6: u16 = 0x86dd;
 const QINQ: u16 = 0x88a8;
 
 const HOP_BY_HOP: u8 = 0;
-const ICMP: u8 = 1;
+pub(crate) const ICMP: u8 = 1;
 const IGMP: u8 = 2;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
-const ICMPV6: u8 = 58;
+pub(crate) const ICMPV6: u8 = 58;
 const DESTINATION: u8 = 60;
+pub(crate) const SCTP: u8 = 132;
 
 /// VLAN tags that are looked through.
 const TAGS: usize = 2;
@@ -95,47 +96,126 @@ const fn mix(hash: u32, word: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub fn summary<B: Bytes + ?Sized>(frame: &B) -> Summary {
-    read(frame).unwrap_or(Summary::OTHER)
+    walk(frame, &mut NoNotes)
+}
+
+/// What is taken down on a walk through the headers, beside the summary: in the order of the headers.
+pub(crate) trait Notes<B: Bytes + ?Sized> {
+    /// Whether anything is: a walk that takes no notes ends where the summary is complete.
+    const TAKEN: bool;
+    /// A tag, the outermost with number 0, and its 16 bits of priority and identifier.
+    fn tag(&mut self, number: u32, control: u16);
+    /// The type behind all tags; everything before it lies within the frame.
+    fn ethertype(&mut self, frame: &B, ethertype: u16);
+    /// Not IP: nothing follows.
+    fn other(&mut self);
+    /// An IPv4 header: where it begins, its first 16 bits, and those with flags and fragment offset.
+    fn ipv4(&mut self, frame: &B, at: usize, first: u16, fragment: u16);
+    /// Where an IPv6 header begins.
+    fn ipv6(&mut self, frame: &B, at: usize);
+    /// The 16 bits of an IPv6 fragment header with offset and flag.
+    fn ipv6_fragment(&mut self, field: u16);
+    /// The headers go on farther than the frame, or than they are followed.
+    fn unread(&mut self);
+    /// The protocol of layer 4.
+    fn protocol(&mut self, protocol: u8);
+    /// Where the header of layer 4 begins, for what is not a later fragment.
+    fn layer4(&mut self, frame: &B, at: usize, protocol: u8);
+}
+
+/// The summary is all that is wanted.
+struct NoNotes;
+
+impl<B: Bytes + ?Sized> Notes<B> for NoNotes {
+    const TAKEN: bool = false;
+    #[inline(always)]
+    fn tag(&mut self, _number: u32, _control: u16) {}
+    #[inline(always)]
+    fn ethertype(&mut self, _frame: &B, _ethertype: u16) {}
+    #[inline(always)]
+    fn other(&mut self) {}
+    #[inline(always)]
+    fn ipv4(&mut self, _frame: &B, _at: usize, _first: u16, _fragment: u16) {}
+    #[inline(always)]
+    fn ipv6(&mut self, _frame: &B, _at: usize) {}
+    #[inline(always)]
+    fn ipv6_fragment(&mut self, _field: u16) {}
+    #[inline(always)]
+    fn unread(&mut self) {}
+    #[inline(always)]
+    fn protocol(&mut self, _protocol: u8) {}
+    #[inline(always)]
+    fn layer4(&mut self, _frame: &B, _at: usize, _protocol: u8) {}
+}
+
+/// Reads an Ethernet frame and takes notes on the way. What they are never changes the summary.
+#[inline(always)]
+pub(crate) fn walk<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, notes: &mut N) -> Summary {
+    match read(frame, notes) {
+        Some(summary) => summary,
+        None => Summary::OTHER,
+    }
 }
 
 #[inline(always)]
-fn read<B: Bytes + ?Sized>(frame: &B) -> Option<Summary> {
+fn read<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, notes: &mut N) -> Option<Summary> {
     let mut at = ETHERTYPE;
     let mut ethertype = frame.u16(at)?;
     let mut tag = 0;
     while tag < TAGS {
         if ethertype == VLAN || ethertype == QINQ {
+            let word = frame.u32(at + 2)?;
+            notes.tag(tag as u32, (word >> 16) as u16);
             at += 4;
-            ethertype = frame.u16(at)?;
+            ethertype = word as u16;
         }
         tag += 1;
     }
     at += 2;
+    notes.ethertype(frame, ethertype);
     match ethertype {
-        IPV4 => ipv4(frame, at),
-        IPV6 => ipv6(frame, at),
-        ARP => Some(Summary::CONTROL),
-        _ => None,
+        IPV4 => ipv4(frame, at, notes),
+        IPV6 => ipv6(frame, at, notes),
+        ARP => {
+            notes.other();
+            Some(Summary::CONTROL)
+        }
+        _ => {
+            notes.other();
+            None
+        }
     }
 }
 
 #[inline(always)]
-fn ipv4<B: Bytes + ?Sized>(frame: &B, at: usize) -> Option<Summary> {
-    let header = ((frame.u16(at)? >> 8 & 0xf) as usize) * 4;
-    let fragment = frame.u16(at + 6)? & 0x3fff != 0;
+fn ipv4<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> Option<Summary> {
+    let first = frame.u16(at)?;
+    let header = ((first >> 8 & 0xf) as usize) * 4;
+    let flags = frame.u16(at + 6)?;
     let protocol = frame.u16(at + 8)? as u8;
+    notes.ipv4(frame, at, first, flags);
+    notes.protocol(protocol);
     if protocol == IGMP {
         return Some(Summary::CONTROL);
     }
     let hash = mix(mix(protocol as u32, frame.u32(at + 12)?), frame.u32(at + 16)?);
-    if fragment {
+    if N::TAKEN && flags & 0x1fff == 0 {
+        notes.layer4(frame, at + header, protocol);
+    }
+    if flags & 0x3fff != 0 {
         return Some(Summary { kind: Kind::Data, flow_hash: hash, l4_checksum: 0 });
     }
     layer4(frame, at + header, protocol, hash)
 }
 
+/// Whether this next header of IPv6 is an extension header that is looked through; a fragment's is one of its own.
 #[inline(always)]
-fn ipv6<B: Bytes + ?Sized>(frame: &B, at: usize) -> Option<Summary> {
+const fn is_extension(protocol: u8) -> bool {
+    protocol == HOP_BY_HOP || protocol == ROUTING || protocol == DESTINATION
+}
+
+#[inline(always)]
+fn ipv6<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> Option<Summary> {
     let mut protocol = (frame.u16(at + 6)? >> 8) as u8;
     let mut addresses = 0;
     let mut word = 0;
@@ -143,19 +223,48 @@ fn ipv6<B: Bytes + ?Sized>(frame: &B, at: usize) -> Option<Summary> {
         addresses = mix(addresses, frame.u32(at + 8 + 4 * word)?);
         word += 1;
     }
+    notes.ipv6(frame, at);
+    let fragment = Summary { kind: Kind::Data, flow_hash: mix(addresses, FRAGMENT as u32), l4_checksum: 0 };
     let mut at = at + 40;
+    let mut fragmented = false;
     let mut extension = 0;
     while extension < EXTENSIONS {
         if protocol == FRAGMENT {
-            return Some(Summary { kind: Kind::Data, flow_hash: mix(addresses, protocol as u32), l4_checksum: 0 });
-        }
-        if protocol == HOP_BY_HOP || protocol == ROUTING || protocol == DESTINATION {
+            if !N::TAKEN {
+                return Some(fragment);
+            }
+            fragmented = true;
+            let Some(header) = frame.u32(at) else {
+                notes.unread();
+                return Some(fragment);
+            };
+            let field = header as u16;
+            notes.ipv6_fragment(field);
+            protocol = (header >> 24) as u8;
+            at += 8;
+            if field >> 3 != 0 {
+                notes.protocol(protocol);
+                return Some(fragment);
+            }
+        } else if is_extension(protocol) {
             // One read for both: the verifier does not carry the check of one over to the other.
-            let [next, units] = frame.u16(at)?.to_be_bytes();
+            let Some(header) = frame.u16(at) else {
+                notes.unread();
+                return if fragmented { Some(fragment) } else { None };
+            };
+            let [next, units] = header.to_be_bytes();
             protocol = next;
             at += (units as usize + 1) * 8;
         }
         extension += 1;
+    }
+    notes.protocol(protocol);
+    if is_extension(protocol) || protocol == FRAGMENT {
+        notes.unread();
+    }
+    notes.layer4(frame, at, protocol);
+    if fragmented {
+        return Some(fragment);
     }
     if protocol == ICMPV6 {
         let message = frame.u16(at)? >> 8;
