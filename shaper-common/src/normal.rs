@@ -4,6 +4,7 @@
 //! The error of the realised distribution function is below 2e-5 everywhere (see the tests).
 
 use crate::normal_table::UPPER_QUANTILES;
+use crate::octave::{self, Place, WEIGHT_BITS};
 
 /// The fixed point of a deviate: 2^24 is one sigma.
 pub const ONE_SIGMA_SHIFT: u32 = 24;
@@ -21,21 +22,14 @@ pub struct Deviate {
 #[inline(always)]
 #[must_use]
 pub fn deviate(draw: u32) -> Deviate {
-    // The lower 31 bits choose the centre of one of 2^31 equal slices of the tail: tail = x / 2^33.
-    let x = (draw << 1) | 1;
-    let octave = 31 - x.leading_zeros();
-    let fraction = (x << (31 - octave)) & 0x7fff_ffff;
-    // The compiler knows that this is below 1024 and would leave out the bounds checks below, which the
-    // verifier, who does not know, insists on.
-    let segment = core::hint::black_box((octave << 5) | (fraction >> 26)) as usize;
-    let weight = (fraction & 0x03ff_ffff) as u64;
+    let Place { segment, weight, .. } = octave::place(octave::tail(draw));
     let (upper, lower) = match (UPPER_QUANTILES.get(segment), UPPER_QUANTILES.get(segment + 1)) {
         (Some(upper), Some(lower)) if segment < 1024 => (*upper as u64, *lower as u64),
         _ => (0, 0),
     };
     // Quantiles fall as the tail grows: upper >= lower.
-    let magnitude = upper - (((upper - lower) * weight) >> 26);
-    Deviate { negative: draw >> 31 == 1, magnitude: magnitude as u32 }
+    let magnitude = upper - (((upper - lower) * weight) >> WEIGHT_BITS);
+    Deviate { negative: octave::is_lower(draw), magnitude: magnitude as u32 }
 }
 
 #[cfg(test)]
