@@ -1,5 +1,6 @@
 //! Loss as people write it, the chain of states that it compiles to, and what that comes out as.
 
+mod burst;
 mod outcome;
 
 use std::fmt;
@@ -9,9 +10,14 @@ use std::str::FromStr;
 use shaper_common::loss::{Chain, PATTERN, STATES};
 use shaper_common::units::Probability;
 
+use crate::names::suggest;
 use crate::quantity::{Percent, QuantityError};
 
+pub use burst::{BurstChain, BurstLength};
 pub use outcome::LossOutcome;
+
+/// The words of losses.
+const WORDS: [&str; 7] = ["burst", "max", "correlation", "gemodel", "state", "every", "pattern"];
 
 /// How packets are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +25,15 @@ pub enum Loss {
     /// Each packet on its own: `5%`.
     Independent(Percent),
     /// In bursts of so many packets in the mean: `5% burst 3`. The simple Gilbert model: what is lost stays lost with
-    /// `1 - 1/burst`, and a burst begins with `ratio / ((1 - ratio) burst)`.
+    /// `1 - 1/burst`, and a burst begins with `ratio / ((1 - ratio) burst)`. With `max 10` no burst is longer than that,
+    /// while ratio and mean stay: see [`BurstChain`].
     Bursts {
         /// Packets lost in the long run.
         ratio: Percent,
         /// Mean length of a burst.
         burst: BurstLength,
+        /// Length of the longest.
+        max: Option<NonZeroU32>,
     },
     /// So that the losses of two packets one behind the other have this correlation: `5% correlation 25%`. The ratio is
     /// kept exactly: the chain stays lost with `ratio + correlation (1 - ratio)`, and begins to be with
@@ -104,40 +113,6 @@ impl Default for Loss {
     }
 }
 
-/// The mean length of a burst of losses in packets: at least 1, in thousandths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BurstLength {
-    thousandths: u32,
-}
-
-impl BurstLength {
-    const MOST: f64 = 1e6;
-
-    /// In packets.
-    #[must_use]
-    pub fn packets(self) -> f64 {
-        f64::from(self.thousandths) / 1_000.0
-    }
-}
-
-impl FromStr for BurstLength {
-    type Err = LossError;
-
-    fn from_str(text: &str) -> Result<Self, LossError> {
-        let packets: f64 = text.parse().map_err(|_| LossError::Burst { text: text.to_owned() })?;
-        if !(1.0..=Self::MOST).contains(&packets) {
-            return Err(LossError::Burst { text: text.to_owned() });
-        }
-        Ok(Self { thousandths: (packets * 1_000.0).round() as u32 })
-    }
-}
-
-impl fmt::Display for BurstLength {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.packets())
-    }
-}
-
 /// A text that says no loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LossError {
@@ -149,6 +124,14 @@ pub enum LossError {
         "\"{text}\" is no burst: write the mean number of packets lost in a row, from 1 to 1000000, as in \"5% burst 3\""
     )]
     Burst {
+        /// What was written.
+        text: String,
+    },
+    /// The longest burst.
+    #[error(
+        "\"{text}\" is no longest burst: write a whole number of packets from 1 to 1000000, as in \"5% burst 3 max 10\""
+    )]
+    Max {
         /// What was written.
         text: String,
     },
@@ -168,12 +151,15 @@ pub enum LossError {
     },
     /// Words.
     #[error(
-        "\"{text}\" is no loss: write \"5%\", \"5% burst 3\", \"5% correlation 25%\", \"gemodel 1% 10% 70% 0.1%\" \
-         (p r 1-h 1-k), \"state 1% 50% 10% 30% 0.5%\" (p13 p31 p32 p23 p14), \"every 10\", or \"pattern 0001\""
+        "\"{text}\" is no loss{}: write \"5%\", \"5% burst 3\", \"5% burst 3 max 10\", \"5% correlation 25%\", \"gemodel 1% 10% 70% 0.1%\" \
+         (p r 1-h 1-k), \"state 1% 50% 10% 30% 0.5%\" (p13 p31 p32 p23 p14), \"every 10\", or \"pattern 0001\"",
+        near.map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default()
     )]
     Words {
         /// What was written.
         text: String,
+        /// The known word that is nearest to one that is not known, where one is near.
+        near: Option<&'static str>,
     },
     /// Figures that no chain has.
     #[error("\"{text}\": {problem}")]
@@ -201,16 +187,26 @@ impl Loss {
         }
     }
 
-    /// The chain of states, where losses are correlated.
+    /// Losses in bursts, as they are compiled.
+    #[must_use]
+    pub fn bursts(&self) -> Option<BurstChain> {
+        match *self {
+            Self::Bursts { ratio, burst, max } => Some(BurstChain::new(ratio.fraction(), burst, max)),
+            _ => None,
+        }
+    }
+
+    /// The chain of states, where losses are correlated. One of bursts that are cut is right once they are cut: see
+    /// [`BurstChain::max`].
     #[must_use]
     pub fn chain(&self) -> Option<Chain> {
         let of = |percent: Percent| percent.fraction();
         // By state: the probability of a loss, and of going to other states.
         let states: [(f64, [(u32, f64); 2]); STATES] = match *self {
             Self::Independent(_) | Self::Every(_) | Self::Pattern(_) => return None,
-            Self::Bursts { ratio, burst } => {
-                let (q, length) = (of(ratio), burst.packets());
-                two_states(q / ((1.0 - q) * length), 1.0 / length, 1.0, 0.0)
+            Self::Bursts { ratio, burst, max } => {
+                let chain = BurstChain::new(of(ratio), burst, max);
+                two_states(outcome::fraction(chain.start), outcome::fraction(chain.leave), 1.0, 0.0)
             }
             Self::Correlated { ratio, correlation } => {
                 let (q, rho) = (of(ratio), of(correlation));
@@ -230,7 +226,10 @@ impl Loss {
             chain.leave[place] = [threshold(to_first), threshold(to_first + to_second)];
             chain.to[place] = [first, second];
         }
-        let share = outcome::stationary(&chain);
+        let share = match *self {
+            Self::Bursts { ratio, max: Some(_), .. } => [1.0 - of(ratio), of(ratio), 0.0, 0.0],
+            _ => outcome::stationary(&chain),
+        };
         chain.first = [threshold(share[0]), threshold(share[0] + share[1]), threshold(share[0] + share[1] + share[2])];
         Some(chain)
     }
@@ -257,6 +256,9 @@ impl Loss {
     /// What comes out in the long run, by the thresholds that the link has.
     #[must_use]
     pub fn outcome(&self) -> LossOutcome {
+        if let Some(bursts) = self.bursts().filter(|bursts| bursts.max.is_some()) {
+            return bursts.outcome();
+        }
         match (self.chain(), self.pattern()) {
             (Some(chain), _) => LossOutcome::of(&chain),
             (None, (period @ 1.., pattern)) => LossOutcome::repeating(period, pattern),
@@ -268,10 +270,17 @@ impl Loss {
     fn impossible(&self) -> Option<String> {
         let of = |percent: Percent| percent.fraction();
         match *self {
-            Self::Bursts { ratio, burst } => {
+            Self::Bursts { ratio, burst, max } => {
                 let (q, length) = (of(ratio), burst.packets());
                 if q >= 1.0 {
                     return Some("what loses every packet has no bursts: write \"100%\"".into());
+                }
+                if let Some(most) = max.filter(|most| length > 1.0 && length >= f64::from(most.get())) {
+                    return Some(format!(
+                        "the mean of bursts is less than the longest: write a max above {burst}, as in \
+                         \"{ratio} burst {burst} max {}\"",
+                        most.get().max(length.ceil() as u32).saturating_mul(3)
+                    ));
                 }
                 let least = q / (1.0 - q);
                 (length < least).then(|| {
@@ -316,6 +325,11 @@ impl FromStr for Loss {
     fn from_str(text: &str) -> Result<Self, LossError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let percent = |word: &str| word.parse::<Percent>().map_err(LossError::from);
+        let no_loss = || {
+            let is_unknown = |word: &&&str| word.starts_with(char::is_alphabetic) && !WORDS.contains(*word);
+            let near = words.iter().find(is_unknown).and_then(|word| suggest(word, &WORDS));
+            Err(LossError::Words { text: text.to_owned(), near })
+        };
         let loss = match *words.as_slice() {
             ["gemodel", p, r, ref rest @ ..] if rest.len() <= 2 => {
                 // netem's defaults: the bad state loses all, the good one nothing.
@@ -334,13 +348,19 @@ impl FromStr for Loss {
                 Self::Every(packets.parse().map_err(|_| LossError::Every { text: packets.to_owned() })?)
             }
             ["pattern", pattern] => Self::Pattern(pattern.parse()?),
-            [ratio, "burst", length] => Self::Bursts { ratio: percent(ratio)?, burst: length.parse()? },
+            [ratio, "burst", length] => Self::Bursts { ratio: percent(ratio)?, burst: length.parse()?, max: None },
+            [ratio, "burst", length, "max", most] => {
+                let max = most.parse().ok().filter(|max: &NonZeroU32| max.get() <= burst::LONGEST);
+                let max = Some(max.ok_or_else(|| LossError::Max { text: most.to_owned() })?);
+                Self::Bursts { ratio: percent(ratio)?, burst: length.parse()?, max }
+            }
             [ratio, "correlation", correlation] => {
                 Self::Correlated { ratio: percent(ratio)?, correlation: percent(correlation)? }
             }
-            [word] if word.starts_with(char::is_alphabetic) => return Err(LossError::Words { text: text.to_owned() }),
+            ["none"] => Self::default(),
+            [word] if word.starts_with(char::is_alphabetic) => return no_loss(),
             [] | [_] | [_, "%"] => Self::Independent(percent(text)?),
-            _ => return Err(LossError::Words { text: text.to_owned() }),
+            _ => return no_loss(),
         };
         match loss.impossible() {
             Some(problem) => Err(LossError::Impossible { text: text.to_owned(), problem }),
@@ -355,8 +375,14 @@ impl fmt::Display for Loss {
         match (*self, formatter.alternate()) {
             (Self::Independent(ratio), true) => write!(formatter, "{ratio:#}"),
             (Self::Independent(ratio), false) => write!(formatter, "{ratio}"),
-            (Self::Bursts { ratio, burst }, true) => write!(formatter, "{ratio:#} in bursts of {burst}"),
-            (Self::Bursts { ratio, burst }, false) => write!(formatter, "{ratio} burst {burst}"),
+            (Self::Bursts { ratio, burst, max: None }, true) => write!(formatter, "{ratio:#} in bursts of {burst}"),
+            (Self::Bursts { ratio, burst, max: None }, false) => write!(formatter, "{ratio} burst {burst}"),
+            (Self::Bursts { ratio, burst, max: Some(max) }, true) => {
+                write!(formatter, "{ratio:#} in bursts of {burst} and {max} at most")
+            }
+            (Self::Bursts { ratio, burst, max: Some(max) }, false) => {
+                write!(formatter, "{ratio} burst {burst} max {max}")
+            }
             (Self::Correlated { ratio, correlation }, true) => {
                 write!(formatter, "{ratio:#} with correlation {correlation:#}")
             }
@@ -400,7 +426,10 @@ mod tests {
         for (text, again, told) in [
             ("5%", "5%", "5 %"),
             ("0", "0%", "0 %"),
+            ("none", "0%", "0 %"),
             ("5% burst 3", "5% burst 3", "5 % in bursts of 3"),
+            ("5% burst 3 max 10", "5% burst 3 max 10", "5 % in bursts of 3 and 10 at most"),
+            ("5% burst 1 max 1", "5% burst 1 max 1", "5 % in bursts of 1 and 1 at most"),
             ("5 % ", "5%", "5 %"),
             ("1%  correlation 25%", "1% correlation 25%", "1 % with correlation 25 %"),
             ("gemodel 1% 10%", "gemodel 1% 10% 100% 0%", "by Gilbert-Elliott p 1 %, r 10 %, 1-h 100 %, 1-k 0 %"),
@@ -428,6 +457,11 @@ mod tests {
             ("5% burst many", "from 1 to 1000000"),
             ("80% burst 2", "write burst 4.000 or more"),
             ("100% burst 2", "write \"100%\""),
+            ("5% burst 3 max 2", "write a max above 3, as in \"5% burst 3 max 9\""),
+            ("5% burst 3 max 3", "write a max above 3"),
+            ("5% burst 3 max 0", "from 1 to 1000000"),
+            ("5% burst 3 max 1000001", "from 1 to 1000000"),
+            ("5% burst 3 max", "is no loss"),
             ("5% correlation 100%", "99.9% or less"),
             ("5% burst", "\"5% burst 3\""),
             ("gemodel 1%", "\"gemodel 1% 10% 70% 0.1%\""),
@@ -435,7 +469,9 @@ mod tests {
             ("state 60% 10% 1% 1% 50%", "together they are 100% at most"),
             ("state 1% 0% 1% 1% 0%", "a p31 above 0%"),
             ("state 1% 10% 1% 0% 0%", "a p23 above 0%"),
-            ("random 5%", "is no loss"),
+            ("random 5%", "is no loss: write"),
+            ("5% brust 3", "is no loss (did you mean \"burst\"?): write"),
+            ("gemodle 1% 10%", "did you mean \"gemodel\"?"),
             ("every 0", "a whole one from 1"),
             ("every -3", "a whole one from 1"),
             ("pattern 012", "1 to 64 times 0 or 1"),

@@ -70,7 +70,7 @@ impl LossOutcome {
     }
 }
 
-fn fraction(probability: Probability) -> f64 {
+pub(super) fn fraction(probability: Probability) -> f64 {
     probability.0 as f64 / 2f64.powi(32)
 }
 
