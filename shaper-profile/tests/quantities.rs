@@ -135,7 +135,10 @@ fn nothing_is_rounded_and_nothing_overflows() {
     assert!(matches!(problem::<Percent>("100.0001%"), Problem::TooLarge { .. }));
     assert!(matches!(problem::<Duration>("400000000000s"), Problem::TooLarge { .. }));
     assert!(matches!(problem::<Rate>("99999999999999999999999999999999999999999999gbit"), Problem::TooLarge { .. }));
-    assert!(matches!(problem::<QueueLimit>("5000000000p"), Problem::TooLarge { .. }));
+    for queue in ["4097p", "5000000000p"] {
+        assert!(matches!(problem::<QueueLimit>(queue), Problem::TooLarge { limit } if limit.contains("bytes or time")));
+    }
+    assert_eq!(read::<QueueLimit>("4096p"), QueueLimit::Packets(4_096));
     let long = format!("0.{}1s", "0".repeat(60));
     assert!(matches!(problem::<Duration>(&long), Problem::TooFine { .. }));
     assert_eq!(read::<Duration>(&format!("1.{}s", "0".repeat(60))).0.0, 1_000_000_000);
@@ -189,7 +192,7 @@ proptest! {
         kept(Duration(shaper_common::units::Nanos(nanos)));
         kept(Rate(shaper_common::units::BitsPerSec(bits)));
         kept(Size(bytes));
-        kept(QueueLimit::Packets(u32::try_from(bytes).expect("small") + 1));
+        kept(QueueLimit::Packets(u32::try_from(bytes % 4_096).expect("small") + 1));
         kept(read::<Percent>(&format!("{}.{}%", tenths / 10, tenths % 10)));
         kept(read::<EventRate>(&format!("{tenths}%/s")));
     }

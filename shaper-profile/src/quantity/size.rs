@@ -18,7 +18,7 @@ const QUEUE: Kind = Kind {
     name: "queue",
     example: "\"64kB\", \"100p\" (packets) or \"50ms\"",
     resolution: "1 packet",
-    limit: "4294967295p",
+    limit: "4096 packets (write a longer queue in bytes or time)",
     units: "B, kB, MB, KiB, MiB, p, packets, us, ms, s",
 };
 
@@ -85,12 +85,15 @@ impl fmt::Display for Size {
 
 as_text!(Size);
 
-/// How much a queue holds: `64kB`, `100p` (packets of full size), or `50ms` of service.
+/// Packets of the longest queue that is counted in packets.
+const MOST_PACKETS: u64 = 4_096;
+
+/// How much a queue holds: `64kB`, `100p`, or `50ms` of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueLimit {
     /// Bytes on the wire, overhead included.
     Bytes(Size),
-    /// Packets of full size.
+    /// Packets, whatever their size: 4096 at most.
     Packets(u32),
     /// The longest a packet may need from its arrival until it is through the bottleneck.
     Time(Duration),
@@ -106,7 +109,7 @@ impl FromStr for QueueLimit {
             return Err(QUEUE.error(text, Problem::Zero { instead: "a queue must hold one packet at least" }));
         }
         if matches!(unit, "p" | "packet" | "packets") {
-            let packets = number.times(&QUEUE, text, 1, u64::from(u32::MAX))?;
+            let packets = number.times(&QUEUE, text, 1, MOST_PACKETS)?;
             return Ok(Self::Packets(u32::try_from(packets).unwrap_or(u32::MAX)));
         }
         if matches!(unit, "ns" | "us" | "ms" | "s" | "min") {
