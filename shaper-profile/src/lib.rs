@@ -11,6 +11,7 @@ pub mod compile;
 pub mod configured;
 pub mod describe;
 pub mod distribution;
+pub mod effect;
 pub mod error;
 pub mod expected;
 pub mod loss;
