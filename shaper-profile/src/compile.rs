@@ -105,7 +105,7 @@ impl Direction {
             jitter: self.jitter.0,
             rate: self.rate.0,
             queue: self.queue_time(),
-            overhead: i32::try_from(self.overhead.0).unwrap_or(i32::MAX),
+            overhead: i32::try_from(self.overhead.bytes()).unwrap_or(i32::MAX),
             jitter_kind: self.distribution.compiled(self.jitter) as u32,
             order: self.order.compiled() as u32,
             stream,

@@ -18,7 +18,7 @@ pub struct Configured {
     pub loss_burst: Option<f64>,
     /// Base delay.
     pub delay_ms: f64,
-    /// Half-width of uniform jitter, sigma of normal jitter.
+    /// Half-width of uniform jitter, standard deviation of other jitter.
     pub jitter_ms: f64,
     /// The distribution of the jitter.
     pub distribution: Distribution,
@@ -41,9 +41,9 @@ pub struct Configured {
     /// Rate of the bottleneck; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_bps: Option<u64>,
-    /// Bytes counted beside each packet's own; absent without a bottleneck.
+    /// Bytes counted beside each packet's own, fewer than its own where negative; absent without a bottleneck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overhead_bytes: Option<u64>,
+    pub overhead_bytes: Option<i64>,
     /// The longest time from arrival until through the bottleneck; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ms: Option<f64>,
@@ -61,7 +61,7 @@ pub struct Configured {
 pub struct ConfiguredOutages {
     /// Random outages a second of the time the link is up.
     pub rate_per_s: f64,
-    /// The length of a random outage.
+    /// The mean length of a random outage.
     pub length_ms: f64,
     /// The time the windows are made for.
     pub horizon_s: f64,
@@ -131,7 +131,7 @@ impl Expected {
             loss_burst: self.is_correlated().then_some(self.loss.burst),
             delay_ms: direction.delay.as_millis_f64(),
             jitter_ms: direction.jitter.as_millis_f64(),
-            distribution: direction.distribution,
+            distribution: direction.distribution.clone(),
             order: direction.order,
             delay_mean_ms: ms(self.delay.mean()),
             delay_zero_share: self.delay.zero_share(),
@@ -141,11 +141,11 @@ impl Expected {
             delay_largest_ms: ms(self.largest_delay),
             delay_largest_share: self.largest_share,
             rate_bps: bottleneck.then_some(direction.rate.0.0),
-            overhead_bytes: bottleneck.then_some(direction.overhead.0),
+            overhead_bytes: bottleneck.then(|| direction.overhead.bytes()),
             queue_ms: bottleneck.then(|| ms(direction.queue_time())),
             outages: ConfiguredOutages {
                 rate_per_s: self.outages().rate.per_second(),
-                length_ms: self.outages().length.as_millis_f64(),
+                length_ms: self.outages().length.mean_millis(),
                 horizon_s: self.horizon.as_secs_f64(),
                 share: self.outage_share,
                 windows: self

@@ -46,6 +46,17 @@ pub enum ProfileError {
         /// The preset with the nearest name, where one is near.
         suggestion: Option<String>,
     },
+    /// No preset, where nothing else can be named.
+    #[error("\"{name}\" is no preset{}; presets: {known}",
+        suggestion.as_ref().map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default())]
+    NoPreset {
+        /// What was asked for.
+        name: String,
+        /// The presets, separated by commas.
+        known: String,
+        /// The preset with the nearest name, where one is near.
+        suggestion: Option<String>,
+    },
     /// The file cannot be read.
     #[error("{}: cannot read the profile: {source}; give the path of a TOML file, or a preset's name", path.display())]
     Read {

@@ -56,7 +56,7 @@ impl Expected {
             outage_share: crate::outages::share(windows, horizon.0),
             windows: windows.to_vec(),
             horizon,
-            direction: *direction,
+            direction: direction.clone(),
             params: *params,
             outages: outages.clone(),
             round_trip,
@@ -134,7 +134,7 @@ impl Expected {
             return None;
         }
         // A packet's own service is no queueing.
-        let own = self.direction.service_time(FULL_PACKET + self.direction.overhead.0);
+        let own = self.direction.service_time(self.direction.wire_bytes(FULL_PACKET));
         let waiting = self.params.queue.saturating_sub(own);
         let round_trip = self.round_trip.saturating_add(own);
         if waiting >= round_trip {

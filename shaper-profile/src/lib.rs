@@ -31,4 +31,4 @@ pub use expected::Expected;
 pub use loss::Loss;
 pub use overrides::{OverrideError, Overrides};
 pub use presets::{list, load};
-pub use profile::{Direction, Distribution, Link, Order, Outages, Patch, Profile, Scheduled};
+pub use profile::{Change, Direction, Distribution, Link, Order, Outages, Patch, Profile, RuleProfile, Scheduled};

@@ -1,7 +1,7 @@
 //! Unknown names: which known one was meant.
 
 /// Words of other tools, and ours for the same thing.
-const SYNONYMS: [(&str, &str); 14] = [
+const SYNONYMS: [(&str, &str); 27] = [
     ("latency", "delay"),
     ("base_delay", "delay"),
     ("variation", "jitter"),
@@ -11,11 +11,24 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("throughput", "rate"),
     ("limit", "queue"),
     ("buffer", "queue"),
-    ("reorder", "order"),
+    ("reordering", "reorder"),
+    ("duplication", "duplicate"),
+    ("corruption", "corrupt"),
+    ("slots", "slot"),
+    ("police", "policer"),
+    ("qdisc", "aqm"),
+    ("flow", "scope"),
+    ("correlation", "correlation_time"),
     ("outage", "outages"),
     ("duration", "length"),
     ("start", "at"),
+    ("time", "at"),
     ("period", "every"),
+    ("repeat", "loop"),
+    ("changes", "change"),
+    ("rules", "rule"),
+    ("filter", "match"),
+    ("preset", "profile"),
 ];
 
 /// The known name that `wrong` most likely stands for, where one is near enough.

@@ -3,12 +3,14 @@
 //! Random outages are a Poisson process that stands still while the link is down: none starts inside
 //! another, and the time from one's end to the next one's beginning is exponential. Its uniform draws are
 //! Philox4x32-10 blocks with the counter `[number, 0, GROUP, link]` under the seed's key: `GROUP` is a purpose of
-//! its own, so that no packet's draw shifts a window. Both directions take the same windows.
+//! its own, so that no packet's draw shifts a window. A block's first two words are the time until the outage, the other
+//! two its length where that is drawn. Both directions take the same windows.
 
 use shaper_common::outage::{Schedule, WINDOWS, Window};
 use shaper_common::rng::philox4x32;
 use shaper_common::units::Nanos;
 
+use crate::effect::OutageLength;
 use crate::error::CompileError;
 use crate::profile::{Outages, Scheduled};
 use crate::quantity::Duration;
@@ -18,7 +20,7 @@ pub const GROUP: u32 = 1 << 31;
 
 /// The windows that begin before `horizon`, in order of time and apart from each other.
 ///
-/// Scheduled windows lie over random ones; those that touch or overlap become one. The last window may
+/// Scheduled windows and those of a flap lie over random ones; those that touch or overlap become one. The last window may
 /// end after the horizon.
 ///
 /// # Errors
@@ -28,7 +30,13 @@ pub fn windows(outages: &Outages, seed: u64, link: u32, horizon: Nanos) -> Resul
     let mut all = Vec::new();
     let mut covered = horizon;
     let random = random(outages, seed, link, horizon);
-    for row in std::iter::once(random).chain(outages.scheduled.iter().map(|row| expanded(row, horizon))) {
+    let flap = outages.flap.map(|flap| Scheduled {
+        at: flap.up,
+        length: flap.down,
+        every: Some(Duration(flap.up.0.saturating_add(flap.down.0))),
+    });
+    let rows = flap.iter().chain(&outages.scheduled).map(|row| expanded(row, horizon));
+    for row in std::iter::once(random).chain(rows) {
         // One more than fits is asked of each row: it marks where the schedule is full.
         if let Some(beyond) = row.get(WINDOWS) {
             covered = Nanos(covered.0.min(beyond.start.0));
@@ -71,20 +79,41 @@ fn random(outages: &Outages, seed: u64, link: u32, horizon: Nanos) -> Vec<Window
     }
     let mut time = 0u64;
     for number in 0..=WINDOWS as u32 {
-        let [high, low, ..] = philox4x32([number, 0, GROUP, link], [seed as u32, (seed >> 32) as u32]);
-        let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
-        // In (0, 1]: the logarithm is finite.
-        let uniform = (bits + 1) as f64 / 2f64.powi(53);
-        // At least a nanosecond: windows are apart. The conversion saturates, far behind any horizon.
-        let gap = ((-natural_logarithm(uniform) / per_nano) as u64).max(1);
+        let [high, low, length_high, length_low] =
+            philox4x32([number, 0, GROUP, link], [seed as u32, (seed >> 32) as u32]);
+        let gap = exponential(per_nano, high, low);
         let start = time.saturating_add(gap);
         if start >= horizon.0 {
             break;
         }
-        time = start.saturating_add(outages.length.0.0);
+        time = start.saturating_add(length(outages.length, length_high, length_low));
         windows.push(Window { start: Nanos(start), end: Nanos(time) });
     }
     windows
+}
+
+/// An outage's length by two words of a draw; at least a nanosecond where it is drawn.
+fn length(length: OutageLength, high: u32, low: u32) -> u64 {
+    match length {
+        OutageLength::Fixed(length) => length.0.0,
+        OutageLength::Exponential(mean) => exponential(1.0 / mean.0.0 as f64, high, low),
+        OutageLength::Between { least, most } => {
+            let (least, most) = (least.0.0, most.0.0);
+            let draw = u128::from(u64::from(high) << 32 | u64::from(low));
+            let lengths = u128::from(most.saturating_sub(least)) + 1;
+            // Below 2^64: no more than the longest.
+            least.saturating_add(((draw * lengths) >> 64) as u64).max(1)
+        }
+    }
+}
+
+/// Nanoseconds of an exponential time until what comes so often in each, by two words of a draw; at least one. The
+/// conversion saturates, far behind any horizon.
+fn exponential(per_nano: f64, high: u32, low: u32) -> u64 {
+    let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
+    // In (0, 1]: the logarithm is finite.
+    let uniform = (bits + 1) as f64 / 2f64.powi(53);
+    ((-natural_logarithm(uniform) / per_nano) as u64).max(1)
 }
 
 fn expanded(row: &Scheduled, horizon: Nanos) -> Vec<Window> {
@@ -132,7 +161,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn outages(rate: &str, length: &str, scheduled: Vec<Scheduled>) -> Outages {
-        Outages { rate: rate.parse().unwrap(), length: length.parse().unwrap(), scheduled }
+        Outages { rate: rate.parse().unwrap(), length: length.parse().unwrap(), scheduled, ..Outages::default() }
     }
 
     fn once(at: &str, length: &str) -> Scheduled {
@@ -191,6 +220,63 @@ mod tests {
         });
         assert!(gaps.len() > 8_000);
         assert!(distance < 1.95 / count.sqrt(), "KS distance {distance} of {count} gaps");
+    }
+
+    /// The lengths of random outages of many seeds, which a horizon does not cut, in ascending order of nanoseconds.
+    fn lengths(length: &str) -> Vec<f64> {
+        let settings = outages("50%/s", length, vec![]);
+        let mut lengths = Vec::new();
+        for seed in 0..40 {
+            let found = windows(&settings, seed, 0, Nanos(500 * SECOND)).unwrap();
+            lengths.extend(found.iter().map(|window| (window.end.0 - window.start.0) as f64));
+        }
+        assert!(lengths.len() > 8_000, "{}", lengths.len());
+        lengths.sort_by(f64::total_cmp);
+        lengths
+    }
+
+    /// Kolmogorov's distance times the root of the sample: below 1.95 in 999 of 1,000.
+    fn distance(sample: &[f64], cdf: impl Fn(f64) -> f64) -> f64 {
+        let count = sample.len() as f64;
+        let worst = sample.iter().enumerate().fold(0f64, |worst, (i, value)| {
+            worst.max((cdf(*value) - i as f64 / count).abs()).max((cdf(*value) - (i + 1) as f64 / count).abs())
+        });
+        worst * count.sqrt()
+    }
+
+    #[test]
+    fn lengths_that_are_drawn_have_their_distribution() {
+        assert!(distance(&lengths("300ms exponential"), |at| 1.0 - (-at / 3e8).exp()) < 1.95);
+        let uniform = lengths("100ms to 500ms");
+        assert!(distance(&uniform, |at| ((at - 1e8) / 4e8).clamp(0.0, 1.0)) < 1.95);
+        assert!(uniform[0] >= 1e8 && uniform[uniform.len() - 1] <= 5e8);
+    }
+
+    #[test]
+    fn a_drawn_length_is_one_of_its_range_and_lasts_some_time() {
+        let drawn = |text: &str, high, low| super::length(text.parse().unwrap(), high, low);
+        assert_eq!(drawn("10ns to 13ns", 0, 0), 10);
+        assert_eq!(drawn("10ns to 13ns", u32::MAX, u32::MAX), 13);
+        assert_eq!((drawn("0 to 1ns", 0, 0), drawn("1ns exponential", u32::MAX, u32::MAX)), (1, 1));
+        assert_eq!(drawn("5ns", 1, 2), 5);
+    }
+
+    #[test]
+    fn the_first_outage_begins_at_the_same_time_whatever_its_length() {
+        let first = |length: &str| windows(&outages("10%/s", length, vec![]), 7, 0, Nanos(30 * SECOND)).unwrap()[0];
+        assert_eq!(first("500ms").start, first("1s exponential").start);
+        assert_ne!(first("500ms").end, first("1s exponential").end);
+    }
+
+    #[test]
+    fn a_flap_begins_up_and_lies_over_other_outages() {
+        let flap =
+            |scheduled| Outages { flap: Some("9s up 1s down".parse().unwrap()), scheduled, ..Outages::default() };
+        let found = windows(&flap(vec![]), 7, 0, Nanos(35 * SECOND)).unwrap();
+        let at = |start, end| Window { start: Nanos(start * SECOND), end: Nanos(end * SECOND) };
+        assert_eq!(found, [at(9, 10), at(19, 20), at(29, 30)]);
+        let found = windows(&flap(vec![once("10s", "2s")]), 7, 0, Nanos(15 * SECOND)).unwrap();
+        assert_eq!(found, [at(9, 12)]);
     }
 
     #[test]

@@ -1,33 +1,23 @@
 //! Flags that change a profile.
 
+use crate::effect::{Flap, Given, Held, OutageLength};
 use crate::error::Invalid;
-use crate::loss::Loss;
-use crate::profile::{Distribution, Order, Patch, Profile, Scheduled};
-use crate::quantity::{Duration, EventRate, QueueLimit, Rate, Size};
+use crate::profile::{Patch, Profile, Scheduled};
+use crate::quantity::{Duration, EventRate};
 
 /// The flags' values, each absent where the flag was not given. They hold for both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `--loss`
-    pub loss: Option<Loss>,
-    /// `--jitter`
-    pub jitter: Option<Duration>,
-    /// `--latency`, `--delay`
-    pub latency: Option<Duration>,
+    /// `--delay` or `--latency`, and the flags of all other keys of a direction: `--loss-position` for `loss_position`.
+    pub direction: Patch,
     /// `--outages`
     pub outages: Option<EventRate>,
     /// `--outage-duration`
-    pub outage_duration: Option<Duration>,
-    /// `--order`
-    pub order: Option<Order>,
-    /// `--distribution`
-    pub distribution: Option<Distribution>,
-    /// `--rate`
-    pub rate: Option<Rate>,
-    /// `--overhead`
-    pub overhead: Option<Size>,
-    /// `--queue`
-    pub queue: Option<QueueLimit>,
+    pub outage_duration: Option<OutageLength>,
+    /// `--outage-flap`
+    pub outage_flap: Option<Given<Flap>>,
+    /// `--outage-held`
+    pub outage_held: Option<Held>,
     /// `--outage-at`, as often as given
     pub outage_at: Vec<Duration>,
     /// `--outage-length`, of each of those
@@ -56,15 +46,13 @@ pub enum OverrideError {
 }
 
 /// The flag that sets a profile's key.
-fn flag(key: &str) -> &str {
+fn flag(key: &str) -> String {
     match key {
-        "delay" => "--latency",
-        "jitter" => "--jitter",
-        "overhead" => "--overhead",
-        "queue" => "--queue",
-        "outages.length" => "--outage-duration",
-        "outages.scheduled" => "--outage-length",
-        _ => key,
+        "delay" => "--latency".to_owned(),
+        "outages.length" => "--outage-duration".to_owned(),
+        "outages.scheduled" => "--outage-length".to_owned(),
+        _ if Patch::KEYS.contains(&key) => format!("--{}", key.replace('_', "-")),
+        _ => key.to_owned(),
     }
 }
 
@@ -76,7 +64,7 @@ impl Overrides {
     }
 
     /// The profile with what the flags say. Scheduled outages come to those of the profile; all else
-    /// replaces. A changed profile's name ends in `+custom`, `clean` becomes `custom`.
+    /// replaces, also what the profile changes at set times, but nothing of its rules. A changed profile's name ends in `+custom`, `clean` becomes `custom`.
     ///
     /// # Errors
     /// One of `--outage-at` and `--outage-length` alone, and settings that cannot be.
@@ -89,21 +77,17 @@ impl Overrides {
             "clean" | "custom" => "custom".to_owned(),
             name => format!("{name}+custom"),
         };
-        let patch = Patch {
-            delay: self.latency,
-            jitter: self.jitter,
-            distribution: self.distribution,
-            order: self.order,
-            loss: self.loss,
-            rate: self.rate,
-            overhead: self.overhead,
-            queue: self.queue,
-        };
         let link = &mut changed.link;
-        link.a_to_b = patch.apply(&link.a_to_b);
-        link.b_to_a = patch.apply(&link.b_to_a);
+        link.a_to_b = self.direction.apply(&link.a_to_b);
+        link.b_to_a = self.direction.apply(&link.b_to_a);
+        for change in &mut link.changes {
+            change.a_to_b = self.direction.apply(&change.a_to_b);
+            change.b_to_a = self.direction.apply(&change.b_to_a);
+        }
         link.outages.rate = self.outages.unwrap_or(link.outages.rate);
         link.outages.length = self.outage_duration.unwrap_or(link.outages.length);
+        link.outages.flap = self.outage_flap.map_or(link.outages.flap, Option::from);
+        link.outages.held = self.outage_held.unwrap_or(link.outages.held);
         match (self.outage_at.is_empty(), self.outage_length) {
             (true, None) => {}
             (true, Some(_)) => return Err(OverrideError::Alone { given: "--outage-length", missing: "--outage-at" }),

@@ -71,13 +71,33 @@ pub fn load(name_or_path: &str) -> Result<Profile, ProfileError> {
     }
     let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Read { path: path.to_owned(), source })?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    parse(name_or_path, &stem, &text)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(read::profile(name_or_path, folder, &stem, &text)?)
 }
 
-/// Reads a profile's text; `file` is what errors call it, `fallback_name` its name where it gives none.
+/// The profile of a preset's name.
+///
+/// # Errors
+/// An unknown name.
+pub(crate) fn preset(name: &str) -> Result<Profile, ProfileError> {
+    match text(name) {
+        Some(text) => parse(&format!("preset {name}"), name, text),
+        None => {
+            let known: Vec<_> = names().collect();
+            Err(ProfileError::NoPreset {
+                name: name.to_owned(),
+                suggestion: suggest(name, &known).map(str::to_owned),
+                known: known.join(", "),
+            })
+        }
+    }
+}
+
+/// Reads a profile's text; `file` is what errors call it, `fallback_name` its name where it gives none. Paths in it
+/// stay as they are.
 ///
 /// # Errors
 /// What is wrong in the text, with file, line, column, key, and what would be right.
 pub fn parse(file: &str, fallback_name: &str, text: &str) -> Result<Profile, ProfileError> {
-    Ok(read::profile(file, fallback_name, text)?)
+    Ok(read::profile(file, Path::new(""), fallback_name, text)?)
 }

@@ -2,9 +2,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper of tests says what went wrong by a panic")]
 
 use proptest::prelude::*;
+use shaper_profile::effect::OutageLength;
 use shaper_profile::quantity::{Duration, QueueLimit};
 use shaper_profile::{
-    Direction, Distribution, Loss, Order, OverrideError, Overrides, Profile, ProfileError, list, load, presets,
+    Direction, Distribution, Loss, Order, OverrideError, Overrides, Patch, Profile, ProfileError, list, load, presets,
 };
 
 fn text(text: &str) -> Profile {
@@ -37,12 +38,9 @@ fn presets_have_the_published_figures() {
             order: Order::Free,
             ..Direction::default()
         };
-        assert_eq!((link.a_to_b, link.b_to_a), (direction, direction), "{name}");
-        assert_eq!(
-            (link.outages.rate.per_second(), link.outages.length),
-            (rate, Duration::from_millis(length)),
-            "{name}"
-        );
+        assert_eq!((&link.a_to_b, &link.b_to_a), (&direction, &direction), "{name}");
+        let length = OutageLength::Fixed(Duration::from_millis(length));
+        assert_eq!((link.outages.rate.per_second(), link.outages.length), (rate, length), "{name}");
         assert!(link.outages.scheduled.is_empty());
     }
     let failover = load("failover").expect("failover").link.outages.scheduled;
@@ -120,11 +118,15 @@ fn errors_name_file_line_column_key_and_what_is_right() {
     assert_eq!(error("jiter = \"5ms\""), "link.toml:1:1: jiter: unknown key; did you mean jitter?");
     assert_eq!(error("latency = \"5ms\""), "link.toml:1:1: latency: unknown key; did you mean delay?");
     assert_eq!(
-        error("[down]\ncorruption = \"1%\""),
-        "link.toml:2:1: down.corruption: unknown key; known here: delay, jitter, distribution, order, loss, rate, overhead, queue"
+        error("[down]\nchecksum = \"1%\""),
+        "link.toml:2:1: down.checksum: unknown key; known here: delay, jitter, distribution, correlation_time, order, loss, \
+         loss_position, ecn, duplicate, corrupt, reorder, slot, rate, overhead, cell, queue, aqm, policer, scope, trace"
     );
-    assert_eq!(error("order = \"kept\""), "link.toml:1:9: order: \"kept\" is not known; write \"keep\" or \"free\"");
-    assert!(error("distribution = \"pareto\"").contains("write \"uniform\" or \"normal\""));
+    assert_eq!(
+        error("order = \"kept\""),
+        "link.toml:1:9: order: \"kept\" is not known (did you mean \"keep\"?); write \"keep\" or \"free\""
+    );
+    assert!(error("distribution = \"cauchy\"").contains("known: \"uniform\", \"normal\", \"pareto\""));
     assert!(error("delay = [1]").starts_with("link.toml:1:9: delay: must be a string"));
     assert!(error("delay = \"5ms\nloss = \"1%\"").starts_with("link.toml:1:13: no TOML: "));
     assert!(error("delay \"5ms\"").contains("no TOML"));
@@ -192,8 +194,7 @@ fn flags_change_both_directions_and_the_name() {
     let wifi = load("wifi").expect("wifi");
     assert_eq!(Overrides::default().apply(&wifi).expect("unchanged"), wifi);
     let flags = Overrides {
-        loss: Some("7%".parse().expect("7%")),
-        order: Some(Order::Keep),
+        direction: Patch { loss: Some("7%".parse().expect("7%")), order: Some(Order::Keep), ..Patch::default() },
         outage_at: vec![Duration::from_millis(10_000)],
         outage_length: Some(Duration::from_millis(500)),
         ..Overrides::default()
@@ -206,7 +207,8 @@ fn flags_change_both_directions_and_the_name() {
     }
     assert_eq!(changed.link.outages.rate, wifi.link.outages.rate);
     assert_eq!(changed.link.outages.scheduled.len(), 1);
-    let custom = Overrides { loss: Some(Loss::default()), ..Overrides::default() };
+    let direction = Patch { loss: Some(Loss::default()), ..Patch::default() };
+    let custom = Overrides { direction, ..Overrides::default() };
     assert_eq!(custom.apply(&load("custom").expect("custom")).expect("valid").name, "custom");
 }
 
@@ -218,11 +220,12 @@ fn flags_that_do_not_go_together_name_themselves() {
     let no_length = Overrides { outages: Some("1%".parse().expect("1%")), ..Overrides::default() };
     let message = no_length.apply(&clean).expect_err("no length").to_string();
     assert!(message.contains("--outage-duration: outages come at 1 %/s and last no time"), "{message}");
-    let small = Overrides {
+    let direction = Patch {
         rate: Some("10mbit".parse().expect("10mbit")),
         queue: Some("100B".parse().expect("100B")),
-        ..Overrides::default()
+        ..Patch::default()
     };
+    let small = Overrides { direction, ..Overrides::default() };
     let message = small.apply(&clean).expect_err("small").to_string();
     assert!(
         message.starts_with("profile clean with the flags given: --queue: 100 B is smaller than one packet"),

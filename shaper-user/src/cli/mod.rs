@@ -69,7 +69,7 @@ enum Command {
     Doctor(doctor::Args),
     /// Run a whole experiment: lab, impairment, workload, capture, correlation, judgement
     #[cfg(feature = "live")]
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Build, use and remove test beds of network namespaces
     #[cfg(feature = "live")]
     Lab(lab::Args),
@@ -108,7 +108,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(feature = "live")]
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         #[cfg(feature = "live")]
         Command::Lab(args) => lab::run(args),
         #[cfg(feature = "live")]

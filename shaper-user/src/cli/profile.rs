@@ -107,7 +107,7 @@ fn show(args: &Show) -> anyhow::Result<Outcome> {
     }
     out.write_all(text(&args.profile, &profile)?.trim_end().as_bytes())?;
     writeln!(out, "\n")?;
-    for line in told(&link, None, Shape::Pair) {
+    for line in told(&link, None, Shape::Pair).into_iter().chain(profile.link.told()) {
         writeln!(out, "# {line}")?;
     }
     if !link.windows.is_empty() {

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Build hosts in network namespaces and impair the links between them, until `lab down`
-    Up(up::Args),
+    Up(Box<up::Args>),
     /// List the labs that stand
     List {
         /// Print them as JSON
