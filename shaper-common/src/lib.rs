@@ -32,6 +32,7 @@ mod process_table;
 pub mod quantile;
 pub mod rate;
 pub mod reorder;
+pub mod rewrite;
 pub mod rng;
 pub mod rules;
 pub mod slot;

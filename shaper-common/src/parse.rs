@@ -48,17 +48,46 @@ pub struct Summary {
     pub flow_hash: u32,
     /// UDP, TCP or ICMP checksum as it stands in the packet; zero where there is none.
     pub l4_checksum: u16,
+    /// Where its parts lie.
+    pub parts: Parts,
+}
+
+/// Where the parts of a packet lie, in bytes from the beginning of the frame; zero for what is not there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The network header.
+    pub network: u16,
+    /// The transport header.
+    pub transport: u16,
+    /// What is behind it; right behind the network header where the protocol is not known.
+    pub payload: u16,
+    /// The ECN field of the network header (RFC 3168): zero where the packet cannot be marked.
+    pub ecn: u16,
+    /// The checksum of the transport header.
+    pub checksum: u16,
+}
+
+impl Parts {
+    const NONE: Self = Self { network: 0, transport: 0, payload: 0, ecn: 0, checksum: 0 };
+
+    /// A packet of which only the network header is known.
+    #[inline(always)]
+    const fn network(at: usize, ecn: u16) -> Self {
+        Self { network: at as u16, ecn: ecn & 3, ..Self::NONE }
+    }
 }
 
 impl Summary {
-    const OTHER: Self = Self { kind: Kind::Data, flow_hash: 0, l4_checksum: 0 };
-    const CONTROL: Self = Self { kind: Kind::Control, flow_hash: 0, l4_checksum: 0 };
+    const OTHER: Self = Self { kind: Kind::Data, flow_hash: 0, l4_checksum: 0, parts: Parts::NONE };
+    const CONTROL: Self = Self { kind: Kind::Control, ..Self::OTHER };
 
     /// What the decision knows of a packet of `len` bytes that arrives `now`.
     #[inline(always)]
     #[must_use]
     pub const fn packet(&self, now: Nanos, len: u32) -> Packet {
-        Packet { now, len, flow_hash: self.flow_hash, network: 0, transport: 0, payload: 0, ecn: 0 }
+        let Parts { network, transport, payload, ecn, .. } = self.parts;
+        Packet { now, len, flow_hash: self.flow_hash, network, transport, payload, ecn }
     }
 }
 
@@ -203,9 +232,9 @@ fn ipv4<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> 
         notes.layer4(frame, at + header, protocol);
     }
     if flags & 0x3fff != 0 {
-        return Some(Summary { kind: Kind::Data, flow_hash: hash, l4_checksum: 0 });
+        return Some(Summary { flow_hash: hash, parts: Parts::network(at, first), ..Summary::OTHER });
     }
-    layer4(frame, at + header, protocol, hash)
+    layer4(frame, at + header, protocol, hash, Parts::network(at, first))
 }
 
 /// Whether this next header of IPv6 is an extension header that is looked through; a fragment's is one of its own.
@@ -224,7 +253,8 @@ fn ipv6<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> 
         word += 1;
     }
     notes.ipv6(frame, at);
-    let fragment = Summary { kind: Kind::Data, flow_hash: mix(addresses, FRAGMENT as u32), l4_checksum: 0 };
+    let parts = Parts::network(at, frame.u16(at)? >> 4);
+    let fragment = Summary { flow_hash: mix(addresses, FRAGMENT as u32), parts, ..Summary::OTHER };
     let mut at = at + 40;
     let mut fragmented = false;
     let mut extension = 0;
@@ -273,16 +303,22 @@ fn ipv6<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> 
             return Some(Summary::CONTROL);
         }
     }
-    layer4(frame, at, protocol, mix(addresses, protocol as u32))
+    layer4(frame, at, protocol, mix(addresses, protocol as u32), parts)
 }
 
 #[inline(always)]
-fn layer4<B: Bytes + ?Sized>(frame: &B, at: usize, protocol: u8, hash: u32) -> Option<Summary> {
-    let (hash, checksum) = match protocol {
-        UDP => (mix(hash, frame.u32(at)?), frame.u16(at + 6)?),
-        TCP => (mix(hash, frame.u32(at)?), frame.u16(at + 16)?),
-        ICMP | ICMPV6 => (hash, frame.u16(at + 2)?),
-        _ => (hash, 0),
+fn layer4<B: Bytes + ?Sized>(frame: &B, at: usize, protocol: u8, hash: u32, parts: Parts) -> Option<Summary> {
+    // Where checksum and payload begin in the transport header.
+    let (hash, checksum, payload) = match protocol {
+        UDP => (mix(hash, frame.u32(at)?), 6, 8),
+        TCP => (mix(hash, frame.u32(at)?), 16, ((frame.u16(at + 12)? >> 12) as usize) * 4),
+        ICMP | ICMPV6 => (hash, 2, 8),
+        _ => {
+            let parts = Parts { payload: at as u16, ..parts };
+            return Some(Summary { flow_hash: hash, parts, ..Summary::OTHER });
+        }
     };
-    Some(Summary { kind: Kind::Data, flow_hash: hash, l4_checksum: checksum })
+    let parts =
+        Parts { transport: at as u16, payload: (at + payload) as u16, checksum: (at + checksum) as u16, ..parts };
+    Some(Summary { kind: Kind::Data, flow_hash: hash, l4_checksum: frame.u16(at + checksum)?, parts })
 }

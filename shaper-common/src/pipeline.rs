@@ -30,13 +30,13 @@ pub struct Packet {
     pub len: u32,
     /// Hash of the flow, see [`crate::parse`].
     pub flow_hash: u32,
-    /// Where the network header begins; zero where there is none.
+    /// See [`crate::parse::Parts::network`].
     pub network: u16,
-    /// Where the transport header begins; zero where there is none.
+    /// See [`crate::parse::Parts::transport`].
     pub transport: u16,
-    /// Where that ends; zero where it is not known.
+    /// See [`crate::parse::Parts::payload`].
     pub payload: u16,
-    /// The ECN field of the network header: zero where the packet cannot be marked.
+    /// See [`crate::parse::Parts::ecn`].
     pub ecn: u16,
 }
 

@@ -3,6 +3,7 @@
 use aya_ebpf::programs::XdpContext;
 pub(crate) use shaper_common::layout::Probe;
 use shaper_common::parse::Bytes;
+use shaper_common::rewrite::BytesMut;
 
 /// No header that is looked at starts further in than this.
 const FARTHEST: usize = 0x1fff;
@@ -34,6 +35,28 @@ impl Frame {
         }
         // SAFETY: the check above shows that the value lies within the packet; it may be unaligned.
         Some(unsafe { core::ptr::read_unaligned(at as *const T) })
+    }
+}
+
+impl BytesMut for Frame {
+    #[inline(always)]
+    fn set_u16(&mut self, at: usize, word: u16) {
+        let at = self.start + (at & FARTHEST);
+        if at + core::mem::size_of::<u16>() > self.end {
+            return;
+        }
+        // SAFETY: the check above shows that the word lies within the packet, which is this program's to write.
+        unsafe { core::ptr::write_unaligned(at as *mut u16, word.to_be()) };
+    }
+
+    #[inline(always)]
+    fn set_u32(&mut self, at: usize, word: u32) {
+        let at = self.start + (at & FARTHEST);
+        if at + core::mem::size_of::<u32>() > self.end {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { core::ptr::write_unaligned(at as *mut u32, word.to_be()) };
     }
 }
 

@@ -17,8 +17,9 @@ use aya_ebpf::programs::XdpContext;
 use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
-use shaper_common::parse::{self, Kind};
+use shaper_common::parse::{self, Kind, Parts};
 use shaper_common::pipeline::{Memory, Packet, Settings, decide, recall, remember};
+use shaper_common::rewrite;
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
@@ -168,6 +169,19 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
+/// Changes the packet as its fate says.
+#[inline(always)]
+fn change(ctx: &XdpContext, packet: &Packet, parts: &Parts, fate: &RawFate) {
+    let has = FEATURES.load();
+    // A packet that cannot be changed has no such parts, and its fate says nothing of the kind.
+    if has & features::ECN != 0 && fate.marked != 0 {
+        let _ = rewrite::mark(&mut Frame::new(ctx), parts);
+    }
+    if has & features::CORRUPT != 0 && !fate.damage.is_none() {
+        let _ = rewrite::damage(&mut Frame::new(ctx), packet.len, parts, &fate.damage);
+    }
+}
+
 /// What the device with this index is.
 #[inline(always)]
 fn port(ifindex: u32) -> Option<&'static Port> {
@@ -202,13 +216,14 @@ fn judge(ctx: &XdpContext) -> Next {
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
     let read = unsafe { &mut *read };
-    *read = Read { packet: summary.packet(now, len), l4_checksum: summary.l4_checksum };
+    *read = Read { packet: summary.packet(now, len), parts: summary.parts, l4_checksum: summary.l4_checksum };
     // Taken from memory again, where the verifier keeps no account of values: so all ways through the parser come
     // together here, and it need not walk through the decision for each.
-    let Read { packet, l4_checksum } = core::hint::black_box(&*read);
+    let Read { packet, parts, l4_checksum } = core::hint::black_box(&*read);
     let told = Told { direction: port.direction as u16, l4_checksum: *l4_checksum };
     match decide_alone(port.direction, packet, (port.records != 0).then_some(&told)) {
         Some(Decided { fate, id }) if fate.cause == Cause::None as u32 => {
+            change(ctx, packet, parts, &fate);
             let (spacing, copies) = (fate.spacing, fate.copies);
             Next::Hold(port, XskMeta { release: fate.release, id, spacing, copies, _reserved: 0 })
         }

@@ -8,6 +8,7 @@ use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, Record, Setup, State};
 use shaper_common::outage::Schedule;
+use shaper_common::parse::Parts;
 use shaper_common::pipeline::Packet;
 
 /// Bytes of the record ring: userspace may raise it before loading.
@@ -59,6 +60,7 @@ pub(crate) static FLOWS: Array<Bucket, 1> = Array::new();
 /// What was read from the packet at hand.
 pub(crate) struct Read {
     pub(crate) packet: Packet,
+    pub(crate) parts: Parts,
     pub(crate) l4_checksum: u16,
 }
 
