@@ -16,6 +16,8 @@ pub enum Jitter {
     Uniform = 1,
     /// Normal with the base as mean and the given sigma.
     Normal = 2,
+    /// By a table of quantiles, see [`crate::quantile`], which holds the whole delay.
+    Table = 3,
 }
 
 impl Jitter {
@@ -26,6 +28,7 @@ impl Jitter {
             0 => Some(Self::None),
             1 => Some(Self::Uniform),
             2 => Some(Self::Normal),
+            3 => Some(Self::Table),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! Each side of the median has the octaves and segments of [`crate::normal`], so that both tails keep their relative
 //! precision out to 2^-33. Near the median a segment holds 1/128 of all packets, which is exact enough where the
 //! distribution is smooth there. Where it is not, a [`Knot`] breaks the segment in two: where the cut at zero begins,
-//! at the points of a table that someone wrote, and, as two knots side by side, at a leap from one mode to another.
+//! at the points of a table that someone wrote, and, as two knots in one place, at a leap from one mode to another.
 
 use core::hint::black_box;
 

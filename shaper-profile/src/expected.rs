@@ -1,5 +1,6 @@
 //! What a compiled direction will do, said beforehand.
 
+use shaper_common::delay::Jitter;
 use shaper_common::layout::Params;
 use shaper_common::outage::Window;
 use shaper_common::units::Nanos;
@@ -10,7 +11,7 @@ use crate::profile::{Direction, FULL_PACKET, Order, Outages};
 use crate::quantity::Duration;
 use crate::shift::{self, Shift, Stream};
 
-/// The share of packets whose delay the largest one-way delay of a normal distribution covers.
+/// The share of packets whose delay the largest one-way delay covers where jitter has a tail: normal, or by a table.
 pub const LARGEST_SHARE: f64 = 0.999_999;
 
 /// Loss, delays and outages as they will come out.
@@ -46,12 +47,12 @@ impl Expected {
         round_trip: Nanos,
     ) -> Self {
         let delay = DelayDistribution::of(params);
-        let normal = delay.kind() == shaper_common::delay::Jitter::Normal;
-        let largest_share = if normal { LARGEST_SHARE } else { 1.0 };
+        let has_tail = matches!(delay.kind(), Jitter::Normal | Jitter::Table);
+        let largest_share = if has_tail { LARGEST_SHARE } else { 1.0 };
         Self {
             loss: direction.loss.outcome(),
-            delay,
             largest_delay: delay.quantile(largest_share).saturating_add(params.queue),
+            delay,
             largest_share,
             outage_share: crate::outages::share(windows, horizon.0),
             windows: windows.to_vec(),
