@@ -10,9 +10,10 @@ use shaper_channel::ChannelSpec;
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{self, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
+use shaper_common::quantile::Quantiles;
 use shaper_common::units::Nanos;
 
-use super::pod::{self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, SchedulePod, SetupPod, SharedPod};
+use super::pod::{self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, SchedulePod, SetupPod, SharedPod};
 use super::records::Records;
 use super::room::{Full, Places, Room, missing};
 
@@ -24,6 +25,7 @@ const STATES: &str = "STATES";
 const SCHEDULES: &str = "SCHEDULES";
 const BACKLOGS: &str = "BACKLOGS";
 const FLOWS: &str = "FLOWS";
+const QUANTILES: &str = "QUANTILES";
 
 /// Reads a map element under its spin lock (linux/bpf.h).
 const BPF_F_LOCK: u64 = 4;
@@ -158,10 +160,12 @@ pub struct Object {
     schedules: Array<MapData, SchedulePod>,
     backlogs: Array<MapData, BacklogPod>,
     flows: Array<MapData, BucketPod>,
+    quantiles: Array<MapData, QuantilesPod>,
     room: Room,
     schedule_places: Places,
     backlog_places: Places,
     flow_places: Places,
+    quantile_places: Places,
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
     straight: DevMap<MapData>,
@@ -184,6 +188,7 @@ impl Object {
             .map_max_entries(SCHEDULES, room.schedules)
             .map_max_entries(BACKLOGS, room.backlogs)
             .map_max_entries(FLOWS, room.buckets)
+            .map_max_entries(QUANTILES, room.quantiles)
             .override_global("EXCLUSIVE", &exclusive, true)
             .override_global("FEATURES", &room.features, true)
             .load(OBJECT)?;
@@ -195,10 +200,12 @@ impl Object {
             schedules: take(&mut ebpf, SCHEDULES)?,
             backlogs: take(&mut ebpf, BACKLOGS)?,
             flows: take(&mut ebpf, FLOWS)?,
+            quantiles: take(&mut ebpf, QUANTILES)?,
             room: *room,
             schedule_places: Places::new(SCHEDULES, room.schedules),
             backlog_places: Places::new(BACKLOGS, room.backlogs),
             flow_places: Places::new(FLOWS, room.buckets),
+            quantile_places: Places::new(QUANTILES, room.quantiles),
             edge: take(&mut ebpf, "EDGE")?,
             xsks: take(&mut ebpf, "XSKS")?,
             straight: take(&mut ebpf, "STRAIGHT")?,
@@ -231,6 +238,11 @@ impl Object {
         if let Some(schedule) = &spec.schedule {
             places.schedule = self.schedule_places.give(channel, 1).map_err(full)?;
             self.schedules.set(places.schedule, SchedulePod(**schedule), 0).map_err(writing(SCHEDULES))?;
+        }
+        if let Some(quantiles) = &spec.quantiles {
+            places.quantiles = self.quantile_places.give(channel, 1).map_err(full)?;
+            let set = self.quantiles.set(places.quantiles, QuantilesPod(Quantiles::clone(quantiles)), 0);
+            set.map_err(writing(QUANTILES))?;
         }
         if spec.has_backlog() {
             places.backlog = self.backlog_places.give(channel, 1).map_err(full)?;

@@ -4,6 +4,7 @@ use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
 use shaper_common::outage::Schedule;
+use shaper_common::quantile::Quantiles;
 
 macro_rules! plain {
     ($($name:ident($layout:ty)),+ $(,)?) => {
@@ -24,6 +25,7 @@ plain!(
     SetupPod(Setup),
     BacklogPod(Backlog),
     BucketPod(Bucket),
+    QuantilesPod(Quantiles),
     ProbePod(Probe),
     RecordPod(Record),
     SchedulePod(Schedule),

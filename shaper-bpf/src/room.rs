@@ -18,11 +18,13 @@ pub struct Room {
     pub backlogs: u32,
     /// Buckets of flows.
     pub buckets: u32,
+    /// Tables of quantiles.
+    pub quantiles: u32,
 }
 
 impl Room {
     /// For the directions alone, with settings that need nothing else.
-    pub const PLAIN: Self = Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1 };
+    pub const PLAIN: Self = Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1, quantiles: 1 };
 
     /// Room for these channels.
     #[must_use]
@@ -33,6 +35,7 @@ impl Room {
             room.channels += 1;
             room.schedules += u32::from(spec.schedule.is_some());
             room.backlogs += u32::from(spec.has_backlog());
+            room.quantiles += u32::from(spec.quantiles.is_some());
             room.buckets += if spec.has_flows() { spec.buckets() } else { 0 };
         }
         Self { channels: room.channels.max(DIRECTIONS), ..room }

@@ -24,6 +24,7 @@ const ROOM: Room = Room {
     schedules: 2,
     backlogs: 2,
     buckets: 2 * random::MOST_BUCKETS,
+    quantiles: 2,
 };
 
 #[test]

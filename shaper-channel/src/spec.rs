@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shaper_common::layout::{Params, features};
 use shaper_common::outage::Schedule;
 use shaper_common::pipeline::Settings;
+use shaper_common::quantile::Quantiles;
 
 /// A link that never goes down.
 static ALWAYS_UP: Schedule = Schedule::EMPTY;
@@ -16,6 +17,8 @@ pub struct ChannelSpec {
     pub params: Params,
     /// When the link is down; `None` for never.
     pub schedule: Option<Arc<Schedule>>,
+    /// The quantiles of the delay, where its distribution is a table.
+    pub quantiles: Option<Arc<Quantiles>>,
     /// How many flows are remembered where each has draws of its own: a power of two, [`shaper_common::flow::WAYS`] at
     /// least.
     pub flows: u32,
@@ -37,7 +40,7 @@ impl ChannelSpec {
     /// What decides for a packet.
     #[must_use]
     pub fn settings(&self) -> Settings<'_> {
-        Settings { params: &self.params, schedule: self.schedule() }
+        Settings { params: &self.params, schedule: self.schedule(), quantiles: self.quantiles.as_deref() }
     }
 
     /// The [`features`] that it needs.

@@ -3,6 +3,7 @@
 //! Every struct is `repr(C)` without padding that is not named, so that both sides see the same bytes.
 
 use crate::corrupt::{Corrupt, Damage};
+use crate::delay::Jitter;
 use crate::duplicate::Duplicate;
 use crate::fate::{Cause, Fate};
 use crate::flow::Flow;
@@ -114,6 +115,9 @@ pub struct Params {
     pub delay: Nanos,
     /// Half-width of uniform jitter, sigma of normal jitter.
     pub jitter: Nanos,
+    /// The reciprocal of the time constant of correlated jitter, see [`crate::process::per_nano`]; zero where each packet
+    /// draws on its own.
+    pub per_nano: u64,
     /// Which packets leave without the delay.
     pub reorder: Reorder,
     /// When packets leave in bursts.
@@ -191,6 +195,8 @@ impl Params {
             | if_any(!self.corrupt.chance.is_never(), features::CORRUPT)
             | if_any(self.rate.0 != 0, features::RATE)
             | if_any(self.queue_packets != 0, features::BACKLOG)
+            | if_any(self.jitter_kind == Jitter::Table as u32, features::QUANTILES)
+            | if_any(self.per_nano != 0, features::PROCESS)
             | if_any(self.policer_rate.0 != 0, features::POLICER)
             | if_any(!self.reorder.chance.is_never(), features::REORDER)
             | if_any(self.slots.any(), features::SLOTS)

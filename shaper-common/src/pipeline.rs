@@ -10,15 +10,17 @@ use core::hint::black_box;
 
 use crate::backlog::Backlog;
 use crate::corrupt;
+use crate::delay::{self, Jitter};
 use crate::duplicate::MOST_COPIES;
 use crate::fate::Cause;
 use crate::flow::Bucket;
 use crate::layout::{Params, RawFate, State, Work, features, flags, groups};
 use crate::order::{self, Order};
 use crate::outage::Schedule;
+use crate::quantile::Quantiles;
 use crate::rng::Source;
 use crate::units::Nanos;
-use crate::{delay, loss, rate, reorder, slot};
+use crate::{loss, process, rate, reorder, slot};
 
 /// What the decision knows of a packet.
 #[repr(C)]
@@ -47,6 +49,8 @@ pub struct Settings<'a> {
     pub params: &'a Params,
     /// The outages.
     pub schedule: &'a Schedule,
+    /// The quantiles of the delay, where its distribution is a table.
+    pub quantiles: Option<&'a Quantiles>,
 }
 
 /// What a channel remembers beside its state, where its settings ask for it: too much for a record.
@@ -112,7 +116,7 @@ pub fn remember(has: u32, params: &Params, memory: &mut Memory<'_>, state: &mut 
 /// Pure: the same settings, state and packet give the same fate and the same new state, in the kernel and in userspace.
 #[inline(always)]
 pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
-    let params = settings.params;
+    let Settings { params, quantiles, .. } = *settings;
     draw(has, params, state, packet);
     choose(has, params, stage(state));
     if !is_up(has, settings, stage(state), packet) {
@@ -137,7 +141,10 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
     if has & features::CORRUPT != 0 {
         hit(params, stage(state), packet);
     }
-    release(has, params, stage(state), packet);
+    if has & features::PROCESS != 0 {
+        correlate(params, stage(state), packet);
+    }
+    release(has, params, quantiles, stage(state), packet);
     if has & features::OUTAGES != 0 && !arrives(settings, stage(state)) {
         return drop_for(state, Cause::InFlight);
     }
@@ -221,7 +228,7 @@ fn choose(has: u32, params: &Params, state: &mut State) {
 /// Whether the link is up.
 #[inline(always)]
 fn is_up(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) -> bool {
-    let Settings { params, schedule } = *settings;
+    let Settings { params, schedule, .. } = *settings;
     if has & features::OUTAGES == 0 || params.has_outages == 0 || packet.now < params.start {
         return true;
     }
@@ -315,9 +322,31 @@ fn hit(params: &Params, state: &mut State, packet: &Packet) {
     work.fate.damage = damage;
 }
 
+/// Puts the draw of a process in the place of the packet's own.
+#[inline(always)]
+fn correlate(params: &Params, state: &mut State, packet: &Packet) {
+    if params.per_nano != 0 {
+        let State { work, carried, .. } = state;
+        let draws = &mut work.draws;
+        draws.jitter = process::advance(&mut carried.flow.process, params.per_nano, packet.now, draws.jitter);
+    }
+}
+
+/// The delay that the packet's draw stands for.
+#[inline(always)]
+fn delay(has: u32, params: &Params, quantiles: Option<&Quantiles>, draw: u32) -> Nanos {
+    if has & features::QUANTILES != 0
+        && params.jitter_kind == Jitter::Table as u32
+        && let Some(quantiles) = quantiles
+    {
+        return quantiles.delay(draw);
+    }
+    delay::delay(params, draw)
+}
+
 /// When the packet leaves.
 #[inline(always)]
-fn release(has: u32, params: &Params, state: &mut State, packet: &Packet) {
+fn release(has: u32, params: &Params, quantiles: Option<&Quantiles>, state: &mut State, packet: &Packet) {
     let State { work, carried, counts, .. } = state;
     let is_ahead = has & features::REORDER != 0
         && !params.reorder.chance.is_never()
@@ -325,7 +354,7 @@ fn release(has: u32, params: &Params, state: &mut State, packet: &Packet) {
     if is_ahead {
         counts.reordered += 1;
     } else {
-        work.time = work.time.saturating_add(delay::delay(params, work.draws.jitter));
+        work.time = work.time.saturating_add(delay(has, params, quantiles, work.draws.jitter));
     }
     let State { work, carried, .. } = stage(state);
     if has & features::SLOTS != 0 && params.slots.any() {
@@ -343,7 +372,7 @@ fn release(has: u32, params: &Params, state: &mut State, packet: &Packet) {
 /// Whether the packet is not on its way when the link goes down, or arrives all the same.
 #[inline(always)]
 fn arrives(settings: &Settings<'_>, state: &mut State) -> bool {
-    let Settings { params, schedule } = *settings;
+    let Settings { params, schedule, .. } = *settings;
     let State { work, next_window, .. } = state;
     if params.flags & flags::IN_FLIGHT_LOST == 0 || params.has_outages == 0 || work.fate.release < params.start {
         return true;

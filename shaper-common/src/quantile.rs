@@ -41,7 +41,7 @@ impl Knot {
 /// Entry `32 k + i` of a side is the quantile whose tail, from below for `lower` and from above for `upper`, holds
 /// `2^k (1 + i/32) / 2^33`. `lower` rises to the median and `upper` falls to it.
 #[repr(C)]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantiles {
     /// The lower half.
     pub lower: [u64; SIDE],

@@ -13,7 +13,7 @@ const Z_999: f64 = 3.290_527;
 
 /// The decision by itself, with nothing remembered beside the state.
 fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
-    pipeline::decide(features::ALL, &Settings { params, schedule }, state, packet);
+    pipeline::decide(features::ALL, &Settings { params, schedule, quantiles: None }, state, packet);
     state.work.fate.into()
 }
 

@@ -24,7 +24,7 @@ const KS_001: f64 = 1.949_475;
 
 /// The decision by itself, with nothing remembered beside the state.
 fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
-    pipeline::decide(features::ALL, &Settings { params, schedule }, state, packet);
+    pipeline::decide(features::ALL, &Settings { params, schedule, quantiles: None }, state, packet);
     state.work.fate.into()
 }
 

@@ -24,7 +24,7 @@ use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
 use crate::maps::{
-    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES, STRAIGHT, XSKS,
+    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES, STRAIGHT, XSKS,
 };
 
 /// Do not wake the reader for each record: it polls.
@@ -53,6 +53,10 @@ fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<De
     let Setup { params, places } = SETUPS.get(channel)?;
     let schedule = SCHEDULES.get(places.schedule)?;
     let shared = STATES.get_ptr_mut(channel)?;
+    let mut quantiles = None;
+    if has & features::QUANTILES != 0 {
+        quantiles = Some(QUANTILES.get(places.quantiles)?);
+    }
     let mut memory = Memory::default();
     if has & features::BACKLOG != 0 {
         // SAFETY: the channel's own, and so under the lock like its state; the map outlives the program.
@@ -87,7 +91,7 @@ fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<De
         // SAFETY: the ring gave room for a whole record.
         unsafe { (*record.as_mut_ptr()).before = state.carried };
     }
-    decide(has, &Settings { params, schedule }, state, packet);
+    decide(has, &Settings { params, schedule, quantiles }, state, packet);
     remember(has, params, &mut memory, state);
     let fate = state.work.fate;
     if !exclusive {

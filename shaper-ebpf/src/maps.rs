@@ -10,6 +10,7 @@ use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, 
 use shaper_common::outage::Schedule;
 use shaper_common::parse::Parts;
 use shaper_common::pipeline::Packet;
+use shaper_common::quantile::Quantiles;
 
 /// Bytes of the record ring: userspace may raise it before loading.
 const RECORD_RING: usize = 1 << 24;
@@ -52,6 +53,10 @@ pub(crate) static SCHEDULES: Array<Schedule, { DIRECTIONS as usize }> = Array::n
 /// Packets in bottlenecks, where the settings say.
 #[btf_map]
 pub(crate) static BACKLOGS: Array<Backlog, 1> = Array::new();
+
+/// Quantiles of delays, where the settings say.
+#[btf_map]
+pub(crate) static QUANTILES: Array<Quantiles, 1> = Array::new();
 
 /// Flows, where the settings say.
 #[btf_map]

@@ -11,6 +11,7 @@ use shaper_common::layout::{Params, flags};
 use shaper_common::loss::Chain;
 use shaper_common::outage::{Schedule, Window};
 use shaper_common::pipeline::Packet;
+use shaper_common::quantile::{KNOTS, Knot, Quantiles};
 use shaper_common::reorder::Reorder;
 use shaper_common::slot::Slots;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
@@ -73,11 +74,13 @@ fn delays() -> impl Strategy<Value = Params> {
         },
     );
     let slots = prop_oneof![2 => Just(Slots::default()), 1 => slots];
-    (0..200_000_000u64, 0..300_000_000u64, 0..3u32, 0..2u32, reorder, slots).prop_map(
-        |(delay, jitter, jitter_kind, order, reorder, slots)| Params {
+    let per_nano = prop_oneof![2 => Just(0), 1 => any::<u64>(), 1 => 1..1u64 << 40];
+    (0..200_000_000u64, 0..300_000_000u64, 0..4u32, per_nano, 0..2u32, reorder, slots).prop_map(
+        |(delay, jitter, jitter_kind, per_nano, order, reorder, slots)| Params {
             delay: Nanos(delay),
             jitter: Nanos(jitter),
             jitter_kind,
+            per_nano,
             order,
             reorder,
             slots,
@@ -133,6 +136,26 @@ fn schedule() -> impl Strategy<Value = Arc<Schedule>> {
     })
 }
 
+/// A table of quantiles with knots, in order.
+fn quantiles() -> impl Strategy<Value = Arc<Quantiles>> {
+    (prop::collection::vec(0..200_000_000u64, 8), prop::collection::vec(0u64..1 << 33, 0..KNOTS)).prop_map(
+        |(mut values, mut places)| {
+            values.sort_unstable();
+            places.sort_unstable();
+            let mut quantiles = Box::new(Quantiles::constant(Nanos(values[4])));
+            for (place, (lower, upper)) in quantiles.lower.iter_mut().zip(&mut quantiles.upper).enumerate() {
+                let step = place / 260;
+                (*lower, *upper) = (values[step], values[7 - step]);
+            }
+            quantiles.knot_count = places.len() as u64;
+            for (knot, at) in quantiles.knots.iter_mut().zip(places) {
+                *knot = Knot { at: at & !1, value: values[(at % 8) as usize] };
+            }
+            quantiles.into()
+        },
+    )
+}
+
 /// The settings of a channel, with all effects in any company.
 pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
     let flag = |flag: u32| prop_oneof![Just(0), Just(flag)];
@@ -141,8 +164,8 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
     let outages = prop::option::of(schedule());
     let buckets = prop_oneof![Just(1), Just(2), Just(MOST_BUCKETS)];
     let all = (losses(), delays(), bottlenecks(), changes());
-    (all, any::<u64>(), any::<u32>(), flags, outages, buckets).prop_map(
-        |((losses, delays, bottlenecks, changes), seed, stream, flags, schedule, buckets)| ChannelSpec {
+    (all, any::<u64>(), any::<u32>(), flags, outages, quantiles(), buckets).prop_map(
+        |((losses, delays, bottlenecks, changes), seed, stream, flags, schedule, quantiles, buckets)| ChannelSpec {
             params: Params {
                 seed,
                 start: Nanos(START),
@@ -155,6 +178,7 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
                 delay: delays.delay,
                 jitter: delays.jitter,
                 jitter_kind: delays.jitter_kind,
+                per_nano: delays.per_nano,
                 order: delays.order,
                 reorder: delays.reorder,
                 slots: delays.slots,
@@ -166,6 +190,7 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
             }
             .sparing(),
             schedule,
+            quantiles: Some(quantiles),
             flows: buckets * 8,
         },
     )

@@ -57,7 +57,7 @@ pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decide
 fn alone(params: &Params, record: &Record) -> (Nanos, Nanos) {
     let free = Params { order: Order::Free as u32, ..*params };
     let mut state = State { next_sequence: record.sequence, carried: record.before, ..State::default() };
-    let settings = Settings { params: &free, schedule: &Schedule::EMPTY };
+    let settings = Settings { params: &free, schedule: &Schedule::EMPTY, quantiles: None };
     decide(features::ALL, &settings, &mut state, &record.packet);
     (state.carried.bottleneck.free_at, state.work.fate.release)
 }
