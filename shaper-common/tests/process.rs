@@ -121,7 +121,7 @@ fn mean_and_variance_of_the_value_do_not_drift() {
 }
 
 #[test]
-fn one_step_keeps_the_mean_to_a_unit_and_the_variance_to_1e_4() {
+fn one_step_keeps_and_adds_within_1e_4() {
     // Deterministic, and so sharper than any sample: draws that differ in sign alone add and subtract the same.
     let per_nano = per_nano(TAU).unwrap();
     let mut worst = 0f64;
@@ -152,6 +152,24 @@ fn one_step_keeps_the_mean_to_a_unit_and_the_variance_to_1e_4() {
         }
     }
     assert!(worst < 1e-4, "{worst:e}");
+}
+
+#[test]
+fn rounding_pulls_to_neither_side() {
+    // A process and its mirror image stay mirrored. Rounded down, each pair would be a unit apart.
+    let per_nano = per_nano(TAU).unwrap();
+    let mut apart = 0i64;
+    for number in 0..100_000u64 {
+        let words = Draws::of(29, 0, number);
+        let after = |z: i64, draw: u32| {
+            let mut process = Process { z, at: Nanos(SECOND) };
+            let _ = advance(&mut process, per_nano, Nanos(SECOND + TAU.0 / 1_000 + number), draw);
+            process.z
+        };
+        let z = i64::from(words.step as i32) / 2;
+        apart += after(z, words.jitter) + after(-z, words.jitter ^ 1 << 31);
+    }
+    assert!(apart.abs() < 100, "{apart} units in 100,000 steps");
 }
 
 /// Bartlett's standard deviation of the autocorrelation of a first-order process at a lag.
