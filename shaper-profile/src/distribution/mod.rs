@@ -1,7 +1,7 @@
 //! The distribution of a delay as it comes out: base, jitter around it, cut at zero.
 //!
-//! Uniform and normal jitter are computed by the decision. All other shapes ([`shape`], [`table`]) are compiled to a
-//! table of quantiles ([`fit`]), and what is said of those is counted in that table ([`realised`]).
+//! Uniform and normal jitter are computed by the decision. All other shapes (`shape`, `table`) are compiled to a
+//! table of quantiles (`fit`), and what is said of those is counted in that table (`realised`).
 
 mod fit;
 mod normal;
