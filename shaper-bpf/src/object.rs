@@ -13,7 +13,9 @@ use shaper_common::layout::{self, EdgeCounts, PORT_PROBES, Port, PortPlace, Prob
 use shaper_common::quantile::Quantiles;
 use shaper_common::units::Nanos;
 
-use super::pod::{self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, SchedulePod, SetupPod, SharedPod};
+use super::pod::{
+    self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, SchedulePod, SetupPod, SharedPod,
+};
 use super::records::Records;
 use super::room::{Full, Places, Room, missing};
 

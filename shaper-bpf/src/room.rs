@@ -24,7 +24,8 @@ pub struct Room {
 
 impl Room {
     /// For the directions alone, with settings that need nothing else.
-    pub const PLAIN: Self = Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1, quantiles: 1 };
+    pub const PLAIN: Self =
+        Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1, quantiles: 1 };
 
     /// Room for these channels.
     #[must_use]

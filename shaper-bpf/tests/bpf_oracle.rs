@@ -104,7 +104,7 @@ fn compare(exclusion: Exclusion) {
         })
         .unwrap();
     assert!(seen.fates >= 100_000, "only {} fates compared", seen.fates);
-    let decided = [Cause::None, Cause::Outage, Cause::Loss, Cause::Queue, Cause::Policer, Cause::InFlight];
+    let decided = [Cause::None, Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
     assert!(seen.causes.iter().eq(&decided), "the settings led to {:?} alone", seen.causes);
     for (what, count) in [
         ("copies", seen.copies),

@@ -2,6 +2,10 @@
 //!
 //! Every struct is `repr(C)` without padding that is not named, so that both sides see the same bytes.
 
+use crate::aqm::codel::{Codel, CodelSettings};
+use crate::aqm::pi2::{Pi2, Pi2Settings};
+use crate::aqm::pie::{Pie, PieSettings};
+use crate::aqm::step::StepSettings;
 use crate::corrupt::{Corrupt, Damage};
 use crate::delay::Jitter;
 use crate::duplicate::Duplicate;
@@ -9,7 +13,8 @@ use crate::fate::{Cause, Fate};
 use crate::flow::Flow;
 use crate::loss::Chain;
 use crate::pipeline::Packet;
-use crate::rate::Bottleneck;
+use crate::police::{Policer, PolicerSettings};
+use crate::rate::{Bottleneck, Service};
 use crate::reorder::Reorder;
 use crate::rng::{Choices, Details, Draws};
 use crate::slot::{Slot, Slots};
@@ -103,14 +108,22 @@ pub struct Params {
     pub duplicate: Duplicate,
     /// Which packets are changed on their way.
     pub corrupt: Corrupt,
-    /// The rate above which packets are dropped, without a queue; zero for none.
-    pub policer_rate: BitsPerSec,
-    /// What may come at once beyond that rate, as the time that it lasts at it.
-    pub policer_burst: Nanos,
+    /// The rate above which packets are dropped, without a queue.
+    pub policer: PolicerSettings,
     /// Rate of the bottleneck; zero for none.
     pub rate: BitsPerSec,
     /// The most time a packet may need from its arrival until it is through the bottleneck.
     pub queue: Nanos,
+    /// The time that a full packet takes at the bottleneck: a queue of no more than that is none to be managed.
+    pub full_packet: Nanos,
+    /// Where [`aqm`](Self::aqm) is CoDel.
+    pub codel: CodelSettings,
+    /// Where it is PIE.
+    pub pie: PieSettings,
+    /// Where it is PI2.
+    pub pi2: Pi2Settings,
+    /// Where it is immediate marking.
+    pub step: StepSettings,
     /// Base delay.
     pub delay: Nanos,
     /// Half-width of uniform jitter, sigma of normal jitter.
@@ -148,6 +161,10 @@ pub struct Params {
     /// Packets after which losses repeat; zero where they do not. Of a period longer than a pattern the last packet is
     /// lost.
     pub period: u32,
+    /// An [`crate::aqm::Aqm`].
+    pub aqm: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
     /// [`flags`].
     pub flags: u32,
     /// The [`groups`] of draws that none of these settings asks for: they need not be made, see [`Params::sparing`].
@@ -176,7 +193,7 @@ impl Params {
         if !self.duplicate.chance.is_never() || corrupts || !self.reorder.chance.is_never() || self.slots.any() {
             draws |= groups::CHOICES;
         }
-        if corrupts {
+        if corrupts || self.aqm != 0 {
             draws |= groups::DETAILS;
         }
         Self { spared: !draws, ..self }
@@ -197,7 +214,8 @@ impl Params {
             | if_any(self.queue_packets != 0, features::BACKLOG)
             | if_any(self.jitter_kind == Jitter::Table as u32, features::QUANTILES)
             | if_any(self.per_nano != 0, features::PROCESS)
-            | if_any(self.policer_rate.0 != 0, features::POLICER)
+            | if_any(self.policer.rate.0 != 0, features::POLICER)
+            | if_any(self.aqm != 0, features::AQM)
             | if_any(!self.reorder.chance.is_never(), features::REORDER)
             | if_any(self.slots.any(), features::SLOTS)
             | if_any(self.flags & flags::FLOWS != 0, features::FLOWS)
@@ -242,7 +260,13 @@ pub struct Carried {
     /// The bottleneck.
     pub bottleneck: Bottleneck,
     /// The policer.
-    pub policer: Bottleneck,
+    pub policer: Policer,
+    /// CoDel.
+    pub codel: Codel,
+    /// PIE.
+    pub pie: Pie,
+    /// PI2.
+    pub pi2: Pi2,
     /// The slot that packets leave in.
     pub slot: Slot,
     /// Packets in the bottleneck, as the last packet met them; counted where they have a limit.
@@ -292,6 +316,8 @@ pub struct Work {
     pub fate: RawFate,
     /// When the packet is through what it has passed so far.
     pub time: Nanos,
+    /// Its service by the bottleneck.
+    pub service: Service,
     /// Draws, see [`crate::rng`].
     pub draws: Draws,
     /// More of them.

@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod aqm;
 pub mod backlog;
 pub mod chance;
 pub mod corrupt;
@@ -27,6 +28,7 @@ pub mod order;
 pub mod outage;
 pub mod parse;
 pub mod pipeline;
+pub mod police;
 pub mod process;
 mod process_table;
 pub mod quantile;

@@ -8,6 +8,7 @@
 
 use core::hint::black_box;
 
+use crate::aqm::{Action, Aqm, Ecn, codel, pi2, pie, step};
 use crate::backlog::Backlog;
 use crate::corrupt;
 use crate::delay::{self, Jitter};
@@ -20,7 +21,7 @@ use crate::outage::Schedule;
 use crate::quantile::Quantiles;
 use crate::rng::Source;
 use crate::units::Nanos;
-use crate::{loss, process, rate, reorder, slot};
+use crate::{loss, police, process, rate, reorder, slot};
 
 /// What the decision knows of a packet.
 #[repr(C)]
@@ -128,8 +129,14 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
     if has & features::POLICER != 0 && !conforms(params, stage(state), packet) {
         return drop_for(state, Cause::Policer);
     }
-    if has & features::RATE != 0 && !is_served(has, params, stage(state), packet) {
-        return drop_for(state, Cause::Queue);
+    if has & features::RATE != 0 && params.rate.0 != 0 {
+        if !has_room(has, params, stage(state), packet) {
+            return drop_for(state, Cause::Queue);
+        }
+        if has & features::AQM != 0 && params.aqm != 0 && !passes_aqm(params, stage(state), packet) {
+            return drop_for(state, Cause::Aqm);
+        }
+        serve(has, params, stage(state), packet);
     }
     let state = stage(state);
     if state.work.is_lost != 0 {
@@ -172,6 +179,7 @@ fn drop_for(state: &mut State, cause: Cause) {
         Cause::Outage => &mut counts.outage,
         Cause::Loss => &mut counts.loss,
         Cause::Queue => &mut counts.queue,
+        Cause::Aqm => &mut counts.aqm,
         Cause::Policer => &mut counts.policer,
         _ => &mut counts.in_flight,
     } += 1;
@@ -253,48 +261,72 @@ fn survives(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bo
 /// Whether the policer lets the packet pass.
 #[inline(always)]
 fn conforms(params: &Params, state: &mut State, packet: &Packet) -> bool {
-    if params.policer_rate.0 == 0 {
-        return true;
-    }
-    let policed = &mut state.carried.policer;
-    let token = rate::service_at(params.policer_rate, rate::wire_bytes(params, packet.len), policed, packet.now);
-    let conforms = token.after.free_at.saturating_sub(packet.now) <= params.policer_burst;
-    if conforms {
-        *policed = token.after;
-    }
-    conforms
+    // No frame, in cells or not, comes near to 32 bits.
+    let bytes = rate::wire_bytes(params, packet.len) as u32;
+    police::conforms(&params.policer, &mut state.carried.policer, packet.now, bytes)
 }
 
-/// Whether the bottleneck takes the packet; its copies are served behind it, as far as there is room.
+/// Whether the queue has room for the packet.
 #[inline(always)]
-fn is_served(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bool {
+fn has_room(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bool {
     let State { work, carried, .. } = state;
-    if params.rate.0 == 0 {
-        return true;
-    }
-    let mut service =
-        rate::service_at(params.rate, rate::wire_bytes(params, packet.len), &carried.bottleneck, packet.now);
-    if service.after.free_at.saturating_sub(packet.now) > params.queue {
-        return false;
-    }
-    let mut room = MOST_COPIES;
-    if has & features::BACKLOG != 0 && params.queue_packets != 0 {
-        if carried.backlog >= params.queue_packets {
-            return false;
+    let bytes = rate::wire_bytes(params, packet.len);
+    work.service = rate::service_at(params.rate, bytes, &carried.bottleneck, packet.now);
+    let is_full = has & features::BACKLOG != 0 && params.queue_packets != 0 && carried.backlog >= params.queue_packets;
+    !is_full && work.service.after.free_at.saturating_sub(packet.now) <= params.queue
+}
+
+/// Whether the queue's management lets the packet pass, marked or not.
+#[inline(always)]
+fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
+    let State { work, carried, .. } = state;
+    let (now, free_at, draw) = (packet.now, carried.bottleneck.free_at, work.details.queue);
+    let ecn = Ecn::of(packet.ecn as u8);
+    let may_mark = params.flags & flags::ECN != 0;
+    let answers = if may_mark { ecn } else { Ecn::NotEct };
+    let sojourn = work.service.begins.saturating_sub(now);
+    let is_short = free_at.saturating_sub(now) <= params.full_packet;
+    let action = if params.aqm == Aqm::Codel as u32 {
+        if !codel::acts(&params.codel, &mut carried.codel, work.service.begins, sojourn, is_short) {
+            Action::Pass
+        } else if answers.is_capable() {
+            Action::Mark
+        } else {
+            Action::Drop
         }
-        room = params.queue_packets - carried.backlog - 1;
+    } else if params.aqm == Aqm::Pie as u32 {
+        pie::acts(&params.pie, &mut carried.pie, now, free_at, answers, draw)
+    } else if params.aqm == Aqm::Pi2 as u32 {
+        pi2::acts(&params.pi2, &mut carried.pi2, now, free_at, answers, draw)
+    } else if step::marks(&params.step, sojourn, is_short, ecn, draw) {
+        Action::Mark
+    } else {
+        Action::Pass
+    };
+    if action == Action::Mark {
+        work.fate.marked = 1;
     }
-    work.time = service.after.free_at;
+    action != Action::Drop
+}
+
+/// Lets the bottleneck serve the packet, and its copies behind it as far as there is room.
+#[inline(always)]
+fn serve(has: u32, params: &Params, state: &mut State, packet: &Packet) {
+    let State { work, carried, .. } = state;
+    work.time = work.service.after.free_at;
     work.fate.served = 1;
     if has & features::DUPLICATE != 0 && work.is_copied != 0 {
-        let wanted = if params.duplicate.copies < room { params.duplicate.copies } else { room };
-        let copies = service.repeat(params.rate, wanted, packet.now.saturating_add(params.queue));
+        let mut wanted = params.duplicate.copies;
+        if has & features::BACKLOG != 0 && params.queue_packets != 0 {
+            let room = params.queue_packets.saturating_sub(carried.backlog).saturating_sub(1);
+            wanted = if wanted < room { wanted } else { room };
+        }
+        let copies = work.service.repeat(params.rate, wanted, packet.now.saturating_add(params.queue));
         work.fate.copies = copies;
         work.fate.served = 1 + copies;
-        work.fate.spacing = service.each.free_at;
+        work.fate.spacing = work.service.each.free_at;
     }
-    carried.bottleneck = service.after;
-    true
+    carried.bottleneck = work.service.after;
 }
 
 /// How far the copies are apart.

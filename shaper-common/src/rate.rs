@@ -18,7 +18,8 @@ pub struct Bottleneck {
 }
 
 /// The service of one packet, should the bottleneck take it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// When it begins: the packet's virtual dequeue.
     pub begins: Nanos,

@@ -12,12 +12,14 @@ use crate::{Next, judge};
 
 /// The cost of running a program at all.
 #[xdp]
+#[inline(always)]
 pub(crate) fn empty(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
 /// The clock alone.
 #[xdp]
+#[inline(always)]
 pub(crate) fn clock(_ctx: XdpContext) -> u32 {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
@@ -27,6 +29,7 @@ pub(crate) fn clock(_ctx: XdpContext) -> u32 {
 
 /// All that `link` does up to the metadata, which a repeated run would pile up in front of its one frame.
 #[xdp]
+#[inline(always)]
 pub(crate) fn decision(ctx: XdpContext) -> u32 {
     match judge(&ctx) {
         Next::Pass => xdp_action::XDP_PASS,
@@ -39,18 +42,21 @@ pub(crate) fn decision(ctx: XdpContext) -> u32 {
 
 /// A link that impairs nothing: straight on to the other port.
 #[xdp]
+#[inline(always)]
 pub(crate) fn forward(_ctx: XdpContext) -> u32 {
     DEVICES.redirect(OUTPUT_FORWARD, 0).unwrap_or(xdp_action::XDP_ABORTED)
 }
 
 /// Lets everything in: a veth takes redirected frames only where its peer has a program.
 #[xdp]
+#[inline(always)]
 pub(crate) fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
 /// Sends live frames of a test run on their way when they are due, and drops them before.
 #[xdp]
+#[inline(always)]
 pub(crate) fn generate(_ctx: XdpContext) -> u32 {
     let Some(pace) = PACE.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     // SAFETY: one test run at a time uses the map, so that this is the only reference.

@@ -24,7 +24,8 @@ use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
 use crate::maps::{
-    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES, STRAIGHT, XSKS,
+    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES,
+    STRAIGHT, XSKS,
 };
 
 /// Do not wake the reader for each record: it polls.
@@ -238,6 +239,7 @@ fn judge(ctx: &XdpContext) -> Next {
 
 /// A port of an impaired link.
 #[xdp]
+#[inline(always)]
 pub(crate) fn link(ctx: XdpContext) -> u32 {
     match judge(&ctx) {
         Next::Pass => xdp_action::XDP_PASS,
@@ -249,6 +251,7 @@ pub(crate) fn link(ctx: XdpContext) -> u32 {
 
 /// Decides for the packet described by the frame's bytes and writes the fate over them.
 #[xdp]
+#[inline(always)]
 pub(crate) fn probe(ctx: XdpContext) -> u32 {
     let (start, end) = (ctx.data(), ctx.data_end());
     if start + core::mem::size_of::<Probe>() > end {

@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use shaper_channel::ChannelSpec;
+use shaper_common::aqm::codel::CodelSettings;
+use shaper_common::aqm::control::Gains;
+use shaper_common::aqm::pi2::Pi2Settings;
+use shaper_common::aqm::pie::PieSettings;
+use shaper_common::aqm::step::StepSettings;
 use shaper_common::chance::Chance;
 use shaper_common::corrupt::{ANYWHERE, Corrupt};
 use shaper_common::duplicate::Duplicate;
@@ -11,6 +16,7 @@ use shaper_common::layout::{Params, flags};
 use shaper_common::loss::Chain;
 use shaper_common::outage::{Schedule, Window};
 use shaper_common::pipeline::Packet;
+use shaper_common::police::PolicerSettings;
 use shaper_common::quantile::{KNOTS, Knot, Quantiles};
 use shaper_common::reorder::Reorder;
 use shaper_common::slot::Slots;
@@ -93,18 +99,35 @@ fn bottlenecks() -> impl Strategy<Value = Params> {
     let rate = || prop_oneof![Just(0u64), 1_000..1_000_000u64, 1_000_000..10_000_000_000u64];
     let cells = prop_oneof![2 => Just((0, 0)), 1 => (1..100u32, 0..20u32)];
     let wire = (-60..64i32, 0..100u32, cells, prop_oneof![Just(0), 1..12u32]);
-    (rate(), 0..100_000_000u64, wire, rate(), 0..50_000_000u64).prop_map(
-        |(rate, queue, (overhead, least, (cell, cell_overhead), queue_packets), policer, burst)| Params {
-            rate: BitsPerSec(rate),
-            queue: Nanos(queue),
-            overhead,
-            least,
-            cell,
-            cell_overhead,
-            queue_packets,
-            policer_rate: BitsPerSec(policer),
-            policer_burst: Nanos(burst),
-            ..Params::default()
+    let managed = (0..5u32, 0..20_000_000u64, 1_000_000..40_000_000u64, any::<[u16; 2]>(), 0..1u64 << 32);
+    (rate(), 0..100_000_000u64, wire, rate(), 0..50_000_000u64, managed).prop_map(
+        |(rate, queue, wire, policer, burst, (aqm, target, update, [alpha, beta], loss))| {
+            let (overhead, least, (cell, cell_overhead), queue_packets) = wire;
+            let gains = Gains { target: Nanos(target), update: Nanos(update), alpha: alpha.into(), beta: beta.into() };
+            Params {
+                rate: BitsPerSec(rate),
+                queue: Nanos(queue),
+                overhead,
+                least,
+                cell,
+                cell_overhead,
+                queue_packets,
+                policer: PolicerSettings { rate: BitsPerSec(policer), burst: Nanos(burst) },
+                full_packet: Nanos(queue / 16),
+                aqm,
+                codel: CodelSettings { target: Nanos(target), interval: Nanos(20 * target) },
+                pie: PieSettings {
+                    gains,
+                    short: Nanos(target / 2),
+                    max_burst: Nanos(burst),
+                    ecn_threshold: Probability(loss),
+                    derandomise: aqm & 1,
+                    ..PieSettings::default()
+                },
+                pi2: Pi2Settings { gains, short: Nanos(target / 4), coupling: aqm, ..Pi2Settings::default() },
+                step: StepSettings { threshold: Nanos(target), range: Nanos(burst / 8) },
+                ..Params::default()
+            }
         },
     )
 }
