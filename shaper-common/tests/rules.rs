@@ -177,6 +177,15 @@ fn consistent(key: &Key) -> Result<(), TestCaseError> {
     prop_assert!(!key.has(flags::TCP | flags::UDP));
     prop_assert!(!key.has(flags::PORTS | flags::ICMP));
     prop_assert!(!key.has(flags::PORTS | flags::LATER_FRAGMENT));
+    let protocol = key.word(words::TYPES) >> 8 & 0xff;
+    prop_assert_eq!(key.has(flags::TCP), protocol == 6);
+    prop_assert_eq!(key.has(flags::UDP), protocol == 17);
+    prop_assert!(!key.has(flags::ICMP) || protocol == 1 || protocol == 58);
+    prop_assert!(!key.has(flags::PORTS) || [6, 17, 132].contains(&protocol));
+    let ethertype = key.word(words::TYPES) >> 16;
+    prop_assert_eq!(key.has(flags::IPV4), ethertype == 0x0800);
+    prop_assert_eq!(key.has(flags::IPV6), ethertype == 0x86dd);
+    prop_assert!(key.word(words::FLAGS) & (flags::IPV4 | flags::IPV6) != 0 || !key.has(flags::FRAGMENT));
     let ip = key.has(flags::IPV4) || key.has(flags::IPV6);
     prop_assert!(ip || key.word(words::TYPES) & 0xffff == 0);
     let layer4 = key.has(flags::PORTS) || key.has(flags::ICMP);
