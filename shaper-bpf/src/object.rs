@@ -2,19 +2,21 @@
 
 use std::os::fd::AsRawFd;
 
-use aya::maps::{Array, DevMap, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use shaper_channel::ChannelSpec;
+use shaper_channel::{ChannelSpec, Rules};
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{self, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
+use shaper_common::layout::{self, DirectionRules, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
 use shaper_common::quantile::Quantiles;
+use shaper_common::rules::RuleKey;
 use shaper_common::units::Nanos;
 
 use super::pod::{
-    self, BacklogPod, BucketPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, SchedulePod, SetupPod, SharedPod,
+    self, BacklogPod, BucketPod, DirectionRulesPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, RuleKeyPod,
+    SchedulePod, SetupPod, SharedPod, TimelinePod,
 };
 use super::records::Records;
 use super::room::{Full, Places, Room, missing};
@@ -28,6 +30,9 @@ const SCHEDULES: &str = "SCHEDULES";
 const BACKLOGS: &str = "BACKLOGS";
 const FLOWS: &str = "FLOWS";
 const QUANTILES: &str = "QUANTILES";
+const TIMELINES: &str = "TIMELINES";
+const DIRECTION_RULES: &str = "DIRECTION_RULES";
+const RULES: &str = "RULES";
 
 /// Reads a map element under its spin lock (linux/bpf.h).
 const BPF_F_LOCK: u64 = 4;
@@ -163,6 +168,11 @@ pub struct Object {
     backlogs: Array<MapData, BacklogPod>,
     flows: Array<MapData, BucketPod>,
     quantiles: Array<MapData, QuantilesPod>,
+    timelines: Array<MapData, TimelinePod>,
+    direction_rules: Array<MapData, DirectionRulesPod>,
+    rules: HashMap<MapData, RuleKeyPod, u32>,
+    timeline_places: Places,
+    change_places: Places,
     room: Room,
     schedule_places: Places,
     backlog_places: Places,
@@ -185,7 +195,9 @@ impl Object {
         let exclusive = u32::from(exclusion == Exclusion::Device);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("RECORDS", record_ring)
-            .map_max_entries(SETUPS, room.channels)
+            .map_max_entries(SETUPS, room.channels + room.changes)
+            .map_max_entries(TIMELINES, room.timelines)
+            .map_max_entries(RULES, room.rules)
             .map_max_entries(STATES, room.channels)
             .map_max_entries(SCHEDULES, room.schedules)
             .map_max_entries(BACKLOGS, room.backlogs)
@@ -203,6 +215,11 @@ impl Object {
             backlogs: take(&mut ebpf, BACKLOGS)?,
             flows: take(&mut ebpf, FLOWS)?,
             quantiles: take(&mut ebpf, QUANTILES)?,
+            timelines: take(&mut ebpf, TIMELINES)?,
+            direction_rules: take(&mut ebpf, DIRECTION_RULES)?,
+            rules: take(&mut ebpf, RULES)?,
+            timeline_places: Places::new(TIMELINES, room.timelines),
+            change_places: Places::new(SETUPS, room.changes + 1),
             room: *room,
             schedule_places: Places::new(SCHEDULES, room.schedules),
             backlog_places: Places::new(BACKLOGS, room.backlogs),
@@ -241,11 +258,6 @@ impl Object {
             places.schedule = self.schedule_places.give(channel, 1).map_err(full)?;
             self.schedules.set(places.schedule, SchedulePod(**schedule), 0).map_err(writing(SCHEDULES))?;
         }
-        if let Some(quantiles) = &spec.quantiles {
-            places.quantiles = self.quantile_places.give(channel, 1).map_err(full)?;
-            let set = self.quantiles.set(places.quantiles, QuantilesPod(Quantiles::clone(quantiles)), 0);
-            set.map_err(writing(QUANTILES))?;
-        }
         if spec.has_backlog() {
             places.backlog = self.backlog_places.give(channel, 1).map_err(full)?;
             self.backlogs.set(places.backlog, BacklogPod(Backlog::EMPTY), 0).map_err(writing(BACKLOGS))?;
@@ -258,19 +270,57 @@ impl Object {
                 self.flows.set(bucket, BucketPod(Bucket::default()), 0).map_err(writing(FLOWS))?;
             }
         }
-        self.setups.set(channel, SetupPod(Setup { params: spec.params, places }), 0).map_err(writing(SETUPS))?;
+        // Tables and settings of changes lie one behind another: the channel's own first.
+        let tables = spec.all().filter(|(_, quantiles)| quantiles.is_some()).count() as u32;
+        let mut table = self.quantile_places.give(channel, tables).map_err(full)?;
+        if let Some(changes) = &spec.changes {
+            places.timeline = self.timeline_places.give(channel, 1).map_err(full)?;
+            self.timelines.set(places.timeline, TimelinePod(*changes.timeline), 0).map_err(writing(TIMELINES))?;
+            let first = self.change_places.give(channel, changes.settings.len() as u32).map_err(full)?;
+            // The first place of all is nobody's.
+            places.changes = self.room.channels + first - 1;
+        }
+        for (number, (params, quantiles)) in (0u32..).zip(spec.all()) {
+            if let Some(quantiles) = quantiles {
+                places.quantiles = table;
+                table += 1;
+                let set = self.quantiles.set(places.quantiles, QuantilesPod(Quantiles::clone(quantiles)), 0);
+                set.map_err(writing(QUANTILES))?;
+            }
+            let at = if number == 0 { channel } else { places.changes + number - 1 };
+            self.setups.set(at, SetupPod(Setup { params: *params, places }), 0).map_err(writing(SETUPS))?;
+        }
         self.states.set(channel, SharedPod(Default::default()), BPF_F_LOCK).map_err(writing(STATES))
     }
 
-    /// Sets the time from which a channel's schedules count; its state goes on.
+    /// Writes the rules of a direction; their channels, from `first` on, are set like any other.
+    ///
+    /// # Errors
+    ///
+    /// When the object has no room for them.
+    pub fn set_rules(&mut self, direction: u32, rules: &Rules, first: u32) -> Result<(), Error> {
+        for (key, rule) in &rules.entries {
+            self.rules.insert(RuleKeyPod(RuleKey { direction, ..*key }), *rule, 0).map_err(writing(RULES))?;
+        }
+        let all = DirectionRulesPod(DirectionRules { shapes: rules.shapes, first, _reserved: 0 });
+        self.direction_rules.set(direction, all, 0).map_err(writing(DIRECTION_RULES))
+    }
+
+    /// Sets the time from which a channel's outages and changes count; its state goes on.
     ///
     /// # Errors
     ///
     /// When the channel is out of range.
-    pub fn set_start(&mut self, channel: u32, start: Nanos) -> Result<(), Error> {
-        let SetupPod(mut setup) = self.setups.get(&channel, 0).map_err(writing(SETUPS))?;
-        setup.params.start = start;
-        self.setups.set(channel, SetupPod(setup), 0).map_err(writing(SETUPS))
+    pub fn set_start(&mut self, channel: u32, spec: &ChannelSpec, start: Nanos) -> Result<(), Error> {
+        let SetupPod(Setup { places, .. }) = self.setups.get(&channel, 0).map_err(writing(SETUPS))?;
+        let changes = spec.changes.iter().flat_map(|changes| 0..changes.settings.len() as u32);
+        // Changes first: until the channel's own settings say so they are not looked at.
+        for at in changes.map(|number| places.changes + number).chain([channel]) {
+            let SetupPod(mut setup) = self.setups.get(&at, 0).map_err(writing(SETUPS))?;
+            setup.params.start = start;
+            self.setups.set(at, SetupPod(setup), 0).map_err(writing(SETUPS))?;
+        }
+        Ok(())
     }
 
     /// Says what the device with this index is to the program.
@@ -329,6 +379,7 @@ impl Object {
         let values = self.edge.get(&direction, 0).map_err(|source| Error::Map { map: "EDGE", source })?;
         Ok(values.iter().fold(EdgeCounts::default(), |sum, EdgePod(cpu)| EdgeCounts {
             bypassed: sum.bypassed + cpu.bypassed,
+            unread: sum.unread + cpu.unread,
             metadata: sum.metadata + cpu.metadata,
             redirect: sum.redirect + cpu.redirect,
             control_dropped: sum.control_dropped + cpu.control_dropped,

@@ -2,9 +2,11 @@
 
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
+use shaper_common::layout::{DirectionRules, EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
 use shaper_common::outage::Schedule;
 use shaper_common::quantile::Quantiles;
+use shaper_common::rules::RuleKey;
+use shaper_common::timeline::Timeline;
 
 macro_rules! plain {
     ($($name:ident($layout:ty)),+ $(,)?) => {
@@ -26,6 +28,9 @@ plain!(
     BacklogPod(Backlog),
     BucketPod(Bucket),
     QuantilesPod(Quantiles),
+    TimelinePod(Timeline),
+    DirectionRulesPod(DirectionRules),
+    RuleKeyPod(RuleKey),
     ProbePod(Probe),
     RecordPod(Record),
     SchedulePod(Schedule),

@@ -20,12 +20,27 @@ pub struct Room {
     pub buckets: u32,
     /// Tables of quantiles.
     pub quantiles: u32,
+    /// Timelines.
+    pub timelines: u32,
+    /// Their changes.
+    pub changes: u32,
+    /// Entries in the table of rules.
+    pub rules: u32,
 }
 
 impl Room {
     /// For the directions alone, with settings that need nothing else.
-    pub const PLAIN: Self =
-        Self { features: 0, channels: DIRECTIONS, schedules: 1, backlogs: 1, buckets: 1, quantiles: 1 };
+    pub const PLAIN: Self = Self {
+        features: 0,
+        channels: DIRECTIONS,
+        schedules: 1,
+        backlogs: 1,
+        buckets: 1,
+        quantiles: 1,
+        timelines: 1,
+        changes: 0,
+        rules: 1,
+    };
 
     /// Room for these channels.
     #[must_use]
@@ -36,10 +51,20 @@ impl Room {
             room.channels += 1;
             room.schedules += u32::from(spec.schedule.is_some());
             room.backlogs += u32::from(spec.has_backlog());
-            room.quantiles += u32::from(spec.quantiles.is_some());
+            room.quantiles += spec.all().filter(|(_, quantiles)| quantiles.is_some()).count() as u32;
+            if let Some(changes) = &spec.changes {
+                room.timelines += 1;
+                room.changes += changes.settings.len() as u32;
+            }
             room.buckets += if spec.has_flows() { spec.buckets() } else { 0 };
         }
         Self { channels: room.channels.max(DIRECTIONS), ..room }
+    }
+
+    /// The same with room for so many rules of a direction, whose channels are among the others.
+    #[must_use]
+    pub const fn with_rules(self, entries: u32) -> Self {
+        Self { features: self.features | features::RULES, rules: self.rules + entries, ..self }
     }
 }
 

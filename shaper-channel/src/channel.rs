@@ -26,11 +26,12 @@ impl Channel {
 
     /// Decides the fate of the next packet.
     pub fn decide(&mut self, packet: &Packet) -> Fate {
-        let params = &self.spec.params;
+        let settings = self.spec.settings(packet.now);
+        let params = settings.params;
         let mut memory = self.memories.of(packet.flow_hash);
         recall(features::ALL, params, &mut memory, &mut self.state, packet);
         self.met = self.state.carried;
-        decide(features::ALL, &self.spec.settings(), &mut self.state, packet);
+        decide(features::ALL, &settings, &mut self.state, packet);
         remember(features::ALL, params, &mut memory, &mut self.state);
         self.state.work.fate.into()
     }

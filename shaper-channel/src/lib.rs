@@ -11,4 +11,4 @@ mod spec;
 
 pub use channel::Channel;
 pub use oracle::{Mismatch, Oracle, Verdict};
-pub use spec::ChannelSpec;
+pub use spec::{Changes, ChannelSpec, Rules, TooMany};

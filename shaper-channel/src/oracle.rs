@@ -67,15 +67,18 @@ impl Oracle {
         Self { spec, state: State::default(), memories, is_whole: true, verdict: Verdict::default() }
     }
 
-    /// Sets when the outage schedule begins.
+    /// Sets when outages and changes begin to count.
     pub fn begin(&mut self, start: Nanos) {
-        self.spec.params.start = start;
+        if self.spec.params.start != start {
+            self.spec.begin(start);
+        }
     }
 
     /// Replays one record. Records must come in the order of the decisions; gaps are allowed.
     pub fn check(&mut self, record: &Record) {
-        let params = &self.spec.params;
         let packet = record.packet;
+        let settings = self.spec.settings(packet.now);
+        let params = settings.params;
         let has_predecessor = self.state.next_sequence == record.sequence;
         self.is_whole &= has_predecessor;
         let mut memory = self.memories.of(packet.flow_hash);
@@ -99,7 +102,7 @@ impl Oracle {
             work: self.state.work,
             ..State::default()
         };
-        decide(features::ALL, &self.spec.settings(), &mut state, &packet);
+        decide(features::ALL, &settings, &mut state, &packet);
         let fate = state.work.fate;
         if self.is_whole {
             remember(features::ALL, params, &mut memory, &mut state);

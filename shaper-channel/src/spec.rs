@@ -6,6 +6,9 @@ use shaper_common::layout::{Params, features};
 use shaper_common::outage::Schedule;
 use shaper_common::pipeline::Settings;
 use shaper_common::quantile::Quantiles;
+use shaper_common::rules::{RuleKey, Shapes};
+use shaper_common::timeline::{MOST_CHANGES, Timeline};
+use shaper_common::units::Nanos;
 
 /// A link that never goes down.
 static ALWAYS_UP: Schedule = Schedule::EMPTY;
@@ -22,6 +25,44 @@ pub struct ChannelSpec {
     /// How many flows are remembered where each has draws of its own: a power of two, [`shaper_common::flow::WAYS`] at
     /// least.
     pub flows: u32,
+    /// How the settings change.
+    pub changes: Option<Changes>,
+}
+
+/// Settings that change at set times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// When, since the start.
+    pub timeline: Arc<Timeline>,
+    /// To what: one for each time.
+    pub settings: Arc<[(Params, Option<Arc<Quantiles>>)]>,
+}
+
+/// More changes than a timeline holds, or times that do not rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Changes {
+    /// Changes in the order of their times; they begin anew after `repeat` where that is not zero.
+    ///
+    /// # Errors
+    /// More than [`MOST_CHANGES`], and times that do not rise.
+    pub fn new(
+        all: impl IntoIterator<Item = (Nanos, Params, Option<Arc<Quantiles>>)>,
+        repeat: Nanos,
+    ) -> Result<Self, TooMany> {
+        let mut timeline = Box::new(Timeline { repeat, ..Timeline::EMPTY });
+        let mut settings = Vec::new();
+        let mut last = None;
+        for (at, params, quantiles) in all {
+            let place = timeline.at.get_mut(settings.len()).filter(|_| settings.len() < MOST_CHANGES);
+            let (Some(place), true) = (place, last.is_none_or(|last| last < at)) else { return Err(TooMany) };
+            *place = at;
+            last = Some(at);
+            settings.push((params, quantiles));
+        }
+        Ok(Self { timeline: timeline.into(), settings: settings.into() })
+    }
 }
 
 impl ChannelSpec {
@@ -37,16 +78,58 @@ impl ChannelSpec {
         self.schedule.as_deref().unwrap_or(&ALWAYS_UP)
     }
 
-    /// What decides for a packet.
+    /// Sets the time from which outages and changes count.
+    pub fn begin(&mut self, start: Nanos) {
+        self.params.start = start;
+        if let Some(changes) = &mut self.changes {
+            for (params, _) in Arc::make_mut(&mut changes.settings) {
+                params.start = start;
+            }
+        }
+    }
+
+    /// Makes it the channel of a rule: its number in the direction and one more.
+    pub fn number(&mut self, rule: u32) {
+        self.params.rule = rule;
+        if let Some(changes) = &mut self.changes {
+            for (params, _) in Arc::make_mut(&mut changes.settings) {
+                params.rule = rule;
+            }
+        }
+    }
+
+    /// What decides for a packet that arrives `now`.
     #[must_use]
-    pub fn settings(&self) -> Settings<'_> {
-        Settings { params: &self.params, schedule: self.schedule(), quantiles: self.quantiles.as_deref() }
+    pub fn settings(&self, now: Nanos) -> Settings<'_> {
+        let changed = self.changes.as_ref().filter(|_| now >= self.params.start).and_then(|changes| {
+            let passed = changes.timeline.passed(now.saturating_sub(self.params.start));
+            changes.settings.get((passed as usize).checked_sub(1)?)
+        });
+        let (params, quantiles) = match changed {
+            Some((params, quantiles)) => (params, quantiles),
+            None => (&self.params, &self.quantiles),
+        };
+        Settings { params, schedule: self.schedule(), quantiles: quantiles.as_deref() }
+    }
+
+    /// All settings that it ever has.
+    pub fn all(&self) -> impl Iterator<Item = (&Params, Option<&Arc<Quantiles>>)> {
+        let changed = self.changes.iter().flat_map(|changes| changes.settings.iter());
+        let changed = changed.map(|(params, quantiles)| (params, quantiles.as_ref()));
+        std::iter::once((&self.params, self.quantiles.as_ref())).chain(changed)
     }
 
     /// The [`features`] that it needs.
     #[must_use]
     pub fn features(&self) -> u32 {
-        self.params.features()
+        let changes = if self.changes.is_some() { features::CHANGES } else { 0 };
+        self.all().fold(changes, |needed, (params, _)| needed | params.features())
+    }
+
+    /// Whether a packet of this channel is ever held, or sent more than once.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.all().any(|(params, _)| params.holds())
     }
 
     /// Whether it remembers flows.
@@ -66,4 +149,15 @@ impl ChannelSpec {
     pub fn has_backlog(&self) -> bool {
         self.features() & features::BACKLOG != 0
     }
+}
+
+/// The rules of a direction: each has a channel of its own, and packets that none matches go by the direction's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// The masks of their matches.
+    pub shapes: Shapes,
+    /// Masked keys and the number of the rule, from 0; the keys' direction is filled in when they are loaded.
+    pub entries: Vec<(RuleKey, u32)>,
+    /// By number.
+    pub channels: Vec<ChannelSpec>,
 }

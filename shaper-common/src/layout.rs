@@ -17,6 +17,7 @@ use crate::police::{Policer, PolicerSettings};
 use crate::rate::{Bottleneck, Service};
 use crate::reorder::Reorder;
 use crate::rng::{Choices, Details, Draws};
+use crate::rules::Shapes;
 use crate::slot::{Slot, Slots};
 use crate::units::{BitsPerSec, Nanos, Probability};
 
@@ -237,8 +238,29 @@ pub struct Places {
     pub flows_mask: u32,
     /// The quantiles of its jitter.
     pub quantiles: u32,
+    /// When its settings change.
+    pub timeline: u32,
+    /// The settings from its first change on; zero where none changes.
+    pub changes: u32,
     /// Explicit padding.
     pub _reserved: u32,
+}
+
+/// What the programs look up for the packets of one direction: its rules.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectionRules {
+    /// The masks of its matches.
+    pub shapes: Shapes,
+    /// The channel of its first rule.
+    pub first: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
+}
+
+impl DirectionRules {
+    /// All packets go by the direction's own settings.
+    pub const NONE: Self = Self { shapes: Shapes::EMPTY, first: 0, _reserved: 0 };
 }
 
 /// What the programs look up for a channel.
@@ -426,6 +448,8 @@ impl From<RawFate> for Fate {
 pub struct EdgeCounts {
     /// Control packets (ARP, neighbour discovery, IGMP, MLD) that passed unimpaired.
     pub bypassed: u64,
+    /// Packets that no rule was asked about, since their headers are cut short or go on farther than they are followed.
+    pub unread: u64,
     /// Decided as forwarded, then dropped: no room for metadata.
     pub metadata: u64,
     /// Decided as forwarded, then dropped: redirect refused.

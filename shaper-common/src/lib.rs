@@ -38,4 +38,5 @@ pub mod rewrite;
 pub mod rng;
 pub mod rules;
 pub mod slot;
+pub mod timeline;
 pub mod units;

@@ -146,6 +146,12 @@ pub struct Shapes {
     pub masks: [Key; SHAPES],
 }
 
+impl Default for Shapes {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Shapes {
     /// No rules: every packet goes by the default.
     pub const EMPTY: Self = Self { count: 0, _reserved: 0, least: [u32::MAX; SHAPES], masks: [Key::ZERO; SHAPES] };
@@ -153,12 +159,18 @@ impl Shapes {
 
 /// The rule that a packet goes by: the one with the lowest number of those that match. `None` when none does.
 ///
-/// `lookup` is the table: the kernel's hash map, or userspace's. No rule has the number `u32::MAX`.
+/// `lookup` is the table: the kernel's hash map, or userspace's; `masked` is room for what it is asked for. No rule has the number `u32::MAX`.
 #[inline(always)]
 #[must_use]
-pub fn classify(key: &Key, direction: u32, shapes: &Shapes, lookup: impl Fn(&RuleKey) -> Option<u32>) -> Option<u32> {
+pub fn classify(
+    key: &Key,
+    direction: u32,
+    shapes: &Shapes,
+    masked: &mut RuleKey,
+    lookup: impl Fn(&RuleKey) -> Option<u32>,
+) -> Option<u32> {
     let mut best = u32::MAX;
-    let mut masked = RuleKey { direction, shape: 0, words: [0; WORDS] };
+    masked.direction = direction;
     let mut shape = 0;
     while shape < SHAPES {
         if shape as u32 >= shapes.count {
@@ -172,7 +184,7 @@ pub fn classify(key: &Key, direction: u32, shapes: &Shapes, lookup: impl Fn(&Rul
         for ((out, bits), mask) in masked.words.iter_mut().zip(&key.words).zip(&mask.words) {
             *out = bits & mask;
         }
-        if let Some(rule) = lookup(&masked) {
+        if let Some(rule) = lookup(masked) {
             best = if rule < best { rule } else { best };
         }
         shape += 1;

@@ -267,7 +267,7 @@ fn the_lowest_rule_of_all_that_match_wins() {
                 }
             }
             for packet in &packets {
-                let got = classify(packet, 3, &shapes, |key| table.get(key).copied());
+                let got = classify(packet, 3, &shapes, &mut RuleKey::default(), |key| table.get(key).copied());
                 let expected = rules.iter().position(|rule| rule.matches(packet)).map(|number| number as u32);
                 prop_assert_eq!(got, expected);
                 let mut answers = answers.borrow_mut();
@@ -276,7 +276,10 @@ fn the_lowest_rule_of_all_that_match_wins() {
                 } else {
                     answers.1 += 1
                 }
-                prop_assert_eq!(classify(packet, 4, &shapes, |key| table.get(key).copied()), None);
+                prop_assert_eq!(
+                    classify(packet, 4, &shapes, &mut RuleKey::default(), |key| table.get(key).copied()),
+                    None
+                );
             }
             Ok(())
         })

@@ -10,22 +10,23 @@ mod bench;
 mod frame;
 mod maps;
 
-use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock, bpf_xdp_adjust_meta};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
-use shaper_common::parse::{self, Kind, Parts};
-use shaper_common::pipeline::{Memory, Packet, Settings, decide, recall, remember};
+use shaper_common::parse::{self, Kind};
+use shaper_common::pipeline::{Memory, Settings, decide, recall, remember};
 use shaper_common::rewrite;
+use shaper_common::rules::{self, RuleKey};
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
 use crate::maps::{
-    BACKLOGS, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, Read, SCHEDULES, SETUPS, STATES,
-    STRAIGHT, XSKS,
+    BACKLOGS, DIRECTION_RULES, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, RULES, Read,
+    SCHEDULES, SETUPS, STATES, STRAIGHT, TIMELINES, XSKS,
 };
 
 /// Do not wake the reader for each record: it polls.
@@ -33,25 +34,35 @@ const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
 /// Bytes of metadata in front of a frame.
 const META: usize = core::mem::size_of::<XskMeta>();
 
-/// A decision together with the id of the packet that it was made for.
-struct Decided {
-    fate: RawFate,
-    id: u64,
-}
-
-/// What is to be said of a packet in its record, beside the decision.
-struct Told {
-    direction: u16,
-    l4_checksum: u16,
-}
-
-/// Decides, alone in its channel, and writes the record where there is to be one.
+/// Decides, alone in its channel, for the packet in this CPU's [`READ`], and writes the fate there; and the record where
+/// there is to be one. Zero when it has decided: not when the channel has no settings, for the program was attached
+/// before they were written.
 ///
-/// `None` when the channel has no settings: the program was attached before they were written.
+/// A program of its own, as [`read_packet`] is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide_packet(record: u32) -> u32 {
+    match decide_alone(record) {
+        Some(()) => 0,
+        None => 1,
+    }
+}
+
 #[inline(always)]
-fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<Decided> {
+fn decide_alone(wants_record: u32) -> Option<()> {
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let read = unsafe { &mut *READ.get_ptr_mut(0)? };
+    let (packet, channel) = (&read.packet, read.channel);
     let has = FEATURES.load();
-    let Setup { params, places } = SETUPS.get(channel)?;
+    let mut setup = SETUPS.get(channel)?;
+    if has & features::CHANGES != 0 && setup.places.changes != 0 && packet.now >= setup.params.start {
+        let timeline = TIMELINES.get(setup.places.timeline)?;
+        let passed = timeline.passed(packet.now.saturating_sub(setup.params.start));
+        if passed != 0 {
+            setup = SETUPS.get(setup.places.changes + passed - 1)?;
+        }
+    }
+    let Setup { params, places } = setup;
     let schedule = SCHEDULES.get(places.schedule)?;
     let shared = STATES.get_ptr_mut(channel)?;
     let mut quantiles = None;
@@ -71,10 +82,10 @@ fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<De
     // Room for the record is taken beforehand, since under the lock nothing can be called, and what the decision meets
     // is too much for the stack.
     let mut record = None;
-    if let Some(told) = told {
+    if wants_record != 0 {
         record = RECORDS.reserve(0);
         if record.is_none() {
-            count(told.direction.into(), |edge| edge.records_lost += 1);
+            count(read.direction, |edge| edge.records_lost += 1);
         }
     }
     // SAFETY: `shared` points at a map value, which outlives the program; the lock is in that value.
@@ -100,20 +111,22 @@ fn decide_alone(channel: u32, packet: &Packet, told: Option<&Told>) -> Option<De
         unsafe { bpf_spin_unlock(lock) };
     }
 
-    if let (Some(mut record), Some(told)) = (record, told) {
+    if let Some(mut record) = record {
         // SAFETY: as above; with `before`, these are all of its fields.
         let entry = unsafe { &mut *record.as_mut_ptr() };
         entry.sequence = sequence;
         entry.packet = *packet;
         entry.fate = fate;
         entry.rule = params.rule;
-        entry.direction = told.direction;
-        entry.l4_checksum = told.l4_checksum;
+        entry.direction = read.direction as u16;
+        entry.l4_checksum = read.l4_checksum;
         entry.channel = channel;
         entry._reserved = 0;
         record.submit(NO_WAKEUP);
     }
-    Some(Decided { fate, id: packet_id(channel, sequence) })
+    read.fate = fate;
+    read.id = packet_id(channel, sequence);
+    Some(())
 }
 
 /// Brings this CPU's counts of a direction up to date.
@@ -174,17 +187,25 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
-/// Changes the packet as its fate says.
-#[inline(always)]
-fn change(ctx: &XdpContext, packet: &Packet, parts: &Parts, fate: &RawFate) {
+/// Changes the packet as its fate in this CPU's [`READ`] says.
+///
+/// A program of its own, as [`read_packet`] is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn change_packet(ctx: *mut xdp_md) -> u32 {
     let has = FEATURES.load();
+    let ctx = XdpContext::new(ctx);
+    let Some(read) = READ.get_ptr_mut(0) else { return 1 };
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let Read { packet, parts, fate, .. } = unsafe { &*read };
     // A packet that cannot be changed has no such parts, and its fate says nothing of the kind.
     if has & features::ECN != 0 && fate.marked != 0 {
-        let _ = rewrite::mark(&mut Frame::new(ctx), parts);
+        let _ = rewrite::mark(&mut Frame::new(&ctx), parts);
     }
     if has & features::CORRUPT != 0 && !fate.damage.is_none() {
-        let _ = rewrite::damage(&mut Frame::new(ctx), packet.len, parts, &fate.damage);
+        let _ = rewrite::damage(&mut Frame::new(&ctx), packet.len, parts, &fate.damage);
     }
+    0
 }
 
 /// What the device with this index is.
@@ -202,39 +223,80 @@ fn port(ifindex: u32) -> Option<&'static Port> {
     None
 }
 
+/// The channel of the rule that the packet goes by.
+#[inline(always)]
+fn channel_of_rule(direction: u32, read: &mut Read) -> Option<u32> {
+    if read.has_key == 0 {
+        count(direction, |edge| edge.unread += 1);
+        return None;
+    }
+    let rules = DIRECTION_RULES.get(direction)?;
+    // SAFETY: userspace writes rules before it attaches, and never while packets flow.
+    let look_up = |key: &RuleKey| unsafe { RULES.get(key) }.copied();
+    let rule = rules::classify(&read.key, direction, &rules.shapes, &mut read.masked, look_up)?;
+    Some(rules.first + rule)
+}
+
+/// Reads the packet into this CPU's [`READ`], with the channel that it goes by: zero when there is one.
+///
+/// A program of its own, whose ways through the headers the verifier walks through once and whose stack is given back.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_packet(ctx: *mut xdp_md, direction: u32) -> u32 {
+    // SAFETY: the helper has no preconditions.
+    let now = Nanos(unsafe { bpf_ktime_get_ns() });
+    let ctx = XdpContext::new(ctx);
+    let Some(read) = READ.get_ptr_mut(0) else { return 1 };
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let read = unsafe { &mut *read };
+    let frame = Frame::new(&ctx);
+    let has_rules = FEATURES.load() & features::RULES != 0;
+    let summary = if has_rules {
+        let (summary, has_key) = rules::read_into(&frame, &mut read.key);
+        read.has_key = has_key as u32;
+        summary
+    } else {
+        parse::summary(&frame)
+    };
+    read.packet = summary.packet(now, frame.len());
+    read.parts = summary.parts;
+    read.l4_checksum = summary.l4_checksum;
+    read.is_control = (summary.kind == Kind::Control) as u16;
+    let read = core::hint::black_box(read);
+    let rule = if has_rules { channel_of_rule(direction, read) } else { None };
+    read.bypasses = (read.is_control != 0 && rule.is_none()) as u32;
+    read.channel = rule.unwrap_or(direction);
+    read.direction = direction;
+    0
+}
+
 /// Decides what is to become of the frame: all of `link` but the act itself.
 #[inline(always)]
 fn judge(ctx: &XdpContext) -> Next {
-    // SAFETY: the helper has no preconditions.
-    let now = Nanos(unsafe { bpf_ktime_get_ns() });
-    let frame = Frame::new(ctx);
-    // Taken before the frame is parsed, so that no packet pointer lives on into the decision: the verifier would
-    // walk through the decision once for each way through the parser.
-    let len = core::hint::black_box(frame.len());
     let ifindex = ctx.ingress_ifindex() as u32;
     let Some(port) = port(ifindex) else { return Next::Pass };
-    let summary = parse::summary(&frame);
-    if summary.kind == Kind::Control {
-        count(port.direction, |edge| edge.bypassed += 1);
-        return Next::Hold(port, XskMeta { release: now, id: BYPASS, ..XskMeta::default() });
+    if read_packet(ctx.ctx, port.direction) != 0 {
+        return Next::Pass;
     }
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let read = unsafe { &mut *read };
-    *read = Read { packet: summary.packet(now, len), parts: summary.parts, l4_checksum: summary.l4_checksum };
-    // Taken from memory again, where the verifier keeps no account of values: so all ways through the parser come
-    // together here, and it need not walk through the decision for each.
-    let Read { packet, parts, l4_checksum } = core::hint::black_box(&*read);
-    let told = Told { direction: port.direction as u16, l4_checksum: *l4_checksum };
-    match decide_alone(port.direction, packet, (port.records != 0).then_some(&told)) {
-        Some(Decided { fate, id }) if fate.cause == Cause::None as u32 => {
-            change(ctx, packet, parts, &fate);
-            let (spacing, copies) = (fate.spacing, fate.copies);
-            Next::Hold(port, XskMeta { release: fate.release, id, spacing, copies, _reserved: 0 })
-        }
-        Some(_) => Next::Drop,
-        None => Next::Pass,
+    let read = unsafe { &*read };
+    if read.bypasses != 0 {
+        count(port.direction, |edge| edge.bypassed += 1);
+        return Next::Hold(port, XskMeta { release: read.packet.now, id: BYPASS, ..XskMeta::default() });
     }
+    if decide_packet(port.records) != 0 {
+        return Next::Pass;
+    }
+    let Read { fate, id, .. } = core::hint::black_box(read);
+    if fate.cause != Cause::None as u32 {
+        return Next::Drop;
+    }
+    if FEATURES.load() & (features::ECN | features::CORRUPT) != 0 && change_packet(ctx.ctx) != 0 {
+        return Next::Pass;
+    }
+    let RawFate { release, spacing, copies, .. } = *fate;
+    Next::Hold(port, XskMeta { release, id: *id, spacing, copies, _reserved: 0 })
 }
 
 /// A port of an impaired link.
@@ -260,10 +322,20 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     let slot = start as *mut Probe;
     // SAFETY: the check above shows that a whole probe lies in the packet.
     let probe = unsafe { core::ptr::read_unaligned(slot) };
-    let Some(decided) = decide_alone(probe.channel, &probe.packet, None) else {
+    let Some(read) = READ.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let read = unsafe { &mut *read };
+    (read.packet, read.channel) = (probe.packet, probe.channel);
+    if decide_packet(0) != 0 {
         return xdp_action::XDP_ABORTED;
-    };
-    let answer = Probe { answered: 1, id: decided.id, fate: decided.fate, ..probe };
+    }
+    let read = core::hint::black_box(read);
+    let answer = Probe { answered: 1, id: read.id, fate: read.fate, ..probe };
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + core::mem::size_of::<Probe>() > end {
+        return xdp_action::XDP_ABORTED;
+    }
+    let slot = start as *mut Probe;
     // SAFETY: the same slot, still within the packet.
     unsafe { core::ptr::write_unaligned(slot, answer) };
     xdp_action::XDP_PASS

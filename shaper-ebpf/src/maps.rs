@@ -2,15 +2,19 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::bpf_spin_lock;
-use aya_ebpf::btf_maps::{Array, DevMap, PerCpuArray, RingBuf, XskMap};
+use aya_ebpf::btf_maps::{Array, DevMap, HashMap, PerCpuArray, RingBuf, XskMap};
 use aya_ebpf::macros::btf_map;
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{DIRECTIONS, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, Record, Setup, State};
+use shaper_common::layout::{
+    DIRECTIONS, DirectionRules, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, RawFate, Record, Setup, State,
+};
 use shaper_common::outage::Schedule;
 use shaper_common::parse::Parts;
 use shaper_common::pipeline::Packet;
 use shaper_common::quantile::Quantiles;
+use shaper_common::rules::{Key, RuleKey};
+use shaper_common::timeline::Timeline;
 
 /// Bytes of the record ring: userspace may raise it before loading.
 const RECORD_RING: usize = 1 << 24;
@@ -50,6 +54,18 @@ pub(crate) static STATES: Array<Shared, { DIRECTIONS as usize }> = Array::new();
 #[btf_map]
 pub(crate) static SCHEDULES: Array<Schedule, { DIRECTIONS as usize }> = Array::new();
 
+/// When settings change, where they say so.
+#[btf_map]
+pub(crate) static TIMELINES: Array<Timeline, 1> = Array::new();
+
+/// The rules of each direction: masks, and which channel is that of the first one.
+#[btf_map]
+pub(crate) static DIRECTION_RULES: Array<DirectionRules, { DIRECTIONS as usize }> = Array::new();
+
+/// The number of the rule, by masked key.
+#[btf_map]
+pub(crate) static RULES: HashMap<RuleKey, u32, 1> = HashMap::new();
+
 /// Packets in bottlenecks, where the settings say.
 #[btf_map]
 pub(crate) static BACKLOGS: Array<Backlog, 1> = Array::new();
@@ -67,6 +83,23 @@ pub(crate) struct Read {
     pub(crate) packet: Packet,
     pub(crate) parts: Parts,
     pub(crate) l4_checksum: u16,
+    /// One for a control packet.
+    pub(crate) is_control: u16,
+    /// One where there is a key.
+    pub(crate) has_key: u32,
+    /// One for a control packet that no rule asks for.
+    pub(crate) bypasses: u32,
+    /// The direction that it comes in at.
+    pub(crate) direction: u32,
+    /// What was decided for it.
+    pub(crate) fate: RawFate,
+    /// And its id.
+    pub(crate) id: u64,
+    /// The channel that it goes by.
+    pub(crate) channel: u32,
+    pub(crate) key: Key,
+    /// The key under the mask that is looked up.
+    pub(crate) masked: RuleKey,
 }
 
 /// The packet at hand.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use shaper_bpf::Error;
 use shaper_common::fate::Cause;
-use shaper_common::layout::{EdgeCounts, State};
-use shaper_delayline::Counts;
+use shaper_common::layout::{Counts, EdgeCounts, State};
+use shaper_delayline::Counts as LineCounts;
 use shaper_xsk::Statistics;
 
 /// `in + copies = out + dropped by cause + held`, or by how much not.
@@ -28,9 +28,10 @@ pub struct Account {
 
 /// What the different places counted for one direction.
 pub(crate) struct Sources {
-    pub(crate) state: State,
+    /// Of all channels of the direction.
+    pub(crate) states: Vec<State>,
     pub(crate) edge: EdgeCounts,
-    pub(crate) line: Counts,
+    pub(crate) line: LineCounts,
     pub(crate) socket: Statistics,
     /// What the output device did with packets that went straight on.
     pub(crate) straight: Option<SentStraight>,
@@ -50,7 +51,7 @@ pub(crate) struct SentStraight {
 impl Account {
     /// Puts the counts of all places together.
     pub(crate) fn of(sources: &Sources) -> Self {
-        let Sources { state, edge, line, socket, straight, control_sent, control_refused } = sources;
+        let Sources { states, edge, line, socket, straight, control_sent, control_refused } = sources;
         // The rings do not tell control packets from others. What the program passed on as control and
         // the delay line never saw was lost in the rings, and is taken out of their counts.
         // Nor does the device that packets went straight on to: what it counted is of both.
@@ -63,13 +64,14 @@ impl Account {
             control_lost -= taken;
             count - taken
         };
+        let count = |of: fn(&Counts) -> u64| states.iter().map(|state| of(&state.counts)).sum::<u64>();
         let dropped = [
-            (Cause::Outage, state.counts.outage),
-            (Cause::Loss, state.counts.loss),
-            (Cause::Queue, state.counts.queue),
-            (Cause::Aqm, state.counts.aqm),
-            (Cause::Policer, state.counts.policer),
-            (Cause::InFlight, state.counts.in_flight),
+            (Cause::Outage, count(|counts| counts.outage)),
+            (Cause::Loss, count(|counts| counts.loss)),
+            (Cause::Queue, count(|counts| counts.queue)),
+            (Cause::Aqm, count(|counts| counts.aqm)),
+            (Cause::Policer, count(|counts| counts.policer)),
+            (Cause::InFlight, count(|counts| counts.in_flight)),
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
@@ -77,7 +79,7 @@ impl Account {
             (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
         ];
         Self {
-            arrived: state.next_sequence,
+            arrived: states.iter().map(|state| state.next_sequence).sum(),
             copies: line.copies,
             out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
@@ -120,9 +122,9 @@ mod tests {
         state.counts.queue = 10;
         state.counts.forwarded = 970;
         Sources {
-            state,
+            states: vec![state],
             edge: EdgeCounts { bypassed: 100, ..EdgeCounts::default() },
-            line: Counts { received: 1_070, released: 1_070, ..Counts::default() },
+            line: LineCounts { received: 1_070, released: 1_070, ..LineCounts::default() },
             socket: Statistics::default(),
             straight: None,
             control_sent: 100,
@@ -177,7 +179,7 @@ mod tests {
     fn packets_that_went_straight_on_are_counted_by_the_device() {
         for dropped in [0, 9] {
             let mut sources = sound();
-            (sources.line, sources.control_sent) = (Counts::default(), 0);
+            (sources.line, sources.control_sent) = (LineCounts::default(), 0);
             sources.straight = Some(SentStraight { sent: 1_070 - dropped, dropped });
             let account = Account::of(&sources);
             assert_eq!((account.out, account.dropped_by(Cause::Transmit)), (970 - dropped, dropped));

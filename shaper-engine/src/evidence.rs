@@ -13,6 +13,8 @@ use shaper_delayline::Released;
 
 use shaper_channel::{ChannelSpec, Oracle, Verdict};
 
+use crate::xsk::DirectionSpec;
+
 /// What is kept of records and releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -63,32 +65,58 @@ impl Ord for BySequence {
     }
 }
 
-struct Direction<'a> {
+/// The records of one channel on their way to its oracle.
+struct Channel {
     oracle: Oracle,
-    start: &'a AtomicU64,
     waiting: BinaryHeap<Reverse<BySequence>>,
+}
+
+struct Direction<'a> {
+    /// The direction's own channel, then those of its rules.
+    channels: Vec<Channel>,
+    start: &'a AtomicU64,
     collected: Collected,
 }
 
-impl Direction<'_> {
+impl<'a> Direction<'a> {
+    fn new(spec: &DirectionSpec, start: &'a AtomicU64) -> Self {
+        let channel = |spec: &ChannelSpec| Channel { oracle: Oracle::new(spec.clone()), waiting: BinaryHeap::new() };
+        Self { channels: spec.channels().map(channel).collect(), start, collected: Collected::default() }
+    }
+
     fn take(&mut self, record: Record, keep: Keep) {
-        self.waiting.push(Reverse(BySequence(record)));
-        if self.waiting.len() > HELD_BACK {
-            self.settle_one(keep);
+        let number = record.rule as usize;
+        let Some(channel) = self.channels.get_mut(number) else { return };
+        channel.waiting.push(Reverse(BySequence(record)));
+        if channel.waiting.len() > HELD_BACK {
+            self.settle_one(number, keep);
         }
     }
 
-    fn settle_one(&mut self, keep: Keep) -> bool {
-        let Some(Reverse(BySequence(record))) = self.waiting.pop() else {
+    fn settle_one(&mut self, number: usize, keep: Keep) -> bool {
+        let Some(channel) = self.channels.get_mut(number) else { return false };
+        let Some(Reverse(BySequence(record))) = channel.waiting.pop() else {
             return false;
         };
         // Set before the programs know of it, and so before any record that depends on it.
-        self.oracle.begin(Nanos(self.start.load(Ordering::Acquire)));
-        self.oracle.check(&record);
+        channel.oracle.begin(Nanos(self.start.load(Ordering::Acquire)));
+        channel.oracle.check(&record);
         if matches!(keep, Keep::First(most) if self.collected.records.len() < most) {
             self.collected.records.push(record);
         }
         true
+    }
+
+    /// All that was collected, with the records of all channels in the order of their arrivals.
+    fn settle(mut self, keep: Keep) -> Collected {
+        for number in 0..self.channels.len() {
+            while self.settle_one(number, keep) {}
+        }
+        if self.channels.len() > 1 {
+            self.collected.records.sort_by_key(|record| (record.arrival(), record.channel, record.sequence));
+        }
+        let verdict = self.channels.iter().fold(Verdict::default(), |all, channel| all.and(channel.oracle.verdict()));
+        Collected { verdict, ..self.collected }
     }
 
     fn take_release(&mut self, release: Released, keep: Keep) {
@@ -108,22 +136,14 @@ impl Direction<'_> {
 
 /// Collects until `done` is set and both sources are dry.
 pub(crate) fn collect(
-    channels: &[ChannelSpec],
+    specs: &[DirectionSpec],
     mut ring: Records,
     releases: &Receiver<Vec<Released>>,
     keep: Keep,
     start: &AtomicU64,
     done: &AtomicBool,
 ) -> Vec<Collected> {
-    let mut directions: Vec<Direction<'_>> = channels
-        .iter()
-        .map(|channel| Direction {
-            oracle: Oracle::new(channel.clone()),
-            start,
-            waiting: BinaryHeap::new(),
-            collected: Collected::default(),
-        })
-        .collect();
+    let mut directions: Vec<Direction<'_>> = specs.iter().map(|spec| Direction::new(spec, start)).collect();
     loop {
         // Read before the sources: what is set now was written after all that they will ever hold.
         let last = done.load(Ordering::Acquire);
@@ -157,13 +177,7 @@ pub(crate) fn collect(
             break;
         }
     }
-    directions
-        .into_iter()
-        .map(|mut direction| {
-            while direction.settle_one(keep) {}
-            Collected { verdict: direction.oracle.verdict(), ..direction.collected }
-        })
-        .collect()
+    directions.into_iter().map(|direction| direction.settle(keep)).collect()
 }
 
 #[cfg(test)]
@@ -173,12 +187,7 @@ mod tests {
     #[test]
     fn copies_are_kept_apart_and_control_packets_are_counted() {
         let start = AtomicU64::new(0);
-        let mut direction = Direction {
-            oracle: Oracle::new(ChannelSpec::default()),
-            start: &start,
-            waiting: BinaryHeap::new(),
-            collected: Collected::default(),
-        };
+        let mut direction = Direction::new(&DirectionSpec::default(), &start);
         let release = |id, copy, sent| Released { id, intended: Nanos(1), actual: Nanos(2), direction: 0, copy, sent };
         for id in 0..5 {
             for copy in 0..3 {

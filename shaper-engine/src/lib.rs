@@ -14,5 +14,5 @@ pub use account::Account;
 pub use error::Error;
 pub use evidence::Keep;
 pub use shaper_bpf::Exclusion;
-pub use shaper_channel::{ChannelSpec, Mismatch, Verdict};
+pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
 pub use xsk::{Behind, DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use shaper_bpf::{Exclusion, Object, Program, Room};
-use shaper_channel::{ChannelSpec, Verdict};
-use shaper_common::layout::{DIRECTIONS, Port, Record};
+use shaper_channel::{ChannelSpec, Rules, Verdict};
+use shaper_common::layout::{Counts, DIRECTIONS, Port, Record, State};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
 use shaper_net::netns::NetNs;
@@ -22,12 +22,26 @@ use crate::error::Error;
 use crate::evidence::{Collected, Keep, collect};
 
 /// One direction of a link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DirectionSpec {
     /// Its name in output.
     pub name: String,
     /// What decides; the start of the schedule is filled in by [`Engine::start`].
     pub channel: ChannelSpec,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+impl DirectionSpec {
+    /// All channels: its own, and those of its rules.
+    pub fn channels(&self) -> impl Iterator<Item = &ChannelSpec> {
+        std::iter::once(&self.channel).chain(&self.rules.channels)
+    }
+
+    /// Whether any packet is ever held, or sent more than once.
+    fn holds(&self) -> bool {
+        self.channels().any(ChannelSpec::holds)
+    }
 }
 
 /// A link: two ports in one namespace, and what happens between them.
@@ -106,6 +120,8 @@ const FRAME: u32 = 2048;
 pub struct Engine {
     object: Object,
     directions: Vec<DirectionSpec>,
+    /// By direction: the channel of its first rule.
+    rule_channels: Vec<u32>,
     exclusion: Exclusion,
     /// By direction: those whose packets go straight on.
     straight: Vec<Option<Straight>>,
@@ -129,6 +145,8 @@ pub struct DirectionOutcome {
     pub account: Account,
     /// What the oracle found.
     pub oracle: Verdict,
+    /// By rule: packets that went by it, and what became of them.
+    pub by_rule: Vec<(u64, Counts)>,
     /// Packets whose record found no room in the ring.
     pub records_lost: u64,
     /// The records that were kept, in the order of the decisions.
@@ -172,7 +190,7 @@ impl Engine {
         for LinkSpec { forward, backward, behind: ends, .. } in links {
             let (near, far) = ends.map_or((None, None), |[near, far]| (Some(near), Some(far)));
             for (direction, reached) in [(forward, far), (backward, near)] {
-                behind.push(reached.filter(|_| !direction.channel.params.holds()));
+                behind.push(reached.filter(|_| !direction.holds()));
                 directions.push(direction);
             }
         }
@@ -189,11 +207,27 @@ impl Engine {
             Some(exclusion) => exclusion,
             None => netns.run(|| exclusion(&ports))??,
         };
-        let room = Room::of(directions.iter().map(|spec| &spec.channel));
+        let mut room = Room::of(directions.iter().flat_map(DirectionSpec::channels));
+        room.channels += DIRECTIONS;
+        for spec in directions.iter().filter(|spec| !spec.rules.channels.is_empty()) {
+            room = room.with_rules(spec.rules.entries.len() as u32);
+        }
         let mut object = Object::load(options.record_ring, exclusion, &room)?;
+        // Behind the directions' own channels stand those of their rules.
+        let mut first = DIRECTIONS;
+        let mut rule_channels = Vec::with_capacity(directions.len());
         for (direction, spec) in (0..).zip(&mut directions) {
-            spec.channel.params.start = start;
+            spec.channel.begin(start);
             object.set_channel(direction, &spec.channel)?;
+            for (channel, rule) in (first..).zip(&mut spec.rules.channels) {
+                rule.begin(start);
+                object.set_channel(channel, rule)?;
+            }
+            if !spec.rules.channels.is_empty() {
+                object.set_rules(direction, &spec.rules, first)?;
+            }
+            rule_channels.push(first);
+            first += spec.rules.channels.len() as u32;
         }
         let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: FRAME, headroom: 0 })?;
         let (to_collector, releases) = mpsc::channel();
@@ -234,11 +268,12 @@ impl Engine {
         let monitor = line.monitor();
         let done = Arc::new(AtomicBool::new(false));
         let begin = Arc::new(AtomicU64::new(start.0));
-        let channels: Vec<ChannelSpec> = directions.iter().map(|spec| spec.channel.clone()).collect();
+        let specs = directions.clone();
         // Whole before its threads are started: should one of them not start, the other is ended with it.
         let mut engine = Self {
             object,
             directions,
+            rule_channels,
             exclusion,
             straight,
             rtnl,
@@ -255,7 +290,7 @@ impl Engine {
             (line, ended)
         })?);
         engine.collector =
-            Some(spawn("evidence", move || collect(&channels, ring, &releases, options.keep, &begin, &done))?);
+            Some(spawn("evidence", move || collect(&specs, ring, &releases, options.keep, &begin, &done))?);
         Ok(engine)
     }
 
@@ -269,8 +304,13 @@ impl Engine {
     pub fn begin(&mut self, start: Nanos) -> Result<(), Error> {
         self.start.store(start.0, Ordering::Release);
         for (direction, spec) in (0..).zip(&mut self.directions) {
-            spec.channel.params.start = start;
-            self.object.set_start(direction, start)?;
+            spec.channel.begin(start);
+            self.object.set_start(direction, &spec.channel, start)?;
+            let first = self.rule_channels.get(direction as usize).copied().unwrap_or(DIRECTIONS);
+            for (channel, rule) in (first..).zip(&mut spec.rules.channels) {
+                rule.begin(start);
+                self.object.set_start(channel, rule, start)?;
+            }
         }
         Ok(())
     }
@@ -313,12 +353,15 @@ impl Engine {
         let mut directions = Vec::with_capacity(self.directions.len());
         for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
             let (state, edge) = program_counts(&self.object, direction)?;
+            let first = self.rule_channels.get(direction as usize).copied().unwrap_or(DIRECTIONS);
+            let rules = (first..).zip(&spec.rules.channels).map(|(channel, _)| self.object.state(channel));
+            let rules: Vec<State> = rules.collect::<Result<_, _>>()?;
             let straight = match self.straight.get(direction as usize) {
                 Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
                 _ => None,
             };
             let account = Account::of(&Sources {
-                state,
+                states: std::iter::once(&state).chain(&rules).copied().collect(),
                 edge,
                 straight,
                 line: self.monitor.counts(direction as usize),
@@ -331,6 +374,7 @@ impl Engine {
                 oracle: collected.verdict,
                 records_lost: if self.records { edge.records_lost } else { account.arrived },
                 account,
+                by_rule: rules.iter().map(|state| (state.next_sequence, state.counts)).collect(),
                 records: collected.records,
                 releases: collected.releases,
                 copies: collected.copies,

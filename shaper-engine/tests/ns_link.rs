@@ -27,6 +27,7 @@ fn link(lab: &Lab, forward: Params, backward: Params, straight: bool) -> LinkSpe
     let direction = |name: &str, stream: u32, params: Params| DirectionSpec {
         name: name.into(),
         channel: ChannelSpec::plain(Params { stream, ..params }),
+        ..DirectionSpec::default()
     };
     LinkSpec {
         host: ends.port_host.ifindex,

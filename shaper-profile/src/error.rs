@@ -79,6 +79,34 @@ pub enum CompileError {
     /// A setting that cannot be.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// A table of delays that cannot be opened.
+    #[error("{path}: cannot read the table: {what}; give the path of a .dist file or of one of quantiles")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why not.
+        what: String,
+    },
+    /// A table of delays that is none.
+    #[error(transparent)]
+    Table(#[from] crate::distribution::TableError),
+    /// A trace that cannot be read.
+    #[error(transparent)]
+    Trace(#[from] crate::trace::TraceError),
+    /// More changes than a timeline holds.
+    #[error("{count} changes: a timeline holds {limit}, at times that rise; leave some out, or shorten the trace")]
+    TooManyChanges {
+        /// How many there are.
+        count: usize,
+        /// How many there can be.
+        limit: usize,
+    },
+    /// A filter that is none.
+    #[error(transparent)]
+    Filter(Located),
+    /// Rules that cannot be held together.
+    #[error(transparent)]
+    Rules(#[from] crate::filter::RuleSetError),
     /// A link number beyond what one set of programs serves.
     #[error("link {link}: at most {limit} links run at once; use fewer hosts")]
     TooManyLinks {

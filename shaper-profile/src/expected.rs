@@ -37,21 +37,26 @@ pub struct Expected {
     round_trip: Nanos,
 }
 
+/// What is foretold of.
+pub(crate) struct Foretold<'a> {
+    pub(crate) direction: &'a Direction,
+    pub(crate) params: &'a Params,
+    pub(crate) delay: DelayDistribution,
+    pub(crate) outages: &'a Outages,
+    pub(crate) windows: &'a [Window],
+    pub(crate) horizon: Duration,
+    /// The mean delays of both directions.
+    pub(crate) round_trip: Nanos,
+}
+
 impl Expected {
-    pub(crate) fn new(
-        direction: &Direction,
-        params: &Params,
-        outages: &Outages,
-        windows: &[Window],
-        horizon: Duration,
-        round_trip: Nanos,
-    ) -> Self {
-        let delay = DelayDistribution::of(params);
+    pub(crate) fn new(foretold: Foretold<'_>) -> Self {
+        let Foretold { direction, params, delay, outages, windows, horizon, round_trip } = foretold;
         let has_tail = matches!(delay.kind(), Jitter::Normal | Jitter::Table);
         let largest_share = if has_tail { LARGEST_SHARE } else { 1.0 };
         Self {
             loss: direction.loss.outcome(),
-            largest_delay: delay.quantile(largest_share).saturating_add(params.queue),
+            largest_delay: delay.quantile(largest_share).saturating_add(direction.queue_time()),
             delay,
             largest_share,
             outage_share: crate::outages::share(windows, horizon.0),
@@ -136,7 +141,7 @@ impl Expected {
         }
         // A packet's own service is no queueing.
         let own = self.direction.service_time(self.direction.wire_bytes(FULL_PACKET));
-        let waiting = self.params.queue.saturating_sub(own);
+        let waiting = self.direction.queue_time().saturating_sub(own);
         let round_trip = self.round_trip.saturating_add(own);
         if waiting >= round_trip {
             return None;
@@ -146,7 +151,7 @@ impl Expected {
             "queue {:#} ({:#}) is smaller than the bandwidth-delay product ({:#} at {:#}): one TCP flow with Reno's \
              sawtooth gets about {:.0} % of the rate, before any loss",
             self.direction.queue.unwrap_or(crate::quantity::QueueLimit::Time(crate::profile::DEFAULT_QUEUE)),
-            Duration(self.params.queue),
+            Duration(self.direction.queue_time()),
             Duration(round_trip),
             self.direction.rate,
             sawtooth(beta) * 100.0,

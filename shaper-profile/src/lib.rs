@@ -24,6 +24,7 @@ pub mod profile;
 pub mod quantity;
 mod read;
 pub mod shift;
+pub mod trace;
 
 pub use compile::{Compile, CompiledDirection, CompiledLink};
 pub use configured::Configured;

@@ -125,6 +125,7 @@ impl Bed {
         let direction = |name: &str, stream, params| DirectionSpec {
             name: name.to_owned(),
             channel: ChannelSpec::plain(Params { stream, ..params }),
+            ..DirectionSpec::default()
         };
         let link = LinkSpec {
             host: ends.port_host.ifindex,

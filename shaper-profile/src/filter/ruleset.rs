@@ -138,6 +138,6 @@ impl Matcher {
     /// The number of the rule that a packet with this key goes by; `None` for the default.
     #[must_use]
     pub fn rule(&self, key: &Key) -> Option<u32> {
-        classify(key, 0, &self.shapes, |masked| self.table.get(masked).copied())
+        classify(key, 0, &self.shapes, &mut RuleKey::default(), |masked| self.table.get(masked).copied())
     }
 }

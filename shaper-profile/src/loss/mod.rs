@@ -226,6 +226,10 @@ impl Loss {
             chain.leave[place] = [threshold(to_first), threshold(to_first + to_second)];
             chain.to[place] = [first, second];
         }
+        chain.longest = match *self {
+            Self::Bursts { max: Some(longest), .. } => longest.get(),
+            _ => 0,
+        };
         let share = match *self {
             Self::Bursts { ratio, max: Some(_), .. } => [1.0 - of(ratio), of(ratio), 0.0, 0.0],
             _ => outcome::stationary(&chain),

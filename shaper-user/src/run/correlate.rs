@@ -447,11 +447,12 @@ mod tests {
             let actual = Nanos(intended.0 + 5);
             Released { id: records[1].id(), intended, actual, direction: number.into(), copy, sent }
         };
-        let spec = DirectionSpec { name: "x".into(), channel: ChannelSpec::default() };
+        let spec = DirectionSpec { name: "x".into(), channel: ChannelSpec::default(), ..DirectionSpec::default() };
         DirectionOutcome {
             spec,
             account: shaper_engine::Account::default(),
             oracle: shaper_engine::Verdict::default(),
+            by_rule: Vec::new(),
             records_lost: 0,
             releases: vec![released(0, true)],
             copies: copies.iter().map(|&(copy, sent)| released(copy, sent)).collect(),

@@ -41,9 +41,10 @@ fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item
         ..Account::default()
     };
     DirectionOutcome {
-        spec: DirectionSpec { name: name.into(), channel: ChannelSpec::plain(*told) },
+        spec: DirectionSpec { name: name.into(), channel: ChannelSpec::plain(*told), ..DirectionSpec::default() },
         account,
         oracle: shaper_engine::Verdict { checked: records.len() as u64, ..Default::default() },
+        by_rule: Vec::new(),
         records_lost: 0,
         records,
         releases: Vec::new(),

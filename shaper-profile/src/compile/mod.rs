@@ -1,0 +1,187 @@
+//! From a profile's link to the integers that decide.
+
+mod direction;
+mod rules;
+
+use shaper_channel::{Changes, ChannelSpec, Rules, TooMany};
+use shaper_common::layout::DIRECTIONS;
+use shaper_common::outage::Window;
+use shaper_common::timeline::MOST_CHANGES;
+use shaper_common::units::Nanos;
+
+use self::direction::Settings;
+use crate::error::{CompileError, Invalid};
+use crate::expected::{Expected, Foretold};
+use crate::outages::{schedule, windows};
+use crate::profile::{Change, Direction, Link};
+use crate::quantity::Duration;
+use crate::shift::Stream;
+use crate::trace::Trace;
+
+/// What a run adds to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compile {
+    /// The seed of all draws.
+    pub seed: u64,
+    /// The link's number in the run, from 0: keys its outages, and its directions' streams.
+    pub link: u32,
+    /// How long the run lasts at most: outages begin within it, and behind it the link stays up.
+    pub horizon: Duration,
+}
+
+/// A link, compiled. Both directions have the same outage windows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompiledLink {
+    /// The direction of stream `2 link`.
+    pub a_to_b: CompiledDirection,
+    /// The direction of stream `2 link + 1`.
+    pub b_to_a: CompiledDirection,
+    /// When the link is down, since its start.
+    pub windows: Vec<Window>,
+}
+
+/// A direction, compiled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompiledDirection {
+    /// What decides for packets that no rule matches; the schedule's start is zero until the direction is attached.
+    pub channel: ChannelSpec,
+    /// The rules.
+    pub rules: Rules,
+    /// What will come out.
+    pub expected: Expected,
+}
+
+impl CompiledLink {
+    /// What the settings of either direction do to themselves, each thing once; with a stream from `a` to `b`, also
+    /// what a kept order does to that.
+    #[must_use]
+    pub fn warnings(&self, stream: Option<Stream>) -> Vec<String> {
+        let forward = &self.a_to_b.expected;
+        let mut warnings = stream.map_or_else(|| forward.warnings(), |stream| forward.warnings_on(stream));
+        for warning in self.b_to_a.expected.warnings() {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        warnings
+    }
+}
+
+impl Link {
+    /// Compiles the link for a run.
+    ///
+    /// # Errors
+    /// Settings that cannot be, a run of no length, a link number too high, more outages than a schedule holds, tables
+    /// and traces that cannot be read, and rules that cannot be held.
+    pub fn compile(&self, run: &Compile) -> Result<CompiledLink, CompileError> {
+        if run.horizon.is_zero() {
+            return Err(CompileError::NoHorizon);
+        }
+        let limit = DIRECTIONS / 2;
+        if run.link >= limit {
+            return Err(CompileError::TooManyLinks { link: run.link, limit });
+        }
+        self.check()?;
+        let windows = windows(&self.outages, run.seed, run.link, run.horizon.0)?;
+        let channels = Channels { link: self, seed: run.seed, windows: &windows };
+        let [forward, backward] =
+            [Way::Forward, Way::Backward].map(|way| channels.settings(way, 2 * run.link + way as u32));
+        let (forward, backward) = (forward?, backward?);
+        let round_trip = Nanos(forward.delay.mean().0.saturating_add(backward.delay.mean().0));
+        let compiled = |way: Way, settings: Settings| -> Result<CompiledDirection, CompileError> {
+            let expected = Expected::new(Foretold {
+                direction: way.of(self),
+                params: &settings.channel.params,
+                delay: settings.delay,
+                outages: &self.outages,
+                windows: &windows,
+                horizon: run.horizon,
+                round_trip,
+            });
+            let rules = rules::compile(&self.rules, way, run)?;
+            Ok(CompiledDirection { channel: settings.channel, rules, expected })
+        };
+        let (a_to_b, b_to_a) = (compiled(Way::Forward, forward)?, compiled(Way::Backward, backward)?);
+        Ok(CompiledLink { a_to_b, b_to_a, windows })
+    }
+}
+
+/// One of a link's two directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Forward = 0,
+    Backward = 1,
+}
+
+impl Way {
+    const fn of(self, link: &Link) -> &Direction {
+        match self {
+            Self::Forward => &link.a_to_b,
+            Self::Backward => &link.b_to_a,
+        }
+    }
+
+    const fn of_change(self, change: &Change) -> &Direction {
+        match self {
+            Self::Forward => &change.a_to_b,
+            Self::Backward => &change.b_to_a,
+        }
+    }
+}
+
+/// What the channels of a link, or of one of its rules, have in common.
+struct Channels<'a> {
+    link: &'a Link,
+    seed: u64,
+    windows: &'a [Window],
+}
+
+impl Channels<'_> {
+    /// The settings of one direction, with outages, changes and trace.
+    fn settings(&self, way: Way, stream: u32) -> Result<Settings, CompileError> {
+        let Self { link, seed, windows } = *self;
+        let finished = |direction: &Direction| -> Result<Settings, CompileError> {
+            let mut settings = Settings::of(direction, seed, stream, link.outages.held)?;
+            settings.channel.params.has_outages = u32::from(!windows.is_empty());
+            settings.channel.params = settings.channel.params.sparing();
+            Ok(settings)
+        };
+        let base = way.of(link);
+        let mut settings = finished(base)?;
+        settings.channel.schedule = (!windows.is_empty()).then(|| schedule(windows).into());
+        let mut changes = Vec::new();
+        let mut repeat = Nanos::ZERO;
+        if let Some(trace) = &base.trace {
+            if !link.changes.is_empty() {
+                return Err(Invalid {
+                    key: "trace",
+                    problem: "settings follow the trace, and change at set times too".to_owned(),
+                    hint: "leave the trace out, or the changes".to_owned(),
+                }
+                .into());
+            }
+            let read = Trace::read(trace)?;
+            repeat = read.repeat;
+            for row in read.rows {
+                let changed = finished(&row.over(base))?;
+                let params = row.params(changed.channel.params);
+                changes.push((row.at, params, changed.channel.quantiles));
+            }
+        } else {
+            for change in &link.changes {
+                let changed = finished(way.of_change(change))?;
+                changes.push((change.at.0, changed.channel.params, changed.channel.quantiles));
+            }
+            if let Some(after) = link.repeat {
+                repeat = after.0;
+            }
+        }
+        if !changes.is_empty() {
+            let count = changes.len();
+            let changes = Changes::new(changes, repeat)
+                .map_err(|TooMany| CompileError::TooManyChanges { count, limit: MOST_CHANGES })?;
+            settings.channel.changes = Some(changes);
+        }
+        Ok(settings)
+    }
+}
