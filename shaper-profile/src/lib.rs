@@ -13,6 +13,7 @@ pub mod describe;
 pub mod distribution;
 pub mod effect;
 pub mod error;
+pub mod exchange;
 pub mod expected;
 pub mod filter;
 pub mod loss;
