@@ -93,6 +93,106 @@ fn one_wrong_file_among_right_ones_fails_the_check_and_is_the_one_that_is_told()
     assert!(stderr.contains("wrong.toml:1:9: delay: \"-20ms\" is no duration: it is negative"), "{stderr}");
 }
 
+/// The command as it ended: exit code, standard output, standard error.
+fn ended(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_shaper")).args(arguments).current_dir(folder).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_command_of_tc_becomes_a_profile_and_a_command_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = "tc qdisc replace dev eth0 root netem limit 117 delay 20ms loss 1% rate 10000000bit\n";
+    fs::write(folder.path().join("up.sh"), command).unwrap();
+    let (code, profile, notes) = ended(folder.path(), &["profile", "import", "--from", "tc", "--up", "up.sh"]);
+    assert_eq!(code, 0, "{notes}");
+    assert!(notes.starts_with("note: up.sh:1: limit 117 counts packets in the delay too"), "{notes}");
+    fs::write(folder.path().join("up.toml"), &profile).unwrap();
+    let read = shaper_profile::load(folder.path().join("up.toml").to_str().unwrap()).unwrap();
+    assert_eq!((read.name.as_str(), read.source.as_str()), ("up", "Taken over from tc: up.sh"));
+    assert_eq!(read.link.b_to_a, shaper_profile::Direction::default());
+    let exported = shaper(folder.path(), &["profile", "export", "--to", "netem", "up.toml", "--down-device", "ifb1"]);
+    assert_eq!(exported, format!("# a to b\n{command}# b to a\ntc qdisc replace dev ifb1 root netem\n"));
+}
+
+#[test]
+fn a_trace_is_written_beside_its_profile_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (up, down) = ("1\n1\n4\n", "3\n5\n");
+    fs::write(folder.path().join("up"), up).unwrap();
+    fs::write(folder.path().join("down"), down).unwrap();
+    let import = ["profile", "import", "--from", "mahimahi", "--up", "up", "--down", "down"];
+    let (code, out, error) = ended(folder.path(), &import);
+    assert_eq!((code, out.as_str()), (2, ""), "{error}");
+    assert!(
+        error.contains("shaper: up: the profile has files of its own: say where they go, with -o up.toml"),
+        "{error}"
+    );
+    fs::create_dir(folder.path().join("made")).unwrap();
+    let (code, out, error) = ended(folder.path(), &[&import[..], &["-o", "made/cell.toml"]].concat());
+    assert_eq!((code, out.as_str()), (0, ""), "{error}");
+    let read = shaper_profile::load(folder.path().join("made/cell.toml").to_str().unwrap()).unwrap();
+    assert_eq!(read.name, "cell");
+    for (side, text) in [("up", up), ("down", down)] {
+        let export = ["profile", "export", "--to", "mahimahi", "made/cell.toml", "--direction", side, "--strict"];
+        assert_eq!(shaper(folder.path(), &export), text, "{side}");
+    }
+}
+
+#[test]
+fn a_distribution_is_copied_with_its_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("wlan.dist"), "-8192 0 16384\n").unwrap();
+    let import = ["profile", "import", "--from", "dist", "wlan.dist", "-o", "wlan.toml"];
+    let (code, _, error) = ended(folder.path(), &import);
+    assert_eq!(code, 2);
+    assert_eq!(
+        error,
+        "shaper: wlan.dist:1: a distribution says neither delay nor jitter; give both, for example --delay 20ms \
+         --jitter 5ms\n"
+    );
+    let (code, _, error) = ended(folder.path(), &[&import[..], &["--delay", "9ms", "--jitter", "3ms"]].concat());
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join("wlan.down.dist")).unwrap(), "-8192 0 16384\n");
+    assert_eq!(shaper(folder.path(), &["profile", "export", "--to", "dist", "wlan.toml"]), "-8192 0 16384\n");
+    let (code, _, error) = ended(folder.path(), &["profile", "import", "--from", "tc", "wlan.dist", "--delay", "9ms"]);
+    assert_eq!((code, error.as_str()), (2, "shaper: --delay is for --from dist alone: tc says its own\n"));
+}
+
+#[test]
+fn what_another_tool_cannot_say_is_listed_and_strict_refuses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, listed) = ended(folder.path(), &["profile", "export", "--to", "netem", "wifi"]);
+    assert_eq!((code, listed.as_str()), (0, "not said: netem has no outages: outages 1 %/s of 500 ms\n"));
+    assert_eq!(out.lines().nth(1), Some("tc qdisc replace dev eth0 root netem limit 100000 delay 15ms 30ms loss 5%"));
+    let strict = ended(folder.path(), &["profile", "export", "--to", "netem", "wifi", "--strict", "-o", "wifi.sh"]);
+    assert_eq!(strict, (2, String::new(), listed));
+    assert!(!folder.path().join("wifi.sh").exists());
+    let (code, _, error) = ended(folder.path(), &["profile", "export", "--to", "mahimahi", "wifi"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("mahimahi: there is neither a rate nor a trace of rates"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("cell.json"), "{\"up\": {},\n \"sideways\": {}}").unwrap();
+    let (code, out, error) = ended(folder.path(), &["profile", "import", "--from", "atc", "cell.json"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(error.starts_with("shaper: cell.json:2: \"sideways\" is not known here; known: up, down"), "{error}");
+    for (arguments, words) in [
+        (&["--from", "netem", "cell.json"][..], "\"netem\" is not known; write \"mahimahi\""),
+        (&["--from", "atc", "gone.json"], "gone.json: cannot read it as text"),
+        (&["--from", "atc"], "required"),
+        (&["--from", "atc", "--up", "cell.json"], "\"sideways\" is not known"),
+        (&["--from", "atc", "cell.json", "--up", "cell.json"], "cannot be used with"),
+    ] {
+        let (code, _, error) = ended(folder.path(), &[&["profile", "import"], arguments].concat());
+        assert!(code == 2 && error.contains(words), "{arguments:?}: {error}");
+    }
+}
+
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_shaper"))

@@ -7,6 +7,8 @@ mod clear;
 #[cfg(feature = "live")]
 mod doctor;
 #[cfg(feature = "live")]
+mod exchange;
+#[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
 mod link_flags;
@@ -76,7 +78,7 @@ enum Command {
     /// Undo what runs left behind that did not end in order
     #[cfg(feature = "live")]
     Clear(clear::Args),
-    /// List, show and check link profiles
+    /// List, show and check link profiles, and take over or write those of other tools
     #[cfg(feature = "live")]
     Profile(profile::Args),
     /// Be one end of the TOAST workload on an interface of this host

@@ -1,4 +1,4 @@
-//! `shaper profile`: what link profiles there are, what one comes to, and whether a file is one.
+//! `shaper profile`: what link profiles there are, what one comes to, whether a file is one, and those of other tools.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,6 +11,7 @@ use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledLink, Configured, Profile, presets};
 
 use super::Outcome;
+use super::exchange::{self, Export, Import};
 use crate::run::told;
 
 /// `shaper profile`.
@@ -36,6 +37,10 @@ enum Action {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<String>,
     },
+    /// Take over settings of another tool as a profile
+    Import(Box<Import>),
+    /// Write a profile for another tool, and list what that cannot say
+    Export(Export),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -61,12 +66,14 @@ struct Preview {
     duration: Duration,
 }
 
-/// Lists, shows or checks.
+/// Lists, shows, checks, imports or exports.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     match &args.action {
         Action::List { json } => list(*json),
         Action::Show(args) => show(args),
         Action::Check { files } => check(files),
+        Action::Import(args) => exchange::import(args),
+        Action::Export(args) => exchange::export(args),
     }
 }
 
