@@ -89,14 +89,17 @@ impl Places {
         Self { map, room, next: 1, given: BTreeMap::new() }
     }
 
-    /// The first of so many places for a channel: those that it had, where they suffice.
+    /// The first of so many places for a channel: those that it had, where they suffice or can be added to.
     pub(crate) fn give(&mut self, channel: u32, count: u32) -> Result<u32, Full> {
-        if let Some((first, had)) = self.given.get(&channel)
-            && *had >= count
+        let had = self.given.get(&channel).copied();
+        if let Some((first, had)) = had
+            && had >= count
         {
-            return Ok(*first);
+            return Ok(first);
         }
-        let (first, end) = (self.next, self.next.saturating_add(count));
+        let first = had.map(|(first, had)| (first, first + had)).filter(|(_, end)| *end == self.next);
+        let first = first.map_or(self.next, |(first, _)| first);
+        let end = first.saturating_add(count);
         if end > self.room {
             return Err(Full { map: self.map, room: self.room });
         }

@@ -24,7 +24,10 @@ const ROOM: Room = Room {
     schedules: 2,
     backlogs: 2,
     buckets: 2 * random::MOST_BUCKETS,
-    quantiles: 2,
+    quantiles: 1 + random::MOST_CHANGES,
+    timelines: 2,
+    changes: random::MOST_CHANGES,
+    rules: 1,
 };
 
 #[test]

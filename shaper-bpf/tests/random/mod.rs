@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shaper_channel::ChannelSpec;
+use shaper_channel::{Changes, ChannelSpec};
 use shaper_common::aqm::codel::CodelSettings;
 use shaper_common::aqm::control::Gains;
 use shaper_common::aqm::pi2::Pi2Settings;
@@ -24,6 +24,8 @@ use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 /// When packets begin to come, and outages to count.
 pub(crate) const START: u64 = 1_000_000_000;
+/// More changes than a channel has.
+pub(crate) const MOST_CHANGES: u32 = 4;
 /// The most buckets of flows.
 pub(crate) const MOST_BUCKETS: u32 = 4;
 
@@ -179,42 +181,55 @@ fn quantiles() -> impl Strategy<Value = Arc<Quantiles>> {
     )
 }
 
-/// The settings of a channel, with all effects in any company.
-pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
+/// Settings with all effects in any company; those of flows and outages are the channel's.
+fn params() -> impl Strategy<Value = Params> {
     let flag = |flag: u32| prop_oneof![Just(0), Just(flag)];
-    let flags = (flag(flags::ECN), flag(flags::LOSS_BEHIND), flag(flags::IN_FLIGHT_LOST), flag(flags::FLOWS))
-        .prop_map(|(ecn, behind, in_flight, flows)| ecn | behind | in_flight | flows);
-    let outages = prop::option::of(schedule());
+    let flags = (flag(flags::ECN), flag(flags::LOSS_BEHIND), flag(flags::IN_FLIGHT_LOST))
+        .prop_map(|(ecn, behind, in_flight)| ecn | behind | in_flight);
+    (losses(), delays(), bottlenecks(), changes(), flags).prop_map(|(losses, delays, bottlenecks, changes, flags)| {
+        Params {
+            loss: losses.loss,
+            chain: losses.chain,
+            has_chain: losses.has_chain,
+            pattern: losses.pattern,
+            period: losses.period,
+            delay: delays.delay,
+            jitter: delays.jitter,
+            jitter_kind: delays.jitter_kind,
+            per_nano: delays.per_nano,
+            order: delays.order,
+            reorder: delays.reorder,
+            slots: delays.slots,
+            duplicate: changes.duplicate,
+            corrupt: changes.corrupt,
+            flags,
+            ..bottlenecks
+        }
+    })
+}
+
+/// The settings of a channel, with all effects in any company, and how they change.
+pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
+    let channel = (any::<u64>(), any::<u32>(), prop_oneof![Just(0), Just(flags::FLOWS)]);
     let buckets = prop_oneof![Just(1), Just(2), Just(MOST_BUCKETS)];
-    let all = (losses(), delays(), bottlenecks(), changes());
-    (all, any::<u64>(), any::<u32>(), flags, outages, quantiles(), buckets).prop_map(
-        |((losses, delays, bottlenecks, changes), seed, stream, flags, schedule, quantiles, buckets)| ChannelSpec {
-            params: Params {
-                seed,
-                start: Nanos(START),
-                stream,
-                loss: losses.loss,
-                chain: losses.chain,
-                has_chain: losses.has_chain,
-                pattern: losses.pattern,
-                period: losses.period,
-                delay: delays.delay,
-                jitter: delays.jitter,
-                jitter_kind: delays.jitter_kind,
-                per_nano: delays.per_nano,
-                order: delays.order,
-                reorder: delays.reorder,
-                slots: delays.slots,
-                duplicate: changes.duplicate,
-                corrupt: changes.corrupt,
-                flags,
-                has_outages: u32::from(schedule.is_some()),
-                ..bottlenecks
-            }
-            .sparing(),
-            schedule,
-            quantiles: Some(quantiles),
-            flows: buckets * 8,
+    let changed = prop::collection::vec((1..300_000_000u64, params(), quantiles()), 0..MOST_CHANGES as usize);
+    let repeat = prop_oneof![Just(0), 1..2_000_000_000u64];
+    let outages = prop::option::of(schedule());
+    (params(), channel, outages, quantiles(), buckets, changed, repeat).prop_map(
+        |(base, (seed, stream, flows), schedule, quantiles, buckets, changed, repeat)| {
+            let of_channel = |params: Params| {
+                let has_outages = u32::from(schedule.is_some());
+                let flags = params.flags | flows;
+                Params { seed, stream, start: Nanos(START), has_outages, flags, ..params }.sparing()
+            };
+            let mut at = 0;
+            let changes = changed.into_iter().map(|(gap, params, quantiles)| {
+                at += gap;
+                (Nanos(at), of_channel(params), Some(quantiles))
+            });
+            let changes: Vec<_> = changes.collect();
+            let changes = (!changes.is_empty()).then(|| Changes::new(changes, Nanos(repeat)).unwrap());
+            ChannelSpec { params: of_channel(base), schedule, quantiles: Some(quantiles), flows: buckets * 8, changes }
         },
     )
 }

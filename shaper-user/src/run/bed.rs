@@ -256,6 +256,7 @@ fn specification(ends: &LinkEnds, link: &CompiledLink, behind: Option<[Behind; 2
     let direction = |name: &str, compiled: &CompiledDirection| DirectionSpec {
         name: name.into(),
         channel: compiled.channel.clone(),
+        rules: compiled.rules.clone(),
     };
     LinkSpec {
         host: ends.port_host.ifindex,
