@@ -86,9 +86,12 @@ impl Schedule {
             ended += step * (left >> 63) as usize;
             step /= 2;
         }
-        *next = ended as u32;
         match self.windows.get(black_box(ended)) {
-            Some(window) => window.start.0 <= since_start.0 && since_start.0 < window.end.0,
+            Some(window) => {
+                // The steps lead to the last window at most, which may be over too.
+                *next = ended as u32 + (window.end.0 <= since_start.0) as u32;
+                window.start.0 <= since_start.0 && since_start.0 < window.end.0
+            }
             None => false,
         }
     }
