@@ -3,8 +3,14 @@
 //! The queue is virtual: a packet's service begins when the one before it is through, which is known when the packet
 //! arrives. What it adds is apart from the path's delay.
 
+use core::hint::black_box;
+
+use crate::duplicate::MOST_COPIES;
 use crate::layout::Params;
 use crate::units::{BitsPerSec, Nanos};
+
+/// No queue is longer than these nine years: the services of all copies together stay below 2^63.
+const FURTHEST: u64 = 1 << 58;
 
 /// What the bottleneck carries over from packet to packet.
 #[repr(C)]
@@ -64,18 +70,33 @@ pub fn service_at(rate: BitsPerSec, bytes: u64, bottleneck: &Bottleneck, now: Na
 }
 
 impl Service {
-    /// As many more packets of the same length behind this one, of `wanted`, as are through by `latest`; the service
-    /// then ends with the last of them.
+    /// As many more packets of the same length behind this one, of `wanted`, as are through by `latest`, [`MOST_COPIES`]
+    /// at most; the service then ends with the last of them.
     #[inline(always)]
     pub fn repeat(&mut self, rate: BitsPerSec, wanted: u32, latest: Nanos) -> u32 {
-        let room = latest.saturating_sub(self.after.free_at).0;
-        // A packet with what rounding leaves over takes a nanosecond more at most.
-        let fit = room.checked_div(self.each.free_at.0 + 1).unwrap_or(0);
-        let taken = if fit < wanted as u64 { fit } else { wanted as u64 };
-        let left = self.after.remainder + self.each.remainder * taken;
+        let room = least(latest.saturating_sub(self.after.free_at).0, FURTHEST - 1);
+        let (each, part) = (least(self.each.free_at.0, FURTHEST), self.each.remainder);
+        let left = self.after.remainder;
+        // By halving steps without a branch, as in the look-up of outages.
+        let mut taken = 0;
+        let mut step = (MOST_COPIES as u64).div_ceil(2);
+        while step > 0 {
+            let more = taken + step;
+            let time = each * more + (left + part * more).checked_div(rate.0).unwrap_or(0);
+            let fits = black_box(time.wrapping_sub(room + 1));
+            let is_wanted = black_box(more.wrapping_sub(wanted as u64 + 1));
+            taken += step * ((fits & is_wanted) >> 63);
+            step /= 2;
+        }
+        let left = left + part * taken;
         let whole = left.checked_div(rate.0).unwrap_or(0);
-        let time = Nanos(self.each.free_at.0 * taken + whole);
+        let time = Nanos(each * taken + whole);
         self.after = Bottleneck { free_at: self.after.free_at.saturating_add(time), remainder: left - whole * rate.0 };
         taken as u32
     }
+}
+
+#[inline(always)]
+const fn least(left: u64, right: u64) -> u64 {
+    if left < right { left } else { right }
 }
