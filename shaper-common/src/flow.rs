@@ -74,8 +74,9 @@ impl Bucket {
     #[inline(always)]
     #[must_use]
     pub const fn of(hash: u32, mask: u32) -> u32 {
-        // The lower bits of a product hang on the lower bits of its factors alone: the upper ones are taken.
-        (hash.wrapping_mul(0x9e37_79b1) >> 12) & mask
+        // A bit of a product hangs on those of its factors that are no higher: from the 32nd on on all of the hash, which
+        // may differ in its upper bits alone where ports are counted up.
+        ((hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & mask
     }
 
     /// Finds the place of a flow, or makes one.
