@@ -155,11 +155,17 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
     if has & features::OUTAGES != 0 && !arrives(settings, stage(state)) {
         return drop_for(state, Cause::InFlight);
     }
-    let State { work: Work { fate, .. }, counts, .. } = stage(state);
+    let State { work: Work { fate, is_ahead, .. }, counts, .. } = stage(state);
     counts.forwarded += 1;
     counts.forwarded_bytes += packet.len as u64;
     if has & features::DUPLICATE != 0 {
         counts.copies += fate.copies as u64;
+    }
+    if has & features::CORRUPT != 0 {
+        counts.corrupted += !fate.damage.is_none() as u64;
+    }
+    if has & features::REORDER != 0 {
+        counts.reordered += *is_ahead as u64;
     }
     if has & features::ECN != 0 {
         counts.marked += fate.marked as u64;
@@ -345,13 +351,10 @@ fn space(params: &Params, state: &mut State) {
 /// What is changed in the packet.
 #[inline(always)]
 fn hit(params: &Params, state: &mut State, packet: &Packet) {
-    let State { work, counts, .. } = state;
-    if work.is_hit == 0 {
-        return;
+    let work = &mut state.work;
+    if work.is_hit != 0 {
+        work.fate.damage = corrupt::damage(&params.corrupt, packet, work.details.place, work.details.what);
     }
-    let damage = corrupt::damage(&params.corrupt, packet, work.details.place, work.details.what);
-    counts.corrupted += !damage.is_none() as u64;
-    work.fate.damage = damage;
 }
 
 /// Puts the draw of a process in the place of the packet's own.
@@ -379,13 +382,12 @@ fn delay(has: u32, params: &Params, quantiles: Option<&Quantiles>, draw: u32) ->
 /// When the packet leaves.
 #[inline(always)]
 fn release(has: u32, params: &Params, quantiles: Option<&Quantiles>, state: &mut State, packet: &Packet) {
-    let State { work, carried, counts, .. } = state;
+    let State { work, carried, .. } = state;
     let is_ahead = has & features::REORDER != 0
         && !params.reorder.chance.is_never()
         && reorder::overtakes(&params.reorder, work.is_ahead != 0, &mut carried.flow.since_reordered);
-    if is_ahead {
-        counts.reordered += 1;
-    } else {
+    work.is_ahead = is_ahead as u32;
+    if !is_ahead {
         work.time = work.time.saturating_add(delay(has, params, quantiles, work.draws.jitter));
     }
     let State { work, carried, .. } = stage(state);
