@@ -2,6 +2,7 @@
 //!
 //! Every struct is `repr(C)` without padding that is not named, so that both sides see the same bytes.
 
+use crate::aqm::Aqm;
 use crate::aqm::codel::{Codel, CodelSettings};
 use crate::aqm::pi2::{Pi2, Pi2Settings};
 use crate::aqm::pie::{Pie, PieSettings};
@@ -220,7 +221,8 @@ impl Params {
             | if_any(!self.reorder.chance.is_never(), features::REORDER)
             | if_any(self.slots.any(), features::SLOTS)
             | if_any(self.flags & flags::FLOWS != 0, features::FLOWS)
-            | if_any(self.flags & flags::ECN != 0, features::ECN)
+            // Immediate marking marks in any case: that is all it does.
+            | if_any(self.flags & flags::ECN != 0 || self.aqm == Aqm::Step as u32, features::ECN)
     }
 }
 
