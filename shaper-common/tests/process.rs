@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shaper_common::process::{LONGEST_TIME_CONSTANT, Process, SIGMA_SHIFT, advance, per_nano};
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 use shaper_common::units::Nanos;
 
 /// Two-sided 99.9 % quantile of the standard normal distribution.
@@ -34,7 +34,8 @@ fn walk(seed: u64, tau: Nanos, gaps: impl Iterator<Item = u64>) -> Vec<(f64, u32
     gaps.enumerate()
         .map(|(index, gap)| {
             now += gap;
-            let draw = advance(&mut process, per_nano, Nanos(now), Draws::of(seed, 0, index as u64).jitter);
+            let draw =
+                advance(&mut process, per_nano, Nanos(now), Source::of_link(seed, 0, index as u64).draws().jitter);
             (sigmas(process.z), draw)
         })
         .collect()
@@ -47,7 +48,7 @@ fn regular(seed: u64, tau: Nanos, gap: u64, count: usize) -> Vec<(f64, u32)> {
 /// Gaps of a Poisson process: exponential, from draws that are not the process's own.
 fn poisson(seed: u64, mean: u64) -> impl Iterator<Item = u64> {
     (0..).map(move |index| {
-        let u = (f64::from(Draws::of(seed, 99, index).first) + 0.5) / 2f64.powi(32);
+        let u = (f64::from(Source::of_link(seed, 99, index).draws().first) + 0.5) / 2f64.powi(32);
         (-u.ln() * mean as f64) as u64
     })
 }
@@ -126,7 +127,7 @@ fn one_step_keeps_and_adds_within_1e_4() {
     let per_nano = per_nano(TAU).unwrap();
     let mut worst = 0f64;
     for number in 0..100_000u64 {
-        let words = Draws::of(5, 0, number);
+        let words = Source::of_link(5, 0, number).draws();
         let gap = (TAU.0 as f64 * 2f64.powf(f64::from(words.loss) / 2f64.powi(32) * 17.98 - 13.99)) as u64;
         let z = i64::from(words.step as i32) / 2;
         let after = |draw: u32| {
@@ -160,7 +161,7 @@ fn rounding_pulls_to_neither_side() {
     let per_nano = per_nano(TAU).unwrap();
     let mut apart = 0i64;
     for number in 0..100_000u64 {
-        let words = Draws::of(29, 0, number);
+        let words = Source::of_link(29, 0, number).draws();
         let after = |z: i64, draw: u32| {
             let mut process = Process { z, at: Nanos(SECOND) };
             let _ = advance(&mut process, per_nano, Nanos(SECOND + TAU.0 / 1_000 + number), draw);

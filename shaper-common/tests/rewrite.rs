@@ -1,7 +1,5 @@
 //! Marks and damage in packets, with checksums summed anew over the whole packet as the reference.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 use proptest::prelude::*;
 use shaper_common::corrupt::Damage;
 use shaper_common::parse::{self, Summary};

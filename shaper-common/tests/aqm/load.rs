@@ -1,6 +1,6 @@
 //! What is offered to the queues, and what share of it is dropped.
 
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 
 pub(crate) const MILLI: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -39,7 +39,7 @@ pub(crate) fn on_off(seed: u64, load: f64, per_byte: u64, count: u64, on: u64, o
     let (mut at, mut began) = (SECOND, SECOND);
     (0..count)
         .map(|index| {
-            let draws = Draws::of(seed, 0xa0, index);
+            let draws = Source::of_link(seed, 0xa0, index).draws();
             at += (-unit(draws.jitter).ln() * mean_gap).round() as u64;
             if on > 0 && at - began > on {
                 at += off + (unit(draws.step) * off as f64) as u64;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use shaper_common::aqm::control::{Gains, ONE};
 use shaper_common::aqm::pi2::{Pi2, Pi2Settings, acts};
 use shaper_common::aqm::{Action, Ecn};
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 use shaper_common::units::{Nanos, Probability};
 
 use crate::load::{Arrival, MILLI, SECOND, Z_999, differences, on_off, poisson};
@@ -44,12 +44,12 @@ impl Reference {
 }
 
 fn draw(index: usize) -> u32 {
-    Draws::of(3, 0xd1, index as u64).jitter
+    Source::of_link(3, 0xd1, index as u64).draws().jitter
 }
 
 /// A third of each.
 fn kind(index: usize) -> Ecn {
-    [Ecn::NotEct, Ecn::Ect0, Ecn::Ect1][Draws::of(5, 0xd2, index as u64).first as usize % 3]
+    [Ecn::NotEct, Ecn::Ect0, Ecn::Ect1][Source::of_link(5, 0xd2, index as u64).draws().first as usize % 3]
 }
 
 fn referred(per_byte: u64, arrivals: &[Arrival]) -> (Vec<Action>, Vec<f64>) {
@@ -124,7 +124,7 @@ fn classic_packets_are_dropped_by_the_square_and_scalable_ones_marked_by_twice_t
         let share = |ecn, action, expected: f64| {
             let hits = (0..n)
                 .filter(|index| {
-                    let draw = Draws::of(9, 1, *index).step;
+                    let draw = Source::of_link(9, 1, *index).draws().step;
                     acts(&settings, &mut state.clone(), Nanos(SECOND), Nanos(SECOND + 15 * MILLI), ecn, draw) == action
                 })
                 .count() as f64;

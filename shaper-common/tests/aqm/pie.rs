@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use shaper_common::aqm::control::{Gains, ONE};
 use shaper_common::aqm::pie::{Pie, PieSettings, acts};
 use shaper_common::aqm::{Action, Ecn};
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 use shaper_common::units::{Nanos, Probability};
 
 use crate::load::{Arrival, FULL, MEAN, MILLI, SECOND, assert_same_mean, differences, on_off, poisson, share};
@@ -123,7 +123,7 @@ impl Reference {
 }
 
 fn draw(seed: u64, index: usize) -> u32 {
-    Draws::of(seed, 0xd0, index as u64).jitter
+    Source::of_link(seed, 0xd0, index as u64).draws().jitter
 }
 
 fn settings(per_byte: u64, derandomise: bool) -> PieSettings {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use shaper_common::aqm::Ecn;
 use shaper_common::aqm::step::{StepSettings, marks};
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 use shaper_common::units::Nanos;
 
 use crate::load::{MILLI, Z_999};
@@ -27,7 +27,9 @@ fn a_ramp_marks_in_proportion() {
     let n = 200_000;
     for (sojourn, expected) in [(800_000, 0.0), (800_004, 1e-5), (900_000, 0.25), (1_100_000, 0.75), (1_200_000, 1.0)] {
         let marked = (0..n)
-            .filter(|index| marks(&settings, Nanos(sojourn), false, Ecn::Ect1, Draws::of(7, 1, *index).jitter))
+            .filter(|index| {
+                marks(&settings, Nanos(sojourn), false, Ecn::Ect1, Source::of_link(7, 1, *index).draws().jitter)
+            })
             .count() as f64;
         let bound = Z_999 * (n as f64 * expected * (1.0 - expected)).sqrt();
         assert!((marked - n as f64 * expected).abs() <= bound, "{sojourn} ns: {marked} of {n} marked");
