@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shaper_common::delay::Jitter;
-use shaper_common::rng::Draws;
+use shaper_common::rng::Source;
 use shaper_common::units::Nanos;
 use shaper_profile::distribution::{DelayDistribution, Shape, TableFile, Unit, quantiles};
 
@@ -129,7 +129,9 @@ fn the_mean_of_a_million_draws_is_the_stated_one() {
         (bimodal, 0, 0),
     ] {
         let fitted = quantiles(&shape, Nanos(base), Nanos(jitter));
-        let sum: f64 = (0..MILLION).map(|index| fitted.quantiles.delay(Draws::of(7, 3, index).jitter).0 as f64).sum();
+        let sum: f64 = (0..MILLION)
+            .map(|index| fitted.quantiles.delay(Source::of_link(7, 3, index).draws().jitter).0 as f64)
+            .sum();
         let delay = DelayDistribution::of_table(fitted);
         let (mean, sigma) = (delay.mean().0 as f64, delay.sigma().0 as f64);
         let off = sum / MILLION as f64 - mean;

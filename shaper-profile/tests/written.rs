@@ -14,7 +14,7 @@ const FREE: &[(&str, &[&str])] = &[
     ("ecn", &["on", "off"]),
     ("duplicate", &["none", "1%", "1% copies 15", "0.5% correlation 25% copies 2 delay 5ms"]),
     ("corrupt", &["none", "0.1%", "1% bits 8 in l3", "1% bytes 4 in l4 at 7 repaired", "2% correlation 1% in payload"]),
-    ("slot", &["none", "10ms", "5ms to 20ms", "10ms +-2ms", "10ms +-2ms paretonormal packets 3 bytes 64kB"]),
+    ("slot", &["none", "10ms", "5ms to 20ms", "10ms +-2ms", "10ms +-2ms normal packets 3 bytes 64kB"]),
     ("overhead", &["0B", "24B", "-14B", "ethernet"]),
     ("cell", &["none", "48B 5B", "64B"]),
     ("policer", &["none", "10mbit burst 64kB", "1gbit burst 50ms"]),

@@ -1,7 +1,7 @@
 //! Whether the settings of a direction can be beside each other.
 
 use super::{Direction, FULL_PACKET};
-use crate::effect::{Order, SlotShape, SlotTime};
+use crate::effect::Order;
 use crate::error::Invalid;
 use crate::quantity::Duration;
 
@@ -17,7 +17,6 @@ impl Direction {
     pub fn check(&self) -> Result<(), Invalid> {
         self.check_times()?;
         self.check_reordering()?;
-        self.check_slots()?;
         self.check_queue()?;
         self.check_policer()
     }
@@ -61,18 +60,6 @@ impl Direction {
                 "order = \"keep\" lets no packet leave before its predecessor",
                 "write order = \"free\", or leave the reordering out",
             );
-        }
-        Ok(())
-    }
-
-    fn check_slots(&self) -> Result<(), Invalid> {
-        let shape = self.slot.as_ref().map(|slot| slot.time);
-        if let Some(SlotTime::Around { shape: SlotShape::Pareto | SlotShape::ParetoNormal, .. }) = shape {
-            return Err(Invalid {
-                key: "slot",
-                problem: "slots come at uniform or normal times".to_owned(),
-                hint: "write for example slot = \"10ms +-2ms normal\"".to_owned(),
-            });
         }
         Ok(())
     }
