@@ -1,5 +1,6 @@
 //! What a compiled direction will do, said beforehand.
 
+use shaper_channel::ChannelSpec;
 use shaper_common::delay::Jitter;
 use shaper_common::layout::Params;
 use shaper_common::outage::Window;
@@ -90,7 +91,10 @@ impl Expected {
     /// By how much a kept order lengthens delays on this stream; `None` where the order is free.
     #[must_use]
     pub fn shift(&self, stream: Stream) -> Option<Shift> {
-        (self.direction.order == Order::Keep).then(|| shift::kept_order(&self.params, stream))
+        (self.direction.order == Order::Keep).then(|| {
+            let quantiles = self.delay.table().cloned();
+            shift::kept_order(&ChannelSpec { quantiles, ..ChannelSpec::plain(self.params) }, stream)
+        })
     }
 
     /// What the settings do to themselves, with the figure that comes out: a short sentence each.

@@ -54,8 +54,8 @@ fn others(run: u64) -> impl Iterator<Item = u64> {
 ///
 /// The interval is Student's prediction interval over the seeds' means: it holds one more run of as many packets.
 #[must_use]
-pub fn kept_order(params: &Params, stream: Stream) -> Shift {
-    let means: Vec<[f64; 3]> = others(params.seed).map(|seed| one_seed(params, stream, seed)).collect();
+pub fn kept_order(channel: &ChannelSpec, stream: Stream) -> Shift {
+    let means: Vec<[f64; 3]> = others(channel.params.seed).map(|seed| one_seed(channel, stream, seed)).collect();
     let mean = |of: usize| means.iter().filter_map(|figures| figures.get(of)).sum::<f64>() / SEEDS as f64;
     let shift = mean(0);
     let variance = means.iter().map(|[growth, ..]| (growth - shift).powi(2)).sum::<f64>() / (SEEDS - 1) as f64;
@@ -72,11 +72,12 @@ pub fn kept_order(params: &Params, stream: Stream) -> Shift {
 }
 
 /// Mean growth, mean delay, and share held back.
-fn one_seed(params: &Params, stream: Stream, seed: u64) -> [f64; 3] {
-    let channel = |order: Order| {
-        Channel::new(ChannelSpec::plain(Params { seed, order: order as u32, has_outages: 0, ..*params }))
+fn one_seed(channel: &ChannelSpec, stream: Stream, seed: u64) -> [f64; 3] {
+    let of = |order: Order| {
+        let params = Params { seed, order: order as u32, has_outages: 0, ..channel.params };
+        Channel::new(ChannelSpec { params, ..channel.clone() })
     };
-    let (mut kept, mut unkept) = (channel(Order::Keep), channel(Order::Free));
+    let (mut kept, mut unkept) = (of(Order::Keep), of(Order::Free));
     let (mut delivered, mut growth, mut delay, mut held) = (0u64, 0f64, 0f64, 0u64);
     for index in 0..u64::from(stream.packets) {
         let now = Nanos(index.saturating_mul(stream.interval.0));
@@ -100,14 +101,14 @@ mod tests {
     use super::*;
     use shaper_common::delay::Jitter;
 
-    fn params(delay: u64, jitter: u64) -> Params {
-        Params {
+    fn channel(delay: u64, jitter: u64) -> ChannelSpec {
+        ChannelSpec::plain(Params {
             seed: 7,
             delay: Nanos(delay),
             jitter: Nanos(jitter),
             jitter_kind: Jitter::Uniform as u32,
             ..Params::default()
-        }
+        })
     }
 
     fn every(interval: u64) -> Stream {
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_sparse_stream_is_not_shifted() {
-        let shift = kept_order(&params(50_000_000, 5_000_000), every(20_000_000));
+        let shift = kept_order(&channel(50_000_000, 5_000_000), every(20_000_000));
         assert_eq!((shift.mean, shift.high, shift.held_share), (Nanos::ZERO, Nanos::ZERO, 0.0));
         assert!(shift.delay_mean.0.abs_diff(50_000_000) < 100_000);
     }
@@ -126,7 +127,7 @@ mod tests {
         // Uniform on [0, 2j] each j: only the predecessor reaches. E max(0, U' - U - j) with U' - U
         // triangular on [-2j, 2j] is (1/4j^2) * integral_0^j x (j - x) dx = j/24.
         let jitter = 12_000_000;
-        let shift = kept_order(&params(jitter, jitter), every(jitter));
+        let shift = kept_order(&channel(jitter, jitter), every(jitter));
         assert!(shift.low < Nanos(jitter / 24) && Nanos(jitter / 24) < shift.high, "{shift:?}");
         // One packet's push-back has sigma sqrt(j^2/48 - j^2/576) = 0.138 j: the mean of 4,000 lies within
         // 10.8 * 0.138 j / sqrt(4000) = j / 42 from end to end.
@@ -143,16 +144,17 @@ mod tests {
         }
         let stream = Stream { packets: 500, ..every(1_000_000) };
         for seed in 0..100 {
-            let params = Params { seed, ..params(20_000_000, 5_000_000) };
-            let [growth, ..] = one_seed(&params, stream, seed);
-            let shift = kept_order(&params, stream);
+            let mut channel = channel(20_000_000, 5_000_000);
+            channel.params.seed = seed;
+            let [growth, ..] = one_seed(&channel, stream, seed);
+            let shift = kept_order(&channel, stream);
             assert!((shift.low.0 as f64..=shift.high.0 as f64).contains(&growth), "{seed}: {growth} of {shift:?}");
         }
     }
 
     #[test]
     fn a_dense_stream_moves_towards_the_largest_delay() {
-        let shift = kept_order(&params(30_000_000, 30_000_000), every(10_000));
+        let shift = kept_order(&channel(30_000_000, 30_000_000), every(10_000));
         assert!(shift.delay_mean > Nanos(58_000_000) && shift.delay_mean <= Nanos(60_000_000), "{shift:?}");
         assert!(shift.held_share > 0.9);
     }

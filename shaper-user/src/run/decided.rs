@@ -4,10 +4,11 @@
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Record, State, features};
 use shaper_common::order::Order;
-use shaper_common::outage::Schedule;
 use shaper_common::pipeline::{Settings, decide};
+use shaper_common::rate::{service_at, wire_bytes};
+use shaper_common::slot::Slots;
 use shaper_common::units::Nanos;
-use shaper_engine::DirectionOutcome;
+use shaper_engine::{ChannelSpec, DirectionOutcome};
 use shaper_report::agreement::{Agreement, Check};
 use shaper_report::stats;
 
@@ -16,8 +17,6 @@ pub(super) struct Decided<'a> {
     record: &'a Record,
     /// When it is through the bottleneck; its arrival where there is none.
     through: Nanos,
-    /// Whether `through` is what the next packet met; without that packet's record it is decided again.
-    met: bool,
     /// When it would leave if it might overtake.
     release: Nanos,
 }
@@ -30,36 +29,78 @@ impl Decided<'_> {
     }
 }
 
-/// The packets let through, in the order of the decisions.
+/// The records of packets that no rule matched, in the order of the decisions: those that the direction's own settings
+/// decided.
+pub(super) fn own(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {
+    outcome.records.iter().filter(|record| record.rule == 0)
+}
+
+/// The packets let through, in the order of the decisions; those that left without the delay are not among them.
 ///
 /// The bottleneck's state is in the record of the next packet, whatever became of that one. A packet that is not held
-/// back by a kept order leaves at its own release time; what one that is held back would have done no record shows.
+/// back by a kept order, or for a slot, leaves at its own release time; what one that is held back would have done no
+/// record shows.
 pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decided<'_>> {
-    let params = outcome.spec.channel.params;
-    let next = outcome.records.iter().skip(1).map(Some).chain(std::iter::once(None));
-    let all = outcome.records.iter().zip(next);
-    all.filter(|(record, _)| record.fate.cause == Cause::None as u32).map(move |(record, next)| {
+    let spec = &outcome.spec.channel;
+    let params = spec.params;
+    let waits = params.slots.any() || !params.reorder.chance.is_never();
+    let next = own(outcome).skip(1).map(Some).chain(std::iter::once(None));
+    let all = own(outcome).zip(next);
+    all.filter(|(record, _)| record.fate.cause == Cause::None as u32).filter_map(move |(record, next)| {
         let next = next.filter(|next| next.sequence == record.sequence + 1);
         let held = params.order == Order::Keep as u32 && record.release() == record.before.flow.last_release;
-        let again = (held || next.is_none()).then(|| alone(&params, record));
-        let through = match (params.rate.0, next, again) {
+        // The bottleneck serves a packet's copies behind it.
+        let alone_there = next.filter(|_| record.fate.copies == 0);
+        let again = (held || waits || alone_there.is_none()).then(|| alone(spec, record));
+        if again.is_some_and(|again| again.is_ahead) {
+            return None;
+        }
+        let through = match (params.rate.0, alone_there, again) {
             (0, ..) => record.arrival(),
             (_, Some(next), _) => next.before.bottleneck.free_at,
-            (_, None, again) => again.map_or(record.arrival(), |(through, _)| through),
+            (_, None, again) => again.map_or(record.arrival(), |again| again.through),
         };
-        let release = again.filter(|_| held).map_or(record.release(), |(_, release)| release);
-        Decided { record, through, met: next.is_some(), release }
+        let release = again.filter(|_| held || waits).map_or(record.release(), |again| again.release);
+        Some(Decided { record, through, release })
     })
 }
 
-/// Decides again for one packet, from the state that its record met, with the order free: when it is through the
-/// bottleneck, and when it leaves.
-fn alone(params: &Params, record: &Record) -> (Nanos, Nanos) {
-    let free = Params { order: Order::Free as u32, ..*params };
+/// What one packet would have done.
+#[derive(Clone, Copy)]
+struct Alone {
+    through: Nanos,
+    release: Nanos,
+    is_ahead: bool,
+}
+
+/// Decides again for one packet, from the state that its record met, with the order free and without slots: when it is
+/// through the bottleneck, and when it leaves.
+fn alone(spec: &ChannelSpec, record: &Record) -> Alone {
+    let settings = spec.settings(record.arrival());
+    let free = Params { order: Order::Free as u32, slots: Slots::default(), ..*settings.params };
     let mut state = State { next_sequence: record.sequence, carried: record.before, ..State::default() };
-    let settings = Settings { params: &free, schedule: &Schedule::EMPTY, quantiles: None };
-    decide(features::ALL, &settings, &mut state, &record.packet);
-    (state.carried.bottleneck.free_at, state.work.fate.release)
+    decide(features::ALL, &Settings { params: &free, ..settings }, &mut state, &record.packet);
+    let service =
+        service_at(free.rate, wire_bytes(&free, record.packet.len), &record.before.bottleneck, record.arrival());
+    Alone { through: service.after.free_at, release: state.work.fate.release, is_ahead: state.work.is_ahead != 0 }
+}
+
+/// What packets drew for their delays, in nanoseconds. Where jitter is correlated in time, of packets so far apart that
+/// they drew on their own.
+pub(super) fn drawn(outcome: &DirectionOutcome) -> Vec<u64> {
+    /// In time constants: a correlation of 0.7 %.
+    const APART: u64 = 5;
+    let per_nano = outcome.spec.channel.params.per_nano;
+    let apart = Nanos((APART << 58).checked_div(per_nano).unwrap_or(0));
+    let mut last: Option<Nanos> = None;
+    let far = decided(outcome).filter(|packet| {
+        let is_far = last.is_none_or(|last| packet.record.arrival() >= last.saturating_add(apart));
+        if is_far {
+            last = Some(packet.record.arrival());
+        }
+        is_far
+    });
+    far.map(|packet| packet.delay_ns()).collect()
 }
 
 /// By how much the packets let through were held back behind their predecessors, on average.
@@ -90,13 +131,16 @@ pub(super) fn rate(outcome: &DirectionOutcome) -> Check {
     let params = &outcome.spec.channel.params;
     let (mut queued, mut longest) = (0u64, Nanos::ZERO);
     let mut all: Vec<Busy> = Vec::new();
-    for Decided { record, through, met, .. } in decided(outcome) {
-        longest = longest.later_of(through.saturating_sub(record.arrival()));
-        if !met {
+    let following = own(outcome).skip(1);
+    // Also what is lost behind the bottleneck was served.
+    for (record, next) in own(outcome).zip(following).filter(|(record, _)| record.fate.served > 0) {
+        if next.sequence != record.sequence + 1 {
             continue;
         }
+        let through = next.before.bottleneck.free_at;
+        longest = longest.later_of(through.saturating_sub(record.arrival()));
         let free_at = record.before.bottleneck.free_at;
-        let bits = shaper_common::rate::wire_bytes(params, record.packet.len) * 8;
+        let bits = wire_bytes(params, record.packet.len) * 8 * u64::from(record.fate.served);
         queued += u64::from(free_at > record.arrival());
         match all.last_mut().filter(|last| last.to == free_at && free_at >= record.arrival()) {
             Some(last) => (last.to, last.bits) = (through, last.bits + bits),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use shaper_common::fate::Cause;
-use shaper_common::layout::{Params, Record};
+use shaper_common::layout::{Params, Record, flags};
 use shaper_common::order::Order;
 use shaper_common::units::Nanos;
 use shaper_engine::{Account, DirectionOutcome};
@@ -19,7 +19,7 @@ use shaper_report::summary::{
 
 use super::commands;
 use super::correlate;
-use super::decided::{decided, rate, shift_ms};
+use super::decided::{drawn, own, rate, shift_ms};
 use super::directory::RunDirectory;
 use super::execute::Evidence;
 use super::manifest;
@@ -104,7 +104,7 @@ fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Resu
     for (outcome, compiled) in evidence.outcome.directions.iter().zip(compiled) {
         let name = outcome.spec.name.clone();
         let late = lateness_ns(outcome);
-        let delays: Vec<u64> = decided(outcome).map(|packet| packet.delay_ns()).collect();
+        let delays = drawn(outcome);
         let measured = measured(outcome, compiled.expected.loss.inflation, &delays, &late);
         let agree = agreement(plan, outcome, compiled, &delays, &late, &bound, &mut family)?;
         lateness.insert(name.clone(), measured.lateness_us.clone());
@@ -289,7 +289,7 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
 
 /// The workload's steady stream in a direction: it runs from `a` to `b`, which is the even one.
 fn stream(plan: &Plan, params: &Params) -> Option<Stream> {
-    plan.stream().filter(|_| params.stream.is_multiple_of(2))
+    plan.stream().filter(|_| params.stream.is_multiple_of(2) && !params.slots.any())
 }
 
 /// Whether a kept order's shift is stated beforehand in a direction, and so checked: a statistical check more.
@@ -326,6 +326,32 @@ fn loss_burst(records: &[Record]) -> Option<f64> {
     (bursts > 0).then(|| lost as f64 / bursts as f64)
 }
 
+/// Packets that the link dropped, for whatever cause of its own.
+fn link_drops(outcome: &DirectionOutcome) -> u64 {
+    let causes = [Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
+    causes.into_iter().map(|cause| outcome.account.dropped_by(cause)).sum()
+}
+
+/// Packets that the loss model lost, marked ones among them, of those that it was asked about.
+fn lost_of(outcome: &DirectionOutcome) -> (u64, u64) {
+    let params = &outcome.spec.channel.params;
+    let account = &outcome.account;
+    if outcome.spec.rules.channels.is_empty() && params.flags & (flags::ECN | flags::LOSS_BEHIND) == 0 {
+        return (account.dropped_by(Cause::Loss), account.arrived - account.dropped_by(Cause::Outage));
+    }
+    // What the account does not tell apart the records do: whom the rules left, and who was marked.
+    let is_behind = params.flags & flags::LOSS_BEHIND != 0;
+    let before = [Cause::Policer, Cause::Queue, Cause::Aqm].map(|cause| cause as u32);
+    let asked = own(outcome).filter(|record| {
+        record.fate.cause != Cause::Outage as u32 && !(is_behind && before.contains(&record.fate.cause))
+    });
+    let marks_are_losses = params.aqm == 0;
+    asked.fold((0, 0), |(lost, asked), record| {
+        let is_lost = record.fate.cause == Cause::Loss as u32 || (marks_are_losses && record.fate.marked != 0);
+        (lost + u64::from(is_lost), asked + 1)
+    })
+}
+
 /// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
 fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i64]) -> Measured {
     let account = &outcome.account;
@@ -344,7 +370,7 @@ fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i
     let kept_order = outcome.spec.channel.params.order == Order::Keep as u32;
     Measured {
         packets: account.arrived,
-        forwarded: offered - loss - queue,
+        forwarded: account.arrived - link_drops(outcome),
         loss: Proportion::correlated(loss, offered, inflation),
         outage: Proportion::of(outage, account.arrived),
         queue: Proportion::of(queue, offered - loss),
@@ -375,8 +401,13 @@ fn agreement(
     let params = &outcome.spec.channel.params;
     let expected = &compiled.expected;
     let mut all = Vec::new();
-    let lost = outcome.account.dropped_by(Cause::Loss);
-    let offered = outcome.account.arrived - outcome.account.dropped_by(Cause::Outage);
+    if outcome.spec.channel.changes.is_some() {
+        // Of settings that change each packet's fate is checked by the oracle, and shares are of no one setting.
+        all.push(agreement::outages(&outages(outcome, compiled)));
+        all.push(agreement::lateness(late, bound));
+        return Ok(family.agree(all));
+    }
+    let (lost, offered) = lost_of(outcome);
     let level = family.level().context("a check was not declared")?;
     let LossOutcome { ratio, inflation, .. } = expected.loss;
     all.push(agreement::loss(level, lost, offered, ratio, agreement::ratio_tolerance(ratio), inflation));
@@ -405,7 +436,7 @@ fn agreement(
 fn outages(outcome: &DirectionOutcome, compiled: &CompiledDirection) -> OutageCounts {
     let windows = &compiled.expected.windows;
     let mut counts = OutageCounts { windows: windows.len() as u64, ..OutageCounts::default() };
-    for record in &outcome.records {
+    for record in own(outcome) {
         let start = outcome.spec.channel.params.start;
         let since = record.arrival().saturating_sub(start);
         let inside =
