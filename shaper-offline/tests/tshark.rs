@@ -217,6 +217,7 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             len: data.len() as u32,
             flow_hash: 1,
             l4_checksum: u16::from_be_bytes([data[40], data[41]]),
+            changed: None,
         });
     }
     // Two copies of one, and a third that the engine knows nothing of.

@@ -1,5 +1,7 @@
 //! What the engine knows of a run: its decisions, and what left when.
 
+use super::index::Key;
+
 /// What decided a fate: its number and the name it has in output. Number 0 means not dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cause {
@@ -42,6 +44,8 @@ pub struct EngineRecord {
     pub flow_hash: u32,
     /// Layer-4 checksum as it stood in the packet.
     pub l4_checksum: u16,
+    /// What the packet looks like when it leaves, where it was changed on its way.
+    pub changed: Option<Key>,
 }
 
 /// A copy of a packet that the engine made and released; times are CLOCK_MONOTONIC nanoseconds.

@@ -84,7 +84,8 @@ pub fn join(
         let releases = by_key(departures.iter().enumerate().filter_map(|(at, departure)| {
             let record = log.records.get(departure.record)?;
             let release = departure.actual_ns.or(departure.intended_ns).unwrap_or(record.arrival_ns);
-            Some(Keyed { key: key_of(record), ts: clock.to_epoch(release), position: at as u64 })
+            let leaves = record.changed.map_or_else(|| key_of(record), |changed| index::key(&changed, record.len));
+            Some(Keyed { key: leaves, ts: clock.to_epoch(release), position: at as u64 })
         }));
         let left = Pass { point: if direction == 0 { Point::B } else { Point::A }, role: Role::Left };
         let departure = |at: &Keyed| departures.get(usize::try_from(at.position).ok()?).copied();

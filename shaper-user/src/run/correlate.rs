@@ -9,11 +9,12 @@ use anyhow::Context;
 use shaper_common::fate::Cause;
 use shaper_common::layout::Record;
 use shaper_common::parse::{self, Kind};
+use shaper_common::rewrite;
 use shaper_common::units::Nanos;
 use shaper_engine::DirectionOutcome;
 use shaper_offline::annotate::{Annotation, annotate};
 use shaper_offline::join::{
-    self, CaptureIndex, ClockMap, ClockSample, EngineCopy, EngineLog, EngineRecord, Joined, Key, Point,
+    self, CaptureIndex, ClockMap, ClockSample, EngineCopy, EngineLog, EngineRecord, Joined, Key, Point, Role,
 };
 use shaper_offline::packet::{self, Transport};
 use shaper_offline::pcapfile::{Reader, Verdict};
@@ -110,11 +111,20 @@ pub(super) fn correlate(
     let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
-        let (records, copies) = engine_log(pair);
-        let log = EngineLog { records: &records, copies: &copies };
+        let (mut records, copies) = engine_log(pair);
         let at = |point| ends.iter().find(|(of, end, _)| *of == link && *end == point).map(|(_, _, host)| &host.1);
         let (a, b) = (index(at(Point::A))?, index(at(Point::B))?);
-        let joined = join::join(&log, &a, &b, &clock, &join::JoinOptions::default());
+        let joined = |records: &[EngineRecord]| {
+            let log = EngineLog { records, copies: &copies };
+            join::join(&log, &a, &b, &clock, &join::JoinOptions::default())
+        };
+        if has_changed(pair) {
+            // First where they entered: only there it is known what they look like behind the change.
+            let entered = joined(&records);
+            change(pair, &mut records, &entered, [at(Point::A), at(Point::B)])?;
+        }
+        let joined = joined(&records);
+        let log = EngineLog { records: &records, copies: &copies };
         let both = at(Point::B).is_some();
         add(&mut counted, &joined, both);
         if both {
@@ -313,6 +323,44 @@ fn engine_copies(outcome: &DirectionOutcome, first: usize) -> Vec<EngineCopy> {
     copies
 }
 
+/// Whether the link changed any packet on its way.
+fn has_changed(pair: &[DirectionOutcome]) -> bool {
+    pair.iter().any(|outcome| outcome.records.iter().any(|record| !record.fate.damage.is_none()))
+}
+
+/// Fills in what changed packets look like when they leave: from the captures where they entered.
+fn change(
+    pair: &[DirectionOutcome],
+    records: &mut [EngineRecord],
+    joined: &Joined,
+    captured: [Option<&Captured>; 2],
+) -> anyhow::Result<()> {
+    let all: Vec<&Record> = pair.iter().flat_map(|outcome| &outcome.records).collect();
+    for (point, captured) in [Point::A, Point::B].into_iter().zip(captured) {
+        let Some(captured) = captured else { continue };
+        let mut reader = Reader::open(&captured.spool)?;
+        while let Some(packet) = reader.next_packet()? {
+            let entered = joined.link(point, packet.index).filter(|link| link.role == Role::Entered);
+            let Some(of) = entered.map(|link| link.record as usize) else { continue };
+            let Some(record) = all.get(of).filter(|record| !record.fate.damage.is_none()) else { continue };
+            let mut frame = packet.data.to_vec();
+            let parts = parse::summary(&frame[..]).parts;
+            if rewrite::damage(&mut frame[..], record.packet.len, &parts, &record.fate.damage).is_some()
+                && let Some(place) = records.get_mut(of)
+            {
+                place.changed = key(&frame);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the engine's own parser finds in a frame to know it again by; `None` for control packets.
+fn key(frame: &[u8]) -> Option<Key> {
+    let summary = parse::summary(frame);
+    (summary.kind == Kind::Data).then_some(Key { flow_hash: summary.flow_hash, l4_checksum: summary.l4_checksum })
+}
+
 fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) -> EngineRecord {
     let cause = record.cause().map_or(join::Cause { code: record.fate.cause as u8, name: "unknown" }, |cause| {
         join::Cause { code: cause as u8, name: cause.name() }
@@ -329,16 +377,14 @@ fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) 
         len: record.packet.len,
         flow_hash: record.packet.flow_hash,
         l4_checksum: record.l4_checksum,
+        changed: None,
     }
 }
 
 fn index(captured: Option<&Captured>) -> anyhow::Result<CaptureIndex> {
     let Some(captured) = captured else { return Ok(CaptureIndex::default()) };
     let mut reader = Reader::open(&captured.spool)?;
-    Ok(CaptureIndex::read(&mut reader, |frame| {
-        let summary = parse::summary(frame);
-        (summary.kind == Kind::Data).then_some(Key { flow_hash: summary.flow_hash, l4_checksum: summary.l4_checksum })
-    })?)
+    Ok(CaptureIndex::read(&mut reader, key)?)
 }
 
 /// What the program at the port returned for a packet.

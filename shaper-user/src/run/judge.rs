@@ -255,12 +255,10 @@ fn configured(plan: &Plan, compiled: &CompiledDirection) -> Configured {
     Configured {
         delay_ms: told.delay_ms,
         jitter_ms: told.jitter_ms,
-        distribution: match shaper_common::delay::Jitter::from_raw(compiled.channel.params.jitter_kind) {
-            Some(shaper_common::delay::Jitter::Uniform) => "uniform",
-            Some(shaper_common::delay::Jitter::Normal) => "normal",
-            _ => "none",
-        }
-        .into(),
+        distribution: match compiled.channel.params.jitter_kind {
+            0 => "none".to_owned(),
+            _ => told.distribution.to_string(),
+        },
         delay_mean_ms: told.delay_mean_ms,
         delay_p50_ms: told.delay_p50_ms,
         delay_p95_ms: told.delay_p95_ms,
