@@ -80,6 +80,13 @@ pub(crate) fn link_rows(direction: &Direction) -> Vec<LinkRow> {
         rows.push(row("reordering", asked, words::proportion(reordered), take("reordering")));
     }
     rows.extend(checks.into_iter().flatten().map(plain));
+    for rule in &measured.rules {
+        let drops = rule.dropped.iter().map(|(cause, count)| format!(", {} {cause}", words::figure(*count as f64)));
+        let came = [rule.packets, rule.forwarded].map(|count| words::figure(count as f64));
+        let [packets, forwarded] = came;
+        let measured = format!("{packets} packets, {forwarded} let through{}", drops.collect::<String>());
+        rows.push(row(&format!("rule {}", rule.name), "-".to_owned(), measured, None));
+    }
     rows
 }
 

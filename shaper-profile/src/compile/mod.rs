@@ -38,6 +38,8 @@ pub struct CompiledLink {
     pub b_to_a: CompiledDirection,
     /// When the link is down, since its start.
     pub windows: Vec<Window>,
+    /// Its changes and rules, a line each.
+    pub told: Vec<String>,
 }
 
 /// A direction, compiled.
@@ -47,6 +49,8 @@ pub struct CompiledDirection {
     pub channel: ChannelSpec,
     /// The rules.
     pub rules: Rules,
+    /// Their names.
+    pub rule_names: Vec<String>,
     /// What will come out.
     pub expected: Expected,
 }
@@ -99,10 +103,12 @@ impl Link {
                 round_trip,
             });
             let rules = rules::compile(&self.rules, way, run)?;
-            Ok(CompiledDirection { channel: settings.channel, rules, expected })
+            let rule_names = self.rules.iter().map(|rule| rule.name.clone()).collect();
+            Ok(CompiledDirection { channel: settings.channel, rules, rule_names, expected })
         };
         let (a_to_b, b_to_a) = (compiled(Way::Forward, forward)?, compiled(Way::Backward, backward)?);
-        Ok(CompiledLink { a_to_b, b_to_a, windows })
+        let told = self.told();
+        Ok(CompiledLink { a_to_b, b_to_a, windows, told })
     }
 }
 

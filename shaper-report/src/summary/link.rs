@@ -101,6 +101,23 @@ pub struct Measured {
     /// Packets lost in a row by the loss model, in the mean; null where none was lost.
     #[serde(default)]
     pub loss_burst: Option<f64>,
+    /// What became of packets by rule, in the order of the rules; the figures above are of packets that none matched,
+    /// `packets` and `forwarded` of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleCounts>,
+}
+
+/// The packets that went by a rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuleCounts {
+    /// Its name.
+    pub name: String,
+    /// Packets.
+    pub packets: u64,
+    /// Of them, those let through.
+    pub forwarded: u64,
+    /// Of them, those dropped, by cause; causes without any are left out.
+    pub dropped: BTreeMap<String, u64>,
 }
 
 impl Default for Measured {
@@ -119,6 +136,7 @@ impl Default for Measured {
             shift_ms: None,
             offered_bps: None,
             loss_burst: None,
+            rules: Vec::new(),
         }
     }
 }

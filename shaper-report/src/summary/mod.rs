@@ -16,7 +16,7 @@ pub use application::{
 };
 pub use link::{
     CaptureCounts, Configured, Conservation, Counts, Direction, HARNESS_CAUSES, Join, Lateness, Measured, Oracle,
-    Window,
+    RuleCounts, Window,
 };
 pub use outcome::{Expectation, Finding, Grade, GradeLevel, GradePart, GradeParts, Severity, SyncLevel};
 

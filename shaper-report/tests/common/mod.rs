@@ -102,6 +102,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
         shift_ms: None,
         offered_bps: Some(64_000.0),
         loss_burst: Some(1.05),
+        rules: Vec::new(),
     };
     let dropped = BTreeMap::from([("loss".to_owned(), lost), ("outage".to_owned(), inside), ("queue".to_owned(), 0)]);
     Ok(Link {

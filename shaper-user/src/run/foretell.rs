@@ -21,6 +21,7 @@ pub(crate) fn told(link: &CompiledLink, stream: Option<Stream>, shape: Shape) ->
     } else {
         vec![format!("{there}: {forward}"), format!("{back}: {backward}")]
     };
+    lines.extend(link.told.iter().cloned());
     lines.extend(link.warnings(stream).into_iter().map(|warning| format!("note: {warning}")));
     lines
 }

@@ -14,7 +14,7 @@ use shaper_profile::shift::{MISSES, Stream};
 use shaper_report::agreement::{self, Agree, Agreement, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::{Distribution, Interval, Missing, Proportion};
 use shaper_report::summary::{
-    Configured, Conservation, Counts, Direction, Lateness, Measured, Oracle, Run, Severity, Summary, Window,
+    Configured, Conservation, Counts, Direction, Lateness, Measured, Oracle, RuleCounts, Run, Severity, Summary, Window,
 };
 
 use super::commands;
@@ -105,7 +105,7 @@ fn link(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Resu
         let name = outcome.spec.name.clone();
         let late = lateness_ns(outcome);
         let delays = drawn(outcome);
-        let measured = measured(outcome, compiled.expected.loss.inflation, &delays, &late);
+        let measured = measured(outcome, &compiled.rule_names, compiled.expected.loss.inflation, &delays, &late);
         let agree = agreement(plan, outcome, compiled, &delays, &late, &bound, &mut family)?;
         lateness.insert(name.clone(), measured.lateness_us.clone());
         conservation.insert(name.clone(), counts(&outcome.account));
@@ -324,6 +324,29 @@ fn loss_burst(records: &[Record]) -> Option<f64> {
     (bursts > 0).then(|| lost as f64 / bursts as f64)
 }
 
+/// What became of packets by rule.
+fn by_rule(outcome: &DirectionOutcome, names: &[String]) -> Vec<RuleCounts> {
+    let all = names.iter().zip(&outcome.by_rule);
+    all.map(|(name, (packets, counts))| {
+        let dropped = [
+            (Cause::Outage, counts.outage),
+            (Cause::Loss, counts.loss),
+            (Cause::Queue, counts.queue),
+            (Cause::Aqm, counts.aqm),
+            (Cause::Policer, counts.policer),
+            (Cause::InFlight, counts.in_flight),
+        ];
+        let dropped = dropped.into_iter().filter(|(_, count)| *count > 0);
+        RuleCounts {
+            name: name.clone(),
+            packets: *packets,
+            forwarded: counts.forwarded,
+            dropped: dropped.map(|(cause, count)| (cause.name().to_owned(), count)).collect(),
+        }
+    })
+    .collect()
+}
+
 /// Packets that the link dropped, for whatever cause of its own.
 fn link_drops(outcome: &DirectionOutcome) -> u64 {
     let causes = [Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
@@ -351,7 +374,7 @@ fn lost_of(outcome: &DirectionOutcome) -> (u64, u64) {
 }
 
 /// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
-fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i64]) -> Measured {
+fn measured(outcome: &DirectionOutcome, names: &[String], inflation: f64, drawn: &[u64], late: &[i64]) -> Measured {
     let account = &outcome.account;
     let outage = account.dropped_by(Cause::Outage);
     let loss = account.dropped_by(Cause::Loss);
@@ -383,6 +406,7 @@ fn measured(outcome: &DirectionOutcome, inflation: f64, drawn: &[u64], late: &[i
         reordered: None,
         shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
         loss_burst: loss_burst(&outcome.records),
+        rules: by_rule(outcome, names),
         offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
     }
 }
