@@ -429,6 +429,26 @@ pub struct RawFate {
     pub cause: u32,
 }
 
+impl RawFate {
+    /// All zero, which the compiler must not know: it would call a function that clears memory, and there is no call under
+    /// a lock before Linux 6.7.
+    #[inline(always)]
+    #[must_use]
+    pub fn begin() -> Self {
+        let zero = core::hint::black_box(0u64);
+        let (long, short) = (Nanos(zero), zero as u32);
+        Self {
+            release: long,
+            spacing: long,
+            damage: Damage { flips: short, at: short as u16, repair: core::hint::black_box(0) },
+            copies: short,
+            served: short,
+            marked: short,
+            cause: short,
+        }
+    }
+}
+
 impl From<RawFate> for Fate {
     fn from(raw: RawFate) -> Self {
         Self {

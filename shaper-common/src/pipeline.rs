@@ -190,7 +190,7 @@ fn drop_for(state: &mut State, cause: Cause) {
         _ => &mut counts.in_flight,
     } += 1;
     // What the bottleneck served stays so.
-    *fate = RawFate { served: fate.served, cause: cause as u32, ..RawFate::default() };
+    *fate = RawFate { served: fate.served, cause: cause as u32, ..RawFate::begin() };
 }
 
 /// The packet's draws. What draws nothing need not wait for the generator: no draw shifts another.
@@ -204,7 +204,7 @@ fn draw(has: u32, params: &Params, state: &mut State, packet: &Packet) {
     }
     let work = &mut state.work;
     work.time = packet.now;
-    work.fate = RawFate::default();
+    work.fate = RawFate::begin();
     (work.is_copied, work.is_hit, work.is_ahead) = (0, 0, 0);
     if params.spared & groups::DRAWS == 0 {
         work.draws = source.draws();

@@ -82,9 +82,14 @@ fn decide_alone(wants_record: u32) -> Option<()> {
     // Room for the record is taken beforehand, since under the lock nothing can be called, and what the decision meets
     // is too much for the stack.
     let mut record = None;
+    // The verifier of 6.1 does not know that a record it has seen to be there is so when it looks again: it is told by a
+    // number.
+    let mut has_record = core::hint::black_box(0u64);
     if wants_record != 0 {
         record = RECORDS.reserve(0);
-        if record.is_none() {
+        if record.is_some() {
+            has_record = core::hint::black_box(1u64);
+        } else {
             count(read.direction, |edge| edge.records_lost += 1);
         }
     }
@@ -99,9 +104,13 @@ fn decide_alone(wants_record: u32) -> Option<()> {
     let state = unsafe { &mut (*shared).state };
     let sequence = state.next_sequence;
     recall(has, params, &mut memory, state, packet);
-    if let Some(record) = &mut record {
-        // SAFETY: the ring gave room for a whole record.
-        unsafe { (*record.as_mut_ptr()).before = state.carried };
+    if has_record != 0
+        // SAFETY: it is one where there is a record.
+        && let record = unsafe { record.as_mut().unwrap_unchecked() }
+    {
+        // SAFETY: the ring gave room for a whole record, which is no part of the state: so there need be no call for
+        // memories that may overlap, which before Linux 6.7 there cannot be under a lock.
+        unsafe { core::ptr::copy_nonoverlapping(&raw const state.carried, &raw mut (*record.as_mut_ptr()).before, 1) };
     }
     decide(has, &Settings { params, schedule, quantiles }, state, packet);
     remember(has, params, &mut memory, state);
@@ -111,7 +120,10 @@ fn decide_alone(wants_record: u32) -> Option<()> {
         unsafe { bpf_spin_unlock(lock) };
     }
 
-    if let Some(mut record) = record {
+    if has_record != 0
+        // SAFETY: as above.
+        && let mut record = unsafe { record.unwrap_unchecked() }
+    {
         // SAFETY: as above; with `before`, these are all of its fields.
         let entry = unsafe { &mut *record.as_mut_ptr() };
         entry.sequence = sequence;

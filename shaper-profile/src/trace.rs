@@ -12,11 +12,11 @@ use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 use crate::effect::{End, TraceRef};
 use crate::profile::Direction;
-use crate::quantity::{Duration, Rate};
+use crate::quantity::{Duration, QueueLimit, Rate};
 
 /// The shortest time that a rate holds.
 pub const LEAST: Nanos = Nanos(100_000_000);
-/// What a rate of zero is served at: nothing that a queue waits for.
+/// What a rate of zero is compiled to, with a queue that takes nothing.
 const STANDSTILL: BitsPerSec = BitsPerSec(1);
 
 /// A file that is no trace.
@@ -38,6 +38,9 @@ pub struct Trace {
     pub rows: Vec<Row>,
     /// The time after which it begins anew; zero where its last row stays.
     pub repeat: Nanos,
+    /// The queue before its rates where the profile names none: what their mean serves in 100 ms, ten full packets at
+    /// least. Absent without rates.
+    pub queue: Option<Duration>,
 }
 
 /// Settings from a time on; what the trace has no column for is absent.
@@ -133,7 +136,11 @@ impl Trace {
         if rows.first().is_some_and(|row| row.rate.is_some()) {
             rows = averaged(&rows, (repeat > Nanos::ZERO).then_some(repeat));
         }
-        Ok(Self { rows, repeat })
+        let queue = mean_rate(&rows).map(|rate| {
+            let mean = Direction { rate: Rate(BitsPerSec(rate)), ..Direction::default() };
+            Duration(mean.queue_time())
+        });
+        Ok(Self { rows, repeat, queue })
     }
 }
 
@@ -183,6 +190,12 @@ fn row(columns: &[Column], line: &str) -> Result<Row, String> {
     Ok(row)
 }
 
+/// The mean of the rows' rates that are more than a standstill; `None` without any.
+fn mean_rate(rows: &[Row]) -> Option<u64> {
+    let rates: Vec<f64> = rows.iter().filter_map(|row| row.rate).filter(|rate| *rate >= 1.0).collect();
+    (!rates.is_empty()).then(|| (rates.iter().sum::<f64>() / rates.len() as f64).round() as u64)
+}
+
 /// The rows with rates that hold for [`LEAST`] at least: the mean of what would be faster, with the other settings of the
 /// first of them.
 fn averaged(rows: &[Row], end: Option<Nanos>) -> Vec<Row> {
@@ -216,11 +229,12 @@ fn averaged(rows: &[Row], end: Option<Nanos>) -> Vec<Row> {
 }
 
 impl Row {
-    /// A direction with what this row says of it.
-    pub(crate) fn over(&self, base: &Direction) -> Direction {
+    /// A direction with what this row says of it, and the trace's queue where it has none of its own.
+    pub(crate) fn over(&self, base: &Direction, queue: Option<Duration>) -> Direction {
         let mut direction = base.clone();
         if let Some(rate) = self.rate {
             direction.rate = Rate(BitsPerSec((rate.round() as u64).max(STANDSTILL.0)));
+            direction.queue = base.queue.or(queue.map(QueueLimit::Time));
         }
         if let Some(delay) = self.delay {
             direction.delay = Duration(delay);
@@ -230,6 +244,9 @@ impl Row {
 
     /// Settings with the loss of this row.
     pub(crate) fn params(&self, params: Params) -> Params {
+        // At a standstill nothing is served, and nothing that comes is.
+        let stands = self.rate.is_some_and(|rate| rate < 1.0);
+        let params = if stands { Params { queue: Nanos::ZERO, queue_packets: 0, ..params } } else { params };
         match self.loss {
             Some(loss) => {
                 let loss = Probability((loss * 2f64.powi(32)).round() as u64);

@@ -76,7 +76,7 @@ fn what_cannot_be_beside_each_other_is_refused_where_it_stands() {
         ("delay = \"5ms\"\norder = \"keep\"\nreorder = \"5%\"", "link.toml:3:11: reorder: order = \"keep\" lets no"),
         ("aqm = \"codel\"", "link.toml:1:7: aqm: there is no rate"),
         ("policer = \"10mbit burst 1kB\"", "link.toml:1:11: policer: the burst is smaller than one packet (1514 bytes"),
-        ("rate = \"1mbit\"\nqueue = \"5000p\"", "link.toml:2:9: queue: \"5000p\" is no queue: it is larger than 4096"),
+        ("rate = \"1mbit\"\nqueue = \"5000p\"", "link.toml:2:9: queue: \"5000p\" is no queue: it is larger than 4095"),
         (
             "rate = \"1mbit\"\ncell = \"48B 5B\"\nqueue = \"1600B\"",
             "link.toml:3:9: queue: 1600 B is smaller than one packet (1696 bytes",

@@ -138,7 +138,7 @@ fn nothing_is_rounded_and_nothing_overflows() {
     for queue in ["4097p", "5000000000p"] {
         assert!(matches!(problem::<QueueLimit>(queue), Problem::TooLarge { limit } if limit.contains("bytes or time")));
     }
-    assert_eq!(read::<QueueLimit>("4096p"), QueueLimit::Packets(4_096));
+    assert_eq!(read::<QueueLimit>("4095p"), QueueLimit::Packets(4_095));
     let long = format!("0.{}1s", "0".repeat(60));
     assert!(matches!(problem::<Duration>(&long), Problem::TooFine { .. }));
     assert_eq!(read::<Duration>(&format!("1.{}s", "0".repeat(60))).0.0, 1_000_000_000);

@@ -169,7 +169,7 @@ impl Channels<'_> {
             let read = Trace::read(trace)?;
             repeat = read.repeat;
             for row in read.rows {
-                let changed = finished(&row.over(base))?;
+                let changed = finished(&row.over(base, read.queue))?;
                 let params = row.params(changed.channel.params);
                 changes.push((row.at, params, changed.channel.quantiles));
             }

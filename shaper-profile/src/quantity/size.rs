@@ -18,7 +18,7 @@ const QUEUE: Kind = Kind {
     name: "queue",
     example: "\"64kB\", \"100p\" (packets) or \"50ms\"",
     resolution: "1 packet",
-    limit: "4096 packets (write a longer queue in bytes or time)",
+    limit: "4095 packets (write a longer queue in bytes or time)",
     units: "B, kB, MB, KiB, MiB, p, packets, us, ms, s",
 };
 
@@ -86,14 +86,14 @@ impl fmt::Display for Size {
 as_text!(Size);
 
 /// Packets of the longest queue that is counted in packets.
-const MOST_PACKETS: u64 = 4_096;
+const MOST_PACKETS: u64 = shaper_common::backlog::MOST_PACKETS as u64;
 
 /// How much a queue holds: `64kB`, `100p`, or `50ms` of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueLimit {
     /// Bytes on the wire, overhead included.
     Bytes(Size),
-    /// Packets, whatever their size: 4096 at most.
+    /// Packets, whatever their size: 4095 at most.
     Packets(u32),
     /// The longest a packet may need from its arrival until it is through the bottleneck.
     Time(Duration),

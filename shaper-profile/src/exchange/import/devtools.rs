@@ -254,7 +254,7 @@ impl WebRtc {
             (0, true) => {}
             (_, true) => notes.at(line, "without a throughput nothing waits: packetQueueLength is left out"),
             (0, false) => {
-                notes.at(line, "Chrome's queue has no bound; here it has 4096 packets");
+                notes.at(line, "Chrome's queue has no bound; here it has 4095 packets");
                 direction.queue = Some(QueueLimit::Packets(4_096));
             }
             (length, false) => {

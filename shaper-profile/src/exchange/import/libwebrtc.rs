@@ -104,7 +104,7 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<Direction,
 /// Without a bound, as many packets as are counted.
 fn queue(length: u64, direction: &Direction, line: usize, notes: &mut Notes) -> QueueLimit {
     if length == 0 {
-        notes.at(line, "a queue of 0 packets has no bound; here it has 4096");
+        notes.at(line, "a queue of 0 packets has no bound; here it has 4095");
         return QueueLimit::Packets(4_096);
     }
     let (queue, note) = packets(length, direction);
