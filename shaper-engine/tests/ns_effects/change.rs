@@ -1,5 +1,6 @@
 //! What changes packets, loses them, or sends them more than once.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -231,6 +232,10 @@ fn two_senders_at_once_lose_no_update_whatever_keeps_decisions_apart() {
         assert!(account.dropped_by(Cause::Queue) > 0 && account.dropped_by(Cause::Loss) > 0, "{account:?}");
         let releases: Vec<u64> = passed(forward).iter().map(|record| record.release().0).collect();
         assert!(releases.is_sorted(), "order was to be kept");
+        let indices: BTreeSet<u64> = forward.records.iter().map(|record| record.sequence).collect();
+        assert!(indices.into_iter().eq(0..2 * SENT), "each index is taken once");
+        let hit = count(forward, |record| record.fate.damage.flips != 0);
+        share(hit, passed(forward).len() as u64, 0.05, 1.0);
         let frames = tap.frames(account.out);
         assert_eq!(frames.len() as u64, account.out);
         assert!(frames.iter().all(|frame| frame::header_is_sound(frame) && frame::datagram_is_sound(frame)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use shaper_common::fate::Cause;
 use shaper_common::layout::Record;
+use shaper_common::units::Nanos;
 use shaper_engine::{DirectionOutcome, Outcome};
 
 /// The two-sided quantile of the normal distribution for 99.9 %.
@@ -38,7 +39,11 @@ fn sound(direction: &DirectionOutcome) {
     assert_eq!(dropped, account.dropped, "{name}: by record and by count");
     assert_eq!(account.out, (direction.releases.len() + direction.copies.len()) as u64, "{name}");
     assert!(direction.releases.iter().chain(&direction.copies).all(|release| release.sent), "{name}");
-    assert!(direction.releases.iter().all(|release| release.actual >= release.intended), "{name}: left early");
+    let due: BTreeMap<u64, Nanos> = direction.records.iter().map(|record| (record.id(), record.release())).collect();
+    for release in &direction.releases {
+        assert_eq!(due.get(&release.id), Some(&release.intended), "{name}: {release:?}");
+        assert!(release.actual >= release.intended, "{name}: {release:?}");
+    }
 }
 
 /// The records of what went on, in the order of their arrivals.
