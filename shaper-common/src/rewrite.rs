@@ -93,6 +93,8 @@ pub fn damage<B: BytesMut + ?Sized>(frame: &mut B, len: u32, parts: &Parts, dama
     let beyond = (damage.at as u32).saturating_sub(last);
     let start = damage.at as u32 - beyond;
     let flips = damage.flips >> ((8 * beyond) & 31);
+    // Before the damage, which may be to this very word: a packet is repaired as what it was.
+    let first = frame.u16(parts.network as usize)?;
     let old = frame.u32(start as usize)?;
     frame.set_u32(start as usize, old ^ flips);
     if damage.repair == 0 {
@@ -101,7 +103,6 @@ pub fn damage<B: BytesMut + ?Sized>(frame: &mut B, len: u32, parts: &Parts, dama
     let Parts { network, transport, checksum, .. } = *parts;
     let (network, transport, checksum) = (network as u32, transport as u32, checksum as u32);
     let change = |bytes: u32, origin: u32| difference(old & bytes, (old ^ flips) & bytes, (start ^ origin) & 1);
-    let first = frame.u16(network as usize)?;
     let ipv4 = first >> 12 == 4;
     if ipv4 {
         let (field, end) = (network + IPV4_CHECKSUM, network + ((first >> 8 & 0xf) as u32) * 4);

@@ -203,3 +203,25 @@ proptest! {
         prop_assert_eq!(&frame[kind.field()..kind.field() + 2], &[0, 0]);
     }
 }
+
+/// A version that was damaged makes no other packet of it: an IPv6 address is no place for the checksum of an IPv4 header.
+#[test]
+fn a_packet_whose_version_is_damaged_is_repaired_as_what_it_was() {
+    for ipv6 in [false, true] {
+        for bit in 24..32 {
+            let kind = Kind { ipv6, protocol: 17, tags: 0, options: 0 };
+            let before = kind.frame(0, &[7; 40]);
+            let parts = read(kind, &before).parts;
+            let mut repaired = before.clone();
+            let damage = Damage { flips: 1 << bit, at: ETHERNET as u16, repair: 1 };
+            rewrite::damage(&mut repaired[..], before.len() as u32, &parts, &damage).unwrap();
+            let mut expected = before;
+            expected[ETHERNET] ^= 1 << (bit - 24);
+            if !ipv6 {
+                let right = kind.header_right(&expected);
+                expected[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&right.to_be_bytes());
+            }
+            assert_eq!(repaired, expected, "bit {bit}");
+        }
+    }
+}
