@@ -1,6 +1,6 @@
 //! The frame around every plot: size, axes, and the way from plotters' SVG into the page.
 
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, Render, html};
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -47,7 +47,34 @@ pub(super) enum Shape {
     Margin { y: f64, text: String },
 }
 
-/// A plot as a figure of the page: `title` for those who see it, `description` for those who do not.
+/// A plot with its words: a figure of the page, or of a drawing of its own.
+pub(super) struct Figure {
+    pub(super) title: String,
+    pub(super) description: String,
+    pub(super) height: u32,
+    /// The elements of the plot, without the `svg` around them.
+    pub(super) inner: String,
+    caption: Markup,
+}
+
+impl Render for Figure {
+    fn render(&self) -> Markup {
+        let Self { title, description, height, inner, caption } = self;
+        html! {
+            figure {
+                h3 { (title) }
+                svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(format!("{title}. {description}")) {
+                    title { (title) }
+                    desc { (description) }
+                    (PreEscaped(inner))
+                }
+                figcaption { (caption) }
+            }
+        }
+    }
+}
+
+/// A plot: `title` for those who see it, `description` for those who do not.
 pub(super) fn figure(
     title: &str,
     description: &str,
@@ -55,24 +82,14 @@ pub(super) fn figure(
     margin: u32,
     height: u32,
     shapes: &[Shape],
-    caption: &Markup,
-) -> Result<Markup, HtmlError> {
+    caption: Markup,
+) -> Result<Figure, HtmlError> {
     let mut svg = String::new();
     draw(&mut svg, frame, margin, height, shapes)
         .map_err(|source| HtmlError::Plot { plot: title.to_owned(), source: Box::new(source) })?;
     // The opening tag names a size in pixels and a namespace that HTML does not need.
-    let inner = svg.split_once('>').map_or("", |(_, rest)| rest).trim_end().trim_end_matches("</svg>");
-    Ok(html! {
-        figure {
-            h3 { (title) }
-            svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(format!("{title}. {description}")) {
-                title { (title) }
-                desc { (description) }
-                (PreEscaped(inner))
-            }
-            figcaption { (caption) }
-        }
-    })
+    let inner = svg.split_once('>').map_or("", |(_, rest)| rest).trim_end().trim_end_matches("</svg>").to_owned();
+    Ok(Figure { title: title.to_owned(), description: description.to_owned(), height, inner, caption })
 }
 
 fn font(ink: RGBColor) -> TextStyle<'static> {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::HtmlError;
 use super::bins::{STACKED, bands, decades, fates, steps};
-use super::chart::{Frame, HEIGHT, Shape, figure};
+use super::chart::{Figure, Frame, HEIGHT, Shape, figure};
 use super::data::{CommandPoint, DirectionPlot, Outcome};
 use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, of_cause};
 use crate::summary::{LatencySplit, Lateness, Window};
@@ -21,7 +21,7 @@ const MOST_TICKS: usize = 250;
 const NS_PER_S: f64 = 1e9;
 const NS_PER_MS: f64 = 1e6;
 
-type Plot = Result<Option<Markup>, HtmlError>;
+type Plot = Result<Option<Figure>, HtmlError>;
 
 fn plain(value: f64) -> String {
     words::shortest(value)
@@ -109,7 +109,7 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
         @if ticked { (swatch(&LOSS, "dropped, outages apart (along the top)")) }
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
     };
-    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
+    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// Which share of the packets was dropped over time, by cause.
@@ -159,7 +159,7 @@ pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> P
     };
     let title = format!("Fates over time, {}", words::spaced(name));
     let description = format!("Of {} packets dropped: {}.", plot.packets.len(), totals.join(", "));
-    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
+    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// The distribution function of intended delays beside the configured one.
@@ -201,7 +201,7 @@ pub(super) fn intended_delay(name: &str, plot: &DirectionPlot) -> Plot {
     };
     let title = format!("Intended delay, {}", words::spaced(name));
     let description = format!("Share of {} packets with at most so much delay.", ascending.len());
-    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
+    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// The histogram of lateness, this host's own timer beside it.
@@ -248,7 +248,7 @@ pub(super) fn lateness(name: &str, plot: &DirectionPlot, lateness: &Lateness) ->
     };
     let title = format!("Lateness, {}", words::spaced(name));
     let description = format!("How late {} packets left; {early} left early.", samples.len());
-    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
+    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// The time from command to state over the run.
@@ -277,7 +277,7 @@ pub(super) fn commands_over_time(commands: &[CommandPoint], windows: &[Window], 
         "missed commands have no time"
     };
     let description = format!("{n} commands, each from its intended send time to the changed state.");
-    figure("Time from command to state", &description, &frame, MARGIN, HEIGHT, &shapes, &caption).map(Some)
+    figure("Time from command to state", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// The medians of the stages, each starting where the one before ends.
@@ -321,5 +321,5 @@ pub(super) fn latency_split(split: &LatencySplit) -> Plot {
         @if split.unanswered > 0 { (words::count(split.unanswered)) " commands arrived without an answer." }
     };
     let height = 90 + 46 * split.stages.len() as u32;
-    figure("Where the latency went", &parts.join(", "), &frame, 300, height, &shapes, &caption).map(Some)
+    figure("Where the latency went", &parts.join(", "), &frame, 300, height, &shapes, caption).map(Some)
 }

@@ -4,10 +4,13 @@ mod bins;
 mod chart;
 mod charts;
 mod data;
+mod drawing;
 mod palette;
 mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+pub use drawing::preview;
 
 pub use data::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots};
 

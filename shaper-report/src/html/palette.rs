@@ -36,7 +36,7 @@ pub(super) const GRID: Ink = Ink { light: RGBColor(0xdb, 0xdf, 0xe5), dark: RGBC
 
 const ALL: [&Ink; 8] = [&MEASURED, &CONFIGURED, &LOSS, &OUTAGE, &QUEUE, &HARNESS, &TEXT, &GRID];
 
-fn hex(color: RGBColor) -> String {
+pub(super) fn hex(color: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)
 }
 

@@ -1,0 +1,63 @@
+//! Plots as a drawing of their own: one SVG file that needs no page around it.
+
+use maud::{PreEscaped, html};
+
+use super::chart::{Figure, WIDTH};
+use super::data::DirectionPlot;
+use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, TEXT, hex};
+use super::{HtmlError, charts};
+use crate::summary::Window;
+
+/// The room above a plot for its title.
+const TITLE: u32 = 44;
+/// The room for what the colours mean.
+const LEGEND: u32 = 48;
+
+/// What one direction does to a stream that ends after `end_s` seconds: delay over time with the outages, drops over
+/// time where there are any, and the distribution of delays beside the configured one.
+///
+/// # Errors
+/// When a plot cannot be drawn.
+pub fn preview(name: &str, plot: &DirectionPlot, windows: &[Window], end_s: f64) -> Result<String, HtmlError> {
+    let mut figures = Vec::new();
+    figures.extend(charts::delay_over_time(name, plot, windows, end_s)?);
+    if plot.intended_ns.len() < plot.packets.len() {
+        figures.extend(charts::fates_over_time(name, plot, end_s)?);
+    }
+    figures.extend(charts::intended_delay(name, plot)?);
+    Ok(drawing(&figures))
+}
+
+/// The figures one below the other.
+fn drawing(figures: &[Figure]) -> String {
+    let height: u32 = figures.iter().map(|figure| figure.height + TITLE).sum::<u32>() + LEGEND;
+    let mut top = 0;
+    let placed: Vec<(u32, &Figure)> = figures
+        .iter()
+        .map(|figure| {
+            let at = top;
+            top += figure.height + TITLE;
+            (at, figure)
+        })
+        .collect();
+    let keys: [(&Ink, &str); 4] =
+        [(&MEASURED, "drawn"), (&CONFIGURED, "configured"), (&LOSS, "dropped"), (&OUTAGE, "link down")];
+    let drawing = html! {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height}")) font-family="sans-serif" {
+            rect width="100%" height="100%" fill="#FFFFFF" {}
+            @for (top, figure) in placed {
+                text x="16" y=(top + 30) font-size="22" fill=(hex(TEXT.light)) { (figure.title) }
+                svg y=(top + TITLE) width=(WIDTH) height=(figure.height)
+                    viewBox=(format!("0 0 {WIDTH} {}", figure.height)) {
+                    desc { (figure.description) }
+                    (PreEscaped(&figure.inner))
+                }
+            }
+            @for (place, (ink, meaning)) in (0u32..).zip(keys) {
+                rect x=(16 + 180 * place) y=(height - 34) width="18" height="18" fill=(hex(ink.light)) {}
+                text x=(40 + 180 * place) y=(height - 18) font-size="18" fill=(hex(TEXT.light)) { (meaning) }
+            }
+        }
+    };
+    drawing.into_string()
+}
