@@ -13,6 +13,8 @@ mod lab;
 #[cfg(feature = "live")]
 mod link_flags;
 #[cfg(feature = "live")]
+mod preview;
+#[cfg(feature = "live")]
 mod profile;
 #[cfg(feature = "live")]
 mod role;

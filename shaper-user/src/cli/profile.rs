@@ -12,6 +12,7 @@ use shaper_profile::{Compile, CompiledLink, Configured, Profile, presets};
 
 use super::Outcome;
 use super::exchange::{self, Export, Import};
+use super::preview;
 use crate::run::told;
 
 /// `shaper profile`.
@@ -31,6 +32,8 @@ enum Action {
     },
     /// Print a profile as TOML, and what it comes to as comments: a start for one of your own
     Show(Show),
+    /// Say what comes out of a link: a steady stream, decided packet by packet as the kernel does, without root
+    Preview(Box<preview::Args>),
     /// Say whether files are profiles, and if not, what is wrong where
     Check {
         /// TOML files
@@ -49,7 +52,7 @@ struct Show {
     #[arg(value_name = "NAME|FILE")]
     profile: String,
     #[command(flatten)]
-    preview: Preview,
+    windows: Windows,
     /// Print settings, figures and outage windows as JSON
     #[arg(long)]
     json: bool,
@@ -57,7 +60,7 @@ struct Show {
 
 /// What outage windows are made from.
 #[derive(Clone, Copy, Debug, ClapArgs)]
-struct Preview {
+struct Windows {
     /// The seed that random outages are shown for
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -71,6 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     match &args.action {
         Action::List { json } => list(*json),
         Action::Show(args) => show(args),
+        Action::Preview(args) => preview::run(args),
         Action::Check { files } => check(files),
         Action::Import(args) => exchange::import(args),
         Action::Export(args) => exchange::export(args),
@@ -102,14 +106,14 @@ struct Shown<'a> {
 
 fn show(args: &Show) -> anyhow::Result<Outcome> {
     let profile = shaper_profile::load(&args.profile)?;
-    let link = compile(&profile, args.preview)?;
+    let link = compile(&profile, args.windows)?;
     let mut out = io::stdout().lock();
     if args.json {
         let directions = BTreeMap::from([
             ("a_to_b", link.a_to_b.expected.configured(None)),
             ("b_to_a", link.b_to_a.expected.configured(None)),
         ]);
-        write_json(&mut out, &Shown { profile: &profile, seed: args.preview.seed, directions })?;
+        write_json(&mut out, &Shown { profile: &profile, seed: args.windows.seed, directions })?;
         return Ok(Outcome::Held);
     }
     out.write_all(text(&args.profile, &profile)?.trim_end().as_bytes())?;
@@ -118,7 +122,7 @@ fn show(args: &Show) -> anyhow::Result<Outcome> {
         writeln!(out, "# {line}")?;
     }
     if !link.windows.is_empty() {
-        writeln!(out, "# with seed {}, down within {:#}:", args.preview.seed, args.preview.duration)?;
+        writeln!(out, "# with seed {}, down within {:#}:", args.windows.seed, args.windows.duration)?;
         for window in &link.windows {
             let seconds = |nanos: shaper_common::units::Nanos| Duration(nanos).as_secs_f64();
             writeln!(out, "#   {:9.3} s to {:9.3} s", seconds(window.start), seconds(window.end))?;
@@ -150,8 +154,8 @@ fn sound_profile(file: &str) -> anyhow::Result<Profile> {
     Ok(profile)
 }
 
-fn compile(profile: &Profile, preview: Preview) -> anyhow::Result<CompiledLink> {
-    let run = Compile { seed: preview.seed, link: 0, horizon: preview.duration };
+fn compile(profile: &Profile, windows: Windows) -> anyhow::Result<CompiledLink> {
+    let run = Compile { seed: windows.seed, link: 0, horizon: windows.duration };
     profile.link.compile(&run).with_context(|| format!("profile {}", profile.name))
 }
 

@@ -25,6 +25,7 @@ use super::execute::Evidence;
 use super::manifest;
 use super::plan::{Plan, Workload};
 use super::probe;
+use crate::preview::{RECORDS, write_records};
 
 /// The name of the check that this host's load decides.
 const LATENESS: &str = "lateness";
@@ -55,6 +56,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
         version: env!("CARGO_PKG_VERSION").into(),
     });
     link(plan, evidence, &mut summary)?;
+    records(evidence, directory, &mut summary)?;
     let correlated = correlate::correlate(plan, evidence, directory, &mut summary)?;
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
@@ -74,6 +76,21 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     let plots = correlate::plots(plan, evidence);
     directory.write("report.html", shaper_report::html::report(&summary, &plots)?.as_bytes())?;
     Ok(summary)
+}
+
+/// Writes what was decided for each packet.
+fn records(evidence: &Evidence, directory: &RunDirectory, summary: &mut Summary) -> anyhow::Result<()> {
+    let directions = evidence.outcome.directions.iter().map(|direction| direction.records.as_slice());
+    let file = directory.make(RECORDS)?;
+    let (all, written) =
+        write_records(file, evidence.start, directions).with_context(|| directory.unwritten(RECORDS))?;
+    if written < all {
+        summary.find(
+            Severity::Note,
+            format!("{RECORDS} holds the first {written} of {all} decisions: no other is decided again by preview"),
+        );
+    }
+    Ok(())
 }
 
 /// A run with errors is not graded: nobody knows what its figures stand for.

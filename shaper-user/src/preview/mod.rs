@@ -1,0 +1,217 @@
+//! What a link will do, without root: a steady stream through the oracle, and a run's arrivals decided again.
+
+mod figures;
+mod records;
+mod replay;
+mod stream;
+mod text;
+
+use anyhow::Context;
+use serde::Serialize;
+use shaper_common::fate::Cause;
+use shaper_common::layout::Params;
+use shaper_common::units::Nanos;
+use shaper_delayline::Sizing;
+use shaper_profile::quantity::Duration;
+use shaper_profile::shift::Stream;
+use shaper_profile::{Compile, CompiledDirection, Expected, Link, Outages, Profile, RuleProfile};
+use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, preview};
+use shaper_report::summary::Window;
+
+pub(crate) use figures::Figures;
+pub(crate) use records::{FILE as RECORDS, write as write_records};
+pub(crate) use replay::replay;
+pub(crate) use stream::{Came, Offered};
+
+/// Points of the configured distribution function in a plot.
+const CDF_POINTS: u32 = 200;
+/// Entries of a port's fill ring, as the engine makes them.
+const FILL: u32 = 2_048;
+
+/// One of a link's directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// From the first end to the second.
+    AToB,
+    /// Back.
+    BToA,
+}
+
+/// What a stream comes to in one direction of a link.
+#[derive(Debug, Serialize)]
+pub(crate) struct Preview {
+    pub(crate) profile: String,
+    pub(crate) direction: Way,
+    pub(crate) seed: u64,
+    pub(crate) stream: Offered,
+    /// The rule that decides, by name; null where none matches, or not the same for all flows.
+    pub(crate) rule: Option<String>,
+    /// Flows that go by a rule.
+    pub(crate) flows_by_rules: u32,
+    #[serde(flatten)]
+    pub(crate) figures: Figures,
+    /// What the settings do to themselves and to this stream.
+    pub(crate) warnings: Vec<String>,
+    /// What was configured, in words.
+    pub(crate) configured: Option<String>,
+    #[serde(skip)]
+    came: Vec<Came>,
+    #[serde(skip)]
+    expected: Option<Expected>,
+}
+
+impl Preview {
+    /// Sends the stream through a direction of the profile.
+    ///
+    /// # Errors
+    ///
+    /// When the profile cannot be compiled.
+    pub(crate) fn of(profile: &Profile, direction: Way, seed: u64, stream: Offered) -> anyhow::Result<Self> {
+        let length = stream.interval_ns.saturating_mul(stream.packets.into());
+        let run = Compile { seed, link: 0, horizon: Duration(Nanos(length)) };
+        let compiled = profile.link.compile(&run).with_context(|| format!("profile {}", profile.name))?;
+        let of = match direction {
+            Way::AToB => compiled.a_to_b,
+            Way::BToA => compiled.b_to_a,
+        };
+        let flows = stream.of(&of.rules, direction == Way::AToB);
+        let came = stream.through(&of, &flows);
+        let first = flows.first().and_then(|flow| flow.rule);
+        let is_one = flows.iter().all(|flow| flow.rule == first);
+        let rule = first.filter(|_| is_one).and_then(|rule| profile.link.rules.get(rule as usize));
+        let expected = match (is_one, rule) {
+            (true, Some(rule)) => Some(of_rule(rule, direction, &run)?),
+            (true, None) => Some(of.expected.clone()),
+            (false, _) => None,
+        };
+        let inflation = expected.as_ref().map_or(1.0, |expected| expected.loss.inflation);
+        let mut preview = Self {
+            profile: profile.name.clone(),
+            direction,
+            seed,
+            stream,
+            rule: rule.map(|rule| rule.name.clone()),
+            flows_by_rules: flows.iter().filter(|flow| flow.rule.is_some()).count() as u32,
+            figures: Figures::of(&came, inflation),
+            warnings: Vec::new(),
+            configured: expected.as_ref().map(ToString::to_string),
+            came,
+            expected,
+        };
+        preview.warnings = preview.warned(&of, first.filter(|_| rule.is_some()));
+        Ok(preview)
+    }
+
+    fn warned(&self, direction: &CompiledDirection, rule: Option<u32>) -> Vec<String> {
+        let Offered { interval_ns, packet_bytes, packets, .. } = self.stream;
+        let stream = Stream { interval: Nanos(interval_ns), len: packet_bytes, packets };
+        let mut warnings = match &self.expected {
+            // How a kept order shifts delays is reckoned from plain settings alone.
+            Some(expected) if rule.is_none() && direction.channel.changes.is_none() && self.stream.flows == 1 => {
+                expected.warnings_on(stream)
+            }
+            Some(expected) => expected.warnings(),
+            None => Vec::new(),
+        };
+        let params = rule
+            .and_then(|rule| direction.rules.channels.get(rule as usize))
+            .map_or(&direction.channel.params, |channel| &channel.params);
+        warnings.extend(self.beyond_the_frames(params));
+        warnings
+    }
+
+    /// More frames under way than an engine of default size has: what comes then is lost in the harness.
+    fn beyond_the_frames(&self, params: &Params) -> Option<String> {
+        let frames = shaper_engine::Options::default().frames;
+        let copies = if params.duplicate.chance.is_never() { 0 } else { u64::from(params.duplicate.copies) };
+        let spread = Nanos(params.duplicate.spacing.0.saturating_mul(copies));
+        let drawn = self.came.iter().filter_map(|came| came.delay_ns).max().unwrap_or(0);
+        let expected = self.expected.as_ref().map_or(Nanos::ZERO, |expected| expected.largest_delay);
+        let longest = Nanos(drawn).later_of(expected).saturating_add(spread);
+        let rate = 1_000_000_000u64.div_ceil(self.stream.interval_ns.max(1)).saturating_mul(1 + copies);
+        let sizing = Sizing { ports: 2, fill: FILL };
+        let lossless = sizing.lossless_delay(frames, rate).unwrap_or(Nanos::ZERO);
+        (longest > lossless).then(|| {
+            format!(
+                "a delay line of {frames} frames holds {rate} packets/s without loss for {:.1} ms, and the longest \
+                 delay is {:.1} ms: it takes {} frames",
+                lossless.0 as f64 / 1e6,
+                longest.0 as f64 / 1e6,
+                sizing.frames_for(rate, longest)
+            )
+        })
+    }
+
+    /// The drawing: delay over time with what was dropped, and its distribution beside the configured one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be drawn.
+    pub(crate) fn svg(&self) -> anyhow::Result<String> {
+        let packets = self
+            .came
+            .iter()
+            .map(|came| PacketPoint {
+                at_ns: came.at_ns,
+                outcome: match came.delay_ns {
+                    Some(delay_ns) => Outcome::Delivered { delay_ns },
+                    None => Outcome::Dropped { cause: came.fate.cause.name().into() },
+                },
+            })
+            .collect();
+        let expected = self.expected.as_ref();
+        let windows: Vec<Window> = expected
+            .filter(|_| self.rule.is_none())
+            .map(|expected| {
+                let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
+                expected.windows.iter().map(|w| Window { start_ms: ms(w.start), end_ms: ms(w.end) }).collect()
+            })
+            .unwrap_or_default();
+        // A bottleneck's queue is in no configured distribution.
+        let plain = expected.filter(|_| self.figures.queueing_ms.is_none());
+        let plot = DirectionPlot {
+            packets,
+            intended_ns: self.came.iter().filter_map(|came| came.delay_ns).collect(),
+            configured_cdf: plain.map(configured_cdf).unwrap_or_default(),
+            lateness_us: Vec::new(),
+        };
+        let end = self.stream.interval_ns.saturating_mul(self.stream.packets.into()) as f64 / 1e9;
+        let name = format!("{} {}", self.profile, if self.direction == Way::AToB { "a_to_b" } else { "b_to_a" });
+        Ok(preview(&name, &plot, &windows, end)?)
+    }
+
+    /// Delays in milliseconds, in any order.
+    fn delays_ms(&self) -> impl Iterator<Item = f64> {
+        self.came.iter().filter_map(|came| came.delay_ns).map(|ns| ns as f64 / 1e6)
+    }
+
+    /// The figures, for a terminal.
+    pub(crate) fn text(&self) -> String {
+        text::table(self)
+    }
+}
+
+fn configured_cdf(expected: &Expected) -> Vec<(f64, f64)> {
+    (0..CDF_POINTS)
+        .map(|point| {
+            let at = expected.delay.quantile(f64::from(point) / f64::from(CDF_POINTS - 1) * 0.999);
+            (at.0 as f64 / 1e6, expected.delay.cdf(at))
+        })
+        .collect()
+}
+
+/// What a rule's own link will do; its outages left out, for they come from a stream of draws that is the rule's.
+fn of_rule(rule: &RuleProfile, direction: Way, run: &Compile) -> anyhow::Result<Expected> {
+    let link = Link { outages: Outages::default(), ..rule.link.clone() };
+    let compiled = link.compile(run)?;
+    Ok(match direction {
+        Way::AToB => compiled.a_to_b.expected,
+        Way::BToA => compiled.b_to_a.expected,
+    })
+}
+
+/// All causes that the link decides, in the order of their numbers.
+fn causes() -> impl Iterator<Item = &'static str> {
+    Cause::ALL.into_iter().filter(|cause| !matches!(cause, Cause::None)).map(Cause::name)
+}
