@@ -4,7 +4,7 @@ use maud::{PreEscaped, html};
 
 use super::chart::{Figure, WIDTH};
 use super::data::DirectionPlot;
-use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, TEXT, hex};
+use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, QUEUE, TEXT, hex};
 use super::{HtmlError, charts};
 use crate::summary::Window;
 
@@ -40,8 +40,13 @@ fn drawing(figures: &[Figure]) -> String {
             (at, figure)
         })
         .collect();
-    let keys: [(&Ink, &str); 4] =
-        [(&MEASURED, "drawn"), (&CONFIGURED, "configured"), (&LOSS, "dropped"), (&OUTAGE, "link down")];
+    let keys: [(&Ink, &str); 5] = [
+        (&MEASURED, "drawn"),
+        (&CONFIGURED, "configured"),
+        (&LOSS, "lost"),
+        (&QUEUE, "dropped for the rate"),
+        (&OUTAGE, "link down"),
+    ];
     let drawing = html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height}")) font-family="sans-serif" {
             rect width="100%" height="100%" fill="#FFFFFF" {}
@@ -54,8 +59,8 @@ fn drawing(figures: &[Figure]) -> String {
                 }
             }
             @for (place, (ink, meaning)) in (0u32..).zip(keys) {
-                rect x=(16 + 180 * place) y=(height - 34) width="18" height="18" fill=(hex(ink.light)) {}
-                text x=(40 + 180 * place) y=(height - 18) font-size="18" fill=(hex(TEXT.light)) { (meaning) }
+                rect x=(16 + 160 * place) y=(height - 34) width="18" height="18" fill=(hex(ink.light)) {}
+                text x=(40 + 160 * place) y=(height - 18) font-size="16" fill=(hex(TEXT.light)) { (meaning) }
             }
         }
     };

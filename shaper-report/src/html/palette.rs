@@ -20,10 +20,10 @@ pub(super) const CONFIGURED: Ink =
     Ink { light: RGBColor(0xc2, 0x55, 0x00), dark: RGBColor(0xf0, 0xa0, 0x30), class: "configured" };
 /// Lost by the loss model.
 pub(super) const LOSS: Ink = Ink { light: RGBColor(0xc8, 0x28, 0x3c), dark: RGBColor(0xff, 0x7a, 0x85), class: "loss" };
-/// The link was down.
+/// The link was down, or went down before the packet was through.
 pub(super) const OUTAGE: Ink =
     Ink { light: RGBColor(0x8a, 0x8f, 0x98), dark: RGBColor(0x90, 0x96, 0xa2), class: "outage" };
-/// Dropped by the queue.
+/// Dropped by the queue, by its management or by a policer.
 pub(super) const QUEUE: Ink =
     Ink { light: RGBColor(0xa8, 0x4f, 0x90), dark: RGBColor(0xe0, 0x9a, 0xcb), class: "queue" };
 /// Lost by the harness, which is never the link's doing.
@@ -60,8 +60,8 @@ pub(super) fn rules() -> String {
 pub(super) fn of_cause(cause: &str) -> &'static Ink {
     match cause {
         "loss" => &LOSS,
-        "outage" => &OUTAGE,
-        "queue" => &QUEUE,
+        "outage" | "in_flight" => &OUTAGE,
+        "queue" | "aqm" | "policer" => &QUEUE,
         _ => &HARNESS,
     }
 }
