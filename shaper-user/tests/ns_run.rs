@@ -365,31 +365,42 @@ fn analyse(run: &Ended) -> Value {
 
 #[test]
 fn a_preview_from_the_run_decides_every_packet_as_the_kernel_did() {
+    let effects = "delay = \"10ms\"\njitter = \"4ms\"\nloss = \"10% burst 2\"\nrate = \"2mbit\"\nqueue = \"20ms\"\n\
+                   duplicate = \"5%\"\ncorrupt = \"5%\"\n";
+    let down = "outages]\nscheduled = [{ at = \"500ms\", length = \"100ms\" }]\n";
+    let profiles = [
+        format!("{effects}[{down}[[rule]]\nmatch = \"tcp\"\nloss = \"50%\"\n"),
+        format!("loss = \"1%\"\n[[rule]]\nmatch = \"tcp\"\n[[rule]]\nmatch = \"udp\"\n{effects}[rule.{down}"),
+    ];
     on_own_host(|host| {
-        let profile = host.folder().join("everything.toml");
-        let effects = "delay = \"10ms\"\njitter = \"4ms\"\nloss = \"10% burst 2\"\nrate = \"4mbit\"\n\
-                       queue = \"20ms\"\nduplicate = \"5%\"\ncorrupt = \"5%\"\n\
-                       [outages]\nscheduled = [{ at = \"500ms\", length = \"100ms\" }]\n\
-                       [[rule]]\nmatch = \"tcp\"\nloss = \"50%\"\n";
-        fs::write(&profile, effects).unwrap();
-        let run = host.run(&format!("probe --profile {} --packets 2000 --interval 500us --seed 21", profile.display()));
-        let packets = run.summary().directions["a_to_b"].measured.packets;
-        assert!(packets >= 2000, "{packets}");
-        let again = || Command::new(SHAPER).args(["profile", "preview", "--from"]).arg(&run.out).output().unwrap();
-        let output = again();
-        let told = String::from_utf8(output.stdout).unwrap();
-        let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
-        let all = rows.lines().count() - 2;
-        assert!(all as u64 >= packets, "{all} of {packets}");
-        assert_eq!((output.status.code(), told), (Some(0), format!("agreed {all} of {all}\n")));
-        // And would tell one that was not.
-        let (head, last) = rows.trim_end().rsplit_once('\n').unwrap();
-        let mut cells: Vec<&str> = last.split(',').collect();
-        cells[10] = if cells[10] == "none" { "loss" } else { "none" };
-        fs::write(run.out.join("records.csv"), format!("{head}\n{}\n", cells.join(","))).unwrap();
-        let output = again();
-        let told = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.starts_with(&format!("agreed {} of {all}\n", all - 1)), "{told}");
+        let path = host.folder().join("effects.toml");
+        for (profile, rule) in profiles.iter().zip([0, 2]) {
+            fs::write(&path, profile).unwrap();
+            let run =
+                host.run(&format!("probe --profile {} --packets 2000 --interval 500us --seed 21", path.display()));
+            let packets = run.summary().directions["a_to_b"].measured.packets;
+            assert!(packets >= 2000, "{packets}");
+            let again = || {
+                let output =
+                    Command::new(SHAPER).args(["profile", "preview", "--from"]).arg(&run.out).output().unwrap();
+                (output.status.code(), String::from_utf8(output.stdout).unwrap())
+            };
+            let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
+            let of_rule = rows.lines().filter(|row| row.starts_with(&format!("0,{rule},"))).count();
+            assert!(of_rule >= 2000, "{of_rule} by rule {rule}");
+            for cause in ["none", "loss", "queue", "outage"] {
+                assert!(rows.contains(&format!(",{cause},")), "none with cause {cause}");
+            }
+            let all = rows.lines().count() - 2;
+            assert_eq!(again(), (Some(0), format!("agreed {all} of {all}\n")));
+            // And would tell one that was not.
+            let (head, last) = rows.trim_end().rsplit_once('\n').unwrap();
+            let mut cells: Vec<&str> = last.split(',').collect();
+            cells[10] = if cells[10] == "none" { "loss" } else { "none" };
+            fs::write(run.out.join("records.csv"), format!("{head}\n{}\n", cells.join(","))).unwrap();
+            let (code, told) = again();
+            assert_eq!(code, Some(1), "{told}");
+            assert!(told.starts_with(&format!("agreed {} of {all}\n", all - 1)), "{told}");
+        }
     });
 }
