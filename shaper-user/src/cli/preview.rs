@@ -30,8 +30,8 @@ pub(super) struct Args {
     /// From one packet to the next, instead of the rate
     #[arg(long, value_name = "TIME", value_parser = Duration::parse_nonzero)]
     interval: Option<Duration>,
-    /// How many packets, up to 10,000,000
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    /// How many packets, up to 5,000,000
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     packets: u32,
     /// Bytes of each, from Ethernet header to payload
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(42..=9_014))]
