@@ -34,7 +34,7 @@ pub struct Corrupt {
 /// What is done to a packet that is corrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
-    /// So many bits, 1 to [`Corrupt::MOST_BITS`], are flipped within four bytes.
+    /// So many bits, 1 to [`Corrupt::MOST_BITS`], in a row are flipped.
     Bits(u32),
     /// So many bytes one behind the other, 1 to [`Corrupt::MOST_BYTES`], are replaced by other values.
     Bytes(u32),

@@ -1,4 +1,4 @@
-//! `scope`: whether a direction's state is the link's or each flow's own.
+//! `scope`: whether draws, chains and order are the link's or each flow's own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,8 @@ use super::words::{EffectError, Grammar, Words};
 
 const GRAMMAR: Grammar = Grammar { effect: "scope", example: "\"link\", \"flow\" or \"flow 4096\"", options: &[] };
 
-/// Whether all packets of a direction share its bottleneck and its state, or those of each flow have their own.
+/// Whether all packets of a direction share draws, chains and order, or those of each flow have their own. The bottleneck
+/// is one for all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// They share one.

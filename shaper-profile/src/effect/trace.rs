@@ -1,4 +1,4 @@
-//! `trace`: settings over time, or a packet, from a file.
+//! `trace`: settings over time, from a file.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::words::{EffectError, Grammar, Words};
 const GRAMMAR: Grammar =
     Grammar { effect: "trace", example: "\"lte.csv\", \"lte.csv loop\" or \"lte.csv hold\"", options: &[] };
 
-/// A file of settings over time, or a packet, and what is behind its end: `lte.csv loop`.
+/// A file of settings over time, and what is behind its end: `lte.csv loop`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TraceRef {
     /// The file's path.

@@ -70,10 +70,10 @@ pub struct Direction {
     /// A rate without a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policer: Option<Policer>,
-    /// Whether all packets share one state, or those of each flow.
+    /// Whether all packets share draws, chains and order, or those of each flow.
     #[serde(skip_serializing_if = "is_default")]
     pub scope: Scope,
-    /// A file of settings over time, or a packet.
+    /// A file of settings over time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceRef>,
 }

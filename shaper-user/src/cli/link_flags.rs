@@ -73,7 +73,7 @@ pub(crate) struct LinkFlags {
     /// A rate without a queue, such as "10mbit burst 64kB"; none for none
     #[arg(long, help_heading = HEADING, value_name = "POLICER", allow_hyphen_values = true)]
     policer: Option<Given<Policer>>,
-    /// Whether all packets share one bottleneck, or those of each flow: link, flow or "flow 4096"
+    /// Whether all packets share draws, chains and order, or those of each flow: link, flow or "flow 4096"
     #[arg(long, help_heading = HEADING, value_name = "SCOPE")]
     scope: Option<Scope>,
     /// Settings over time from a CSV file, such as lte.csv or "lte.csv loop"; none for none
