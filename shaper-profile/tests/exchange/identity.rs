@@ -36,7 +36,7 @@ fn netems() -> impl Strategy<Value = Direction> {
             .prop_map(|(p, r, bad, good)| Some(format!("gemodel {p} {r} {bad} {good}"))),
     ];
     let rates =
-        option::of((1u64..1_000_000_000_000, 1u32..=4_096, -100i32..=10_000, option::of((1u32..10_000, 0u32..10_000))));
+        option::of((1u64..1_000_000_000_000, 1u32..=4_095, -100i32..=10_000, option::of((1u32..10_000, 0u32..10_000))));
     let damage = (option::of(percent()), option::of(percent()), any::<bool>());
     let slots = option::of((1u64..1_000_000_000, option::of(1u64..1_000_000_000), option::of(1u32..100)));
     (option::of(delays), reorder, losses, rates, damage, slots).prop_filter_map(

@@ -239,7 +239,7 @@ fn every_option_of_netem_is_known() {
             ("25%", "correlation"),
             ("pareto", "2/sqrt(3)"),
             ("limit 100 ", "limit is left out"),
-            ("limit 20000", "more than the 4096"),
+            ("limit 20000", "more than the 4095"),
             ("seed", "--seed 7"),
             ("wifi", "wifi.dist"),
         ] {

@@ -255,7 +255,7 @@ impl WebRtc {
             (_, true) => notes.at(line, "without a throughput nothing waits: packetQueueLength is left out"),
             (0, false) => {
                 notes.at(line, "Chrome's queue has no bound; here it has 4095 packets");
-                direction.queue = Some(QueueLimit::Packets(4_096));
+                direction.queue = Some(QueueLimit::Packets(shaper_common::backlog::MOST_PACKETS));
             }
             (length, false) => {
                 let (queue, note) = packets(length, direction);

@@ -105,7 +105,7 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<Direction,
 fn queue(length: u64, direction: &Direction, line: usize, notes: &mut Notes) -> QueueLimit {
     if length == 0 {
         notes.at(line, "a queue of 0 packets has no bound; here it has 4095");
-        return QueueLimit::Packets(4_096);
+        return QueueLimit::Packets(shaper_common::backlog::MOST_PACKETS);
     }
     let (queue, note) = packets(length, direction);
     if let Some(note) = note {

@@ -4,7 +4,7 @@ use crate::profile::{Direction, FULL_PACKET};
 use crate::quantity::{QueueLimit, Size};
 
 /// The most packets that a queue in packets holds.
-const MOST: u64 = 4_096;
+const MOST: u64 = shaper_common::backlog::MOST_PACKETS as u64;
 
 /// A queue of so many packets; more than a profile counts become the bytes of as many full ones.
 pub(super) fn packets(packets: u64, direction: &Direction) -> (QueueLimit, Option<String>) {
