@@ -53,7 +53,7 @@ const EFFECTS: [(&str, &str); 17] = [
     ("jitter by a table", "delay = \"20ms\"\njitter = \"5ms\"\ndistribution = \"pareto\""),
     ("correlated jitter", "delay = \"20ms\"\njitter = \"5ms\"\ncorrelation_time = \"50ms\""),
     ("duplicates", "duplicate = \"1%\""),
-    ("corruption", "corrupt = \"1% repaired\""),
+    ("corruption", "corrupt = \"1% in payload repaired\""),
     ("reordering", "delay = \"20ms\"\nreorder = \"25%\""),
     ("slots", "slot = \"5ms to 10ms\""),
     ("ECN", "loss = \"5%\"\necn = true"),
@@ -69,7 +69,7 @@ const EFFECTS: [(&str, &str); 17] = [
     (
         "all at once",
         "delay = \"20ms\"\njitter = \"5ms\"\ndistribution = \"pareto\"\ncorrelation_time = \"50ms\"\n\
-         loss = \"1% burst 2\"\necn = true\nduplicate = \"1%\"\ncorrupt = \"1% repaired\"\nreorder = \"1%\"\n\
+         loss = \"1% burst 2\"\necn = true\nduplicate = \"1%\"\ncorrupt = \"1% in payload repaired\"\nreorder = \"1%\"\n\
          slot = \"5ms to 10ms\"\nrate = \"100gbit\"\nqueue = \"1000p\"\naqm = \"codel\"\n\
          policer = \"100gbit burst 10MB\"\nscope = \"flow\"\n[outages]\nrate = \"1%/s\"\nlength = \"500ms\"",
     ),
@@ -189,7 +189,10 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
     let mut figures =
         vec![Figure::new(SUITE, "empty", "ns", empty), Figure::new(SUITE, "clock alone", "ns over empty", clock)];
     figures.extend(cases.into_iter().map(|case| {
-        Figure::new(SUITE, case.name, "ns over empty", case.samples).against("clock alone").aim(Aim::Below(150.0))
+        let has_rules = case.name.contains("rules");
+        let figure = Figure::new(SUITE, case.name, "ns over empty", case.samples).against("clock alone");
+        // Rules are held against each other: their number must not matter.
+        if has_rules { figure } else { figure.aim(Aim::Below(150.0)) }
     }));
     Ok(figures)
 }
