@@ -111,6 +111,5 @@ impl Places {
 
 /// The features that an object was not loaded for.
 pub(crate) const fn missing(room: &Room, spec_features: u32) -> u32 {
-    // A trace brings its features with its map; all others must be there.
-    spec_features & !room.features & features::ALL
+    spec_features & !room.features
 }

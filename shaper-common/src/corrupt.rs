@@ -94,7 +94,7 @@ pub fn damage(settings: &Corrupt, packet: &Packet, place: u32, what: u32) -> Dam
     let at = if settings.at == ANYWHERE {
         // So that all of them lie within the part, where it is long enough.
         let places = if length > wanted { length - wanted + 1 } else { 1 };
-        scale(place, places as u64) as u32
+        scale(place as u64, places as u64) as u32
     } else {
         settings.at
     };

@@ -49,7 +49,7 @@ pub fn delay(params: &Params, draw: u32) -> Nanos {
 #[must_use]
 pub fn around(Nanos(base): Nanos, Nanos(jitter): Nanos, kind: u32, draw: u32) -> Nanos {
     if kind == Jitter::Uniform as u32 {
-        let above_lowest = base + scale(draw, 2 * jitter + 1);
+        let above_lowest = base + scale(draw as u64, 2 * jitter + 1);
         Nanos(above_lowest.saturating_sub(jitter))
     } else if kind == Jitter::Normal as u32 {
         let deviate = normal::deviate(draw);

@@ -1,9 +1,8 @@
-//! From a uniform draw to a whole number of a range.
+//! A part of a number: what a uniform draw, or any fraction of 2^32, stands for.
 
-/// `draw * range / 2^32`, rounded down, for any 64-bit range: without a 128-bit product.
+/// `factor * value / 2^32`, rounded down, for a factor up to 2^32 (which is one) and any value: without a 128-bit product.
 #[inline(always)]
 #[must_use]
-pub const fn scale(draw: u32, range: u64) -> u64 {
-    let draw = draw as u64;
-    draw * (range >> 32) + ((draw * (range & 0xffff_ffff)) >> 32)
+pub const fn scale(factor: u64, value: u64) -> u64 {
+    factor * (value >> 32) + ((factor * (value & 0xffff_ffff)) >> 32)
 }

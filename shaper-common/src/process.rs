@@ -70,7 +70,7 @@ pub fn advance(process: &mut Process, per_nano: u64, now: Nanos, draw: u32) -> u
     if let Some(step) = step(process, per_nano, now) {
         let fresh = normal::deviate(draw);
         let fresh = signed(step.add * fresh.magnitude as u64, fresh.negative);
-        let kept = signed(step.keep * least(process.z.unsigned_abs(), FURTHEST), process.z < 0);
+        let kept = signed(step.keep * process.z.unsigned_abs().min(FURTHEST), process.z < 0);
         // Units of 2^-60 sigma and of 2^-56, both brought to 2^-58 so that their sum fits, then rounded to the nearest
         // unit of 2^-28: always rounding down would pull the mean along.
         let sum = (kept >> 2) + (fresh << 2);
@@ -140,7 +140,7 @@ fn uniform(z: i64) -> u32 {
     // The tail in units of 2^-33 is `2^octave (32 + i + weight) / 32`; a draw covers two of those.
     let (octave, i) = ((segment >> 5) as u32, (segment & 31) as u64);
     let tail = ((((32 + i) << WEIGHT_BITS) + weight) << octave) >> (WEIGHT_BITS + 5);
-    let draw = least(tail >> 1, (1 << 31) - 1) as u32;
+    let draw = (tail >> 1).min((1 << 31) - 1) as u32;
     draw | (((z < 0) as u32) << 31)
 }
 
@@ -155,11 +155,6 @@ fn part(span: u64, weight: u64) -> u64 {
 fn signed(magnitude: u64, negative: bool) -> i64 {
     let sign = (negative as u64).wrapping_neg();
     (magnitude ^ sign).wrapping_sub(sign) as i64
-}
-
-#[inline(always)]
-const fn least(left: u64, right: u64) -> u64 {
-    if left < right { left } else { right }
 }
 
 #[cfg(test)]

@@ -74,8 +74,8 @@ impl Service {
     /// at most; the service then ends with the last of them.
     #[inline(always)]
     pub fn repeat(&mut self, rate: BitsPerSec, wanted: u32, latest: Nanos) -> u32 {
-        let room = least(latest.saturating_sub(self.after.free_at).0, FURTHEST - 1);
-        let (each, part) = (least(self.each.free_at.0, FURTHEST), self.each.remainder);
+        let room = latest.saturating_sub(self.after.free_at).0.min(FURTHEST - 1);
+        let (each, part) = (self.each.free_at.0.min(FURTHEST), self.each.remainder);
         let left = self.after.remainder;
         // By halving steps without a branch, as in the look-up of outages.
         let mut taken = 0;
@@ -94,9 +94,4 @@ impl Service {
         self.after = Bottleneck { free_at: self.after.free_at.saturating_add(time), remainder: left - whole * rate.0 };
         taken as u32
     }
-}
-
-#[inline(always)]
-const fn least(left: u64, right: u64) -> u64 {
-    if left < right { left } else { right }
 }

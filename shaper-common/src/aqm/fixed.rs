@@ -6,6 +6,8 @@
 
 use core::hint::black_box;
 
+use crate::draw::scale;
+
 /// All ones for a negative value, zero for others.
 #[inline(always)]
 #[must_use]
@@ -33,13 +35,6 @@ pub fn lesser(left: i64, right: i64) -> i64 {
 #[must_use]
 pub fn positive(value: i64) -> i64 {
     value & !negative(value)
-}
-
-/// `factor * value / 2^32`, rounded down, for a factor up to 2^32 (which is one) and any value.
-#[inline(always)]
-#[must_use]
-pub const fn scale(factor: u64, value: u64) -> u64 {
-    factor * (value >> 32) + ((factor * (value & 0xffff_ffff)) >> 32)
 }
 
 /// Newton's steps towards a reciprocal root: the first guess is within 12 %, and each step about squares that.
