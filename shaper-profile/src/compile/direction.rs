@@ -6,6 +6,7 @@ use shaper_channel::ChannelSpec;
 use shaper_common::aqm;
 use shaper_common::aqm::codel::CodelSettings;
 use shaper_common::aqm::control::{Gains, per_nano};
+use shaper_common::aqm::pi2::Pi2Settings;
 use shaper_common::aqm::pie::PieSettings;
 use shaper_common::aqm::step::StepSettings;
 use shaper_common::chance::Chance;
@@ -190,6 +191,16 @@ impl Direction {
                     ecn_threshold: Probability((PIE_ECN * 2f64.powi(32)).round() as u64),
                     derandomise: 1,
                     ..PieSettings::default()
+                },
+                ..params
+            },
+            Aqm::Pi2 { target, update } => Params {
+                aqm: aqm::Aqm::Pi2 as u32,
+                pi2: Pi2Settings {
+                    gains: Gains { target: target.0, update: update.0, ..Pi2Settings::default().gains },
+                    // Two full packets, as PIE has it.
+                    short: Nanos(2 * params.full_packet.0),
+                    ..Pi2Settings::default()
                 },
                 ..params
             },

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::words::{EffectError, Grammar, Words};
 use crate::quantity::Duration;
 
-const KINDS: &[&str] = &["none", "codel", "pie", "step"];
+const KINDS: &[&str] = &["none", "codel", "pie", "pi2", "step"];
 
 const NONE: Grammar = Grammar {
     effect: "queue management",
@@ -36,6 +36,13 @@ pub enum Aqm {
         /// From one reckoning of the probability to the next.
         update: Duration,
     },
+    /// PI2 in one queue, coupled (RFC 9332): `pi2 target 15ms update 15ms`.
+    Pi2 {
+        /// The time in the queue that is aimed at.
+        target: Duration,
+        /// From one reckoning of the probability to the next.
+        update: Duration,
+    },
     /// Marking of ECT(1) packets that were in the queue for longer, as L4S has it (RFC 9331, 9332): `step 1ms`.
     Step {
         /// The time in the queue.
@@ -48,6 +55,9 @@ impl Aqm {
     pub const CODEL: Self = Self::Codel { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
     /// PIE with what RFC 8033 gives.
     pub const PIE: Self = Self::Pie { target: Duration::from_millis(15), update: Duration::from_millis(15) };
+
+    /// PI2 with what RFC 9332 gives, and the update of PIE.
+    pub const PI2: Self = Self::Pi2 { target: Duration::from_millis(15), update: Duration::from_millis(15) };
 
     /// Whether there is none.
     #[must_use]
@@ -63,7 +73,7 @@ impl FromStr for Aqm {
         let mut words = Words::of(
             match text.split_whitespace().next() {
                 Some("codel") => &CODEL,
-                Some("pie") => &PIE,
+                Some("pie" | "pi2") => &PIE,
                 _ => &NONE,
             },
             text,
@@ -73,15 +83,18 @@ impl FromStr for Aqm {
             "none" => Self::None,
             "codel" => Self::CODEL,
             "pie" => Self::PIE,
+            "pi2" => Self::PI2,
             "step" => Self::Step { threshold: words.time("the time behind \"step\"")? },
             _ => return Err(words.unknown(&kind, KINDS)),
         };
         while let Some(option) = words.option()? {
             let given = words.time(option)?;
             match (&mut aqm, option) {
-                (Self::Codel { target, .. } | Self::Pie { target, .. }, "target") => *target = given,
+                (Self::Codel { target, .. } | Self::Pie { target, .. } | Self::Pi2 { target, .. }, "target") => {
+                    *target = given
+                }
                 (Self::Codel { interval, .. }, _) => *interval = given,
-                (Self::Pie { update, .. }, _) => *update = given,
+                (Self::Pie { update, .. } | Self::Pi2 { update, .. }, _) => *update = given,
                 (Self::None | Self::Step { .. }, _) => {}
             }
         }
@@ -105,6 +118,8 @@ impl fmt::Display for Aqm {
             (Self::Codel { target, interval }, false) => write!(formatter, "codel target {target} interval {interval}"),
             (Self::Pie { target, update }, true) => write!(formatter, "pie target {target:#} update {update:#}"),
             (Self::Pie { target, update }, false) => write!(formatter, "pie target {target} update {update}"),
+            (Self::Pi2 { target, update }, true) => write!(formatter, "pi2 target {target:#} update {update:#}"),
+            (Self::Pi2 { target, update }, false) => write!(formatter, "pi2 target {target} update {update}"),
             (Self::Step { threshold }, true) => write!(formatter, "step {threshold:#}"),
             (Self::Step { threshold }, false) => write!(formatter, "step {threshold}"),
         }
@@ -129,6 +144,7 @@ mod tests {
                 "codel target 2.5 ms interval 50 ms",
             ),
             ("pie update 30ms", "pie target 15ms update 30ms", "pie target 15 ms update 30 ms"),
+            ("pi2 target 10ms", "pi2 target 10ms update 15ms", "pi2 target 10 ms update 15 ms"),
             ("step 1ms", "step 1ms", "step 1 ms"),
         ]);
     }
@@ -137,7 +153,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_what_can() {
         refused::<Aqm>(&[
             ("", "the name is missing"),
-            ("red", "known: \"none\", \"codel\", \"pie\" or \"step\""),
+            ("red", "known: \"none\", \"codel\", \"pie\", \"pi2\" or \"step\""),
             ("coddel", "did you mean \"codel\"?"),
             ("codel update 5ms", "known: \"target\" or \"interval\""),
             ("pie interval 5ms", "known: \"target\" or \"update\""),
