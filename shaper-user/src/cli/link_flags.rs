@@ -67,7 +67,7 @@ pub(crate) struct LinkFlags {
     /// What waits before the bottleneck, such as 64kB, 100p or 50ms; default for what the rate serves in 100ms
     #[arg(long, help_heading = HEADING, value_name = "LIMIT", allow_hyphen_values = true)]
     queue: Option<Given<QueueLimit>>,
-    /// Management of that queue, such as codel, "codel target 5ms interval 100ms", pie or "step 1ms"; none for none
+    /// Management of that queue, such as codel, "codel target 5ms interval 100ms", pie, pi2 or "step 1ms"; none for none
     #[arg(long, help_heading = HEADING, value_name = "AQM", allow_hyphen_values = true)]
     aqm: Option<Aqm>,
     /// A rate without a queue, such as "10mbit burst 64kB"; none for none
