@@ -1,12 +1,14 @@
 //! The only user of aya: the loaded programs and their maps, typed.
 
 mod bench;
+mod feeder;
 mod object;
 mod pod;
 mod records;
 mod room;
 
 pub use bench::TestRun;
+pub use feeder::Feeder;
 pub use object::{Error, Exclusion, Object, Program, ProgramSize};
 pub use records::Records;
 pub use room::Room;

@@ -6,7 +6,7 @@ use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, Xsk
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use shaper_channel::{ChannelSpec, Rules};
+use shaper_channel::{ChannelSpec, Rules, Trace};
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{self, DirectionRules, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
@@ -14,6 +14,7 @@ use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
 use shaper_common::units::Nanos;
 
+use super::feeder::{self, Feeder};
 use super::pod::{
     self, BacklogPod, BucketPod, DirectionRulesPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, RuleKeyPod,
     SchedulePod, SetupPod, SharedPod, TimelinePod,
@@ -25,7 +26,7 @@ use super::room::{Full, Places, Room, missing};
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
 
 const SETUPS: &str = "SETUPS";
-const STATES: &str = "STATES";
+pub(super) const STATES: &str = "STATES";
 const SCHEDULES: &str = "SCHEDULES";
 const BACKLOGS: &str = "BACKLOGS";
 const FLOWS: &str = "FLOWS";
@@ -35,7 +36,7 @@ const DIRECTION_RULES: &str = "DIRECTION_RULES";
 const RULES: &str = "RULES";
 
 /// Reads a map element under its spin lock (linux/bpf.h).
-const BPF_F_LOCK: u64 = 4;
+pub(super) const BPF_F_LOCK: u64 = 4;
 /// What the probe entry answers when it decided (linux/bpf.h).
 const XDP_PASS: u32 = 2;
 
@@ -92,6 +93,17 @@ pub enum Error {
         /// What the kernel said.
         what: String,
     },
+    /// A map could not be opened a second time.
+    #[error("BPF map {map}: {source}")]
+    Handle {
+        /// Its name in the object.
+        map: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// A trace for an object whose [`Feeder`] was taken.
+    #[error("traces are brought on by now: set channels before the feeder is taken")]
+    FeederTaken,
     /// The program gave up on a probe.
     #[error("the probe entry answered {0} instead of XDP_PASS")]
     Probe(u32),
@@ -171,6 +183,9 @@ pub struct Object {
     timelines: Array<MapData, TimelinePod>,
     direction_rules: Array<MapData, DirectionRulesPod>,
     rules: HashMap<MapData, RuleKeyPod, u32>,
+    feeder: Option<Feeder>,
+    step_places: Places,
+    packet_places: Places,
     timeline_places: Places,
     change_places: Places,
     room: Room,
@@ -203,11 +218,18 @@ impl Object {
             .map_max_entries(BACKLOGS, room.backlogs)
             .map_max_entries(FLOWS, room.buckets)
             .map_max_entries(QUANTILES, room.quantiles)
+            .map_max_entries(feeder::STEP_HEADS, room.steps)
+            .map_max_entries(feeder::STEPS, room.steps)
+            .map_max_entries(feeder::PACKET_HEADS, room.packets)
+            .map_max_entries(feeder::PACKETS, room.packets)
             .override_global("EXCLUSIVE", &exclusive, true)
             .override_global("FEATURES", &room.features, true)
             .load(OBJECT)?;
         loaded(&mut ebpf, Program::Link)?;
         Ok(Self {
+            feeder: Some(Feeder::new(&mut ebpf)?),
+            step_places: Places::new(feeder::STEPS, room.steps),
+            packet_places: Places::new(feeder::PACKETS, room.packets),
             ports: take(&mut ebpf, "PORTS")?,
             setups: take(&mut ebpf, SETUPS)?,
             states: take(&mut ebpf, STATES)?,
@@ -242,6 +264,16 @@ impl Object {
         take(&mut self.ebpf, "RECORDS").map(Records)
     }
 
+    /// Takes what brings on traces that do not fit their rings; `None` where there are none, or it was taken already.
+    pub fn take_feeder(&mut self) -> Option<Feeder> {
+        self.feeder.take_if(|feeder| feeder.is_needed())
+    }
+
+    /// What brings on traces, while it is the object's own.
+    pub fn feeder(&mut self) -> Option<&mut Feeder> {
+        self.feeder.as_mut()
+    }
+
     /// Sets up a channel: settings and what belongs to them. State and counts begin at zero.
     ///
     /// # Errors
@@ -269,6 +301,14 @@ impl Object {
             for bucket in places.flows..places.flows + buckets {
                 self.flows.set(bucket, BucketPod(Bucket::default()), 0).map_err(writing(FLOWS))?;
             }
+        }
+        if let Some(trace) = &spec.trace {
+            let (own, given) = match trace {
+                Trace::Steps(_) => (&mut places.steps, &mut self.step_places),
+                Trace::Packets(_) => (&mut places.packets, &mut self.packet_places),
+            };
+            *own = given.give(channel, 1).map_err(full)?;
+            self.feeder.as_mut().ok_or(Error::FeederTaken)?.lay(channel, *own, trace)?;
         }
         // Tables and settings of changes lie one behind another: the channel's own first.
         let tables = spec.all().filter(|(_, quantiles)| quantiles.is_some()).count() as u32;
@@ -458,7 +498,7 @@ impl Object {
     }
 }
 
-fn writing(map: &'static str) -> impl Fn(MapError) -> Error {
+pub(super) fn writing(map: &'static str) -> impl Fn(MapError) -> Error {
     move |source| Error::Map { map, source }
 }
 
@@ -487,6 +527,6 @@ pub(super) fn map_mut<'a, T: TryFrom<&'a mut Map, Error = MapError>>(
     ebpf.map_mut(map).ok_or(Error::Missing(map))?.try_into().map_err(|source| Error::Map { map, source })
 }
 
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, Error> {
+pub(super) fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, Error> {
     ebpf.take_map(map).ok_or(Error::Missing(map))?.try_into().map_err(|source| Error::Map { map, source })
 }

@@ -7,6 +7,7 @@ use shaper_common::outage::Schedule;
 use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
 use shaper_common::timeline::Timeline;
+use shaper_common::trace::{PacketHead, PacketPlaces, StepHead, StepPlaces};
 
 macro_rules! plain {
     ($($name:ident($layout:ty)),+ $(,)?) => {
@@ -29,6 +30,10 @@ plain!(
     BucketPod(Bucket),
     QuantilesPod(Quantiles),
     TimelinePod(Timeline),
+    StepHeadPod(StepHead),
+    StepsPod(StepPlaces),
+    PacketHeadPod(PacketHead),
+    PacketsPod(PacketPlaces),
     DirectionRulesPod(DirectionRules),
     RuleKeyPod(RuleKey),
     ProbePod(Probe),
@@ -38,6 +43,22 @@ plain!(
     EdgePod(EdgeCounts),
     PacePod(Pace)
 );
+
+impl StepsPod {
+    /// The same steps.
+    pub(super) fn of(places: &StepPlaces) -> &Self {
+        // SAFETY: the type is `repr(transparent)` around this one.
+        unsafe { &*std::ptr::from_ref(places).cast() }
+    }
+}
+
+impl PacketsPod {
+    /// The same entries.
+    pub(super) fn of(places: &PacketPlaces) -> &Self {
+        // SAFETY: as above.
+        unsafe { &*std::ptr::from_ref(places).cast() }
+    }
+}
 
 /// Bytes of a probe.
 pub(super) const PROBE: usize = size_of::<Probe>();

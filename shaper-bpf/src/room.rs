@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shaper_channel::ChannelSpec;
+use shaper_channel::{ChannelSpec, Trace};
 use shaper_common::layout::{DIRECTIONS, features};
 
 /// What channels need of an object: fixed when it is loaded.
@@ -26,6 +26,10 @@ pub struct Room {
     pub changes: u32,
     /// Entries in the table of rules.
     pub rules: u32,
+    /// Traces over time.
+    pub steps: u32,
+    /// Traces by packet.
+    pub packets: u32,
 }
 
 impl Room {
@@ -40,6 +44,8 @@ impl Room {
         timelines: 1,
         changes: 0,
         rules: 1,
+        steps: 1,
+        packets: 1,
     };
 
     /// Room for these channels.
@@ -55,6 +61,11 @@ impl Room {
             if let Some(changes) = &spec.changes {
                 room.timelines += 1;
                 room.changes += changes.settings.len() as u32;
+            }
+            match spec.trace {
+                None => {}
+                Some(Trace::Steps(_)) => room.steps += 1,
+                Some(Trace::Packets(_)) => room.packets += 1,
             }
             room.buckets += if spec.has_flows() { spec.buckets() } else { 0 };
         }

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use shaper_bpf::{Exclusion, Object, Room, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET};
 use shaper_channel::{Channel, ChannelSpec};
 use shaper_common::fate::Cause;
-use shaper_common::layout::{DIRECTIONS, Probe, features, packet_id};
+use shaper_common::layout::{DIRECTIONS, Probe, features, flags, packet_id};
 use shaper_common::units::Nanos;
 
 const RECORD_RING: u32 = 1 << 16;
@@ -28,6 +28,8 @@ const ROOM: Room = Room {
     timelines: 2,
     changes: random::MOST_CHANGES,
     rules: 1,
+    steps: 2,
+    packets: 2,
 };
 
 #[test]
@@ -40,6 +42,10 @@ fn kernel_and_userspace_decide_alike_without_a_lock() {
     decides_alike(Exclusion::Device);
 }
 
+/// What may follow a trace.
+const FOLLOWED: [u32; 5] =
+    [flags::RATE_STEPS, flags::DELAY_STEPS, flags::LOSS_STEPS, flags::DELAY_PACKETS, flags::LOSS_PACKETS];
+
 /// What came up in the fates compared.
 #[derive(Default)]
 struct Seen {
@@ -50,6 +56,12 @@ struct Seen {
     marked: u64,
     reordered: u64,
     evicted: u64,
+    /// Fates that follow a trace, by [`FOLLOWED`].
+    followed: [u64; FOLLOWED.len()],
+    /// Profiles with a trace that is longer than its ring.
+    streamed: u64,
+    /// Fates for which such a trace was not there: of a service that takes longer than what a ring holds.
+    unknown: u64,
 }
 
 /// Puts packets through the kernel's channel and through its own, and compares fates, ids and the state that is left.
@@ -67,12 +79,14 @@ fn agree(
         let packet = shape.packet(Nanos(now));
         let sequence = channel.state().next_sequence;
         let cause = channel.decide(&packet).cause;
+        object.feeder().unwrap().feed(Nanos(now - random::START)).unwrap();
         let got = object.probe(&Probe { packet, channel: CHANNEL, ..Probe::default() }).unwrap();
         prop_assert_eq!(got.answered, 1);
         prop_assert_eq!(got.fate, channel.state().work.fate);
         prop_assert_eq!(got.id, packet_id(CHANNEL, sequence));
         seen.fates += 1;
         seen.causes.insert(cause);
+        seen.unknown += u64::from(cause == Cause::Trace);
     }
     let (kernel, own) = (object.state(CHANNEL).unwrap(), channel.state());
     prop_assert_eq!((kernel.next_sequence, kernel.carried), (own.next_sequence, own.carried));
@@ -83,6 +97,10 @@ fn agree(
     seen.marked += counts.marked;
     seen.reordered += counts.reordered;
     seen.evicted += counts.flows_evicted;
+    for (flag, count) in FOLLOWED.iter().zip(&mut seen.followed) {
+        *count += if spec.params.flags & flag != 0 { packets.len() as u64 } else { 0 };
+    }
+    seen.streamed += u64::from(object.feeder().unwrap().is_needed());
     Ok(())
 }
 
@@ -108,7 +126,11 @@ fn compare(exclusion: Exclusion) {
         .unwrap();
     assert!(seen.fates >= 100_000, "only {} fates compared", seen.fates);
     let decided = [Cause::None, Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
+    seen.causes.remove(&Cause::Trace);
     assert!(seen.causes.iter().eq(&decided), "the settings led to {:?} alone", seen.causes);
+    assert!(seen.followed.iter().all(|fates| *fates > 5_000), "fates that follow traces: {:?}", seen.followed);
+    assert!(seen.streamed > 10, "only {} traces are longer than their ring", seen.streamed);
+    assert!(seen.unknown < u64::from(seen.fates / 50), "{} fates found no trace", seen.unknown);
     for (what, count) in [
         ("copies", seen.copies),
         ("damaged", seen.damaged),

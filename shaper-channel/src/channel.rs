@@ -4,7 +4,7 @@ use shaper_common::fate::Fate;
 use shaper_common::layout::{Carried, State, features};
 use shaper_common::pipeline::{Packet, decide, recall, remember};
 
-use crate::memory::Memories;
+use crate::memory::{Memories, Window};
 use crate::spec::ChannelSpec;
 
 /// A channel with its state. Packets must come in order of time.
@@ -13,6 +13,7 @@ pub struct Channel {
     spec: ChannelSpec,
     state: State,
     memories: Memories,
+    window: Window,
     met: Carried,
 }
 
@@ -20,13 +21,13 @@ impl Channel {
     /// A channel that nothing came through yet.
     #[must_use]
     pub fn new(spec: ChannelSpec) -> Self {
-        let memories = Memories::new(&spec);
-        Self { spec, state: State::default(), memories, met: Carried::default() }
+        let (memories, window) = (Memories::new(&spec), Window::new(&spec));
+        Self { spec, state: State::default(), memories, window, met: Carried::default() }
     }
 
     /// Decides the fate of the next packet.
     pub fn decide(&mut self, packet: &Packet) -> Fate {
-        let settings = self.spec.settings(packet.now);
+        let settings = self.window.settings(&self.spec, packet, self.state.carried.flow.next_index);
         let params = settings.params;
         let mut memory = self.memories.of(packet.flow_hash);
         recall(features::ALL, params, &mut memory, &mut self.state, packet);

@@ -8,7 +8,9 @@ mod channel;
 mod memory;
 mod oracle;
 mod spec;
+mod trace;
 
 pub use channel::Channel;
 pub use oracle::{Mismatch, Oracle, Verdict};
 pub use spec::{Changes, ChannelSpec, Rules, TooMany};
+pub use trace::{PacketTrace, PacketWindow, Row, StepTrace, StepWindow, Trace, Unfit};

@@ -5,12 +5,12 @@
 //! were lost. Where its predecessor is at hand, the state that the predecessor left must be the state
 //! that the record met: that is the check that no update was lost between CPUs.
 
-use shaper_common::fate::Fate;
+use shaper_common::fate::{Cause, Fate};
 use shaper_common::layout::{Carried, Record, State, features, flags};
 use shaper_common::pipeline::{decide, recall, remember};
 use shaper_common::units::Nanos;
 
-use crate::memory::Memories;
+use crate::memory::{Memories, Window};
 use crate::spec::ChannelSpec;
 
 /// Where kernel and oracle differ.
@@ -54,6 +54,7 @@ pub struct Oracle {
     /// What the last record left.
     state: State,
     memories: Memories,
+    window: Window,
     /// Whether no record was missing: what is too much for a record is known as long as that is so.
     is_whole: bool,
     verdict: Verdict,
@@ -63,8 +64,8 @@ impl Oracle {
     /// An oracle for a channel with these settings.
     #[must_use]
     pub fn new(spec: ChannelSpec) -> Self {
-        let memories = Memories::new(&spec);
-        Self { spec, state: State::default(), memories, is_whole: true, verdict: Verdict::default() }
+        let (memories, window) = (Memories::new(&spec), Window::new(&spec));
+        Self { spec, state: State::default(), memories, window, is_whole: true, verdict: Verdict::default() }
     }
 
     /// Sets when outages and changes begin to count.
@@ -76,8 +77,14 @@ impl Oracle {
 
     /// Replays one record. Records must come in the order of the decisions; gaps are allowed.
     pub fn check(&mut self, record: &Record) {
+        if record.cause() == Some(Cause::Trace) {
+            // It was not known what it would be, nor is it what it left.
+            self.is_whole = false;
+            self.state.next_sequence = record.sequence;
+            return;
+        }
         let packet = record.packet;
-        let settings = self.spec.settings(packet.now);
+        let settings = self.window.settings(&self.spec, &packet, record.before.flow.next_index);
         let params = settings.params;
         let has_predecessor = self.state.next_sequence == record.sequence;
         self.is_whole &= has_predecessor;

@@ -10,6 +10,8 @@ use shaper_common::rules::{RuleKey, Shapes};
 use shaper_common::timeline::{MOST_CHANGES, Timeline};
 use shaper_common::units::Nanos;
 
+use crate::trace::Trace;
+
 /// A link that never goes down.
 static ALWAYS_UP: Schedule = Schedule::EMPTY;
 
@@ -27,6 +29,8 @@ pub struct ChannelSpec {
     pub flows: u32,
     /// How the settings change.
     pub changes: Option<Changes>,
+    /// What settings follow, as their flags say.
+    pub trace: Option<Trace>,
 }
 
 /// Settings that change at set times.
@@ -98,7 +102,7 @@ impl ChannelSpec {
         }
     }
 
-    /// What decides for a packet that arrives `now`.
+    /// What decides for a packet that arrives `now`, the traces aside.
     #[must_use]
     pub fn settings(&self, now: Nanos) -> Settings<'_> {
         let changed = self.changes.as_ref().filter(|_| now >= self.params.start).and_then(|changes| {
@@ -109,7 +113,7 @@ impl ChannelSpec {
             Some((params, quantiles)) => (params, quantiles),
             None => (&self.params, &self.quantiles),
         };
-        Settings { params, schedule: self.schedule(), quantiles: quantiles.as_deref() }
+        Settings { quantiles: quantiles.as_deref(), ..Settings::plain(params, self.schedule()) }
     }
 
     /// All settings that it ever has.
@@ -130,6 +134,12 @@ impl ChannelSpec {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.all().any(|(params, _)| params.holds())
+    }
+
+    /// Whether its settings change over time, or follow a trace: shares and delays are of no one setting then.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.changes.is_some() || self.trace.is_some()
     }
 
     /// Whether it remembers flows.

@@ -34,14 +34,14 @@ impl Jitter {
     }
 }
 
-/// The delay that a uniform 32-bit draw stands for: base plus jitter, no less than zero.
+/// The delay that a uniform 32-bit draw stands for: `base` plus jitter, no less than zero.
 ///
 /// What the cut moves to zero is an atom there; its share and the realised mean belong beside the
 /// configured figures wherever those are shown.
 #[inline(always)]
 #[must_use]
-pub fn delay(params: &Params, draw: u32) -> Nanos {
-    around(params.delay, params.jitter, params.jitter_kind, draw)
+pub fn delay(params: &Params, base: Nanos, draw: u32) -> Nanos {
+    around(base, params.jitter, params.jitter_kind, draw)
 }
 
 /// A time around `base` by the given kind of jitter, no less than zero.

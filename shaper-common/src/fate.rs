@@ -36,11 +36,13 @@ pub enum Cause {
     FillRing = 19,
     /// The device did not take the frame after its hold.
     Transmit = 20,
+    /// The trace that the packet follows was not there in time.
+    Trace = 21,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::Outage,
         Self::Loss,
@@ -53,6 +55,7 @@ impl Cause {
         Self::RxRing,
         Self::FillRing,
         Self::Transmit,
+        Self::Trace,
     ];
 
     /// The name used in output, JSON and packet comments.
@@ -71,6 +74,7 @@ impl Cause {
             Self::RxRing => "rx_ring",
             Self::FillRing => "fill_ring",
             Self::Transmit => "transmit",
+            Self::Trace => "trace",
         }
     }
 

@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod aqm;
 pub mod backlog;
+pub mod capacity;
 pub mod chance;
 pub mod corrupt;
 pub mod delay;
@@ -39,4 +40,5 @@ pub mod rng;
 pub mod rules;
 pub mod slot;
 pub mod timeline;
+pub mod trace;
 pub mod units;

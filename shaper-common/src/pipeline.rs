@@ -10,6 +10,7 @@ use core::hint::black_box;
 
 use crate::aqm::{Action, Aqm, Ecn, codel, pi2, pie, step};
 use crate::backlog::Backlog;
+use crate::capacity::{self, Room, Wanted};
 use crate::corrupt;
 use crate::delay::{self, Jitter};
 use crate::duplicate::MOST_COPIES;
@@ -20,6 +21,7 @@ use crate::order::{self, Order};
 use crate::outage::Schedule;
 use crate::quantile::Quantiles;
 use crate::rng::Source;
+use crate::trace::{Packets, Steps};
 use crate::units::Nanos;
 use crate::{loss, police, process, rate, reorder, slot};
 
@@ -52,6 +54,18 @@ pub struct Settings<'a> {
     pub schedule: &'a Schedule,
     /// The quantiles of the delay, where its distribution is a table.
     pub quantiles: Option<&'a Quantiles>,
+    /// The trace over time, where the settings follow one.
+    pub steps: Option<Steps<'a>>,
+    /// The trace by packet, where they follow one.
+    pub packets: Option<Packets<'a>>,
+}
+
+impl<'a> Settings<'a> {
+    /// Settings that need no tables and follow no traces.
+    #[must_use]
+    pub const fn plain(params: &'a Params, schedule: &'a Schedule) -> Self {
+        Self { params, schedule, quantiles: None, steps: None, packets: None }
+    }
 }
 
 /// What a channel remembers beside its state, where its settings ask for it: too much for a record.
@@ -117,9 +131,15 @@ pub fn remember(has: u32, params: &Params, memory: &mut Memory<'_>, state: &mut 
 /// Pure: the same settings, state and packet give the same fate and the same new state, in the kernel and in userspace.
 #[inline(always)]
 pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
-    let Settings { params, quantiles, .. } = *settings;
+    let Settings { params, .. } = *settings;
     draw(has, params, state, packet);
-    choose(has, params, stage(state));
+    if has & (features::STEPS | features::PACKETS) != 0 && params.flags & (flags::STEPS | flags::PACKETS) != 0 {
+        follow(has, settings, stage(state), packet);
+    }
+    choose(has, settings, stage(state));
+    if has & (features::STEPS | features::PACKETS) != 0 && stage(state).work.is_unknown != 0 {
+        return drop_for(state, Cause::Trace);
+    }
     if !is_up(has, settings, stage(state), packet) {
         return drop_for(state, Cause::Outage);
     }
@@ -130,13 +150,17 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
         return drop_for(state, Cause::Policer);
     }
     if has & features::RATE != 0 && params.rate.0 != 0 {
-        if !has_room(has, params, stage(state), packet) {
-            return drop_for(state, Cause::Queue);
+        if !has_room(has, settings, stage(state), packet) {
+            let is_unknown = has & features::CAPACITY != 0 && state.work.is_unknown != 0;
+            return drop_for(state, if is_unknown { Cause::Trace } else { Cause::Queue });
         }
         if has & features::AQM != 0 && params.aqm != 0 && !passes_aqm(params, stage(state), packet) {
             return drop_for(state, Cause::Aqm);
         }
-        serve(has, params, stage(state), packet);
+        serve(has, settings, stage(state), packet);
+        if has & features::CAPACITY != 0 && stage(state).work.is_unknown != 0 {
+            return drop_for(state, Cause::Trace);
+        }
     }
     let state = stage(state);
     if state.work.is_lost != 0 {
@@ -151,7 +175,7 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
     if has & features::PROCESS != 0 {
         correlate(params, stage(state), packet);
     }
-    release(has, params, quantiles, stage(state), packet);
+    release(has, settings, stage(state), packet);
     if has & features::OUTAGES != 0 && !arrives(settings, stage(state)) {
         return drop_for(state, Cause::InFlight);
     }
@@ -187,6 +211,7 @@ fn drop_for(state: &mut State, cause: Cause) {
         Cause::Queue => &mut counts.queue,
         Cause::Aqm => &mut counts.aqm,
         Cause::Policer => &mut counts.policer,
+        Cause::Trace => &mut counts.unknown,
         _ => &mut counts.in_flight,
     } += 1;
     // What the bottleneck served stays so.
@@ -205,7 +230,7 @@ fn draw(has: u32, params: &Params, state: &mut State, packet: &Packet) {
     let work = &mut state.work;
     work.time = packet.now;
     work.fate = RawFate::begin();
-    (work.is_copied, work.is_hit, work.is_ahead) = (0, 0, 0);
+    (work.is_copied, work.is_hit, work.is_ahead, work.is_unknown) = (0, 0, 0, 0);
     if params.spared & groups::DRAWS == 0 {
         work.draws = source.draws();
     }
@@ -219,14 +244,49 @@ fn draw(has: u32, params: &Params, state: &mut State, packet: &Packet) {
     }
 }
 
-/// What is chosen by chance or by the packet's index.
+/// What traces say of the packet.
 #[inline(always)]
-fn choose(has: u32, params: &Params, state: &mut State) {
+fn follow(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
+    let Settings { params, steps, packets, .. } = *settings;
+    let State { work, carried, .. } = state;
+    work.base = params.delay;
+    if has & features::STEPS != 0 && params.flags & flags::STEPS != 0 {
+        let Some(steps) = steps else { return };
+        work.found = steps.find(packet.now.saturating_sub(params.start));
+        work.is_unknown = 1 - work.found.is_known;
+        if params.flags & flags::DELAY_STEPS != 0 {
+            work.base = steps.step(work.found.place).delay;
+        }
+    }
+    if has & features::PACKETS != 0 && params.flags & flags::PACKETS != 0 {
+        let Some(packets) = packets else { return };
+        let entry = packets.entry(carried.flow.next_index);
+        work.is_unknown |= entry.is_none() as u32;
+        work.entry = entry.unwrap_or_default();
+        if params.flags & flags::DELAY_PACKETS != 0 {
+            work.base = work.entry.delay();
+        }
+    }
+}
+
+/// What is chosen by chance, by the packet's index, or by a trace.
+#[inline(always)]
+fn choose(has: u32, settings: &Settings<'_>, state: &mut State) {
+    let Settings { params, steps, .. } = *settings;
     let State { work, carried, .. } = state;
     let flow = &mut carried.flow;
     let index = flow.next_index;
     flow.next_index = index.wrapping_add(1);
     work.is_lost = loss::is_lost(has, params, &mut flow.loss, index, &work.draws);
+    if has & features::STEPS != 0
+        && params.flags & flags::LOSS_STEPS != 0
+        && let Some(steps) = steps
+    {
+        work.is_lost = steps.step(work.found.place).loss.counts(work.draws.loss);
+    }
+    if has & features::PACKETS != 0 && params.flags & flags::LOSS_PACKETS != 0 {
+        work.is_lost = work.entry.is_lost();
+    }
     let [copied, hit, ahead] = &mut flow.chances;
     if has & features::DUPLICATE != 0 && !params.duplicate.chance.is_never() {
         work.is_copied = params.duplicate.chance.hits(copied, work.choices.duplicate);
@@ -272,13 +332,32 @@ fn conforms(params: &Params, state: &mut State, packet: &Packet) -> bool {
     police::conforms(&params.policer, &mut state.carried.policer, packet.now, bytes)
 }
 
+/// What a packet needs of a bottleneck whose rate follows a trace.
+#[inline(always)]
+fn wanted(params: &Params, packet: &Packet, bytes: u64) -> Wanted {
+    let Params { start, queue, queue_work, .. } = *params;
+    Wanted { now: packet.now, start, bytes, queue, queue_work }
+}
+
 /// Whether the queue has room for the packet.
 #[inline(always)]
-fn has_room(has: u32, params: &Params, state: &mut State, packet: &Packet) -> bool {
+fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) -> bool {
+    let Settings { params, steps, .. } = *settings;
     let State { work, carried, .. } = state;
     let bytes = rate::wire_bytes(params, packet.len);
-    work.service = rate::service_at(params.rate, bytes, &carried.bottleneck, packet.now);
     let is_full = has & features::BACKLOG != 0 && params.queue_packets != 0 && carried.backlog >= params.queue_packets;
+    if has & features::CAPACITY != 0
+        && params.flags & flags::RATE_STEPS != 0
+        && let Some(steps) = steps
+    {
+        let asks_begin = has & features::AQM != 0 && params.aqm != 0;
+        let wanted = wanted(params, packet, bytes);
+        let (service, room) = capacity::service_by(&steps, &work.found, &carried.bottleneck, &wanted, asks_begin);
+        work.service = service;
+        work.is_unknown = (room == Room::Unknown && !is_full) as u32;
+        return room == Room::Enough && !is_full;
+    }
+    work.service = rate::service_at(params.rate, bytes, &carried.bottleneck, packet.now);
     !is_full && work.service.after.free_at.saturating_sub(packet.now) <= params.queue
 }
 
@@ -317,7 +396,8 @@ fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
 
 /// Lets the bottleneck serve the packet, and its copies behind it as far as there is room.
 #[inline(always)]
-fn serve(has: u32, params: &Params, state: &mut State, packet: &Packet) {
+fn serve(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
+    let Settings { params, steps, .. } = *settings;
     let State { work, carried, .. } = state;
     work.time = work.service.after.free_at;
     work.fate.served = 1;
@@ -327,7 +407,17 @@ fn serve(has: u32, params: &Params, state: &mut State, packet: &Packet) {
             let room = params.queue_packets.saturating_sub(carried.backlog).saturating_sub(1);
             wanted = if wanted < room { wanted } else { room };
         }
-        let copies = work.service.repeat(params.rate, wanted, packet.now.saturating_add(params.queue));
+        let copies = if has & features::CAPACITY != 0
+            && params.flags & flags::RATE_STEPS != 0
+            && let Some(steps) = steps
+        {
+            let need = self::wanted(params, packet, rate::wire_bytes(params, packet.len));
+            let room = capacity::repeat(&steps, &work.found, &mut work.service, &need, wanted);
+            work.is_unknown = (room == Room::Unknown) as u32;
+            if room == Room::Enough { wanted } else { 0 }
+        } else {
+            work.service.repeat(params.rate, wanted, packet.now.saturating_add(params.queue))
+        };
         work.fate.copies = copies;
         work.fate.served = 1 + copies;
         work.fate.spacing = work.service.each.free_at;
@@ -369,26 +459,33 @@ fn correlate(params: &Params, state: &mut State, packet: &Packet) {
 
 /// The delay that the packet's draw stands for.
 #[inline(always)]
-fn delay(has: u32, params: &Params, quantiles: Option<&Quantiles>, draw: u32) -> Nanos {
+fn delay(has: u32, params: &Params, quantiles: Option<&Quantiles>, work: &Work) -> Nanos {
+    let draw = work.draws.jitter;
+    let follows = has & (features::STEPS | features::PACKETS) != 0
+        && params.flags & (flags::DELAY_STEPS | flags::DELAY_PACKETS) != 0;
+    let base = if follows { work.base } else { params.delay };
     if has & features::QUANTILES != 0
         && params.jitter_kind == Jitter::Table as u32
         && let Some(quantiles) = quantiles
     {
-        return quantiles.delay(draw);
+        let drawn = quantiles.delay(draw);
+        // The table is about the settings' own delay.
+        return if follows { drawn.saturating_add(base).saturating_sub(params.delay) } else { drawn };
     }
-    delay::delay(params, draw)
+    delay::delay(params, base, draw)
 }
 
 /// When the packet leaves.
 #[inline(always)]
-fn release(has: u32, params: &Params, quantiles: Option<&Quantiles>, state: &mut State, packet: &Packet) {
+fn release(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
+    let Settings { params, quantiles, .. } = *settings;
     let State { work, carried, .. } = state;
     let is_ahead = has & features::REORDER != 0
         && !params.reorder.chance.is_never()
         && reorder::overtakes(&params.reorder, work.is_ahead != 0, &mut carried.flow.since_reordered);
     work.is_ahead = is_ahead as u32;
     if !is_ahead {
-        work.time = work.time.saturating_add(delay(has, params, quantiles, work.draws.jitter));
+        work.time = work.time.saturating_add(delay(has, params, quantiles, work));
     }
     let State { work, carried, .. } = stage(state);
     if has & features::SLOTS != 0 && params.slots.any() {

@@ -21,6 +21,8 @@ pub struct Bottleneck {
     /// What rounding left over of the last service time, in units of 1/rate nanoseconds: nothing is
     /// lost to rounding, however long the queue.
     pub remainder: u64,
+    /// Where the rate follows a trace: how much will have been served by then, see [`crate::trace`].
+    pub work: u64,
 }
 
 /// The service of one packet, should the bottleneck take it.
@@ -62,11 +64,12 @@ pub fn service_at(rate: BitsPerSec, bytes: u64, bottleneck: &Bottleneck, now: Na
     // Lengths are held to what a frame can have, in cells or not: 2^33 bits * 10^9 stay below 2^63.
     let nanobits = ((bytes * 8) & 0x1_ffff_ffff) * 1_000_000_000;
     let time = nanobits.checked_div(rate).unwrap_or(0);
-    let each = Bottleneck { free_at: Nanos(time), remainder: nanobits - time * rate };
+    let each = Bottleneck { free_at: Nanos(time), remainder: nanobits - time * rate, work: 0 };
     let left = each.remainder + carried;
     let (whole, remainder) = if left >= rate { (1, left - rate) } else { (0, left) };
     let through = begins.saturating_add(each.free_at).saturating_add(Nanos(whole));
-    Service { begins, after: Bottleneck { free_at: through, remainder }, each }
+    let work = bottleneck.work;
+    Service { begins, after: Bottleneck { free_at: through, remainder, work }, each }
 }
 
 impl Service {
@@ -91,7 +94,8 @@ impl Service {
         let left = left + part * taken;
         let whole = left.checked_div(rate.0).unwrap_or(0);
         let time = Nanos(each * taken + whole);
-        self.after = Bottleneck { free_at: self.after.free_at.saturating_add(time), remainder: left - whole * rate.0 };
+        self.after.free_at = self.after.free_at.saturating_add(time);
+        self.after.remainder = left - whole * rate.0;
         taken as u32
     }
 }

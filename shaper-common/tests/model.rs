@@ -24,7 +24,7 @@ const KS_001: f64 = 1.949_475;
 
 /// The decision by itself, with nothing remembered beside the state.
 fn decide(params: &Params, schedule: &Schedule, state: &mut State, packet: &Packet) -> Fate {
-    pipeline::decide(features::ALL, &Settings { params, schedule, quantiles: None }, state, packet);
+    pipeline::decide(features::ALL, &Settings::plain(params, schedule), state, packet);
     state.work.fate.into()
 }
 
@@ -437,7 +437,7 @@ fn packets_that_come_just_when_the_last_one_is_through_do_not_gain_the_rounding(
 
 #[test]
 fn what_rounding_left_at_one_rate_is_no_time_at_another() {
-    let mut bottleneck = Bottleneck { free_at: Nanos(SECOND + 1), remainder: 9_999_999_999 };
+    let mut bottleneck = Bottleneck { free_at: Nanos(SECOND + 1), remainder: 9_999_999_999, ..Bottleneck::default() };
     let slow = Params { rate: BitsPerSec(1_000), queue: Nanos::MAX, ..Params::default() };
     let through = serve(&slow, &mut bottleneck, Nanos(SECOND), 125).expect("an endless queue");
     assert!(through.0 - SECOND - 1 <= SECOND + 1);

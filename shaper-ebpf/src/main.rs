@@ -21,12 +21,13 @@ use shaper_common::parse::{self, Kind};
 use shaper_common::pipeline::{Memory, Settings, decide, recall, remember};
 use shaper_common::rewrite;
 use shaper_common::rules::{self, RuleKey};
+use shaper_common::trace::{Packets, Steps};
 use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
 use crate::maps::{
-    BACKLOGS, DIRECTION_RULES, EDGE, EXCLUSIVE, FEATURES, FLOWS, PORTS, QUANTILES, READ, RECORDS, RULES, Read,
-    SCHEDULES, SETUPS, STATES, STRAIGHT, TIMELINES, XSKS,
+    BACKLOGS, DIRECTION_RULES, EDGE, EXCLUSIVE, FEATURES, FLOWS, PACKET_HEADS, PACKETS, PORTS, QUANTILES, READ,
+    RECORDS, RULES, Read, SCHEDULES, SETUPS, STATES, STEP_HEADS, STEPS, STRAIGHT, TIMELINES, XSKS,
 };
 
 /// Do not wake the reader for each record: it polls.
@@ -68,6 +69,14 @@ fn decide_alone(wants_record: u32) -> Option<()> {
     let mut quantiles = None;
     if has & features::QUANTILES != 0 {
         quantiles = Some(QUANTILES.get(places.quantiles)?);
+    }
+    let mut steps = None;
+    if has & features::STEPS != 0 {
+        steps = Some(Steps { head: STEP_HEADS.get(places.steps)?, places: STEPS.get(places.steps)? });
+    }
+    let mut packets = None;
+    if has & features::PACKETS != 0 {
+        packets = Some(Packets { head: PACKET_HEADS.get(places.packets)?, places: PACKETS.get(places.packets)? });
     }
     let mut memory = Memory::default();
     if has & features::BACKLOG != 0 {
@@ -112,7 +121,7 @@ fn decide_alone(wants_record: u32) -> Option<()> {
         // memories that may overlap, which before Linux 6.7 there cannot be under a lock.
         unsafe { core::ptr::copy_nonoverlapping(&raw const state.carried, &raw mut (*record.as_mut_ptr()).before, 1) };
     }
-    decide(has, &Settings { params, schedule, quantiles }, state, packet);
+    decide(has, &Settings { params, schedule, quantiles, steps, packets }, state, packet);
     remember(has, params, &mut memory, state);
     let fate = state.work.fate;
     if !exclusive {

@@ -15,6 +15,7 @@ use shaper_common::pipeline::Packet;
 use shaper_common::quantile::Quantiles;
 use shaper_common::rules::{Key, RuleKey};
 use shaper_common::timeline::Timeline;
+use shaper_common::trace::{PacketHead, PacketPlaces, StepHead, StepPlaces};
 
 /// Bytes of the record ring: userspace may raise it before loading.
 const RECORD_RING: usize = 1 << 24;
@@ -73,6 +74,22 @@ pub(crate) static BACKLOGS: Array<Backlog, 1> = Array::new();
 /// Quantiles of delays, where the settings say.
 #[btf_map]
 pub(crate) static QUANTILES: Array<Quantiles, 1> = Array::new();
+
+/// Which steps of traces over time are at hand, where the settings say.
+#[btf_map]
+pub(crate) static STEP_HEADS: Array<StepHead, 1> = Array::new();
+
+/// Those steps.
+#[btf_map]
+pub(crate) static STEPS: Array<StepPlaces, 1> = Array::new();
+
+/// Which entries of traces by packet are at hand, where the settings say.
+#[btf_map]
+pub(crate) static PACKET_HEADS: Array<PacketHead, 1> = Array::new();
+
+/// Those entries.
+#[btf_map]
+pub(crate) static PACKETS: Array<PacketPlaces, 1> = Array::new();
 
 /// Flows, where the settings say.
 #[btf_map]

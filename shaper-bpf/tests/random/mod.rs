@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shaper_channel::{Changes, ChannelSpec};
+use shaper_channel::{Changes, ChannelSpec, PacketTrace, Row, StepTrace, Trace};
 use shaper_common::aqm::codel::CodelSettings;
 use shaper_common::aqm::control::Gains;
 use shaper_common::aqm::pi2::Pi2Settings;
@@ -20,6 +20,7 @@ use shaper_common::police::PolicerSettings;
 use shaper_common::quantile::{KNOTS, Knot, Quantiles};
 use shaper_common::reorder::Reorder;
 use shaper_common::slot::Slots;
+use shaper_common::trace::{Entry, PACKETS, STEPS};
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
 
 /// When packets begin to come, and outages to count.
@@ -208,6 +209,51 @@ fn params() -> impl Strategy<Value = Params> {
     })
 }
 
+/// A trace over time, by packet, or none; one in four of them is longer than its ring.
+fn trace() -> impl Strategy<Value = Option<Trace>> {
+    let rate = prop_oneof![Just(0.0), 1e3..1e6f64, 1e6..1e10];
+    let row = (1_000..100_000_000u64, rate, 0..200_000_000u64, 0..1u64 << 31);
+    let rows = prop::collection::vec(row, 1..40);
+    let over_time = (rows, prop_oneof![3 => Just(1), 1 => Just(STEPS)], prop_oneof![Just(0), 1..50_000_000u64]);
+    let over_time = over_time.prop_map(|(rows, least, repeat)| {
+        let mut at = Nanos::ZERO;
+        let rows: Vec<Row> = (rows.iter().cycle().take(least.max(rows.len())))
+            .map(|(length, rate, delay, loss)| {
+                let row = Row { at, rate: *rate, delay: Nanos(*delay), loss: Probability(*loss) };
+                at = at.saturating_add(Nanos(*length));
+                row
+            })
+            .collect();
+        let repeat = if repeat == 0 { Nanos::ZERO } else { at.saturating_add(Nanos(repeat)) };
+        StepTrace::new(&rows, repeat).ok().map(|trace| Trace::Steps(trace.into()))
+    });
+    let entries = prop::collection::vec((0..200_000_000u64, 0..4u32), 1..40);
+    let by_packet = (entries, prop_oneof![3 => Just(1), 1 => Just(PACKETS + 1)], any::<bool>());
+    let by_packet = by_packet.prop_map(|(entries, least, repeats)| {
+        let entries = entries.iter().cycle().take(least.max(entries.len()));
+        let entries = entries.map(|(delay, lost)| Entry::new(Nanos(*delay), *lost == 0)).collect();
+        Some(Trace::Packets(PacketTrace::new(entries, repeats, false).unwrap().into()))
+    });
+    prop_oneof![2 => Just(None), 1 => over_time, 1 => by_packet]
+}
+
+/// Settings that follow some of what the trace says.
+fn following(params: Params, trace: &Option<Trace>, which: u32) -> Params {
+    let all = match trace {
+        None => 0,
+        Some(Trace::Steps(_)) => flags::STEPS,
+        Some(Trace::Packets(_)) => flags::PACKETS,
+    };
+    let mut params = Params { flags: params.flags | (all & which), ..params };
+    if params.flags & flags::RATE_STEPS != 0 {
+        params.rate = BitsPerSec(params.rate.0.max(1));
+        // A time, work, or both limit the queue.
+        params.queue_work = if which & 1 != 0 { u64::MAX } else { params.rate.0.wrapping_mul(params.queue.0) };
+        params.queue = if which & 3 == 2 { Nanos::MAX } else { params.queue };
+    }
+    params
+}
+
 /// The settings of a channel, with all effects in any company, and how they change.
 pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
     let channel = (any::<u64>(), any::<u32>(), prop_oneof![Just(0), Just(flags::FLOWS)]);
@@ -215,12 +261,16 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
     let changed = prop::collection::vec((1..300_000_000u64, params(), quantiles()), 0..MOST_CHANGES as usize);
     let repeat = prop_oneof![Just(0), 1..2_000_000_000u64];
     let outages = prop::option::of(schedule());
-    (params(), channel, outages, quantiles(), buckets, changed, repeat).prop_map(
-        |(base, (seed, stream, flows), schedule, quantiles, buckets, changed, repeat)| {
+    let trace = (trace(), any::<u32>());
+    (params(), channel, outages, quantiles(), buckets, changed, repeat, trace).prop_map(
+        |(base, (seed, stream, flows), schedule, quantiles, buckets, changed, repeat, (trace, which))| {
+            // Flows look at a trace from its beginning on, which one that is longer than its ring leaves behind.
+            let flows = if matches!(&trace, Some(Trace::Packets(trace)) if !trace.fits()) { 0 } else { flows };
             let of_channel = |params: Params| {
                 let has_outages = u32::from(schedule.is_some());
                 let flags = params.flags | flows;
-                Params { seed, stream, start: Nanos(START), has_outages, flags, ..params }.sparing()
+                let params = Params { seed, stream, start: Nanos(START), has_outages, flags, ..params };
+                following(params, &trace, which).sparing()
             };
             let mut at = 0;
             let changes = changed.into_iter().map(|(gap, params, quantiles)| {
@@ -229,7 +279,14 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
             });
             let changes: Vec<_> = changes.collect();
             let changes = (!changes.is_empty()).then(|| Changes::new(changes, Nanos(repeat)).unwrap());
-            ChannelSpec { params: of_channel(base), schedule, quantiles: Some(quantiles), flows: buckets * 8, changes }
+            ChannelSpec {
+                params: of_channel(base),
+                schedule,
+                quantiles: Some(quantiles),
+                flows: buckets * 8,
+                changes,
+                trace,
+            }
         },
     )
 }

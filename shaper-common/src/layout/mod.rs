@@ -34,6 +34,10 @@ pub struct Places {
     pub timeline: u32,
     /// The settings from its first change on; zero where none changes.
     pub changes: u32,
+    /// Its trace over time.
+    pub steps: u32,
+    /// Its trace by packet.
+    pub packets: u32,
     /// Explicit padding.
     pub _reserved: u32,
 }

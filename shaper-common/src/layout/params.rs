@@ -50,6 +50,12 @@ pub mod features {
     pub const CHANGES: u32 = 1 << 15;
     /// Loss by a pattern that repeats.
     pub const PATTERN: u32 = 1 << 16;
+    /// Settings that follow a trace over time.
+    pub const STEPS: u32 = 1 << 17;
+    /// A rate among them.
+    pub const CAPACITY: u32 = 1 << 18;
+    /// Settings that follow a trace by packet.
+    pub const PACKETS: u32 = 1 << 19;
     /// All of them: what userspace decides with.
     pub const ALL: u32 = u32::MAX;
 }
@@ -74,6 +80,20 @@ pub mod flags {
     pub const IN_FLIGHT_LOST: u32 = 1 << 2;
     /// Each flow has draws, indices and order of its own.
     pub const FLOWS: u32 = 1 << 3;
+    /// The rate follows the trace over time.
+    pub const RATE_STEPS: u32 = 1 << 4;
+    /// The base delay follows the trace over time.
+    pub const DELAY_STEPS: u32 = 1 << 5;
+    /// Losses follow the trace over time.
+    pub const LOSS_STEPS: u32 = 1 << 6;
+    /// The base delay follows the trace by packet.
+    pub const DELAY_PACKETS: u32 = 1 << 7;
+    /// Losses follow the trace by packet.
+    pub const LOSS_PACKETS: u32 = 1 << 8;
+    /// Any trace over time.
+    pub const STEPS: u32 = RATE_STEPS | DELAY_STEPS | LOSS_STEPS;
+    /// Any trace by packet.
+    pub const PACKETS: u32 = DELAY_PACKETS | LOSS_PACKETS;
 }
 
 /// The settings of one channel, compiled to integers: of a link direction, or of a rule in one.
@@ -97,10 +117,12 @@ pub struct Params {
     pub corrupt: Corrupt,
     /// The rate above which packets are dropped, without a queue.
     pub policer: PolicerSettings,
-    /// Rate of the bottleneck; zero for none.
+    /// Rate of the bottleneck; zero for none. Its mean where it follows a trace.
     pub rate: BitsPerSec,
     /// The most time a packet may need from its arrival until it is through the bottleneck.
     pub queue: Nanos,
+    /// Where the rate follows a trace: the most work that waits in the bottleneck, the packet's own with it.
+    pub queue_work: u64,
     /// The time that a full packet takes at the bottleneck: a queue of no more than that is none to be managed.
     pub full_packet: Nanos,
     /// Where [`aqm`](Self::aqm) is CoDel.
@@ -111,7 +133,7 @@ pub struct Params {
     pub pi2: Pi2Settings,
     /// Where it is immediate marking.
     pub step: StepSettings,
-    /// Base delay.
+    /// Base delay. Where it follows a trace and the jitter is by a table: the one that the table is about.
     pub delay: Nanos,
     /// Half-width of uniform jitter, sigma of normal jitter.
     pub jitter: Nanos,
@@ -167,13 +189,15 @@ impl Params {
             || self.rate.0 != 0
             || self.slots.any()
             || !self.duplicate.chance.is_never()
+            || self.flags & (flags::DELAY_STEPS | flags::DELAY_PACKETS) != 0
     }
 
     /// The same without the draws that none of the settings asks for: the last thing to be set.
     #[must_use]
     pub const fn sparing(self) -> Self {
         let mut draws = 0;
-        if self.loss.0 != 0 || self.has_chain != 0 || self.jitter_kind != 0 {
+        let loses = self.loss.0 != 0 || self.has_chain != 0 || self.flags & flags::LOSS_STEPS != 0;
+        if loses || self.jitter_kind != 0 {
             draws |= groups::DRAWS;
         }
         let corrupts = !self.corrupt.chance.is_never();
@@ -206,6 +230,9 @@ impl Params {
             | if_any(!self.reorder.chance.is_never(), features::REORDER)
             | if_any(self.slots.any(), features::SLOTS)
             | if_any(self.flags & flags::FLOWS != 0, features::FLOWS)
+            | if_any(self.flags & flags::STEPS != 0, features::STEPS)
+            | if_any(self.flags & flags::RATE_STEPS != 0, features::CAPACITY)
+            | if_any(self.flags & flags::PACKETS != 0, features::PACKETS)
             // Immediate marking marks in any case: that is all it does.
             | if_any(self.flags & flags::ECN != 0 || self.aqm == Aqm::Step as u32, features::ECN)
     }

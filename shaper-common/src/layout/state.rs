@@ -10,6 +10,7 @@ use crate::police::Policer;
 use crate::rate::{Bottleneck, Service};
 use crate::rng::{Choices, Details, Draws};
 use crate::slot::Slot;
+use crate::trace::{Entry, Found};
 use crate::units::Nanos;
 
 /// What a channel carries over from packet to packet and what decides later fates.
@@ -64,8 +65,26 @@ pub struct Counts {
     pub policer: u64,
     /// Dropped because the link went down while they were on their way.
     pub in_flight: u64,
+    /// Dropped because the trace that they follow was not there in time.
+    pub unknown: u64,
     /// Flows put out of the table for others.
     pub flows_evicted: u64,
+}
+
+impl Counts {
+    /// Packets dropped by the decision, by cause.
+    #[must_use]
+    pub const fn dropped(&self) -> [(Cause, u64); 7] {
+        [
+            (Cause::Outage, self.outage),
+            (Cause::Loss, self.loss),
+            (Cause::Queue, self.queue),
+            (Cause::Aqm, self.aqm),
+            (Cause::Policer, self.policer),
+            (Cause::InFlight, self.in_flight),
+            (Cause::Trace, self.unknown),
+        ]
+    }
 }
 
 /// What a decision works with, stage by stage. It lies in the state, where the verifier keeps no account of values: so the
@@ -95,8 +114,14 @@ pub struct Work {
     pub is_ahead: u32,
     /// Where its flow stands in its bucket.
     pub place: u32,
-    /// Explicit padding.
-    pub _reserved: u32,
+    /// One where it cannot be decided, since the trace is not there.
+    pub is_unknown: u32,
+    /// Where in the trace over time its arrival is.
+    pub found: Found,
+    /// What the trace by packet says of it.
+    pub entry: Entry,
+    /// Its base delay.
+    pub base: Nanos,
 }
 
 /// The state of one direction: written by one decision at a time.

@@ -43,7 +43,7 @@ impl Link {
     }
 
     pub(crate) fn decide(&mut self, packet: &Packet) -> Fate {
-        let settings = Settings { params: &self.params, schedule: &self.schedule, quantiles: None };
+        let settings = Settings::plain(&self.params, &self.schedule);
         pipeline::decide(self.has, &settings, &mut self.state, packet);
         self.state.work.fate.into()
     }

@@ -197,7 +197,7 @@ impl DelayDistribution {
         let params = |delay, jitter| Params { delay, jitter, jitter_kind: self.kind() as u32, ..Params::default() };
         match self.0 {
             Form::Constant(base) => base,
-            Form::Uniform { base, jitter } | Form::Normal { base, jitter } => delay(&params(base, jitter), draw),
+            Form::Uniform { base, jitter } | Form::Normal { base, jitter } => delay(&params(base, jitter), base, draw),
             Form::Table { ref quantiles, .. } => quantiles.delay(draw),
         }
     }

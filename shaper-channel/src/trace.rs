@@ -1,0 +1,494 @@
+//! Traces, whole, and the part of them that the decision looks at.
+
+use std::sync::Arc;
+
+use shaper_common::trace::{
+    Entry, FASTEST, MOST_STEPS, PACKETS, PacketHead, PacketPlaces, Packets, STEPS, Step, StepHead, StepPlaces, Steps,
+};
+use shaper_common::units::{Nanos, Probability};
+
+/// What settings follow.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trace {
+    /// Over time.
+    Steps(Arc<StepTrace>),
+    /// By packet.
+    Packets(Arc<PacketTrace>),
+}
+
+/// Settings from a time on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Row {
+    /// Since the link's start.
+    pub at: Nanos,
+    /// Bits a second; zero for a standstill.
+    pub rate: f64,
+    /// Base delay.
+    pub delay: Nanos,
+    /// The probability of a loss.
+    pub loss: Probability,
+}
+
+/// Why rows are no trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// There are none.
+    Empty,
+    /// The first is not at time 0, times do not rise, or it begins anew before the last.
+    Times,
+    /// A rate above [`StepTrace::FASTEST`].
+    TooFast,
+    /// A ring of rows that lasts less than [`StepTrace::SHORTEST_RING`]: they could not be laid down in time.
+    TooDense,
+    /// More packets than [`PacketTrace::MOST_FLOWS`], which each flow would have to look at from the first on.
+    TooLong,
+}
+
+/// A trace over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepTrace {
+    steps: Vec<Step>,
+    repeat: Nanos,
+    total: u64,
+    shift: u32,
+}
+
+impl StepTrace {
+    /// The highest rate in bits a second: 68 Gbit/s, at which work is counted in whole bytes.
+    pub const FASTEST: f64 = (FASTEST * 8) as f64;
+
+    /// How long the rows of a ring last at least, where there are more than fit.
+    pub const SHORTEST_RING: Nanos = Nanos(1_000_000_000);
+
+    /// A trace of these rows, which begins anew after `repeat` where that is not zero.
+    ///
+    /// # Errors
+    /// See [`Unfit`].
+    pub fn new(rows: &[Row], repeat: Nanos) -> Result<Self, Unfit> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Err(Unfit::Empty) };
+        let rises = rows.iter().zip(rows.iter().skip(1)).all(|(row, next)| row.at < next.at);
+        if first.at != Nanos::ZERO || !rises || (repeat != Nanos::ZERO && repeat <= last.at) {
+            return Err(Unfit::Times);
+        }
+        let rings = rows.iter().zip(rows.iter().skip(STEPS - 1));
+        if rings.into_iter().any(|(first, last)| last.at.saturating_sub(first.at) < Self::SHORTEST_RING) {
+            return Err(Unfit::TooDense);
+        }
+        let fastest = rows.iter().map(|row| row.rate).fold(0.0, f64::max);
+        if fastest > Self::FASTEST {
+            return Err(Unfit::TooFast);
+        }
+        // As fine as the highest rate allows.
+        let shift = (0..=30).rev().find(|shift| work_rate(fastest, *shift) <= FASTEST).unwrap_or(0);
+        let mut steps = Vec::with_capacity(rows.len());
+        let mut work = 0;
+        let ends = rows.iter().skip(1).map(|next| next.at).chain([repeat]);
+        for (row, end) in rows.iter().zip(ends) {
+            let Row { at, rate, delay, loss } = *row;
+            let step = Step { at, work, rate: work_rate(rate, shift), delay, loss };
+            work = step.work_after(end.saturating_sub(at));
+            steps.push(step);
+        }
+        Ok(Self { steps, repeat, total: work, shift })
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The work of so many bytes.
+    #[must_use]
+    pub fn work_of(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(1 << self.shift)
+    }
+
+    /// The longest time that so much work takes, whenever it begins; what never ends is left out.
+    #[must_use]
+    pub fn longest_service(&self, work: u64) -> Nanos {
+        let work = work.max(1);
+        // It is longest from the beginning of a step on, or where it just reaches beyond one's beginning.
+        let firsts = if self.repeat == Nanos::ZERO { 0 } else { self.steps.len() };
+        let bounds = (0..).map_while(|number| self.unrolled(number)).take(self.steps.len() + firsts);
+        bounds
+            .flat_map(|step| {
+                let begun_here = self.served_at(step.work.saturating_add(work)).map(|end| end.saturating_sub(step.at));
+                let begins = step.work.saturating_sub(work).saturating_add(1);
+                let ends_beyond = self.served_at(begins).zip(self.served_at(begins.saturating_add(work)));
+                [begun_here, ends_beyond.map(|(begin, end)| end.saturating_sub(begin))]
+            })
+            .flatten()
+            .max()
+            .unwrap_or(Nanos::ZERO)
+    }
+
+    /// When so much has been served, which is not nothing; `None` for never.
+    fn served_at(&self, work: u64) -> Option<Nanos> {
+        let (mut periods, mut rest) = (0, work);
+        if self.repeat != Nanos::ZERO {
+            periods = (work - 1).checked_div(self.total)?;
+            rest = work - periods * self.total;
+        }
+        let begun = self.steps.partition_point(|step| step.work < rest);
+        let step = self.steps.get(begun.checked_sub(1)?)?;
+        let time = step.time_of(rest - step.work)?;
+        Some(Nanos(time.0.saturating_add(periods.saturating_mul(self.repeat.0))))
+    }
+
+    /// Whether it fits its ring as a whole.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.steps.len() as u64 <= MOST_STEPS
+    }
+
+    /// The step with this number when it begins anew again and again; `None` behind the last one of a trace that does
+    /// not.
+    fn unrolled(&self, number: u64) -> Option<Step> {
+        let count = self.steps.len() as u64;
+        let (periods, within) = (number.checked_div(count)?, number.checked_rem(count)?);
+        if periods > 0 && self.repeat == Nanos::ZERO {
+            return None;
+        }
+        let step = *self.steps.get(usize::try_from(within).ok()?)?;
+        let at = Nanos(step.at.0.saturating_add(periods.saturating_mul(self.repeat.0)));
+        Some(Step { at, work: step.work.wrapping_add(periods.wrapping_mul(self.total)), ..step })
+    }
+}
+
+/// Work a second at so many bits a second.
+fn work_rate(bits: f64, shift: u32) -> u64 {
+    (bits / 8.0 * f64::from(shift).exp2()).round() as u64
+}
+
+/// A trace by packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PacketTrace {
+    entries: Vec<Entry>,
+    repeats: bool,
+}
+
+impl PacketTrace {
+    /// The most packets of a trace that each flow follows by itself.
+    pub const MOST_FLOWS: usize = PACKETS;
+
+    /// A trace of these entries, which begins anew or whose last one stays.
+    ///
+    /// # Errors
+    /// See [`Unfit`].
+    pub fn new(entries: Vec<Entry>, repeats: bool, by_flow: bool) -> Result<Self, Unfit> {
+        match entries.len() {
+            0 => Err(Unfit::Empty),
+            length if by_flow && length > Self::MOST_FLOWS => Err(Unfit::TooLong),
+            _ => Ok(Self { entries, repeats }),
+        }
+    }
+
+    /// Its entries.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether it fits its ring as a whole.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.entries.len() <= PACKETS
+    }
+
+    fn unrolled(&self, number: u64) -> Option<Entry> {
+        let count = self.entries.len() as u64;
+        if number >= count && !self.repeats {
+            return None;
+        }
+        self.entries.get(usize::try_from(number.checked_rem(count)?).ok()?).copied()
+    }
+}
+
+/// The part of a trace over time that the decision looks at: all of it where it fits.
+#[derive(Clone, Debug)]
+pub struct StepWindow {
+    trace: Arc<StepTrace>,
+    head: StepHead,
+    places: Box<StepPlaces>,
+}
+
+impl StepWindow {
+    /// Steps stay for so long after their end: a decision may be made a little after one of a later packet.
+    pub const BEHIND: Nanos = Nanos(100_000_000);
+
+    /// The trace's beginning.
+    #[must_use]
+    pub fn new(trace: Arc<StepTrace>) -> Self {
+        let mut places = boxed(Step::default());
+        let whole = trace.fits();
+        for (place, step) in places.iter_mut().take(STEPS - 1).zip(&trace.steps) {
+            *place = *step;
+        }
+        let head = StepHead {
+            until: (trace.steps.len() as u64).min(MOST_STEPS),
+            repeat: if whole { trace.repeat } else { Nanos::ZERO },
+            total: if whole { trace.total } else { 0 },
+            known: StepHead::NEVER,
+            shift: trace.shift,
+            ..StepHead::default()
+        };
+        let mut window = Self { trace, head, places };
+        window.publish(window.head.until);
+        window
+    }
+
+    /// What the decision looks at.
+    #[must_use]
+    pub fn steps(&self) -> Steps<'_> {
+        Steps { head: &self.head, places: &self.places }
+    }
+
+    /// Whether more is to come.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        !self.trace.fits()
+    }
+
+    /// Gives up the steps that ended [`BEHIND`](Self::BEHIND) this time and longer ago, and says how many places are
+    /// free.
+    pub fn pass(&mut self, since_start: Nanos) -> u64 {
+        let passed = since_start.saturating_sub(Self::BEHIND);
+        if self.is_streamed() {
+            while self.head.until - self.head.from > 1
+                && self.places.get((self.head.from + 1) as usize % STEPS).is_some_and(|next| next.at <= passed)
+            {
+                self.head.from += 1;
+            }
+        }
+        MOST_STEPS - (self.head.until - self.head.from)
+    }
+
+    /// Lays down what comes next in all free places, behind what is known, and returns the number behind the last.
+    pub fn lay(&mut self) -> u64 {
+        let mut number = self.head.until;
+        while self.is_streamed()
+            && number - self.head.from < MOST_STEPS
+            && let Some(step) = self.trace.unrolled(number)
+            && let Some(place) = self.places.get_mut(number as usize % STEPS)
+        {
+            *place = step;
+            number += 1;
+        }
+        number
+    }
+
+    /// Makes known what was laid down.
+    pub fn publish(&mut self, until: u64) {
+        self.head.until = until;
+        if self.is_streamed() {
+            self.head.known = self.trace.unrolled(until).map_or(StepHead::NEVER, |next| next.at);
+        }
+    }
+
+    /// Brings it to a time at once.
+    pub fn advance(&mut self, since_start: Nanos) {
+        if self.is_streamed() && self.pass(since_start) > 0 {
+            let until = self.lay();
+            self.publish(until);
+        }
+    }
+}
+
+/// The part of a trace by packet that the decision looks at: all of it where it fits.
+#[derive(Clone, Debug)]
+pub struct PacketWindow {
+    trace: Arc<PacketTrace>,
+    head: PacketHead,
+    places: Box<PacketPlaces>,
+}
+
+impl PacketWindow {
+    /// The trace's beginning.
+    #[must_use]
+    pub fn new(trace: Arc<PacketTrace>) -> Self {
+        let mut places = boxed(Entry::default());
+        for (place, entry) in places.iter_mut().zip(&trace.entries) {
+            *place = *entry;
+        }
+        let count = trace.entries.len() as u64;
+        let head = PacketHead {
+            from: 0,
+            until: count.min(PACKETS as u64),
+            period: if trace.repeats && trace.fits() { count } else { 0 },
+            last: if trace.repeats { u64::MAX } else { count - 1 },
+        };
+        Self { trace, head, places }
+    }
+
+    /// What the decision looks at.
+    #[must_use]
+    pub fn packets(&self) -> Packets<'_> {
+        Packets { head: &self.head, places: &self.places }
+    }
+
+    /// Whether more is to come.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        !self.trace.fits()
+    }
+
+    /// Gives up the entries before the packet with this index, and says how many places are free.
+    pub fn pass(&mut self, next_index: u64) -> u64 {
+        if self.is_streamed() {
+            // The last one stays for all that come behind it.
+            let last = self.head.last.min(self.head.until - 1);
+            self.head.from = next_index.min(last).max(self.head.from);
+        }
+        PACKETS as u64 - (self.head.until - self.head.from)
+    }
+
+    /// Lays down what comes next in all free places, and returns the number behind the last.
+    pub fn lay(&mut self) -> u64 {
+        let mut number = self.head.until;
+        while self.is_streamed()
+            && number - self.head.from < PACKETS as u64
+            && let Some(entry) = self.trace.unrolled(number)
+            && let Some(place) = self.places.get_mut(number as usize % PACKETS)
+        {
+            *place = entry;
+            number += 1;
+        }
+        number
+    }
+
+    /// Makes known what was laid down.
+    pub fn publish(&mut self, until: u64) {
+        self.head.until = until;
+    }
+
+    /// Brings it to a packet at once.
+    pub fn advance(&mut self, next_index: u64) {
+        if self.is_streamed() && self.pass(next_index) > 0 {
+            let until = self.lay();
+            self.publish(until);
+        }
+    }
+}
+
+/// An array that is too large for the stack.
+fn boxed<T: Clone, const N: usize>(value: T) -> Box<[T; N]> {
+    match vec![value; N].try_into() {
+        Ok(places) => places,
+        Err(_) => unreachable!("a vector of N values is one of N"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shaper_common::trace::Served;
+
+    fn rows(count: u64) -> Vec<Row> {
+        let row = |number: u64| Row {
+            at: Nanos(number * 1_000_000),
+            rate: if number.is_multiple_of(3) { 12e6 } else { 0.0 },
+            delay: Nanos(number),
+            loss: Probability(number),
+        };
+        (0..count).map(row).collect()
+    }
+
+    #[test]
+    fn rows_that_are_no_trace_are_refused() {
+        let second = Nanos(1_000_000_000);
+        let row = |at, rate| Row { at, rate, ..Row::default() };
+        for (rows, repeat, unfit) in [
+            (vec![], Nanos::ZERO, Unfit::Empty),
+            (vec![row(Nanos(1), 1.0)], Nanos::ZERO, Unfit::Times),
+            (vec![row(Nanos(0), 1.0), row(Nanos(0), 1.0)], Nanos::ZERO, Unfit::Times),
+            (vec![row(Nanos(0), 1.0), row(second, 1.0)], second, Unfit::Times),
+            (vec![row(Nanos(0), 70e9)], Nanos::ZERO, Unfit::TooFast),
+        ] {
+            assert_eq!(StepTrace::new(&rows, repeat), Err(unfit));
+        }
+        assert_eq!(PacketTrace::new(vec![], false, false), Err(Unfit::Empty));
+        let long = vec![Entry::default(); PACKETS + 1];
+        assert!(PacketTrace::new(long.clone(), true, false).is_ok_and(|trace| !trace.fits()));
+        assert_eq!(PacketTrace::new(long, true, true), Err(Unfit::TooLong));
+    }
+
+    #[test]
+    fn work_is_as_fine_as_the_highest_rate_allows() {
+        for (rate, work_of_byte) in [(68.7e9, 1), (10e9, 4), (1e6, 1 << 16), (8.0, 1 << 30)] {
+            let trace = StepTrace::new(&[Row { rate, ..Row::default() }], Nanos::ZERO).unwrap();
+            assert_eq!(trace.work_of(1), work_of_byte, "{rate}");
+            assert!(trace.steps[0].rate <= FASTEST);
+        }
+    }
+
+    #[test]
+    fn the_longest_service_is_that_across_the_longest_standstill() {
+        let row = |at: u64, rate| Row { at: Nanos(at * 1_000_000), rate, ..Row::default() };
+        let rows = [row(0, 8e6), row(10, 0.0), row(50, 8e6), row(60, 16e6)];
+        for (repeat, bytes, longest) in [
+            // 1000 bytes a millisecond: what begins a nanosecond before the standstill is through after it.
+            (Nanos::ZERO, 1_000, 41_000_000),
+            (Nanos(100_000_000), 1_000, 41_000_000),
+            // All of the first ten milliseconds and of the ten behind the standstill, and 5,000 bytes of the next.
+            (Nanos::ZERO, 25_000, 62_500_000),
+            // From behind one standstill, over the next, until it is faster again; and over two.
+            (Nanos(100_000_000), 91_000, 95_500_000),
+            (Nanos(100_000_000), 101_000, 141_000_000),
+        ] {
+            let trace = StepTrace::new(&rows, repeat).unwrap();
+            let got = trace.longest_service(trace.work_of(bytes)).0;
+            assert!(got.abs_diff(longest) < 1_000, "{bytes} bytes: {got} instead of {longest}");
+        }
+    }
+
+    /// A trace too long for its ring is the same, step by step and service by service, as one that fits, however it is
+    /// brought on.
+    #[test]
+    fn a_streamed_trace_is_the_same_as_one_that_fits() {
+        let count = 3 * STEPS as u64 / 2;
+        let length = Nanos(count * 1_000_000);
+        for repeat in [Nanos::ZERO, length] {
+            let trace = Arc::new(StepTrace::new(&rows(count), repeat).unwrap());
+            let mut window = StepWindow::new(Arc::clone(&trace));
+            assert!(window.is_streamed());
+            for number in (0..3 * count).step_by(701) {
+                let now = Nanos(number * 1_000_000 + 17);
+                window.advance(now);
+                let steps = window.steps();
+                let found = steps.find(now);
+                assert_eq!(found.is_known, 1);
+                let step = steps.step(found.place);
+                let (own, periods) =
+                    if repeat == Nanos::ZERO { (number.min(count - 1), 0) } else { (number % count, number / count) };
+                assert_eq!((step.delay.0, step.at.0), (own, (periods * count + own) * 1_000_000));
+                // 12 Mbit/s in every third millisecond: 1500 bytes, which take one of those whole.
+                let work = steps.work_by(&found) + trace.work_of(1_500);
+                let expected = (number / 3 + 1) * 3_000_000 + if number.is_multiple_of(3) { 17 } else { 1_000_000 };
+                if repeat != Nanos::ZERO || expected < length.0 {
+                    assert_eq!(steps.time_of(work), Served::At(Nanos(expected)), "{number}");
+                }
+            }
+            assert_eq!(
+                window.steps().time_of(u64::MAX >> 1),
+                if repeat == Nanos::ZERO { Served::Never } else { Served::Unknown }
+            );
+        }
+    }
+
+    #[test]
+    fn packets_follow_a_streamed_trace_to_its_end_and_beyond() {
+        let count = PACKETS as u64 + 1_000;
+        let entries: Vec<Entry> = (0..count).map(|number| Entry::new(Nanos(number), number % 2 == 1)).collect();
+        for repeats in [false, true] {
+            let mut window = PacketWindow::new(PacketTrace::new(entries.clone(), repeats, false).unwrap().into());
+            assert!(window.is_streamed());
+            for index in (0..3 * count).step_by(997) {
+                window.advance(index);
+                let own = if repeats { index % count } else { index.min(count - 1) };
+                assert_eq!(window.packets().entry(index), Some(Entry::new(Nanos(own), own % 2 == 1)), "{index}");
+            }
+            assert_eq!(window.packets().entry(100 * count).is_none(), repeats);
+        }
+    }
+}

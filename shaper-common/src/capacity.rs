@@ -1,0 +1,92 @@
+//! A bottleneck whose rate follows a trace: each packet is served over as many steps as it takes.
+
+use crate::rate::{Bottleneck, Service};
+use crate::trace::{Found, Served, Steps};
+use crate::units::Nanos;
+
+/// What a service by a trace comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It is in the queue's limits.
+    Enough,
+    /// It is not, or at no time.
+    Full,
+    /// The trace is not there.
+    Unknown,
+}
+
+/// The queue's limits, and what a packet needs of a bottleneck.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// When the packet arrives.
+    pub now: Nanos,
+    /// When the trace begins.
+    pub start: Nanos,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// The most time from the arrival until the packet is through.
+    pub queue: Nanos,
+    /// The most work that waits.
+    pub queue_work: u64,
+}
+
+/// A time of the trace as one of the clock. What arrives before the start meets the trace's beginning.
+#[inline(always)]
+fn on_clock(wanted: &Wanted, time: Nanos) -> Nanos {
+    let start = if wanted.start < wanted.now { wanted.start } else { wanted.now };
+    start.saturating_add(time)
+}
+
+/// The service of a packet; `found` is where in the trace its arrival is.
+///
+/// `begins` is when its first bit is served where that is asked for, and else when the packet before it is through.
+#[inline(always)]
+#[must_use]
+pub fn service_by(
+    trace: &Steps<'_>,
+    found: &Found,
+    bottleneck: &Bottleneck,
+    wanted: &Wanted,
+    asks_begin: bool,
+) -> (Service, Room) {
+    let by_now = trace.work_by(found);
+    let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now;
+    let begun = if is_idle { by_now } else { bottleneck.work };
+    let work = begun + ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
+    let mut begins = if is_idle { wanted.now } else { bottleneck.free_at };
+    if asks_begin && let Served::At(time) = trace.time_of(begun + 1) {
+        begins = on_clock(wanted, time);
+    }
+    let (through, room) = through(trace, by_now, work, wanted);
+    let after = Bottleneck { free_at: through, remainder: 0, work };
+    (Service { begins, after, each: Bottleneck::default() }, room)
+}
+
+/// Lets so many copies of the packet be served behind it, if all of them find room.
+#[inline(always)]
+#[must_use]
+pub fn repeat(trace: &Steps<'_>, found: &Found, service: &mut Service, wanted: &Wanted, copies: u32) -> Room {
+    let by_now = trace.work_by(found);
+    let work = service.after.work + copies as u64 * ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
+    let (through, room) = through(trace, by_now, work, wanted);
+    if let Room::Enough = room {
+        let time = through.saturating_sub(service.after.free_at);
+        service.each.free_at = Nanos(time.0.checked_div(copies as u64).unwrap_or(0));
+        service.after = Bottleneck { free_at: through, remainder: 0, work };
+    }
+    room
+}
+
+/// When so much has been served, and whether that is in the queue's limits.
+#[inline(always)]
+fn through(trace: &Steps<'_>, by_now: u64, work: u64, wanted: &Wanted) -> (Nanos, Room) {
+    match trace.time_of(work) {
+        Served::At(time) => {
+            let time = on_clock(wanted, time);
+            let fits = work - by_now <= wanted.queue_work && time.saturating_sub(wanted.now) <= wanted.queue;
+            (time, if fits { Room::Enough } else { Room::Full })
+        }
+        Served::Never => (Nanos::ZERO, Room::Full),
+        Served::Unknown => (Nanos::ZERO, Room::Unknown),
+    }
+}
