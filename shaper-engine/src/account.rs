@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shaper_bpf::Error;
 use shaper_common::fate::Cause;
-use shaper_common::layout::{Counts, EdgeCounts, State};
+use shaper_common::layout::{EdgeCounts, State};
 use shaper_delayline::Counts as LineCounts;
 use shaper_xsk::Statistics;
 
@@ -64,14 +64,11 @@ impl Account {
             control_lost -= taken;
             count - taken
         };
-        let count = |of: fn(&Counts) -> u64| states.iter().map(|state| of(&state.counts)).sum::<u64>();
-        let dropped = [
-            (Cause::Outage, count(|counts| counts.outage)),
-            (Cause::Loss, count(|counts| counts.loss)),
-            (Cause::Queue, count(|counts| counts.queue)),
-            (Cause::Aqm, count(|counts| counts.aqm)),
-            (Cause::Policer, count(|counts| counts.policer)),
-            (Cause::InFlight, count(|counts| counts.in_flight)),
+        let mut decided = BTreeMap::new();
+        for (cause, count) in states.iter().flat_map(|state| state.counts.dropped()) {
+            *decided.entry(cause).or_default() += count;
+        }
+        let behind = [
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
@@ -82,7 +79,7 @@ impl Account {
             arrived: states.iter().map(|state| state.next_sequence).sum(),
             copies: line.copies,
             out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
-            dropped: dropped.into_iter().filter(|(_, count)| *count > 0).collect(),
+            dropped: decided.into_iter().chain(behind).filter(|(_, count)| *count > 0).collect(),
             held: line.held,
             bypassed: edge.bypassed,
         }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Exclusion, Object, Program, Room};
+use shaper_bpf::{Exclusion, Feeder, Object, Program, Room};
 use shaper_channel::{ChannelSpec, Rules, Verdict};
 use shaper_common::layout::{Counts, DIRECTIONS, Port, Record, State};
 use shaper_common::units::Nanos;
@@ -132,6 +132,7 @@ pub struct Engine {
     monitor: Arc<Monitor>,
     line: Option<JoinHandle<(DelayLine, Result<shaper_delayline::Outcome, DelayLineError>)>>,
     collector: Option<JoinHandle<Vec<Collected>>>,
+    feeder: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
     done: Arc<AtomicBool>,
     start: Arc<AtomicU64>,
 }
@@ -269,6 +270,7 @@ impl Engine {
         let done = Arc::new(AtomicBool::new(false));
         let begin = Arc::new(AtomicU64::new(start.0));
         let specs = directions.clone();
+        let feeder = object.take_feeder();
         // Whole before its threads are started: should one of them not start, the other is ended with it.
         let mut engine = Self {
             object,
@@ -282,6 +284,7 @@ impl Engine {
             monitor,
             line: None,
             collector: None,
+            feeder: None,
             done: Arc::clone(&done),
             start: Arc::clone(&begin),
         };
@@ -289,6 +292,10 @@ impl Engine {
             let ended = line.run(&control);
             (line, ended)
         })?);
+        if let Some(feeder) = feeder {
+            let (begin, done) = (Arc::clone(&begin), Arc::clone(&done));
+            engine.feeder = Some(spawn("traces", move || feed(feeder, &begin, &done))?);
+        }
         engine.collector =
             Some(spawn("evidence", move || collect(&specs, ring, &releases, options.keep, &begin, &done))?);
         Ok(engine)
@@ -327,6 +334,7 @@ impl Engine {
     pub fn has_ended(&self) -> bool {
         self.line.as_ref().is_some_and(JoinHandle::is_finished)
             || self.collector.as_ref().is_some_and(JoinHandle::is_finished)
+            || self.feeder.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// The directions as they run.
@@ -350,6 +358,9 @@ impl Engine {
         let ended = ended?;
         self.done.store(true, Ordering::Release);
         let collected = join("evidence", self.collector.take())?;
+        if let Some(feeder) = self.feeder.take() {
+            join("traces", Some(feeder))??;
+        }
         let mut directions = Vec::with_capacity(self.directions.len());
         for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
             let (state, edge) = program_counts(&self.object, direction)?;
@@ -397,10 +408,22 @@ impl Drop for Engine {
         for thread in [
             self.line.take().map(|line| line.join().map(drop)),
             self.collector.take().map(|collector| collector.join().map(drop)),
+            self.feeder.take().map(|feeder| feeder.join().map(drop)),
         ] {
             drop(thread);
         }
     }
+}
+
+/// Brings on traces that do not fit their rings, which hold a second and more, until it is `done`.
+fn feed(mut feeder: Feeder, start: &AtomicU64, done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
+    /// A small part of what the rings hold: of traces by packet, of a million packets a second.
+    const ROUND: Duration = Duration::from_millis(10);
+    while !done.load(Ordering::Acquire) {
+        feeder.feed(Nanos(monotonic().saturating_sub(start.load(Ordering::Acquire))))?;
+        thread::sleep(ROUND);
+    }
+    Ok(())
 }
 
 /// What a device sent and dropped between two readings.

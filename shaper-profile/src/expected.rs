@@ -41,6 +41,8 @@ pub struct Expected {
 /// What is foretold of.
 pub(crate) struct Foretold<'a> {
     pub(crate) direction: &'a Direction,
+    /// By how much a trace's longest delay and queueing are above its means.
+    pub(crate) longest: Nanos,
     pub(crate) params: &'a Params,
     pub(crate) delay: DelayDistribution,
     pub(crate) outages: &'a Outages,
@@ -52,12 +54,12 @@ pub(crate) struct Foretold<'a> {
 
 impl Expected {
     pub(crate) fn new(foretold: Foretold<'_>) -> Self {
-        let Foretold { direction, params, delay, outages, windows, horizon, round_trip } = foretold;
+        let Foretold { direction, longest, params, delay, outages, windows, horizon, round_trip } = foretold;
         let has_tail = matches!(delay.kind(), Jitter::Normal | Jitter::Table);
         let largest_share = if has_tail { LARGEST_SHARE } else { 1.0 };
         Self {
             loss: direction.loss.outcome(),
-            largest_delay: delay.quantile(largest_share).saturating_add(direction.queue_time()),
+            largest_delay: delay.quantile(largest_share).saturating_add(direction.queue_time()).saturating_add(longest),
             delay,
             largest_share,
             outage_share: crate::outages::share(windows, horizon.0),

@@ -42,6 +42,10 @@ pub(super) struct Settings {
     pub(super) channel: ChannelSpec,
     /// Queueing not included.
     pub(super) delay: DelayDistribution,
+    /// What it was compiled from: a direction that follows a trace as it is in the mean.
+    pub(super) direction: Direction,
+    /// By how much a trace's longest delay and queueing are above that.
+    pub(super) longest: Nanos,
 }
 
 impl Settings {
@@ -62,7 +66,7 @@ impl Settings {
             Scope::Flow { flows } => flows,
         };
         let channel = ChannelSpec { quantiles: delay.table().map(Arc::clone), flows, ..ChannelSpec::plain(params) };
-        Ok(Self { channel, delay })
+        Ok(Self { channel, delay, direction: direction.clone(), longest: Nanos::ZERO })
     }
 }
 

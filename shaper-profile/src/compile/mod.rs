@@ -1,6 +1,7 @@
 //! From a profile's link to the integers that decide.
 
 mod direction;
+mod followed;
 mod rules;
 
 use shaper_channel::{Changes, ChannelSpec, Rules, TooMany};
@@ -10,13 +11,13 @@ use shaper_common::timeline::MOST_CHANGES;
 use shaper_common::units::Nanos;
 
 use self::direction::Settings;
-use crate::error::{CompileError, Invalid};
+use self::followed::Followed;
+use crate::error::CompileError;
 use crate::expected::{Expected, Foretold};
 use crate::outages::{schedule, windows};
 use crate::profile::{Change, Direction, Link};
 use crate::quantity::Duration;
 use crate::shift::Stream;
-use crate::trace::Trace;
 
 /// What a run adds to a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,8 @@ impl Link {
         let round_trip = Nanos(forward.delay.mean().0.saturating_add(backward.delay.mean().0));
         let compiled = |way: Way, settings: Settings| -> Result<CompiledDirection, CompileError> {
             let expected = Expected::new(Foretold {
-                direction: way.of(self),
+                direction: &settings.direction,
+                longest: settings.longest,
                 params: &settings.channel.params,
                 delay: settings.delay,
                 outages: &self.outages,
@@ -146,42 +148,30 @@ impl Channels<'_> {
     /// The settings of one direction, with outages, changes and trace.
     fn settings(&self, way: Way, stream: u32) -> Result<Settings, CompileError> {
         let Self { link, seed, windows } = *self;
+        let base = way.of(link);
+        let trace = base.trace.as_ref().map(|reference| Followed::read(reference, base.scope)).transpose()?;
         let finished = |direction: &Direction| -> Result<Settings, CompileError> {
-            let mut settings = Settings::of(direction, seed, stream, link.outages.held)?;
+            let mut settings = match &trace {
+                None => Settings::of(direction, seed, stream, link.outages.held)?,
+                Some(trace) => trace.settings(direction, seed, stream, link.outages.held)?,
+            };
             settings.channel.params.has_outages = u32::from(!windows.is_empty());
             settings.channel.params = settings.channel.params.sparing();
             Ok(settings)
         };
-        let base = way.of(link);
         let mut settings = finished(base)?;
         settings.channel.schedule = (!windows.is_empty()).then(|| schedule(windows).into());
+        settings.channel.trace = trace.as_ref().map(Followed::trace);
         let mut changes = Vec::new();
-        let mut repeat = Nanos::ZERO;
-        if let Some(trace) = &base.trace {
-            if !link.changes.is_empty() {
-                return Err(Invalid {
-                    key: "trace",
-                    problem: "settings follow the trace, and change at set times too".to_owned(),
-                    hint: "leave the trace out, or the changes".to_owned(),
-                }
-                .into());
+        for change in &link.changes {
+            let own = way.of_change(change);
+            if let Some(trace) = &trace {
+                trace.check_change(base, own)?;
             }
-            let read = Trace::read(trace)?;
-            repeat = read.repeat;
-            for row in read.rows {
-                let changed = finished(&row.over(base, read.queue))?;
-                let params = row.params(changed.channel.params);
-                changes.push((row.at, params, changed.channel.quantiles));
-            }
-        } else {
-            for change in &link.changes {
-                let changed = finished(way.of_change(change))?;
-                changes.push((change.at.0, changed.channel.params, changed.channel.quantiles));
-            }
-            if let Some(after) = link.repeat {
-                repeat = after.0;
-            }
+            let changed = finished(own)?;
+            changes.push((change.at.0, changed.channel.params, changed.channel.quantiles));
         }
+        let repeat = link.repeat.map_or(Nanos::ZERO, |after| after.0);
         if !changes.is_empty() {
             let count = changes.len();
             let changes = Changes::new(changes, repeat)

@@ -73,6 +73,10 @@ impl Direction {
             } else {
                 "aqm"
             };
+            // Its trace may have one: that is seen when it is read.
+            if self.trace.is_some() {
+                return Ok(());
+            }
             return Err(Invalid {
                 key: what,
                 problem: "there is no rate, and nothing waits before a link without a bottleneck".to_owned(),

@@ -33,6 +33,11 @@ impl Percent {
     /// Nothing.
     pub const ZERO: Self = Self { parts: 0 };
 
+    /// The nearest proportion to a fraction of one.
+    pub(crate) fn of_fraction(fraction: f64) -> Self {
+        Self { parts: (fraction.clamp(0.0, 1.0) * WHOLE as f64).round() as u64 }
+    }
+
     /// Whether it is nothing.
     #[must_use]
     pub const fn is_zero(self) -> bool {

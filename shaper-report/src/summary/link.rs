@@ -196,6 +196,12 @@ impl Counts {
         Self { arrived, copies, out, dropped_by_cause, held, difference }
     }
 
+    /// Packets dropped because the trace that they follow was not there.
+    #[must_use]
+    pub fn without_trace(&self) -> u64 {
+        self.dropped_by_cause.get("trace").copied().unwrap_or(0)
+    }
+
     /// Packets the harness itself lost.
     #[must_use]
     pub fn lost_by_harness(&self) -> u64 {

@@ -108,7 +108,7 @@ impl Preview {
         let stream = Stream { interval: Nanos(interval_ns), len: packet_bytes, packets };
         let mut warnings = match &self.expected {
             // How a kept order shifts delays is reckoned from plain settings alone.
-            Some(expected) if rule.is_none() && direction.channel.changes.is_none() && self.stream.flows == 1 => {
+            Some(expected) if rule.is_none() && !direction.channel.varies() && self.stream.flows == 1 => {
                 expected.warnings_on(stream)
             }
             Some(expected) => expected.warnings(),

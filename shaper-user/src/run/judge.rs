@@ -186,6 +186,16 @@ fn findings(evidence: &Evidence, summary: &mut Summary) {
             format!("the harness itself lost {lost} packets in its rings: they are no loss of the link; offer less or delay less"),
         );
     }
+    let unknown = total.without_trace();
+    if unknown > 0 {
+        summary.find(
+            Severity::Error,
+            format!(
+                "{unknown} packets found no trace: it was not laid down in time, or does not reach as far as their \
+                 service; average its rows over longer"
+            ),
+        );
+    }
     let kept: u64 = evidence.outcome.directions.iter().map(|direction| direction.records.len() as u64).sum();
     if kept < summary.oracle.checked {
         summary.find(
@@ -345,15 +355,7 @@ fn loss_burst(records: &[Record]) -> Option<f64> {
 fn by_rule(outcome: &DirectionOutcome, names: &[String]) -> Vec<RuleCounts> {
     let all = names.iter().zip(&outcome.by_rule);
     all.map(|(name, (packets, counts))| {
-        let dropped = [
-            (Cause::Outage, counts.outage),
-            (Cause::Loss, counts.loss),
-            (Cause::Queue, counts.queue),
-            (Cause::Aqm, counts.aqm),
-            (Cause::Policer, counts.policer),
-            (Cause::InFlight, counts.in_flight),
-        ];
-        let dropped = dropped.into_iter().filter(|(_, count)| *count > 0);
+        let dropped = counts.dropped().into_iter().filter(|(_, count)| *count > 0);
         RuleCounts {
             name: name.clone(),
             packets: *packets,
@@ -440,7 +442,7 @@ fn agreement(
     let params = &outcome.spec.channel.params;
     let expected = &compiled.expected;
     let mut all = Vec::new();
-    if outcome.spec.channel.changes.is_some() {
+    if outcome.spec.channel.varies() {
         // Of settings that change each packet's fate is checked by the oracle, and shares are of no one setting.
         all.push(agreement::outages(&outages(outcome, compiled)));
         all.push(agreement::lateness(late, bound));
