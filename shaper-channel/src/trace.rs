@@ -7,6 +7,8 @@ use shaper_common::trace::{
 };
 use shaper_common::units::{Nanos, Probability};
 
+const SECOND: u128 = 1_000_000_000;
+
 /// What settings follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trace {
@@ -81,15 +83,17 @@ impl StepTrace {
         // As fine as the highest rate allows.
         let shift = (0..=30).rev().find(|shift| work_rate(fastest, *shift) <= FASTEST).unwrap_or(0);
         let mut steps = Vec::with_capacity(rows.len());
-        let mut work = 0;
+        // In parts of work, so that rounding does not add up.
+        let mut served = 0;
+        let work = |served: u128| u64::try_from(served / SECOND).unwrap_or(u64::MAX);
         let ends = rows.iter().skip(1).map(|next| next.at).chain([repeat]);
         for (row, end) in rows.iter().zip(ends) {
             let Row { at, rate, delay, loss } = *row;
-            let step = Step { at, work, rate: work_rate(rate, shift), delay, loss };
-            work = step.work_after(end.saturating_sub(at));
-            steps.push(step);
+            let rate = work_rate(rate, shift);
+            steps.push(Step { at, work: work(served), rate, delay, loss });
+            served += u128::from(rate) * u128::from(end.saturating_sub(at).0);
         }
-        Ok(Self { steps, repeat, total: work, shift })
+        Ok(Self { steps, repeat, total: work(served), shift })
     }
 
     /// Its rows.

@@ -190,9 +190,17 @@ impl Steps<'_> {
         if begun == 0 {
             return Served::Unknown;
         }
-        let step = self.step(self.head.from.wrapping_add(begun).wrapping_sub(1) as u32);
+        let next = self.head.from.wrapping_add(begun);
+        let step = self.step(next.wrapping_sub(1) as u32);
+        // Steps round their beginnings, so that rounding does not add up: what is served by the end of one is, whatever
+        // its own rate says to the last part of a byte.
+        let mut latest = if self.head.repeat.0 != 0 { self.head.repeat } else { Nanos::MAX };
+        if begun < self.head.until.wrapping_sub(self.head.from) {
+            latest = self.step(next as u32).at;
+        }
         match step.time_of(rest.wrapping_sub(step.work)) {
             Some(time) if time > self.head.known => Served::Unknown,
+            Some(time) if time > latest => Served::At(Nanos(periods * self.head.repeat.0 + latest.0)),
             Some(time) => Served::At(Nanos(periods * self.head.repeat.0 + time.0)),
             None if self.head.known >= StepHead::NEVER => Served::Never,
             None => Served::Unknown,
