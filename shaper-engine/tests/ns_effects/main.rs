@@ -11,3 +11,4 @@ mod queue;
 mod rules;
 mod tap;
 mod time;
+mod trace;
