@@ -1,5 +1,7 @@
 //! A bottleneck whose rate follows a trace: each packet is served over as many steps as it takes.
 
+use core::hint::black_box;
+
 use crate::rate::{Bottleneck, Service};
 use crate::trace::{Found, Served, Steps};
 use crate::units::Nanos;
@@ -59,7 +61,9 @@ pub fn service_by(
     }
     let (through, room) = through(trace, by_now, work, wanted);
     let after = Bottleneck { free_at: through, remainder: 0, work };
-    (Service { begins, after, each: Bottleneck::default() }, room)
+    // The compiler must not know that these are zero: see `RawFate::begin`.
+    let each = Bottleneck { free_at: Nanos(black_box(0)), remainder: black_box(0), work: black_box(0) };
+    (Service { begins, after, each }, room)
 }
 
 /// Lets so many copies of the packet be served behind it, if all of them find room.

@@ -18,7 +18,7 @@ use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
 use shaper_common::parse::{self, Kind};
-use shaper_common::pipeline::{Memory, Settings, decide, recall, remember};
+use shaper_common::pipeline::{Memory, Packet, Settings, decide, recall, remember};
 use shaper_common::rewrite;
 use shaper_common::rules::{self, RuleKey};
 use shaper_common::trace::{Packets, Steps};
@@ -136,7 +136,9 @@ fn decide_alone(wants_record: u32) -> Option<()> {
         // SAFETY: as above; with `before`, these are all of its fields.
         let entry = unsafe { &mut *record.as_mut_ptr() };
         entry.sequence = sequence;
-        entry.packet = *packet;
+        // Field by field: as a whole it would be copied by a function, whose stack no kernel has room for beside this one's.
+        let Packet { now, len, flow_hash, network, transport, payload, ecn } = *packet;
+        entry.packet = Packet { now, len, flow_hash, network, transport, payload, ecn };
         entry.fate = fate;
         entry.rule = params.rule;
         entry.direction = read.direction as u16;
