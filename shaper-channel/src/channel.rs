@@ -4,8 +4,9 @@ use shaper_common::fate::Fate;
 use shaper_common::layout::{Carried, State, features};
 use shaper_common::pipeline::{Packet, decide, recall, remember};
 
-use crate::memory::{Memories, Window};
+use crate::memory::Memories;
 use crate::spec::ChannelSpec;
+use crate::window::Followed;
 
 /// A channel with its state. Packets must come in order of time.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub struct Channel {
     spec: ChannelSpec,
     state: State,
     memories: Memories,
-    window: Window,
+    followed: Followed,
     met: Carried,
 }
 
@@ -21,13 +22,13 @@ impl Channel {
     /// A channel that nothing came through yet.
     #[must_use]
     pub fn new(spec: ChannelSpec) -> Self {
-        let (memories, window) = (Memories::new(&spec), Window::new(&spec));
-        Self { spec, state: State::default(), memories, window, met: Carried::default() }
+        let (memories, followed) = (Memories::new(&spec), Followed::new(&spec));
+        Self { spec, state: State::default(), memories, followed, met: Carried::default() }
     }
 
     /// Decides the fate of the next packet.
     pub fn decide(&mut self, packet: &Packet) -> Fate {
-        let settings = self.window.settings(&self.spec, packet, self.state.carried.flow.next_index);
+        let settings = self.followed.settings(&self.spec, packet, self.state.carried.flow.next_index);
         let params = settings.params;
         let mut memory = self.memories.of(packet.flow_hash);
         recall(features::ALL, params, &mut memory, &mut self.state, packet);

@@ -9,8 +9,10 @@ mod memory;
 mod oracle;
 mod spec;
 mod trace;
+mod window;
 
 pub use channel::Channel;
 pub use oracle::{Mismatch, Oracle, Verdict};
 pub use spec::{Changes, ChannelSpec, Rules, TooMany};
-pub use trace::{PacketTrace, PacketWindow, Row, StepTrace, StepWindow, Trace, Unfit};
+pub use trace::{PacketTrace, Row, StepTrace, Trace, Unfit};
+pub use window::{Followed, PacketWindow, StepWindow};

@@ -10,8 +10,9 @@ use shaper_common::layout::{Carried, Record, State, features, flags};
 use shaper_common::pipeline::{decide, recall, remember};
 use shaper_common::units::Nanos;
 
-use crate::memory::{Memories, Window};
+use crate::memory::Memories;
 use crate::spec::ChannelSpec;
+use crate::window::Followed;
 
 /// Where kernel and oracle differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct Oracle {
     /// What the last record left.
     state: State,
     memories: Memories,
-    window: Window,
+    followed: Followed,
     /// Whether no record was missing: what is too much for a record is known as long as that is so.
     is_whole: bool,
     verdict: Verdict,
@@ -64,8 +65,8 @@ impl Oracle {
     /// An oracle for a channel with these settings.
     #[must_use]
     pub fn new(spec: ChannelSpec) -> Self {
-        let (memories, window) = (Memories::new(&spec), Window::new(&spec));
-        Self { spec, state: State::default(), memories, window, is_whole: true, verdict: Verdict::default() }
+        let (memories, followed) = (Memories::new(&spec), Followed::new(&spec));
+        Self { spec, state: State::default(), memories, followed, is_whole: true, verdict: Verdict::default() }
     }
 
     /// Sets when outages and changes begin to count.
@@ -84,7 +85,7 @@ impl Oracle {
             return;
         }
         let packet = record.packet;
-        let settings = self.window.settings(&self.spec, &packet, record.before.flow.next_index);
+        let settings = self.followed.settings(&self.spec, &packet, record.before.flow.next_index);
         let params = settings.params;
         let has_predecessor = self.state.next_sequence == record.sequence;
         self.is_whole &= has_predecessor;

@@ -176,3 +176,58 @@ fn a_loss_in_bursts_compiles_to_a_chain_and_is_told() {
         0
     );
 }
+
+/// A profile that follows such a trace.
+fn following(trace: &str, also: &str) -> Result<CompiledLink, CompileError> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("trace.csv");
+    std::fs::write(&path, trace).expect("temporary file");
+    let text = format!("trace = \"{}\"\n{also}", path.display());
+    presets::parse("link.toml", "link", &text).unwrap_or_else(|error| panic!("{error}")).link.compile(&run(10))
+}
+
+#[test]
+fn a_trace_is_followed_beside_changes_of_what_it_does_not_say() {
+    const TRACE: &str = "time_ms,rate_kbit\n0,8000\n1000,2000\n";
+    let link = following(TRACE, "[[change]]\nat = \"1s\"\nloss = \"1%\"\n").expect("compiles");
+    let channel = &link.a_to_b.channel;
+    assert!(channel.trace.is_some() && channel.varies());
+    let flags = |place: usize| channel.changes.as_ref().expect("changes").settings[place].0.flags;
+    assert_eq!(flags(0), channel.params.flags);
+    let error = following(TRACE, "[[change]]\nat = \"1s\"\nrate = \"1mbit\"\n").expect_err("refused").to_string();
+    assert!(error.contains("rate: changes at a set time, and follows the trace"), "{error}");
+}
+
+#[test]
+fn what_needs_a_rate_takes_it_from_the_trace_or_is_refused() {
+    assert!(following("time_ms,rate_kbit\n0,8000\n", "aqm = \"codel\"\nqueue = \"1MB\"\n").is_ok());
+    let error = following("time_ms,delay_ms\n0,8\n", "aqm = \"codel\"\n").expect_err("refused").to_string();
+    assert!(error.contains("aqm: there is no rate"), "{error}");
+}
+
+#[test]
+fn jitter_by_a_table_is_around_the_trace_s_delay() {
+    let link = following("delay_ms\n80\n", "jitter = \"5ms\"\ndistribution = \"pareto\"\n").expect("compiles");
+    let channel = &link.a_to_b.channel;
+    let quantiles = channel.quantiles.as_ref().expect("a table");
+    // The median of the standardised Pareto distribution of shape 3 is below its mean.
+    let median = quantiles.delay(u32::MAX).0.abs_diff(channel.params.delay.0) as f64;
+    assert!((median / 5e6 - (1.5 - 2f64.cbrt()) / 0.75f64.sqrt()).abs() < 1e-4, "{median}");
+    assert_eq!(link.a_to_b.expected.direction().delay, Duration::from_millis(80));
+}
+
+#[test]
+fn the_largest_delay_of_a_trace_reaches_over_its_longest_standstill() {
+    let link = following("time_ms,rate_kbit,delay_ms\n0,8000,5\n1000,0,40\n3000,8000,10\n", "queue = \"50kB\"\n");
+    let largest = link.expect("compiles").a_to_b.expected.largest_delay.0;
+    // 50 kB take 50 ms, the standstill is 2 s, the longest delay 40 ms.
+    assert!(largest.abs_diff(2_090_000_000) < 100_000, "{largest}");
+}
+
+#[test]
+fn more_rules_that_follow_traces_than_there_are_rings_for_are_refused() {
+    let rule = "[[rule]]\nmatch = \"udp\"\ntrace = \"a.csv\"\n";
+    let profile = presets::parse("link.toml", "link", &rule.repeat(65)).expect("a profile");
+    let error = profile.link.compile(&run(10)).expect_err("refused").to_string();
+    assert!(error.contains("65 rules follow a trace, and 64 of a direction can"), "{error}");
+}

@@ -95,7 +95,7 @@ fn a_trace_longer_than_its_ring_is_brought_on_while_packets_flow() {
 #[test]
 fn each_packet_follows_its_row() {
     let row = |number: u64| (2_000 + 37 * (number % 101), u64::from(number % 13 == 5));
-    let rows: String = (0..500).map(|number| row(number)).map(|(delay, lost)| format!("{delay},{lost}\n")).collect();
+    let rows: String = (0..500).map(row).map(|(delay, lost)| format!("{delay},{lost}\n")).collect();
     let sending = (4_000, Duration::from_micros(250));
     through(&format!("delay_us,lost\n{rows}"), "", sending, |forward, _| {
         for record in &forward.records {

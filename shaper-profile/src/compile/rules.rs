@@ -3,7 +3,7 @@
 use shaper_channel::Rules;
 
 use super::{Channels, Compile, Way};
-use crate::error::CompileError;
+use crate::error::{CompileError, Invalid};
 use crate::filter::{Filter, RuleSet};
 use crate::outages::windows;
 use crate::profile::RuleProfile;
@@ -11,10 +11,21 @@ use crate::profile::RuleProfile;
 /// Streams below this are those of directions: each rule has one behind them.
 const STREAMS_OF_RULES: u32 = 1 << 16;
 
+/// The most rules of a direction that follow a trace: each has a ring of two megabytes.
+const MOST_TRACES: usize = 64;
+
 /// The rules of one direction, in their order.
 pub(super) fn compile(profiles: &[RuleProfile], way: Way, run: &Compile) -> Result<Rules, CompileError> {
     if profiles.is_empty() {
         return Ok(Rules::default());
+    }
+    let traces = profiles.iter().filter(|rule| way.of(&rule.link).trace.is_some()).count();
+    if traces > MOST_TRACES {
+        return Err(CompileError::Invalid(Invalid {
+            key: "rule",
+            problem: format!("{traces} rules follow a trace, and {MOST_TRACES} of a direction can"),
+            hint: "put rules together that follow the same".to_owned(),
+        }));
     }
     let filters: Vec<Filter> = profiles
         .iter()

@@ -1,11 +1,13 @@
 //! What the kernel decided for the packets let through, by its own records: how long each was to wait, and how fast the
 //! bottleneck served. Only what no record shows is decided again.
 
+use shaper_channel::Followed;
+use shaper_common::duplicate::Duplicate;
 use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Record, State, features};
 use shaper_common::order::Order;
 use shaper_common::pipeline::{Settings, decide};
-use shaper_common::rate::{service_at, wire_bytes};
+use shaper_common::rate::wire_bytes;
 use shaper_common::slot::Slots;
 use shaper_common::units::Nanos;
 use shaper_engine::{ChannelSpec, DirectionOutcome};
@@ -44,6 +46,7 @@ pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decide
     let spec = &outcome.spec.channel;
     let params = spec.params;
     let waits = params.slots.any() || !params.reorder.chance.is_never();
+    let mut followed = Followed::new(spec);
     let next = own(outcome).skip(1).map(Some).chain(std::iter::once(None));
     let all = own(outcome).zip(next);
     all.filter(|(record, _)| record.fate.cause == Cause::None as u32).filter_map(move |(record, next)| {
@@ -51,7 +54,7 @@ pub(super) fn decided(outcome: &DirectionOutcome) -> impl Iterator<Item = Decide
         let held = params.order == Order::Keep as u32 && record.release() == record.before.flow.last_release;
         // The bottleneck serves a packet's copies behind it.
         let alone_there = next.filter(|_| record.fate.copies == 0);
-        let again = (held || waits || alone_there.is_none()).then(|| alone(spec, record));
+        let again = (held || waits || alone_there.is_none()).then(|| alone(spec, &mut followed, record));
         if again.is_some_and(|again| again.is_ahead) {
             return None;
         }
@@ -73,16 +76,16 @@ struct Alone {
     is_ahead: bool,
 }
 
-/// Decides again for one packet, from the state that its record met, with the order free and without slots: when it is
-/// through the bottleneck, and when it leaves.
-fn alone(spec: &ChannelSpec, record: &Record) -> Alone {
-    let settings = spec.settings(record.arrival());
-    let free = Params { order: Order::Free as u32, slots: Slots::default(), ..*settings.params };
+/// Decides again for one packet, from the state that its record met, with the order free and without slots and copies:
+/// when it is through the bottleneck, and when it leaves.
+fn alone(spec: &ChannelSpec, followed: &mut Followed, record: &Record) -> Alone {
+    let settings = followed.settings(spec, &record.packet, record.before.flow.next_index);
+    let (slots, duplicate) = (Slots::default(), Duplicate::default());
+    let free = Params { order: Order::Free as u32, slots, duplicate, ..*settings.params };
     let mut state = State { next_sequence: record.sequence, carried: record.before, ..State::default() };
     decide(features::ALL, &Settings { params: &free, ..settings }, &mut state, &record.packet);
-    let service =
-        service_at(free.rate, wire_bytes(&free, record.packet.len), &record.before.bottleneck, record.arrival());
-    Alone { through: service.after.free_at, release: state.work.fate.release, is_ahead: state.work.is_ahead != 0 }
+    let through = if free.rate.0 == 0 { record.arrival() } else { state.work.service.after.free_at };
+    Alone { through, release: state.work.fate.release, is_ahead: state.work.is_ahead != 0 }
 }
 
 /// What packets drew for their delays, in nanoseconds. Where jitter is correlated in time, of packets so far apart that
