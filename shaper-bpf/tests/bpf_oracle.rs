@@ -12,6 +12,7 @@ use shaper_bpf::{Exclusion, Object, Room, VERIFIED_INSTRUCTIONS_BUDGET as BUDGET
 use shaper_channel::{Channel, ChannelSpec};
 use shaper_common::fate::Cause;
 use shaper_common::layout::{DIRECTIONS, Probe, features, flags, packet_id};
+use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
 
 const RECORD_RING: u32 = 1 << 16;
@@ -32,14 +33,46 @@ const ROOM: Room = Room {
     packets: 2,
 };
 
+/// What a packet is beside its time.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    len: u32,
+    flow_hash: u32,
+    parts: [u16; 3],
+    ecn: u16,
+}
+
+impl Shape {
+    /// The packet.
+    fn packet(self, now: Nanos) -> Packet {
+        let [network, transport, payload] = self.parts;
+        Packet { now, len: self.len, flow_hash: self.flow_hash, network, transport, payload, ecn: self.ecn }
+    }
+}
+
+/// Packets, and the time from each to the next.
+fn packets(count: usize) -> impl Strategy<Value = Vec<(u64, Shape)>> {
+    let parts = prop_oneof![
+        Just([0, 0, 0]),
+        Just([14, 34, 42]),
+        Just([18, 58, 66]),
+        [0..200u16, 0..200u16, 0..200u16],
+        [any::<u16>(), any::<u16>(), any::<u16>()],
+    ];
+    let flow = (0..48u32).prop_map(|flow| flow.wrapping_mul(0x9e37_79b9));
+    let shape = (prop_oneof![60..1515u32, Just(14), Just(9_000)], flow, parts, 0..4u16)
+        .prop_map(|(len, flow_hash, parts, ecn)| Shape { len, flow_hash, parts, ecn });
+    prop::collection::vec((prop_oneof![0..5_000_000u64, 0..1_000u64], shape), count)
+}
+
 #[test]
 fn kernel_and_userspace_decide_alike_behind_the_lock() {
-    decides_alike(Exclusion::Lock);
+    random::on_a_deep_stack(|| compare(Exclusion::Lock));
 }
 
 #[test]
 fn kernel_and_userspace_decide_alike_without_a_lock() {
-    decides_alike(Exclusion::Device);
+    random::on_a_deep_stack(|| compare(Exclusion::Device));
 }
 
 /// What may follow a trace.
@@ -68,7 +101,7 @@ struct Seen {
 fn agree(
     object: &mut Object,
     spec: &ChannelSpec,
-    packets: &[(u64, random::Shape)],
+    packets: &[(u64, Shape)],
     seen: &mut Seen,
 ) -> Result<(), TestCaseError> {
     object.set_channel(CHANNEL, spec).unwrap();
@@ -104,12 +137,6 @@ fn agree(
     Ok(())
 }
 
-fn decides_alike(exclusion: Exclusion) {
-    // Settings of all kinds and the tables beside them, by value as an unoptimised build has them.
-    const STACK: usize = 1 << 26;
-    std::thread::Builder::new().stack_size(STACK).spawn(move || compare(exclusion)).unwrap().join().unwrap();
-}
-
 fn compare(exclusion: Exclusion) {
     const PROFILES: u32 = 250;
     const PACKETS: usize = 600;
@@ -119,7 +146,7 @@ fn compare(exclusion: Exclusion) {
     let mut seen = Seen::default();
     let kernel = std::cell::RefCell::new((&mut object, &mut seen));
     runner
-        .run(&(random::spec(), random::packets(PACKETS)), |(spec, packets)| {
+        .run(&(random::spec(), packets(PACKETS)), |(spec, packets)| {
             let (object, seen) = &mut *kernel.borrow_mut();
             agree(object, &spec, &packets, seen)
         })

@@ -1,4 +1,4 @@
-//! Settings and packets of all kinds, also such as nobody would write.
+//! Settings of all kinds, also such as nobody would write.
 
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use shaper_common::duplicate::Duplicate;
 use shaper_common::layout::{Params, flags};
 use shaper_common::loss::Chain;
 use shaper_common::outage::{Schedule, Window};
-use shaper_common::pipeline::Packet;
 use shaper_common::police::PolicerSettings;
 use shaper_common::quantile::{KNOTS, Knot, Quantiles};
 use shaper_common::reorder::Reorder;
@@ -291,34 +290,8 @@ pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
     )
 }
 
-/// What a packet is beside its time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    len: u32,
-    flow_hash: u32,
-    parts: [u16; 3],
-    ecn: u16,
-}
-
-impl Shape {
-    /// The packet.
-    pub(crate) fn packet(self, now: Nanos) -> Packet {
-        let [network, transport, payload] = self.parts;
-        Packet { now, len: self.len, flow_hash: self.flow_hash, network, transport, payload, ecn: self.ecn }
-    }
-}
-
-/// Packets and the time from each to the next.
-pub(crate) fn packets(count: usize) -> impl Strategy<Value = Vec<(u64, Shape)>> {
-    let parts = prop_oneof![
-        Just([0, 0, 0]),
-        Just([14, 34, 42]),
-        Just([18, 58, 66]),
-        [0..200u16, 0..200u16, 0..200u16],
-        [any::<u16>(), any::<u16>(), any::<u16>()],
-    ];
-    let flow = (0..48u32).prop_map(|flow| flow.wrapping_mul(0x9e37_79b9));
-    let shape = (prop_oneof![60..1515u32, Just(14), Just(9_000)], flow, parts, 0..4u16)
-        .prop_map(|(len, flow_hash, parts, ecn)| Shape { len, flow_hash, parts, ecn });
-    prop::collection::vec((prop_oneof![0..5_000_000u64, 0..1_000u64], shape), count)
+/// Runs what holds settings of all kinds and the tables beside them, by value as an unoptimised build has them.
+pub(crate) fn on_a_deep_stack(work: impl FnOnce() + Send + 'static) {
+    const STACK: usize = 1 << 26;
+    std::thread::Builder::new().stack_size(STACK).spawn(work).unwrap().join().unwrap();
 }
