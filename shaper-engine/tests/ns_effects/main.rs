@@ -7,6 +7,7 @@ mod bed;
 mod change;
 mod check;
 mod frame;
+mod manage;
 mod queue;
 mod rules;
 mod tap;

@@ -95,6 +95,33 @@ fn a_queue_in_packets_holds_that_many() {
 }
 
 #[test]
+fn a_link_of_cells_serves_whole_ones_with_their_headers() {
+    // 480 bytes are ten cells, one byte more is eleven, and so on to thirteen.
+    let stream = |number: u64| Stream { payload: 438 + (number % 100) as usize, ..STREAM };
+    let bed = Bed::new();
+    let engine = bed.start("rate = \"8mbit\"\nqueue = \"5s\"\ncell = \"48B 5B\"");
+    let tap = bed.tap();
+    bed.send(0..SENT, GAP, |number| stream(number).frame(&bed, number));
+    let outcome = engine.stop(GRACE).unwrap();
+    let forward = check::forward(&outcome, SENT);
+    let lengths: Vec<u64> = tap.frames(SENT).iter().map(|frame| frame.len() as u64).collect();
+    assert!(lengths.iter().copied().eq((0..SENT).map(|number| 480 + number % 100)), "all of them, in their order");
+    let mut free = 0;
+    let mut by_cells = [0u64; 4];
+    for (record, length) in forward.records.iter().zip(lengths) {
+        let cells = length.div_ceil(48);
+        free = record.arrival().0.max(free) + cells * 53 * 8_000_000_000 / RATE;
+        assert_eq!((record.cause(), record.release().0), (Some(Cause::None), free), "{length} bytes, {cells} cells");
+        by_cells[cells as usize - 10] += 1;
+    }
+    assert!(by_cells.iter().all(|packets| *packets >= SENT / 100), "{by_cells:?}");
+    // 2500 packets of about 12 cells take 1.5 s, and came in half a second.
+    let last = forward.records.last().unwrap();
+    assert!(free > last.arrival().0 + 500 * MS, "the queue was never empty");
+    bed.done();
+}
+
+#[test]
 fn codel_drops_or_marks_once_the_queue_has_stood_for_an_interval() {
     const PROFILE: &str = "rate = \"8mbit\"\nqueue = \"2s\"\naqm = \"codel\"\necn = true";
     // RFC 8289: nothing until the sojourn has been above 5 ms for 100 ms, and then more and more often.

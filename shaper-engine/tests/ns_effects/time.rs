@@ -1,5 +1,6 @@
 //! When packets leave: distributions, correlation, outages, and settings that change.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shaper_common::fate::Cause;
@@ -131,5 +132,41 @@ fn settings_change_at_their_time_and_queue_and_indices_go_on() {
         assert!(by_delay.iter().all(|packets| *packets > 100), "{by_delay:?}");
         let last = forward.records.last().unwrap();
         assert!(free > last.arrival().0 + 10 * MS, "the queue was never empty");
+    });
+}
+
+#[test]
+fn changes_with_a_loop_begin_anew_with_the_settings_at_the_top() {
+    const ROUND: u64 = 250 * MS;
+    let profile = r#"
+        delay = "5ms"
+        loop = "250ms"
+        [[change]]
+        at = "100ms"
+        delay = "25ms"
+        [[change]]
+        at = "200ms"
+        loss = "100%"
+    "#;
+    through(profile, SENT, |forward, start| {
+        // Packets of each round by what held.
+        let mut rounds = BTreeMap::new();
+        for record in &forward.records {
+            // What comes before the start goes by the settings at the top as well.
+            let since = record.arrival().0.saturating_sub(start);
+            let which = [100, 200].iter().filter(|at| since % ROUND >= *at * MS).count();
+            let expected = match which {
+                0 => (Cause::None, 5 * MS),
+                1 => (Cause::None, 25 * MS),
+                _ => (Cause::Loss, 0),
+            };
+            let got = (record.cause().unwrap(), record.release().0.saturating_sub(record.arrival().0));
+            assert_eq!(got, expected, "{} us after the start", since / 1_000);
+            rounds.entry(since / ROUND).or_insert([0u64; 3])[which] += 1;
+        }
+        // 4000 packets take a second at least, which is four rounds.
+        let whole = rounds.values().filter(|packets| packets.iter().all(|packets| *packets > 0)).count();
+        let of_each = [0, 1, 2].map(|which| rounds.values().map(|packets| packets[which]).sum::<u64>());
+        assert!(whole >= 2 && of_each.iter().all(|packets| *packets > 100), "{rounds:?}");
     });
 }
