@@ -363,6 +363,12 @@ fn analyse(run: &Ended) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// How `profile preview --from` of a run ends, and what it says.
+fn previewed(run: &Ended) -> (Option<i32>, String) {
+    let output = Command::new(SHAPER).args(["profile", "preview", "--from"]).arg(&run.out).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
 #[test]
 fn a_preview_from_the_run_decides_every_packet_as_the_kernel_did() {
     let effects = "delay = \"10ms\"\njitter = \"4ms\"\nloss = \"10% burst 2\"\nrate = \"2mbit\"\nqueue = \"20ms\"\n\
@@ -380,11 +386,6 @@ fn a_preview_from_the_run_decides_every_packet_as_the_kernel_did() {
                 host.run(&format!("probe --profile {} --packets 2000 --interval 500us --seed 21", path.display()));
             let packets = run.summary().directions["a_to_b"].measured.packets;
             assert!(packets >= 2000, "{packets}");
-            let again = || {
-                let output =
-                    Command::new(SHAPER).args(["profile", "preview", "--from"]).arg(&run.out).output().unwrap();
-                (output.status.code(), String::from_utf8(output.stdout).unwrap())
-            };
             let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
             let of_rule = rows.lines().filter(|row| row.starts_with(&format!("0,{rule},"))).count();
             assert!(of_rule >= 2000, "{of_rule} by rule {rule}");
@@ -392,15 +393,74 @@ fn a_preview_from_the_run_decides_every_packet_as_the_kernel_did() {
                 assert!(rows.contains(&format!(",{cause},")), "none with cause {cause}");
             }
             let all = rows.lines().count() - 2;
-            assert_eq!(again(), (Some(0), format!("agreed {all} of {all}\n")));
+            assert_eq!(previewed(&run), (Some(0), format!("agreed {all} of {all}\n")));
             // And would tell one that was not.
             let (head, last) = rows.trim_end().rsplit_once('\n').unwrap();
             let mut cells: Vec<&str> = last.split(',').collect();
             cells[10] = if cells[10] == "none" { "loss" } else { "none" };
             fs::write(run.out.join("records.csv"), format!("{head}\n{}\n", cells.join(","))).unwrap();
-            let (code, told) = again();
+            let (code, told) = previewed(&run);
             assert_eq!(code, Some(1), "{told}");
             assert!(told.starts_with(&format!("agreed {} of {all}\n", all - 1)), "{told}");
         }
+    });
+}
+
+#[test]
+fn a_preview_from_the_run_follows_settings_that_change_and_begin_anew() {
+    // Each in turn, and the queue and the correlated loss go on from one to the next.
+    let profile = r#"
+        delay = "10ms"
+        loss = "10% burst 2"
+        rate = "3mbit"
+        queue = "40ms"
+        loop = "400ms"
+        [[change]]
+        at = "100ms"
+        delay = "110ms"
+        duplicate = "20%"
+        [[change]]
+        at = "200ms"
+        delay = "210ms"
+        rate = "1mbit"
+        [[change]]
+        at = "300ms"
+        delay = "310ms"
+        loss = "50%"
+        jitter = "2ms"
+    "#;
+    on_own_host(|host| {
+        let path = host.folder().join("changes.toml");
+        fs::write(&path, profile).unwrap();
+        let run = host.run(&format!("probe --profile {} --packets 3000 --interval 500us --seed 22", path.display()));
+        let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
+        let all = rows.lines().count() - 2;
+        assert!(all >= 3000, "{all}");
+        // A queue of 40 ms and jitter of 2 ms are less than from one delay to the next.
+        let forward = rows.lines().filter(|row| row.starts_with("0,") && row.contains(",none,"));
+        let held = forward.map(|row| {
+            let cells: Vec<&str> = row.split(',').collect();
+            let number = |at: usize| cells[at].parse::<u64>().unwrap();
+            ((number(11) - number(3)) / 1_000_000).saturating_sub(5) / 100
+        });
+        let held: Vec<u64> = held.collect();
+        let of_each: Vec<usize> = (0..4).map(|which| held.iter().filter(|held| **held == which).count()).collect();
+        assert!(
+            of_each.iter().all(|packets| *packets > 50) && of_each.iter().sum::<usize>() == held.len(),
+            "{of_each:?}"
+        );
+        let anew = held.windows(2).filter(|pair| pair[0] == 3 && pair[1] == 0).count();
+        assert!(anew >= 2, "1.5 s are more than three rounds, and {anew} began anew");
+        assert_eq!(previewed(&run), (Some(0), format!("agreed {all} of {all}\n")));
+        // And with other settings from a change on it would not.
+        let manifest = run.out.join("manifest.json");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let (ours, others) = ("310ms", "311ms");
+        assert!(text.contains(ours), "{text}");
+        fs::write(&manifest, text.replace(ours, others)).unwrap();
+        let (code, told) = previewed(&run);
+        assert_eq!(code, Some(1), "{told}");
+        let agreed: usize = told.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(agreed < all && agreed > all / 2, "{told}");
     });
 }
