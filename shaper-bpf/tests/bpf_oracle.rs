@@ -146,7 +146,7 @@ fn compare(exclusion: Exclusion) {
     let mut seen = Seen::default();
     let kernel = std::cell::RefCell::new((&mut object, &mut seen));
     runner
-        .run(&(random::spec(), packets(PACKETS)), |(spec, packets)| {
+        .run(&(random::spec(true), packets(PACKETS)), |(spec, packets)| {
             let (object, seen) = &mut *kernel.borrow_mut();
             agree(object, &spec, &packets, seen)
         })

@@ -139,7 +139,7 @@ impl Direction {
         // Where outages and changes stand when the first frame comes in.
         let since = now();
         let channels = (0..=filters.len() as u32).map(|place| {
-            let (mut spec, age) = sample(runner, &(random::spec(), 0..1_000_000_000u64));
+            let (mut spec, age) = sample(runner, &(random::spec(false), 0..1_000_000_000u64));
             spec.number(place);
             spec.begin(Nanos(since - age));
             let number = if place == 0 { number } else { first + place - 1 };

@@ -179,9 +179,9 @@ fn a_loss_in_bursts_compiles_to_a_chain_and_is_told() {
 
 /// A profile that follows such a trace.
 fn following(trace: &str, also: &str) -> Result<CompiledLink, CompileError> {
-    let folder = tempfile::tempdir().expect("temporary folder");
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let path = folder.path().join("trace.csv");
-    std::fs::write(&path, trace).expect("temporary file");
+    std::fs::write(&path, trace).unwrap_or_else(|error| panic!("{error}"));
     let text = format!("trace = \"{}\"\n{also}", path.display());
     presets::parse("link.toml", "link", &text).unwrap_or_else(|error| panic!("{error}")).link.compile(&run(10))
 }

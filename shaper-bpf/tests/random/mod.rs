@@ -253,14 +253,15 @@ fn following(params: Params, trace: &Option<Trace>, which: u32) -> Params {
     params
 }
 
-/// The settings of a channel, with all effects in any company, and how they change.
-pub(crate) fn spec() -> impl Strategy<Value = ChannelSpec> {
+/// The settings of a channel, with all effects in any company, and how they change; some of them follow a trace
+/// where that is asked for.
+pub(crate) fn spec(traced: bool) -> impl Strategy<Value = ChannelSpec> {
     let channel = (any::<u64>(), any::<u32>(), prop_oneof![Just(0), Just(flags::FLOWS)]);
     let buckets = prop_oneof![Just(1), Just(2), Just(MOST_BUCKETS)];
     let changed = prop::collection::vec((1..300_000_000u64, params(), quantiles()), 0..MOST_CHANGES as usize);
     let repeat = prop_oneof![Just(0), 1..2_000_000_000u64];
     let outages = prop::option::of(schedule());
-    let trace = (trace(), any::<u32>());
+    let trace = (if traced { trace().boxed() } else { Just(None).boxed() }, any::<u32>());
     (params(), channel, outages, quantiles(), buckets, changed, repeat, trace).prop_map(
         |(base, (seed, stream, flows), schedule, quantiles, buckets, changed, repeat, (trace, which))| {
             // Flows look at a trace from its beginning on, which one that is longer than its ring leaves behind.
