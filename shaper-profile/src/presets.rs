@@ -117,5 +117,13 @@ pub(crate) fn preset(name: &str) -> Result<Profile, ProfileError> {
 /// # Errors
 /// What is wrong in the text, with file, line, column, key, and what would be right.
 pub fn parse(file: &str, fallback_name: &str, text: &str) -> Result<Profile, ProfileError> {
-    Ok(read::profile(file, Path::new(""), fallback_name, text)?)
+    parse_in(Path::new(""), file, fallback_name, text)
+}
+
+/// As [`parse`], with relative paths in the text relative to `folder`.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_in(folder: &Path, file: &str, fallback_name: &str, text: &str) -> Result<Profile, ProfileError> {
+    Ok(read::profile(file, folder, fallback_name, text)?)
 }

@@ -184,6 +184,21 @@ fn labs_stand_beside_each_other_and_are_told_apart() {
 }
 
 #[test]
+fn paths_of_a_labs_profile_are_relative_to_where_the_command_was_given() {
+    on_own_host(|host| {
+        let _cleared = Cleared;
+        fs::write(host.folder().join("slow.csv"), "time_ms,delay_ms\n0,30\n").unwrap();
+        let up = ["lab", "up", "--json", "--trace", "slow.csv"];
+        let output = Command::new(SHAPER).args(up).current_dir(host.folder()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lab = Lab(serde_json::from_slice(&output.stdout).unwrap());
+        let sockets = lab.sockets();
+        // Settings over time count from a moment after the lab is up.
+        assert!(until(LIMIT, || round_trip(&sockets[0], &sockets[1]) >= Duration::from_millis(60)));
+    });
+}
+
+#[test]
 fn the_guard_leaves_nothing_of_a_lab_whose_process_is_killed() {
     on_own_host(|_| {
         let before = Traces::now();

@@ -2,6 +2,7 @@
 
 mod check;
 mod direction;
+mod files;
 mod outages;
 mod patch;
 mod rule;

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::absolute;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -60,7 +61,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let profile = args.link.resolve("clean")?;
     let hosts = usize::from(args.hosts);
     let plan = Plan::new(hosts, &profile, args.seed)?;
-    let config = DaemonConfig { hosts, profile: toml::to_string(&profile)?, seed: args.seed };
+    // The process that keeps the lab works elsewhere.
+    let from_anywhere =
+        profile.with_files(|path| absolute(path).map_or(path.into(), |path| path.to_string_lossy().into_owned()));
+    let config = DaemonConfig { hosts, profile: toml::to_string(&from_anywhere)?, seed: args.seed };
     let lab = start(&config)?;
     let mut out = io::stdout().lock();
     if args.json {
