@@ -87,6 +87,40 @@ fn with_the_link_cut_half_way_half_is_missed_and_the_grade_shows_it() {
 }
 
 #[test]
+fn a_run_is_decided_again_from_anywhere_and_without_the_files_that_its_profile_named() {
+    on_own_host(|host| {
+        let links = host.folder().join("links");
+        fs::create_dir(&links).unwrap();
+        fs::write(links.join("quick.csv"), "time_ms,delay_ms\n0,5\n500,40\n").unwrap();
+        fs::write(links.join("quick.toml"), "loss = \"5%\"\ntrace = \"quick.csv\"\n").unwrap();
+        fs::write(host.folder().join("delays.txt"), "0 1ms\n1 9ms\n").unwrap();
+        // The profile's path is relative to itself, the flag's to where the command was given.
+        let out = host.folder().join("kept");
+        let probe = "probe --profile links/quick.toml --packets 1000 --interval 1ms --seed 5";
+        let run = host.start_with(probe, &out, |command| {
+            command.args(["--distribution", "table delays.txt"]).current_dir(host.folder());
+        });
+        let run = run.end();
+        let measured = &run.summary().directions["a_to_b"].measured;
+        assert_eq!(measured.packets, 1000, "{}", run.stderr);
+        assert!(measured.intended_delay_ms.max.unwrap() > 30.0, "{measured:?}");
+        fs::remove_dir_all(&links).unwrap();
+        let moved = host.folder().join("moved");
+        fs::rename(&out, &moved).unwrap();
+        let again =
+            Command::new(SHAPER).args(["profile", "preview", "--from", "."]).current_dir(&moved).output().unwrap();
+        let said = String::from_utf8(again.stdout).unwrap();
+        assert_eq!(said, "agreed 1000 of 1000\n", "{}", String::from_utf8_lossy(&again.stderr));
+        // And run again, with what was kept.
+        let manifest: Value = serde_json::from_slice(&fs::read(moved.join("manifest.json")).unwrap()).unwrap();
+        assert_eq!(manifest["profile_files"]["profile-quick.csv"], links.join("quick.csv").to_str().unwrap());
+        fs::write(moved.join("again.toml"), manifest["profile_toml"].as_str().unwrap()).unwrap();
+        let probe = format!("probe --profile {}/again.toml --packets 100 --interval 1ms", moved.display());
+        assert_eq!(host.run(&probe).summary().directions["a_to_b"].measured.packets, 100);
+    });
+}
+
+#[test]
 fn a_sync_grade_rests_on_commands_that_were_judged() {
     on_own_host(|host| {
         let summary = host.run("toast --profile clean --duration 6s --seed 3").summary();

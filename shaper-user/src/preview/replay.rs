@@ -63,7 +63,7 @@ pub(crate) fn replay(directory: &Path) -> anyhow::Result<Agreed> {
         .with_context(|| format!("{name}: cannot be read: name the directory of a run, such as --from runs/mine"))?;
     let manifest: Manifest = serde_json::from_str(&text).with_context(|| format!("{name}: no manifest of a run"))?;
     let table = Table::read(&directory.join(FILE))?;
-    let links = compile(&manifest).with_context(|| format!("{name}: its profile"))?;
+    let links = compile(&manifest, directory).with_context(|| format!("{name}: its profile"))?;
     let mut channels: HashMap<(u32, u32), Again> = HashMap::new();
     let mut agreed = Agreed { packets: table.rows.len() as u64, ..Agreed::default() };
     for row in &table.rows {
@@ -94,11 +94,12 @@ pub(crate) fn replay(directory: &Path) -> anyhow::Result<Agreed> {
     Ok(agreed)
 }
 
-fn compile(manifest: &Manifest) -> anyhow::Result<Vec<CompiledLink>> {
+/// The links of a run; files that its profile names are in its directory.
+fn compile(manifest: &Manifest, directory: &Path) -> anyhow::Result<Vec<CompiledLink>> {
     let Manifest { seed, duration_s, profile_toml, links } = manifest;
     ensure!(duration_s.is_finite() && *duration_s > 0.0, "duration_s is {duration_s}: want a time above 0");
     let horizon = Duration(Nanos((duration_s * 1e9).round() as u64));
-    let profile = presets::parse("profile_toml", "run", profile_toml)?;
+    let profile = presets::parse_in(directory, "profile_toml", "run", profile_toml)?;
     let links = 0..u32::try_from(links.len())?;
     Ok(links.map(|link| profile.link.compile(&Compile { seed: *seed, link, horizon })).collect::<Result<_, _>>()?)
 }
@@ -141,11 +142,16 @@ mod tests {
 
     /// A run directory as a run leaves it, with the records of one direction, which may be changed before.
     fn run(change: impl Fn(&mut Vec<Record>)) -> tempfile::TempDir {
+        run_of(PROFILE, change)
+    }
+
+    fn run_of(profile: &str, change: impl Fn(&mut Vec<Record>)) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("profile-quick.csv"), "time_ms,delay_ms\n0,5\n1000,50\n").unwrap();
         let manifest =
-            serde_json::json!({ "seed": 5, "duration_s": 3.0, "profile_toml": PROFILE, "links": [{}], "more": 1 });
+            serde_json::json!({ "seed": 5, "duration_s": 3.0, "profile_toml": profile, "links": [{}], "more": 1 });
         std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
-        let links = compile(&serde_json::from_value(manifest).unwrap()).unwrap();
+        let links = compile(&serde_json::from_value(manifest).unwrap(), folder.path()).unwrap();
         let start = Nanos(5_000_000_000);
         let mut spec = channel(&links, 1, 0).unwrap();
         spec.begin(start);
@@ -175,6 +181,22 @@ mod tests {
         });
         let agreed = replay(folder.path()).unwrap();
         assert!(agreed.is_whole() && agreed.packets == 3000, "{agreed:?}");
+    }
+
+    #[test]
+    fn files_that_the_profile_names_are_those_in_the_runs_directory() {
+        let profile = "loss = \"5%\"\ntrace = \"profile-quick.csv\"\n";
+        let folder = run_of(profile, |records| {
+            let slow =
+                records.iter().filter(|record| record.release() >= record.arrival().saturating_add(Nanos(50_000_000)));
+            assert!((1000..2500).contains(&slow.count()));
+        });
+        assert!(replay(folder.path()).unwrap().is_whole());
+        std::fs::write(folder.path().join("profile-quick.csv"), "time_ms,delay_ms\n0,5\n").unwrap();
+        assert!(!replay(folder.path()).unwrap().is_whole());
+        std::fs::remove_file(folder.path().join("profile-quick.csv")).unwrap();
+        let error = format!("{:#}", replay(folder.path()).unwrap_err());
+        assert!(error.contains("profile-quick.csv: cannot read the trace"), "{error}");
     }
 
     #[test]

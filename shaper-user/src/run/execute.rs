@@ -21,6 +21,7 @@ use shaper_report::summary::Summary;
 use super::bed::{Bed, BedOptions, Ground};
 use super::directory::RunDirectory;
 use super::foretell::foretell;
+use super::inputs::Inputs;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
 use super::progress::Progress;
@@ -90,12 +91,16 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     }
     let started = SystemTime::now();
     let signals = Signals::install()?;
-    let manifest = manifest::manifest(plan, &links, started)?;
+    let inputs = Inputs::of(&plan.profile)?;
+    let manifest = manifest::manifest(plan, &inputs, &links, started)?;
     foretell(plan, &links).iter().for_each(|line| say(line));
     let ground = Ground::prepare("run")?;
     let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started, ground.journal())?);
     let run = || {
         directory.write("manifest.json", manifest.as_bytes())?;
+        for (name, contents) in &inputs.files {
+            directory.write(name, contents)?;
+        }
         let gather = || gather(plan, links, &ground, &directory, started, signals, say);
         let evidence = interrupt::answering(signals, say, gather)?;
         let (plan, directory) = (plan.clone(), Arc::clone(&directory));

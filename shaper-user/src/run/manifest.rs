@@ -7,6 +7,7 @@ use serde_json::json;
 use shaper_profile::CompiledLink;
 
 use super::execute::engine_options;
+use super::inputs::Inputs;
 use super::plan::{Plan, Workload};
 
 /// RFC 3339 in UTC, to the second.
@@ -63,7 +64,12 @@ struct Engine {
 }
 
 /// The text of `manifest.json`.
-pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime) -> anyhow::Result<String> {
+pub(super) fn manifest(
+    plan: &Plan,
+    inputs: &Inputs,
+    links: &[CompiledLink],
+    started: SystemTime,
+) -> anyhow::Result<String> {
     let engine = Engine {
         name: "xsk",
         // Asked for as such: the engine does not start in another mode.
@@ -85,9 +91,11 @@ pub(crate) fn manifest(plan: &Plan, links: &[CompiledLink], started: SystemTime)
         "engine": engine,
         "seed": plan.seed,
         "duration_s": plan.duration.as_secs_f64(),
-        "profile": plan.profile,
-        // What --profile reads, flags applied.
-        "profile_toml": toml::to_string(&plan.profile)?,
+        "profile": inputs.profile,
+        // What --profile reads from a file in the run directory, flags applied.
+        "profile_toml": toml::to_string(&inputs.profile)?,
+        // Where the files in the run directory that it names were found.
+        "profile_files": inputs.found_at,
         "workload": plan.workload,
         // What the workload left open.
         "command_spacing_ns": spacing,
@@ -125,7 +133,8 @@ mod tests {
                 capture_buffer: 0,
                 out: None,
             };
-            let text = manifest(&plan, &plan.compile().unwrap(), SystemTime::UNIX_EPOCH).unwrap();
+            let inputs = Inputs::of(&plan.profile).unwrap();
+            let text = manifest(&plan, &inputs, &plan.compile().unwrap(), SystemTime::UNIX_EPOCH).unwrap();
             let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
             for host in ["kernel", "machine", "cpu", "memory_bytes", "clock_source"] {
                 assert!(!manifest["host"][host].is_null(), "{host}");

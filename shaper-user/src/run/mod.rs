@@ -8,6 +8,7 @@ mod directory;
 mod execute;
 mod foretell;
 mod grade;
+mod inputs;
 mod interrupt;
 mod judge;
 mod manifest;
