@@ -15,4 +15,4 @@ pub use error::Error;
 pub use evidence::Keep;
 pub use shaper_bpf::Exclusion;
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
-pub use xsk::{Behind, DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome};
+pub use xsk::{Behind, DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome, RING};

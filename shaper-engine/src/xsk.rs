@@ -112,7 +112,7 @@ impl Default for Options {
 }
 
 /// Entries of each ring of each socket. The fill rings of a lab of twenty hosts share the UMEM.
-const RING: u32 = 2048;
+pub const RING: u32 = 2048;
 /// Bytes of a frame: an MTU of 1500 with room for tags, XDP's headroom and metadata.
 const FRAME: u32 = 2048;
 

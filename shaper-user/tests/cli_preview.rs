@@ -142,6 +142,8 @@ fn what_a_setting_does_to_itself_and_to_the_stream_is_told() {
         &["--delay", "10s", "--packet-rate", "10000/s", "--packets", "10"],
         "a delay line of 32768 frames holds 10000",
     );
+    let copied = ["--delay", "500ms", "--duplicate", "100% copies 2", "--packet-rate", "20000/s", "--packets", "10"];
+    told(&copied, "and the longest delay, with that of copies added, is 1500.0 ms: it takes 34608 frames");
     told(&["--rate", "10mbit", "--queue", "1p", "--delay", "50ms"], "is smaller than the bandwidth-delay product");
     told(&["wifi"], "wifi, a to b, seed 1");
 }

@@ -18,6 +18,7 @@ use shaper_common::units::Nanos;
 
 pub use fit::{Fitted, quantiles};
 pub use normal::normal_cdf;
+pub(crate) use realised::quantile;
 pub use shape::Shape;
 pub use table::{TableError, TableFile, Unit};
 

@@ -31,7 +31,7 @@ pub(super) fn cdf(quantiles: &Quantiles, at: Nanos) -> f64 {
 }
 
 /// The least delay that the given share of draws does not exceed.
-pub(super) fn quantile(quantiles: &Quantiles, share: f64) -> Nanos {
+pub(crate) fn quantile(quantiles: &Quantiles, share: f64) -> Nanos {
     let rank = (share * (2 * HALF) as f64).ceil().clamp(0.0, (2 * HALF) as f64) as u64;
     rank.checked_sub(1).map_or(Nanos::ZERO, |rank| quantiles.delay(draw(rank)))
 }

@@ -9,12 +9,10 @@ mod text;
 use anyhow::Context;
 use serde::Serialize;
 use shaper_common::fate::Cause;
-use shaper_common::layout::Params;
 use shaper_common::units::Nanos;
-use shaper_delayline::Sizing;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
-use shaper_profile::{Compile, CompiledDirection, Expected, Link, Outages, Profile, RuleProfile};
+use shaper_profile::{Compile, CompiledDirection, Expected, Held, Link, Outages, Profile, RuleProfile};
 use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, preview};
 use shaper_report::summary::Window;
 
@@ -23,10 +21,10 @@ pub(crate) use records::{FILE as RECORDS, write as write_records};
 pub(crate) use replay::replay;
 pub(crate) use stream::{Came, Offered};
 
+use crate::run::sizing;
+
 /// Points of the configured distribution function in a plot.
 const CDF_POINTS: u32 = 200;
-/// Entries of a port's fill ring, as the engine makes them.
-const FILL: u32 = 2_048;
 
 /// One of a link's directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -114,29 +112,29 @@ impl Preview {
             Some(expected) => expected.warnings(),
             None => Vec::new(),
         };
-        let params = rule
-            .and_then(|rule| direction.rules.channels.get(rule as usize))
-            .map_or(&direction.channel.params, |channel| &channel.params);
-        warnings.extend(self.beyond_the_frames(params));
+        let held = match rule.and_then(|rule| direction.rules.channels.get(rule as usize)) {
+            Some(channel) => Held::of(channel),
+            None if self.flows_by_rules == 0 => Held::of(&direction.channel),
+            None => direction.held(),
+        };
+        warnings.extend(self.beyond_the_frames(held));
         warnings
     }
 
     /// More frames under way than an engine of default size has: what comes then is lost in the harness.
-    fn beyond_the_frames(&self, params: &Params) -> Option<String> {
+    fn beyond_the_frames(&self, held: Held) -> Option<String> {
         let frames = shaper_engine::Options::default().frames;
-        let copies = if params.duplicate.chance.is_never() { 0 } else { u64::from(params.duplicate.copies) };
-        let spread = Nanos(params.duplicate.spacing.0.saturating_mul(copies));
         let drawn = self.came.iter().filter_map(|came| came.delay_ns).max().unwrap_or(0);
-        let expected = self.expected.as_ref().map_or(Nanos::ZERO, |expected| expected.largest_delay);
-        let longest = Nanos(drawn).later_of(expected).saturating_add(spread);
-        let rate = 1_000_000_000u64.div_ceil(self.stream.interval_ns.max(1)).saturating_mul(1 + copies);
-        let sizing = Sizing { ports: 2, fill: FILL };
+        let longest = held.frames.later_of(Nanos(drawn));
+        let rate = 1_000_000_000u64.div_ceil(self.stream.interval_ns.max(1));
+        let sizing = sizing(1);
         let lossless = sizing.lossless_delay(frames, rate).unwrap_or(Nanos::ZERO);
         (longest > lossless).then(|| {
             format!(
                 "a delay line of {frames} frames holds {rate} packets/s without loss for {:.1} ms, and the longest \
-                 delay is {:.1} ms: it takes {} frames",
+                 delay{} is {:.1} ms: it takes {} frames",
                 lossless.0 as f64 / 1e6,
+                if held.frames > held.longest { ", with that of copies added," } else { "" },
                 longest.0 as f64 / 1e6,
                 sizing.frames_for(rate, longest)
             )

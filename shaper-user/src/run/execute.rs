@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use shaper_common::units::Nanos;
-use shaper_delayline::Sizing;
 use shaper_engine::clock::{self, ClockSample};
 use shaper_engine::{Keep, Options};
 use shaper_net::role::{Role, RoleSpec};
@@ -21,6 +20,7 @@ use shaper_report::summary::Summary;
 use super::bed::{Bed, BedOptions, Ground};
 use super::directory::RunDirectory;
 use super::foretell::foretell;
+use super::frames::frames;
 use super::inputs::Inputs;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
@@ -190,21 +190,11 @@ fn gather(
 }
 
 pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
-    /// Enough for any short burst, small enough for any host: 32 MiB.
-    const LEAST_FRAMES: u32 = 1 << 14;
     /// 2 GiB.
     const MOST_FRAMES: u32 = 1 << 20;
-    let longest = links
-        .iter()
-        .flat_map(|link| [&link.a_to_b, &link.b_to_a])
-        .map(|direction| direction.expected.largest_delay)
-        .max()
-        .unwrap_or(Nanos::ZERO);
-    let sizing = Sizing { ports: 2 * plan.links(), fill: 2_048 };
-    let frames = sizing.frames_for(plan.packet_rate(), longest);
     Options {
         busy_poll: plan.busy_poll,
-        frames: frames.clamp(LEAST_FRAMES, MOST_FRAMES).next_power_of_two(),
+        frames: frames(links, plan.packet_rate(), MOST_FRAMES),
         keep: Keep::First(1 << 22),
         ..Options::default()
     }

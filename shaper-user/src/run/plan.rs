@@ -6,7 +6,7 @@ use serde::Serialize;
 use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
-use shaper_profile::{Compile, CompiledLink, Profile};
+use shaper_profile::{Compile, CompiledLink, Held, Profile};
 use shaper_toast::burst::BurstConfig;
 use shaper_toast::plan as toast_plan;
 use shaper_toast::script::Interleaved;
@@ -305,14 +305,15 @@ impl Plan {
         }
     }
 
-    /// The longest a packet may take from any host to any other, whichever way.
+    /// The longest a packet or a copy may take from any host to any other, whichever way, at whatever time and by
+    /// whatever rule.
     #[must_use]
     pub fn longest_way(&self, links: &[CompiledLink]) -> Nanos {
-        match links {
-            [pair] => self.largest_one_way(links).later_of(pair.b_to_a.expected.largest_delay),
-            // Every way crosses a host's link upwards and another's downwards.
-            _ => self.largest_one_way(links),
-        }
+        let longest = |of: fn(&CompiledLink) -> Held| links.iter().map(|link| of(link).longest).max();
+        let up = longest(|link| link.a_to_b.held()).unwrap_or(Nanos::ZERO);
+        let down = longest(|link| link.b_to_a.held()).unwrap_or(Nanos::ZERO);
+        // In a star every way crosses a host's link upwards and another's downwards.
+        if links.len() == 1 { up.later_of(down) } else { up.saturating_add(down) }
     }
 
     /// The longest from a command's leaving to the arrival of its answer.
@@ -462,6 +463,9 @@ mod tests {
         assert_eq!((pair.longest_way(&links), pair.largest_round_trip(&links)), (ms(300), ms(301)));
         let (star, links) = lopsided(2);
         assert_eq!((star.longest_way(&links), star.largest_round_trip(&links)), (ms(301), ms(602)));
+        let text = "duplicate = \"1% copies 2 delay 5ms\"\n[[rule]]\nmatch = \"icmp\"\ndelay = \"2s\"\n";
+        let ruled = plan(Workload::Toast(ToastPlan::default()), text);
+        assert_eq!(ruled.longest_way(&ruled.compile().unwrap()), ms(2_000));
     }
 
     #[test]

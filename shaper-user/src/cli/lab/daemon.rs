@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
-use shaper_delayline::Sizing;
 use shaper_engine::{Keep, Options, clock};
 use shaper_net::lab::{LabSpec, LabState};
 use shaper_net::signals::Signals;
@@ -15,7 +14,7 @@ use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompileError, CompiledLink, Profile, presets};
 
 use super::super::told::in_full;
-use crate::run::{Bed, BedOptions, Ground};
+use crate::run::{Bed, BedOptions, Ground, frames, sizing};
 
 /// The name of this role among the hidden subcommands.
 pub(crate) const ROLE: &str = "lab-daemon";
@@ -141,30 +140,15 @@ impl Plan {
                 Err(error) => return Err(error).with_context(|| format!("profile {}", profile.name)),
             }
         };
-        let sizing = Sizing { ports: 2 * count, fill: FILL };
-        let frames = frames(sizing, &links);
-        Ok(Self { links, horizon, frames, room: frames.saturating_sub(sizing.frames_for(0, Nanos::ZERO)) })
+        let frames = frames(&links, PACKETS_PER_SECOND, MOST_FRAMES);
+        Ok(Self { links, horizon, frames, room: frames.saturating_sub(sizing(count).frames_for(0, Nanos::ZERO)) })
     }
 }
 
-/// Entries of each fill ring of the engine.
-const FILL: u32 = 2_048;
-
-fn frames(sizing: Sizing, links: &[CompiledLink]) -> u32 {
-    /// 32 MiB: room for any short burst.
-    const LEAST: u32 = 1 << 14;
-    /// 1 GiB.
-    const MOST: u32 = 1 << 19;
-    /// What people send through a lab by hand, all directions together: 600 Mbit/s in full packets.
-    const PACKETS_PER_SECOND: u64 = 50_000;
-    let longest = links
-        .iter()
-        .flat_map(|link| [&link.a_to_b, &link.b_to_a])
-        .map(|direction| direction.expected.largest_delay)
-        .max()
-        .unwrap_or(Nanos::ZERO);
-    sizing.frames_for(PACKETS_PER_SECOND, longest).clamp(LEAST, MOST).next_power_of_two()
-}
+/// 1 GiB.
+const MOST_FRAMES: u32 = 1 << 19;
+/// What people send through a lab by hand, all directions together: 600 Mbit/s in full packets.
+const PACKETS_PER_SECOND: u64 = 50_000;
 
 /// Down to whole minutes, or seconds where it is short: what people are told.
 fn rounded(horizon: Duration) -> Duration {
