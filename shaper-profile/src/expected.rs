@@ -84,6 +84,12 @@ impl Expected {
         self.params.has_chain != 0 || self.params.period != 0
     }
 
+    /// The same with these outages, as they were written and as they come.
+    #[must_use]
+    pub fn with_outages(self, outages: Outages, windows: Vec<Window>) -> Self {
+        Self { outage_share: crate::outages::share(&windows, self.horizon.0), windows, outages, ..self }
+    }
+
     /// The outages as they were written.
     #[must_use]
     pub const fn outages(&self) -> &Outages {

@@ -189,9 +189,12 @@ loss = "2%"
 length = "1s exponential"
 [[rule]]
 match = "tcp"
+[[rule]]
+match = "icmp"
+outages = { flap = "9s up 1s down", held = "lost", scheduled = [{ at = "10s", length = "500ms", every = "1min" }] }
 "#,
     );
-    let [voice, rest] = &profile.link.rules[..] else { panic!("two rules") };
+    let [voice, rest, _] = &profile.link.rules[..] else { panic!("three rules") };
     let wifi = load("wifi").expect("wifi").link;
     assert_eq!((voice.name.as_str(), voice.filter.as_str()), ("voice", "udp port 5000"));
     assert_eq!((voice.link.b_to_a.loss, voice.link.b_to_a.delay), (wifi.b_to_a.loss, wifi.b_to_a.delay));
@@ -203,7 +206,9 @@ match = "tcp"
         [
             "rule voice (udp port 5000) a to b: delay 15 ms +-1 ms uniform, loss 2 %, order free; b to a: delay 15 ms +-1 ms \
              uniform, loss 5 %, order free, outages 1 %/s of 1 s exponential",
-            "rule tcp a to b and b to a: no delay, no loss, order free"
+            "rule tcp a to b and b to a: no delay, no loss, order free",
+            "rule icmp a to b and b to a: no delay, no loss, order free, outages in turn 9 s up 1 s down and 500 ms at 10 s \
+             and every 60 s that lose what is on its way"
         ]
     );
     let wrong = voice.wrong_at(4, "\"port\" is wrong".into()).to_string();

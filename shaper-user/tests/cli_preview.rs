@@ -163,6 +163,30 @@ fn a_rule_decides_for_the_packets_that_match_it() {
     }
     let other = of(&["--dst-port", "5001"]);
     assert_eq!((&other["rule"], &other["delivered"]["ratio"]), (&Value::Null, &0.0.into()));
+    let hint = "no rule matches: --rule \"voice\" shows what that one does";
+    assert!(text(folder.path(), &["rules.toml", "--dst-port", "5001"]).contains(hint));
+}
+
+#[test]
+fn a_rule_is_shown_by_its_name_whatever_it_matches_and_with_its_own_outages() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "name = \"bulk\"\nmatch = \"tcp\"\ndelay = \"7ms\"\n";
+    let outages = "outages = { scheduled = [{ at = \"2s\", length = \"500ms\" }] }\n";
+    let voice = "[[rule]]\nname = \"voice\"\nmatch = \"udp\"\nloss = \"100%\"\n";
+    fs::write(folder.path().join("rules.toml"), format!("{voice}[[rule]]\n{rule}{outages}")).unwrap();
+    let flags = ["rules.toml", "--rule", "bulk", "--packets", "1000", "--flows", "3"];
+    let bulk: Value = serde_json::from_str(&text(folder.path(), &[&flags[..], &["--json"]].concat())).unwrap();
+    assert_eq!(
+        (&bulk["rule"], &bulk["delay_ms"]["min"], &bulk["delay_ms"]["max"]),
+        (&"bulk".into(), &7.0.into(), &7.0.into())
+    );
+    // A packet every 10 ms for half a second.
+    assert_eq!(bulk["dropped_by_cause"], serde_json::json!({ "outage": 50 }));
+    let configured = bulk["configured"].as_str().unwrap();
+    assert!(configured.contains("outages 500 ms at 2 s") && configured.contains("(down 5 % of 10 s)"), "{configured}");
+    text(folder.path(), &[&flags[..], &["--svg", "bulk.svg"]].concat());
+    let drawing = fs::read_to_string(folder.path().join("bulk.svg")).unwrap();
+    assert!(drawing.contains("opacity=\"0.3\" fill=\"#8A8F98\""), "the outage is not shaded");
 }
 
 #[test]
@@ -189,6 +213,7 @@ fn the_drawing_stands_alone() {
 #[test]
 fn what_is_wrong_is_refused_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.toml"), "[[rule]]\nmatch = \"tcp\"\n").unwrap();
     for (flags, words) in [
         (&["no-such"][..], "no-such"),
         (&["wifi", "--profile", "clean"], "cannot be used with"),
@@ -202,6 +227,8 @@ fn what_is_wrong_is_refused_with_an_example() {
         (&["--loss", "5"], "5%"),
         (&["--packets", "5000000", "--interval", "8760h"], "--interval 10ms"),
         (&["--svg", "no/such/folder.svg"], "--svg preview.svg"),
+        (&["--rule", "voice"], "has no rules"),
+        (&["rules.toml", "--rule", "voice"], "has no such rule; it has: tcp"),
         (&["--from", "."], "--from runs/mine"),
         (&["wifi", "--from", "."], "cannot be used with"),
     ] {

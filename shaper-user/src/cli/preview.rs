@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// The destination port: rules may look at it
     #[arg(long, default_value_t = 5_000)]
     dst_port: u16,
+    /// The rule that decides, by its name, whether it matches these packets or not [default: the first that matches]
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
     /// Packets are ECT(0): where the link marks, they are marked instead of dropped
     #[arg(long)]
     ect: bool,
@@ -114,7 +117,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Direction::AToB => Way::AToB,
         Direction::BToA => Way::BToA,
     };
-    let preview = preview::Preview::of(&profile, way, args.seed, stream)?;
+    let preview = preview::Preview::of(&profile, way, args.seed, stream, args.rule.as_deref())?;
     if let Some(path) = &args.svg {
         let name = path.display();
         fs::write(path, preview.svg()?)

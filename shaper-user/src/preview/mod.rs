@@ -6,9 +6,11 @@ mod replay;
 mod stream;
 mod text;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
+use shaper_channel::ChannelSpec;
 use shaper_common::fate::Cause;
+use shaper_common::outage;
 use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
@@ -53,6 +55,9 @@ pub(crate) struct Preview {
     pub(crate) warnings: Vec<String>,
     /// What was configured, in words.
     pub(crate) configured: Option<String>,
+    /// The profile's rules, by name.
+    #[serde(skip)]
+    rules: Vec<String>,
     #[serde(skip)]
     came: Vec<Came>,
     #[serde(skip)]
@@ -60,12 +65,20 @@ pub(crate) struct Preview {
 }
 
 impl Preview {
-    /// Sends the stream through a direction of the profile.
+    /// Sends the stream through a direction of the profile; with the name of a rule, through that rule's link, whatever
+    /// the rule matches.
     ///
     /// # Errors
     ///
-    /// When the profile cannot be compiled.
-    pub(crate) fn of(profile: &Profile, direction: Way, seed: u64, stream: Offered) -> anyhow::Result<Self> {
+    /// When the profile cannot be compiled, or has no such rule.
+    pub(crate) fn of(
+        profile: &Profile,
+        direction: Way,
+        seed: u64,
+        stream: Offered,
+        rule: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let asked = rule.map(|name| number_of(profile, name)).transpose()?;
         let length = stream.interval_ns.saturating_mul(stream.packets.into());
         let run = Compile { seed, link: 0, horizon: Duration(Nanos(length)) };
         let compiled = profile.link.compile(&run).with_context(|| format!("profile {}", profile.name))?;
@@ -73,13 +86,19 @@ impl Preview {
             Way::AToB => compiled.a_to_b,
             Way::BToA => compiled.b_to_a,
         };
-        let flows = stream.of(&of.rules, direction == Way::AToB);
+        let mut flows = stream.of(&of.rules, direction == Way::AToB);
+        if asked.is_some() {
+            flows.iter_mut().for_each(|flow| flow.rule = asked);
+        }
         let came = stream.through(&of, &flows);
         let first = flows.first().and_then(|flow| flow.rule);
         let is_one = flows.iter().all(|flow| flow.rule == first);
         let rule = first.filter(|_| is_one).and_then(|rule| profile.link.rules.get(rule as usize));
         let expected = match (is_one, rule) {
-            (true, Some(rule)) => Some(of_rule(rule, direction, &run)?),
+            (true, Some(rule)) => {
+                let channel = first.and_then(|number| of.rules.channels.get(number as usize));
+                Some(of_rule(rule, direction, &run, channel)?)
+            }
             (true, None) => Some(of.expected.clone()),
             (false, _) => None,
         };
@@ -93,6 +112,7 @@ impl Preview {
             flows_by_rules: flows.iter().filter(|flow| flow.rule.is_some()).count() as u32,
             figures: Figures::of(&came, inflation),
             warnings: Vec::new(),
+            rules: profile.link.rules.iter().map(|rule| rule.name.clone()).collect(),
             configured: expected.as_ref().map(ToString::to_string),
             came,
             expected,
@@ -160,7 +180,6 @@ impl Preview {
             .collect();
         let expected = self.expected.as_ref();
         let windows: Vec<Window> = expected
-            .filter(|_| self.rule.is_none())
             .map(|expected| {
                 let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
                 expected.windows.iter().map(|w| Window { start_ms: ms(w.start), end_ms: ms(w.end) }).collect()
@@ -199,14 +218,35 @@ fn configured_cdf(expected: &Expected) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// What a rule's own link will do; its outages left out, for they come from a stream of draws that is the rule's.
-fn of_rule(rule: &RuleProfile, direction: Way, run: &Compile) -> anyhow::Result<Expected> {
+/// What a rule's own link will do. Its outages are those of its channel, for they are drawn from a stream of the rule's.
+fn of_rule(
+    rule: &RuleProfile,
+    direction: Way,
+    run: &Compile,
+    channel: Option<&ChannelSpec>,
+) -> anyhow::Result<Expected> {
     let link = Link { outages: Outages::default(), ..rule.link.clone() };
     let compiled = link.compile(run)?;
-    Ok(match direction {
+    let expected = match direction {
         Way::AToB => compiled.a_to_b.expected,
         Way::BToA => compiled.b_to_a.expected,
-    })
+    };
+    let windows = channel.into_iter().flat_map(|channel| channel.schedule().windows);
+    let windows = windows.take_while(|window| *window != outage::Window::NEVER).collect();
+    Ok(expected.with_outages(rule.link.outages.clone(), windows))
+}
+
+/// The number of a rule, by its name.
+fn number_of(profile: &Profile, name: &str) -> anyhow::Result<u32> {
+    let mut rules = (0..).zip(&profile.link.rules);
+    match rules.find(|(_, rule)| rule.name == name) {
+        Some((number, _)) => Ok(number),
+        None if profile.link.rules.is_empty() => bail!("--rule {name}: profile {} has no rules", profile.name),
+        None => {
+            let known: Vec<&str> = profile.link.rules.iter().map(|rule| rule.name.as_str()).collect();
+            bail!("--rule {name}: profile {} has no such rule; it has: {}", profile.name, known.join(", "))
+        }
+    }
 }
 
 /// All causes that the link decides, in the order of their numbers.

@@ -43,7 +43,11 @@ fn write_table(preview: &Preview, out: &mut String) -> std::fmt::Result {
         None if preview.flows_by_rules > 0 => {
             writeln!(out, "  {} of {} flows decided by rules", preview.flows_by_rules, stream.flows)?;
         }
-        None => {}
+        None => {
+            if let Some(rule) = preview.rules.first() {
+                writeln!(out, "  no rule matches: --rule \"{rule}\" shows what that one does")?;
+            }
+        }
     }
     for warning in &preview.warnings {
         writeln!(out, "note: {warning}")?;
