@@ -2,7 +2,7 @@
 
 mod common;
 
-use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, Plots, report};
+use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, Plots, Treated, Treatment, report};
 use shaper_report::summary::Severity;
 
 /// How often a text occurs in another.
@@ -72,6 +72,26 @@ fn plots_of_one_packet_or_of_none_that_came_through_are_drawn() {
         assert_eq!(occurrences(&page, "<svg "), 3);
         assert_eq!(occurrences(&page, "NaN"), 0);
     }
+}
+
+#[test]
+fn copies_changes_and_marks_have_dots_and_a_key_of_their_own() {
+    let (summary, mut plots) = common::sample(640).unwrap();
+    let treatments = [(Treatment::Copied, "copy"), (Treatment::Changed, "changed"), (Treatment::Marked, "marked")];
+    let untreated = report(&summary, &plots).unwrap();
+    let larger = occurrences(&untreated, "r=\"5\"");
+    for (number, (how, class)) in (0u64..).zip(treatments) {
+        assert_eq!(occurrences(&untreated, &format!("class=\"swatch {class}\"")), 0);
+        let one = Treated { at_ns: 1_000_000 * number, delay_ns: 5_000_000, how };
+        plots.directions.get_mut("a_to_b").unwrap().treated.push(one);
+        let page = report(&summary, &plots).unwrap();
+        assert_eq!(occurrences(&page, &format!("class=\"swatch {class}\"")), 1, "{class}");
+        assert_eq!(occurrences(&page, "r=\"5\""), larger + 1 + number as usize, "{class}");
+    }
+    // Of a great many there is one for each stretch of time.
+    let many = (0..100_000).map(|number| Treated { at_ns: 60_000 * number, delay_ns: 1, how: Treatment::Marked });
+    plots.directions.get_mut("a_to_b").unwrap().treated = many.collect();
+    assert!(occurrences(&report(&summary, &plots).unwrap(), "r=\"5\"") <= larger + 240);
 }
 
 #[test]

@@ -211,6 +211,35 @@ fn the_drawing_stands_alone() {
 }
 
 #[test]
+fn the_drawing_shows_each_copy_change_and_mark_and_names_only_what_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let drawn = |flags: &[&str]| {
+        let all = [&["custom", "--latency", "20ms", "--packets", "1000", "--svg", "it.svg", "--json"], flags].concat();
+        let figures: Value = serde_json::from_str(&text(folder.path(), &all)).unwrap();
+        (figures, fs::read_to_string(folder.path().join("it.svg")).unwrap())
+    };
+    let names =
+        |drawing: &str| ["copy", "changed", "marked CE", "lost"].map(|name| drawing.contains(&format!(">{name}<")));
+    let dots = |drawing: &str| drawing.matches("r=\"5\"").count() as u64;
+    let (_, plain) = drawn(&[]);
+    assert_eq!((names(&plain), dots(&plain)), ([false; 4], 0));
+    // Two dots for two copies of each packet, 25 and 30 ms after its arrival, which the axis has room for.
+    let (figures, copied) = drawn(&["--duplicate", "5% copies 2 delay 5ms"]);
+    assert_eq!((names(&copied), dots(&copied)), ([true, false, false, false], figures["copies"].as_u64().unwrap()));
+    // A queue and slots are in no configured distribution.
+    for (flags, beside) in [(&[][..], true), (&["--slot", "40ms"], false), (&["--rate", "1mbit"], false)] {
+        assert_eq!(drawn(flags).1.contains(">configured<"), beside, "{flags:?}");
+    }
+    let (figures, changed) = drawn(&["--corrupt", "5%"]);
+    assert_eq!(names(&changed), [false, true, false, false]);
+    assert_eq!(dots(&changed), figures["changed"]["count"].as_u64().unwrap());
+    let (figures, marked) = drawn(&["--loss", "5%", "--ecn", "on", "--ect"]);
+    assert_eq!(names(&marked), [false, false, true, false]);
+    assert_eq!(dots(&marked), figures["marked"]["count"].as_u64().unwrap());
+    assert!([&copied, &changed, &marked].iter().all(|drawing| dots(drawing) > 20));
+}
+
+#[test]
 fn what_is_wrong_is_refused_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("rules.toml"), "[[rule]]\nmatch = \"tcp\"\n").unwrap();

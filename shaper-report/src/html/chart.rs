@@ -36,7 +36,7 @@ pub(super) struct Frame<'a> {
 /// What can be put on a plot, in the units of its axes.
 pub(super) enum Shape {
     /// Dots.
-    Dots { at: Vec<(f64, f64)>, ink: RGBColor, opacity: f64 },
+    Dots { at: Vec<(f64, f64)>, ink: RGBColor, opacity: f64, radius: i32 },
     /// A line.
     Line { through: Vec<(f64, f64)>, ink: RGBColor, width: u32 },
     /// Filled boxes: two corners each.
@@ -129,9 +129,9 @@ fn draw(svg: &mut String, frame: &Frame<'_>, margin: u32, height: u32, shapes: &
 
 fn put(root: &DrawingArea<SVGBackend<'_>, Shift>, axes: &mut Axes<'_>, shape: &Shape) -> Result<(), Failure> {
     match shape {
-        Shape::Dots { at, ink, opacity } => {
+        Shape::Dots { at, ink, opacity, radius } => {
             let style = ShapeStyle::from(ink.mix(*opacity)).filled();
-            axes.draw_series(at.iter().map(|point| Circle::new(*point, 3, style)))?;
+            axes.draw_series(at.iter().map(|point| Circle::new(*point, *radius, style)))?;
         }
         Shape::Line { through, ink, width } => {
             let style = ShapeStyle::from(*ink).stroke_width(*width);

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::HtmlError;
 use super::bins::{STACKED, bands, decades, fates, steps};
 use super::chart::{Figure, Frame, HEIGHT, Shape, figure};
-use super::data::{CommandPoint, DirectionPlot, Outcome};
-use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, of_cause};
+use super::data::{CommandPoint, DirectionPlot, Outcome, Treated, Treatment};
+use super::palette::{CHANGED, CONFIGURED, COPY, HARNESS, Ink, LOSS, MARKED, MEASURED, OUTAGE, QUEUE, of_cause};
 use crate::summary::{LatencySplit, Lateness, Window};
 use crate::words;
 
@@ -46,7 +46,7 @@ fn shade(windows: &[Window], end_s: f64, top: f64) -> Shape {
 fn cloud(points: Vec<(f64, f64)>, end_s: f64) -> (Vec<Shape>, bool) {
     let ink = MEASURED.light;
     if points.len() <= MOST_POINTS {
-        return (vec![Shape::Dots { at: points, ink, opacity: 0.7 }], false);
+        return (vec![Shape::Dots { at: points, ink, opacity: 0.7, radius: 3 }], false);
     }
     let bands = bands(&points, end_s, BINS);
     let width = end_s / BINS as f64;
@@ -59,6 +59,24 @@ fn cloud(points: Vec<(f64, f64)>, end_s: f64) -> (Vec<Shape>, bool) {
         shapes.push(Shape::Line { through, ink, width: 3 });
     }
     (shapes, true)
+}
+
+/// Each way in which packets are treated, with its colour and its name.
+const TREATMENTS: [(Treatment, &Ink, &str); 3] = [
+    (Treatment::Copied, &COPY, "copy"),
+    (Treatment::Changed, &CHANGED, "changed"),
+    (Treatment::Marked, &MARKED, "marked CE"),
+];
+
+/// Packets treated in one way, larger than others; of too many one for each stretch of time.
+fn treated(all: &[Treated], how: Treatment, ink: &Ink, end_s: f64) -> Option<Shape> {
+    let of_it = all.iter().filter(|treated| treated.how == how);
+    let mut at: Vec<(f64, f64)> =
+        of_it.map(|treated| (treated.at_ns as f64 / NS_PER_S, treated.delay_ns as f64 / NS_PER_MS)).collect();
+    if at.len() > MOST_POINTS {
+        at = bands(&at, end_s, BINS).iter().map(|band| (band.at, band.median)).collect();
+    }
+    (!at.is_empty()).then_some(Shape::Dots { at, ink: ink.light, opacity: 0.9, radius: 5 })
 }
 
 /// The largest value, with room above it; 1 where there is none.
@@ -79,19 +97,36 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
         match &packet.outcome {
             Outcome::Delivered { delay_ns } => delays.push((at, *delay_ns as f64 / NS_PER_MS)),
             Outcome::Dropped { cause } if cause == "outage" => {}
-            Outcome::Dropped { .. } => lost.push(at),
+            Outcome::Dropped { cause } => lost.push((at, of_cause(cause))),
         }
     }
-    let (n, drops, top) = (delays.len(), lost.len(), top_of(&delays));
+    let copies = plot.treated.iter().map(|treated| (0.0, treated.delay_ns as f64 / NS_PER_MS));
+    let (n, drops, top) = (delays.len(), lost.len(), top_of(&delays).max(top_of(&copies.collect::<Vec<_>>())));
     let mut shapes = vec![shade(windows, end_s, top)];
     let (points, binned) = cloud(delays, end_s);
     shapes.extend(points);
     // Too many to be told apart say nothing that the plot of fates does not say better.
     let ticked = drops > 0 && drops <= MOST_TICKS;
-    if ticked {
+    let mut keys = Vec::new();
+    for (ink, meaning) in [
+        (&LOSS, "lost (along the top)"),
+        (&QUEUE, "dropped for the rate (along the top)"),
+        (&OUTAGE, "lost on its way (along the top)"),
+        (&HARNESS, "lost by the harness (along the top)"),
+    ] {
         let width = 0.0012 * end_s;
-        let corners = lost.iter().map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
-        shapes.push(Shape::Boxes { corners, ink: LOSS.light, opacity: 0.9 });
+        let of_it = lost.iter().filter(|(_, of)| ticked && of.class == ink.class);
+        let corners: Vec<_> = of_it.map(|(at, _)| [(at - width, 0.94 * top), (at + width, top)]).collect();
+        if !corners.is_empty() {
+            keys.push((ink, meaning));
+            shapes.push(Shape::Boxes { corners, ink: ink.light, opacity: 0.9 });
+        }
+    }
+    for (how, ink, meaning) in TREATMENTS {
+        if let Some(dots) = treated(&plot.treated, how, ink, end_s) {
+            keys.push((ink, meaning));
+            shapes.push(dots);
+        }
     }
     let title = format!("Delay over time, {}", words::spaced(name));
     let description = format!("{n} packets came through, {drops} were dropped outside outages.");
@@ -106,7 +141,7 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     };
     let caption = html! {
         (swatch(&MEASURED, if binned { "actual delay: smallest to largest, median as a line" } else { "actual delay" }))
-        @if ticked { (swatch(&LOSS, "dropped, outages apart (along the top)")) }
+        @for (ink, meaning) in keys { (swatch(ink, meaning)) }
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
     };
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)

@@ -18,6 +18,8 @@ pub struct Plots {
 pub struct DirectionPlot {
     /// Every packet, in the order of arrival.
     pub packets: Vec<PacketPoint>,
+    /// What was done to packets that came through, in the order of arrival.
+    pub treated: Vec<Treated>,
     /// The intended delay of the packets let through, in nanoseconds, in any order.
     pub intended_ns: Vec<u64>,
     /// The configured distribution function: delay in milliseconds, ascending, and the probability of a
@@ -49,6 +51,28 @@ pub enum Outcome {
         /// The name of the cause, as in [`crate::summary::Counts::dropped_by_cause`].
         cause: Cow<'static, str>,
     },
+}
+
+/// A packet that came through otherwise than as it was sent, or a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Treated {
+    /// The packet's arrival, in nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// From there to its release, or to that of the copy, in nanoseconds.
+    pub delay_ns: u64,
+    /// What it is.
+    pub how: Treatment,
+}
+
+/// What was done to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// This is a copy of it.
+    Copied,
+    /// Bytes were changed.
+    Changed,
+    /// It was marked Congestion Experienced.
+    Marked,
 }
 
 /// One command at one peer.

@@ -4,7 +4,7 @@ use maud::{PreEscaped, html};
 
 use super::chart::{Figure, WIDTH};
 use super::data::DirectionPlot;
-use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, QUEUE, TEXT, hex};
+use super::palette::{CHANGED, CONFIGURED, COPY, Ink, LOSS, MARKED, MEASURED, OUTAGE, QUEUE, TEXT, hex};
 use super::{HtmlError, charts};
 use crate::summary::Window;
 
@@ -40,13 +40,7 @@ fn drawing(figures: &[Figure]) -> String {
             (at, figure)
         })
         .collect();
-    let keys: [(&Ink, &str); 5] = [
-        (&MEASURED, "drawn"),
-        (&CONFIGURED, "configured"),
-        (&LOSS, "lost"),
-        (&QUEUE, "dropped for the rate"),
-        (&OUTAGE, "link down"),
-    ];
+    let keys = legend(figures);
     let drawing = html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height}")) font-family="sans-serif" {
             rect width="100%" height="100%" fill="#FFFFFF" {}
@@ -58,11 +52,33 @@ fn drawing(figures: &[Figure]) -> String {
                     (PreEscaped(&figure.inner))
                 }
             }
-            @for (place, (ink, meaning)) in (0u32..).zip(keys) {
-                rect x=(16 + 160 * place) y=(height - 34) width="18" height="18" fill=(hex(ink.light)) {}
-                text x=(40 + 160 * place) y=(height - 18) font-size="16" fill=(hex(TEXT.light)) { (meaning) }
+            @for (left, ink, meaning) in keys {
+                rect x=(left) y=(height - 34) width="18" height="18" fill=(hex(ink.light)) {}
+                text x=(left + 24) y=(height - 18) font-size="16" fill=(hex(TEXT.light)) { (meaning) }
             }
         }
     };
     drawing.into_string()
+}
+
+/// The colours that the figures have and what they mean, each with its place.
+fn legend(figures: &[Figure]) -> Vec<(usize, &'static Ink, &'static str)> {
+    const KEYS: [(&Ink, &str); 8] = [
+        (&MEASURED, "drawn"),
+        (&CONFIGURED, "configured"),
+        (&COPY, "copy"),
+        (&CHANGED, "changed"),
+        (&MARKED, "marked CE"),
+        (&LOSS, "lost"),
+        (&QUEUE, "dropped for the rate"),
+        (&OUTAGE, "link down"),
+    ];
+    let used = KEYS.into_iter().filter(|(ink, _)| figures.iter().any(|figure| figure.inner.contains(&hex(ink.light))));
+    used.scan(16, |left, (ink, meaning)| {
+        let at = *left;
+        // A swatch, the words at nine a letter, and the room to the next one.
+        *left += 24 + 9 * meaning.len() + 20;
+        Some((at, ink, meaning))
+    })
+    .collect()
 }

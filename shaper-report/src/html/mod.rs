@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use drawing::preview;
 
-pub use data::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots};
+pub use data::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots, Treated, Treatment};
 
 use crate::agreement::Agreement;
 use crate::summary::{Summary, Window};

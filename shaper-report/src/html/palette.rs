@@ -29,12 +29,21 @@ pub(super) const QUEUE: Ink =
 /// Lost by the harness, which is never the link's doing.
 pub(super) const HARNESS: Ink =
     Ink { light: RGBColor(0x9a, 0x7b, 0x00), dark: RGBColor(0xf0, 0xe4, 0x42), class: "harness" };
+/// A copy of a packet.
+pub(super) const COPY: Ink = Ink { light: RGBColor(0x2f, 0xb5, 0xd8), dark: RGBColor(0x9b, 0xe3, 0xf5), class: "copy" };
+/// A packet whose bytes were changed.
+pub(super) const CHANGED: Ink =
+    Ink { light: RGBColor(0x30, 0x30, 0x30), dark: RGBColor(0xff, 0xff, 0xff), class: "changed" };
+/// A packet marked Congestion Experienced.
+pub(super) const MARKED: Ink =
+    Ink { light: RGBColor(0x00, 0x9e, 0x73), dark: RGBColor(0x3f, 0xd0, 0xa5), class: "marked" };
 /// Text and axes.
 pub(super) const TEXT: Ink = Ink { light: RGBColor(0x1c, 0x22, 0x2b), dark: RGBColor(0xe4, 0xe8, 0xee), class: "text" };
 /// Lines behind the figures.
 pub(super) const GRID: Ink = Ink { light: RGBColor(0xdb, 0xdf, 0xe5), dark: RGBColor(0x3a, 0x42, 0x4e), class: "grid" };
 
-const ALL: [&Ink; 8] = [&MEASURED, &CONFIGURED, &LOSS, &OUTAGE, &QUEUE, &HARNESS, &TEXT, &GRID];
+const ALL: [&Ink; 11] =
+    [&MEASURED, &CONFIGURED, &LOSS, &OUTAGE, &QUEUE, &HARNESS, &COPY, &CHANGED, &MARKED, &TEXT, &GRID];
 
 pub(super) fn hex(color: RGBColor) -> String {
     format!("#{:02X}{:02X}{:02X}", color.0, color.1, color.2)

@@ -108,6 +108,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
     Ok(Link {
         direction: Direction { configured: wifi(), measured, agree },
         plot: DirectionPlot {
+            treated: Vec::new(),
             packets: points,
             intended_ns: intended,
             configured_cdf: (0..=90).map(|half| 0.5 * f64::from(half)).map(|ms| (ms, wifi_cdf(ms * MS))).collect(),

@@ -15,7 +15,7 @@ use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
 use shaper_profile::{Compile, CompiledDirection, Expected, Held, Link, Outages, Profile, RuleProfile};
-use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, preview};
+use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, Treated, Treatment, preview};
 use shaper_report::summary::Window;
 
 pub(crate) use figures::Figures;
@@ -62,6 +62,8 @@ pub(crate) struct Preview {
     came: Vec<Came>,
     #[serde(skip)]
     expected: Option<Expected>,
+    #[serde(skip)]
+    configured_cdf: Vec<(f64, f64)>,
 }
 
 impl Preview {
@@ -94,11 +96,9 @@ impl Preview {
         let first = flows.first().and_then(|flow| flow.rule);
         let is_one = flows.iter().all(|flow| flow.rule == first);
         let rule = first.filter(|_| is_one).and_then(|rule| profile.link.rules.get(rule as usize));
+        let channel = first.and_then(|number| of.rules.channels.get(number as usize)).unwrap_or(&of.channel);
         let expected = match (is_one, rule) {
-            (true, Some(rule)) => {
-                let channel = first.and_then(|number| of.rules.channels.get(number as usize));
-                Some(of_rule(rule, direction, &run, channel)?)
-            }
+            (true, Some(rule)) => Some(of_rule(rule, direction, &run, channel)?),
             (true, None) => Some(of.expected.clone()),
             (false, _) => None,
         };
@@ -114,6 +114,7 @@ impl Preview {
             warnings: Vec::new(),
             rules: profile.link.rules.iter().map(|rule| rule.name.clone()).collect(),
             configured: expected.as_ref().map(ToString::to_string),
+            configured_cdf: expected.as_ref().map_or_else(Vec::new, |expected| configured_cdf(expected, channel)),
             came,
             expected,
         };
@@ -185,12 +186,11 @@ impl Preview {
                 expected.windows.iter().map(|w| Window { start_ms: ms(w.start), end_ms: ms(w.end) }).collect()
             })
             .unwrap_or_default();
-        // A bottleneck's queue is in no configured distribution.
-        let plain = expected.filter(|_| self.figures.queueing_ms.is_none());
         let plot = DirectionPlot {
             packets,
+            treated: self.came.iter().flat_map(treated).collect(),
             intended_ns: self.came.iter().filter_map(|came| came.delay_ns).collect(),
-            configured_cdf: plain.map(configured_cdf).unwrap_or_default(),
+            configured_cdf: self.configured_cdf.clone(),
             lateness_us: Vec::new(),
         };
         let end = self.stream.interval_ns.saturating_mul(self.stream.packets.into()) as f64 / 1e9;
@@ -209,30 +209,45 @@ impl Preview {
     }
 }
 
-fn configured_cdf(expected: &Expected) -> Vec<(f64, f64)> {
-    (0..CDF_POINTS)
+/// Points of the configured distribution function of delays, for a plot. None where delays have other parts: a
+/// bottleneck's queue and the wait for a slot are in no configured distribution, and settings that change have no one.
+pub(crate) fn configured_cdf(expected: &Expected, channel: &ChannelSpec) -> Vec<(f64, f64)> {
+    let params = &channel.params;
+    let is_all = params.rate.0 == 0 && !params.slots.any() && channel.changes.is_none();
+    (0..if is_all { CDF_POINTS } else { 0 })
         .map(|point| {
-            let at = expected.delay.quantile(f64::from(point) / f64::from(CDF_POINTS - 1) * 0.999);
+            // From the first delay that there is: a share of nothing would begin at zero.
+            let share = (f64::from(point) / f64::from(CDF_POINTS - 1)).max(1e-6);
+            let at = expected.delay.quantile(share * 0.999);
             (at.0 as f64 / 1e6, expected.delay.cdf(at))
         })
         .collect()
 }
 
+/// What was done to a packet that came through, and each of its copies.
+fn treated(came: &Came) -> impl Iterator<Item = Treated> {
+    let Came { at_ns, fate, delay_ns, .. } = *came;
+    let copies = (1..=u64::from(fate.copies)).map(move |number| (number, Treatment::Copied));
+    let changed = (!fate.damage.is_none()).then_some((0, Treatment::Changed));
+    let marked = fate.marked.then_some((0, Treatment::Marked));
+    let all = copies.chain(changed).chain(marked);
+    let apart = fate.spacing.0;
+    delay_ns.into_iter().flat_map(move |delay_ns| {
+        let late = move |number: u64| delay_ns.saturating_add(apart.saturating_mul(number));
+        all.clone().map(move |(number, how)| Treated { at_ns, delay_ns: late(number), how })
+    })
+}
+
 /// What a rule's own link will do. Its outages are those of its channel, for they are drawn from a stream of the rule's.
-fn of_rule(
-    rule: &RuleProfile,
-    direction: Way,
-    run: &Compile,
-    channel: Option<&ChannelSpec>,
-) -> anyhow::Result<Expected> {
+fn of_rule(rule: &RuleProfile, direction: Way, run: &Compile, channel: &ChannelSpec) -> anyhow::Result<Expected> {
     let link = Link { outages: Outages::default(), ..rule.link.clone() };
     let compiled = link.compile(run)?;
     let expected = match direction {
         Way::AToB => compiled.a_to_b.expected,
         Way::BToA => compiled.b_to_a.expected,
     };
-    let windows = channel.into_iter().flat_map(|channel| channel.schedule().windows);
-    let windows = windows.take_while(|window| *window != outage::Window::NEVER).collect();
+    let windows =
+        channel.schedule().windows.into_iter().take_while(|window| *window != outage::Window::NEVER).collect();
     Ok(expected.with_outages(rule.link.outages.clone(), windows))
 }
 

@@ -11,6 +11,7 @@ use shaper_common::layout::Record;
 use shaper_common::parse::{self, Kind};
 use shaper_common::rewrite;
 use shaper_common::units::Nanos;
+use shaper_delayline::Released;
 use shaper_engine::DirectionOutcome;
 use shaper_offline::annotate::{Annotation, annotate};
 use shaper_offline::join::{
@@ -20,7 +21,7 @@ use shaper_offline::packet::{self, Transport};
 use shaper_offline::pcapfile::{Reader, Verdict};
 use shaper_offline::toast::{Recognised, recognise};
 use shaper_offline::writer::Statistics;
-use shaper_report::html::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots};
+use shaper_report::html::{CommandPoint, DirectionPlot, Outcome, PacketPoint, Plots, Treated, Treatment};
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{CaptureCounts, Join, Severity, Summary};
 
@@ -29,6 +30,7 @@ use super::execute::{Evidence, capture_name};
 use super::plan::Plan;
 use super::{commands, judge};
 use crate::capture::Captured;
+use crate::preview::configured_cdf;
 
 /// What XDP programs return for a packet that is dropped, and for one handed to the delay line (linux/bpf.h).
 const XDP_DROP: i64 = 1;
@@ -415,9 +417,6 @@ fn toast_packets(spool: &Path) -> anyhow::Result<HashMap<ToastPacket, i64>> {
     Ok(seen)
 }
 
-/// Points of the configured distribution function in a plot.
-const CDF_POINTS: u32 = 200;
-
 /// What the report draws.
 pub(super) fn plots(plan: &Plan, evidence: &Evidence) -> Plots {
     let compiled = evidence.links.iter().flat_map(|link| [&link.a_to_b, &link.b_to_a]);
@@ -427,19 +426,11 @@ pub(super) fn plots(plan: &Plan, evidence: &Evidence) -> Plots {
         .iter()
         .zip(compiled)
         .map(|(outcome, compiled)| {
-            let delay = &compiled.expected.delay;
-            let points = if outcome.spec.channel.params.rate.0 == 0 { CDF_POINTS } else { 0 };
-            let configured_cdf = (0..points)
-                .map(|point| {
-                    let share = f64::from(point) / f64::from(CDF_POINTS - 1) * 0.999;
-                    let at = delay.quantile(share);
-                    (at.0 as f64 / 1e6, delay.cdf(at))
-                })
-                .collect();
             let plot = DirectionPlot {
                 packets: packets(outcome, evidence.start),
+                treated: treated(outcome, evidence.start),
                 intended_ns: judge::forwarded(outcome).map(judge::delay_ns).collect(),
-                configured_cdf,
+                configured_cdf: configured_cdf(&compiled.expected, &compiled.channel),
                 lateness_us: judge::lateness_ns(outcome).iter().map(|ns| *ns as f64 / 1e3).collect(),
             };
             (outcome.spec.name.clone(), plot)
@@ -473,12 +464,41 @@ fn packets(outcome: &DirectionOutcome, start: Nanos) -> Vec<PacketPoint> {
         .collect()
 }
 
+/// What was done to packets that left, and the copies that did, in the order of arrival.
+fn treated(outcome: &DirectionOutcome, start: Nanos) -> Vec<Treated> {
+    let is_treated = |record: &Record| record.fate.marked != 0 || !record.fate.damage.is_none();
+    if outcome.copies.is_empty() && !outcome.records.iter().any(is_treated) {
+        return Vec::new();
+    }
+    let all = outcome.releases.iter().chain(&outcome.copies).filter(|release| release.sent);
+    let mut released: HashMap<u64, Vec<&Released>> = HashMap::new();
+    for release in all {
+        released.entry(release.id).or_default().push(release);
+    }
+    let of_record = |record: &Record| {
+        let changed = (!record.fate.damage.is_none()).then_some(Treatment::Changed);
+        let marked = (record.fate.marked != 0).then_some(Treatment::Marked);
+        let done: Vec<Treatment> = changed.into_iter().chain(marked).collect();
+        let arrival = record.arrival();
+        let mut treated = Vec::new();
+        for release in released.get(&record.id()).into_iter().flatten() {
+            let how = if release.copy == 0 { done.as_slice() } else { &[Treatment::Copied] };
+            treated.extend(how.iter().map(|how| Treated {
+                at_ns: arrival.saturating_sub(start).0,
+                delay_ns: release.actual.saturating_sub(arrival).0,
+                how: *how,
+            }));
+        }
+        treated
+    };
+    outcome.records.iter().flat_map(of_record).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use hdrhistogram::Histogram;
     use shaper_common::layout::RawFate;
-    use shaper_delayline::Released;
     use shaper_engine::{ChannelSpec, DirectionSpec};
 
     /// A direction of three packets, of which the second has these releases: copy number and whether it was sent.
