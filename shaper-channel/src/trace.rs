@@ -16,6 +16,18 @@ pub enum Trace {
     Packets(Arc<PacketTrace>),
 }
 
+impl Trace {
+    /// The longest of its delays.
+    #[must_use]
+    pub fn longest_delay(&self) -> Nanos {
+        let longest = match self {
+            Self::Steps(trace) => trace.steps.iter().map(|step| step.delay).max(),
+            Self::Packets(trace) => trace.entries.iter().map(|entry| entry.delay()).max(),
+        };
+        longest.unwrap_or(Nanos::ZERO)
+    }
+}
+
 /// Settings from a time on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Row {

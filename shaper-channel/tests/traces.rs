@@ -182,7 +182,7 @@ fn delay_and_loss_are_those_of_the_arrival() {
 fn each_packet_follows_its_own_row() {
     let mut seed = 3;
     let entries: Vec<Entry> = (0..PACKETS + 70_000)
-        .map(|_| Entry::new(Nanos(random(&mut seed) % 50_000), random(&mut seed) % 10 == 0))
+        .map(|_| Entry::new(Nanos(random(&mut seed) % 50_000), random(&mut seed).is_multiple_of(10)))
         .collect();
     for repeats in [false, true] {
         let trace = Arc::new(PacketTrace::new(entries.clone(), repeats, false).unwrap());

@@ -1,8 +1,8 @@
 //! For how long packets are held, by whatever settings a link ever has: what a delay line must have room for.
 
-use shaper_channel::ChannelSpec;
+use shaper_channel::{ChannelSpec, Trace};
 use shaper_common::delay::Jitter;
-use shaper_common::layout::Params;
+use shaper_common::layout::{Params, flags};
 use shaper_common::order::Order;
 use shaper_common::quantile::Quantiles;
 use shaper_common::units::Nanos;
@@ -10,6 +10,7 @@ use shaper_common::units::Nanos;
 use crate::compile::{CompiledDirection, CompiledLink};
 use crate::distribution::DelayDistribution;
 use crate::expected::LARGEST_SHARE;
+use crate::profile::FULL_PACKET;
 
 /// For how long a packet is held; where jitter has a tail, one of the share [`LARGEST_SHARE`].
 ///
@@ -29,11 +30,12 @@ impl Held {
     /// By the settings of a channel, the longest that it ever has.
     #[must_use]
     pub fn of(channel: &ChannelSpec) -> Self {
-        let each = channel.all().map(|(params, quantiles)| Self::by(params, quantiles.map(AsRef::as_ref)));
+        let trace = channel.trace.as_ref();
+        let each = channel.all().map(|(params, quantiles)| Self::by(params, quantiles.map(AsRef::as_ref), trace));
         each.fold(Self::default(), Self::or)
     }
 
-    fn by(params: &Params, quantiles: Option<&Quantiles>) -> Self {
+    fn by(params: &Params, quantiles: Option<&Quantiles>, trace: Option<&Trace>) -> Self {
         let slots = &params.slots;
         let gap = DelayDistribution::of(&Params {
             delay: slots.gap,
@@ -41,7 +43,7 @@ impl Held {
             jitter_kind: slots.kind,
             ..Params::default()
         });
-        let alone = [delay(params, quantiles), queue(params), longest(&gap)];
+        let alone = [delay(params, quantiles, trace), queue(params, trace), longest(&gap)];
         let alone = alone.into_iter().fold(Nanos::ZERO, Nanos::saturating_add);
         if params.duplicate.chance.is_never() {
             return Self { longest: alone, frames: alone };
@@ -64,10 +66,15 @@ impl Held {
     }
 }
 
-fn delay(params: &Params, quantiles: Option<&Quantiles>) -> Nanos {
+fn delay(params: &Params, quantiles: Option<&Quantiles>, trace: Option<&Trace>) -> Nanos {
+    let follows = params.flags & (flags::DELAY_STEPS | flags::DELAY_PACKETS) != 0;
+    let base = trace.filter(|_| follows).map_or(params.delay, Trace::longest_delay);
     match quantiles.filter(|_| params.jitter_kind == Jitter::Table as u32) {
-        Some(quantiles) => crate::distribution::quantile(quantiles, LARGEST_SHARE),
-        None => longest(&DelayDistribution::of(params)),
+        // The table is about the settings' own delay.
+        Some(quantiles) => {
+            crate::distribution::quantile(quantiles, LARGEST_SHARE).saturating_add(base).saturating_sub(params.delay)
+        }
+        None => longest(&DelayDistribution::of(&Params { delay: base, ..*params })),
     }
 }
 
@@ -79,7 +86,14 @@ fn longest(distribution: &DelayDistribution) -> Nanos {
 }
 
 /// Until a packet is through the bottleneck, where that is full; of full packets, if they are counted.
-fn queue(params: &Params) -> Nanos {
+pub(crate) fn queue(params: &Params, trace: Option<&Trace>) -> Nanos {
+    if params.flags & flags::RATE_STEPS != 0
+        && let Some(Trace::Steps(steps)) = trace
+    {
+        let packets = steps.work_of(FULL_PACKET.saturating_mul(params.queue_packets.into()));
+        let work = if params.queue_packets == 0 { params.queue_work } else { packets.min(params.queue_work) };
+        return if work == u64::MAX { params.queue } else { steps.longest_service(work).min(params.queue) };
+    }
     match (params.rate.0, params.queue_packets) {
         (0, _) => Nanos::ZERO,
         (_, 0) => params.queue,

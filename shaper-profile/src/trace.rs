@@ -168,14 +168,6 @@ impl Trace {
         Ok(Self::Rows { rows, repeat })
     }
 
-    /// The longest of its delays; `None` where it has none.
-    pub(crate) fn longest_delay(&self) -> Option<Nanos> {
-        match self {
-            Self::Rows { rows, .. } => rows.iter().filter_map(|row| row.delay).max(),
-            Self::Packets { packets, .. } => packets.iter().filter_map(|packet| packet.delay).max(),
-        }
-    }
-
     /// The mean over time, or over packets, of what a row may have; `None` where the first has none. What stays at the
     /// end of a trace counts as much as all before it.
     fn mean(&self, of_row: fn(&Row) -> Option<f64>, of_packet: fn(&PacketRow) -> Option<f64>) -> Option<f64> {
@@ -395,7 +387,7 @@ mod tests {
         let mean = looped.over(&Direction::default());
         assert_eq!((mean.rate.0, mean.delay.0), (BitsPerSec(7_500_000), Nanos(25_000_000)));
         assert_eq!(mean.loss.to_string(), "1.25%");
-        assert_eq!(looped.longest_delay(), Some(Nanos(30_000_000)));
+        assert_eq!(looped.followed(Scope::Link).unwrap().longest_delay(), Nanos(30_000_000));
     }
 
     #[test]

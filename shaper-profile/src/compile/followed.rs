@@ -1,11 +1,11 @@
 //! A direction that follows a trace.
 
 use shaper_channel::Unfit;
-use shaper_common::units::Nanos;
 
 use super::direction::Settings;
 use crate::effect::{Held, Scope, TraceRef};
 use crate::error::{CompileError, Invalid};
+use crate::held;
 use crate::profile::Direction;
 use crate::quantity::Duration;
 use crate::trace::{Trace, TraceError};
@@ -60,15 +60,10 @@ impl Followed {
             settings.channel.params.delay = ABOUT.0;
         }
         settings.channel.params = self.read.params(&mean, &self.trace, settings.channel.params);
-        if let Some(longest) = self.read.longest_delay() {
-            settings.longest = longest.saturating_sub(mean.delay.0);
-        }
-        if let shaper_channel::Trace::Steps(steps) = &self.trace
-            && settings.channel.params.queue == Nanos::MAX
-        {
-            let longest = steps.longest_service(settings.channel.params.queue_work);
-            settings.longest = settings.longest.saturating_add(longest.saturating_sub(mean.queue_time()));
-        }
+        let params = &settings.channel.params;
+        let queue = held::queue(params, Some(&self.trace)).saturating_sub(mean.queue_time());
+        let delay = if self.read.has_delay() { self.trace.longest_delay() } else { mean.delay.0 };
+        settings.longest = queue.saturating_add(delay.saturating_sub(mean.delay.0));
         Ok(settings)
     }
 

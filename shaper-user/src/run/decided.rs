@@ -181,3 +181,19 @@ pub(super) fn rate(outcome: &DirectionOutcome) -> Check {
         ),
     }
 }
+
+/// Actual minus intended release of each packet and each copy that left since the run began: while hosts come up nobody
+/// measures.
+pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
+    let all = outcome.releases.iter().chain(&outcome.copies);
+    let run = all.filter(|release| release.intended >= outcome.spec.channel.params.start);
+    run.map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
+}
+
+pub(super) fn forwarded(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {
+    outcome.records.iter().filter(|record| record.fate.cause == Cause::None as u32)
+}
+
+pub(super) fn delay_ns(record: &Record) -> u64 {
+    record.release().saturating_sub(record.arrival()).0
+}

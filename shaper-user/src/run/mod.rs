@@ -14,6 +14,7 @@ mod interrupt;
 mod judge;
 mod manifest;
 mod plan;
+mod plots;
 mod probe;
 mod progress;
 mod scenarios;

@@ -4,13 +4,19 @@ use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
 use shaper_channel::{Channel, ChannelSpec};
+use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, Record};
 use shaper_common::pipeline::Packet;
+use shaper_common::units::Nanos;
 use shaper_delayline::Released;
-use shaper_engine::{DirectionSpec, Outcome};
-use shaper_report::agreement::Check;
+use shaper_engine::{Account, DirectionOutcome, DirectionSpec, Outcome};
+use shaper_profile::shift::MISSES;
+use shaper_report::agreement::{Agreement, Check};
 
+use super::findings::LATENESS;
+use super::links::links;
 use super::*;
+use crate::run::decided::rate;
 use crate::run::plan::{ProbePlan, testing};
 
 const MS: u64 = 1_000_000;
@@ -87,7 +93,7 @@ fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
 
 fn judged(plan: &Plan, evidence: &Evidence) -> Summary {
     let mut summary = Summary::new(Run::default());
-    link(plan, evidence, &mut summary).unwrap();
+    links(plan, evidence, &mut summary).unwrap();
     summary
 }
 

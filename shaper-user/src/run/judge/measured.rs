@@ -1,0 +1,88 @@
+//! What a direction did, from its records and its account.
+
+use shaper_common::fate::Cause;
+use shaper_common::layout::Record;
+use shaper_common::order::Order;
+use shaper_engine::DirectionOutcome;
+use shaper_report::stats::{Distribution, Missing, Proportion};
+use shaper_report::summary::{Measured, RuleCounts};
+
+use crate::run::decided::{delay_ns, forwarded, shift_ms};
+
+/// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
+pub(super) fn measured(
+    outcome: &DirectionOutcome,
+    names: &[String],
+    inflation: f64,
+    drawn: &[u64],
+    late: &[i64],
+) -> Measured {
+    let account = &outcome.account;
+    let outage = account.dropped_by(Cause::Outage);
+    let loss = account.dropped_by(Cause::Loss);
+    let queue = account.dropped_by(Cause::Queue);
+    let offered = account.arrived - outage;
+    let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
+    let zero = drawn.iter().filter(|delay| **delay == 0).count() as u64;
+    let span = outcome
+        .records
+        .last()
+        .zip(outcome.records.first())
+        .map(|(last, first)| last.arrival().saturating_sub(first.arrival()));
+    let bits: u64 = outcome.records.iter().map(|record| u64::from(record.packet.len) * 8).sum();
+    let kept_order = outcome.spec.channel.params.order == Order::Keep as u32;
+    Measured {
+        packets: account.arrived,
+        forwarded: account.arrived - link_drops(outcome),
+        loss: Proportion::correlated(loss, offered, inflation),
+        outage: Proportion::of(outage, account.arrived),
+        queue: Proportion::of(queue, offered - loss),
+        zero_delay: Proportion::of(zero, drawn.len() as u64),
+        intended_delay_ms: Distribution::with_missing(
+            delays.iter().map(|ns| *ns as f64 / 1e6).collect(),
+            account.arrived - delays.len() as u64,
+            Missing::Excluded,
+        ),
+        lateness_us: Distribution::of(late.iter().map(|ns| *ns as f64 / 1e3).collect()),
+        one_way_delay_ms: None,
+        reordered: None,
+        shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
+        loss_burst: loss_burst(&outcome.records),
+        rules: by_rule(outcome, names),
+        offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
+    }
+}
+
+/// Packets that the link dropped, for whatever cause of its own.
+fn link_drops(outcome: &DirectionOutcome) -> u64 {
+    let causes = [Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
+    causes.into_iter().map(|cause| outcome.account.dropped_by(cause)).sum()
+}
+
+/// Packets lost in a row by the loss model, in the mean: of those whose neighbours are recorded.
+fn loss_burst(records: &[Record]) -> Option<f64> {
+    let (mut lost, mut bursts, mut within) = (0u64, 0u64, None);
+    for record in records {
+        if record.fate.cause == Cause::Loss as u32 {
+            lost += 1;
+            bursts += u64::from(within != Some(record.sequence));
+            within = Some(record.sequence + 1);
+        }
+    }
+    (bursts > 0).then(|| lost as f64 / bursts as f64)
+}
+
+/// What became of packets by rule.
+fn by_rule(outcome: &DirectionOutcome, names: &[String]) -> Vec<RuleCounts> {
+    let all = names.iter().zip(&outcome.by_rule);
+    all.map(|(name, (packets, counts))| {
+        let dropped = counts.dropped().into_iter().filter(|(_, count)| *count > 0);
+        RuleCounts {
+            name: name.clone(),
+            packets: *packets,
+            forwarded: counts.forwarded,
+            dropped: dropped.map(|(cause, count)| (cause.name().to_owned(), count)).collect(),
+        }
+    })
+    .collect()
+}
