@@ -71,10 +71,11 @@ pub struct Parts {
 impl Parts {
     const NONE: Self = Self { network: 0, transport: 0, payload: 0, ecn: 0, checksum: 0 };
 
-    /// A packet of which only the network header is known.
+    /// A packet of which only the network header is known, and whose version is the one that its ethertype says or not:
+    /// one of another cannot be marked, since a mark goes by the version.
     #[inline(always)]
-    const fn network(at: usize, ecn: u16) -> Self {
-        Self { network: at as u16, ecn: ecn & 3, ..Self::NONE }
+    const fn network(at: usize, ecn: u16, is_version: bool) -> Self {
+        Self { network: at as u16, ecn: (ecn & 3) * is_version as u16, ..Self::NONE }
     }
 }
 
@@ -231,10 +232,11 @@ fn ipv4<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> 
     if N::TAKEN && flags & 0x1fff == 0 {
         notes.layer4(frame, at + header, protocol);
     }
+    let parts = Parts::network(at, first, first >> 12 == 4);
     if flags & 0x3fff != 0 {
-        return Some(Summary { flow_hash: hash, parts: Parts::network(at, first), ..Summary::OTHER });
+        return Some(Summary { flow_hash: hash, parts, ..Summary::OTHER });
     }
-    layer4(frame, at + header, protocol, hash, Parts::network(at, first))
+    layer4(frame, at + header, protocol, hash, parts)
 }
 
 /// Whether this next header of IPv6 is an extension header that is looked through; a fragment's is one of its own.
@@ -253,7 +255,8 @@ fn ipv6<B: Bytes + ?Sized, N: Notes<B>>(frame: &B, at: usize, notes: &mut N) -> 
         word += 1;
     }
     notes.ipv6(frame, at);
-    let parts = Parts::network(at, frame.u16(at)? >> 4);
+    let first = frame.u16(at)?;
+    let parts = Parts::network(at, first >> 4, first >> 12 == 6);
     let fragment = Summary { flow_hash: mix(addresses, FRAGMENT as u32), parts, ..Summary::OTHER };
     let mut at = at + 40;
     let mut fragmented = false;

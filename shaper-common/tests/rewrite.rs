@@ -225,3 +225,18 @@ fn a_packet_whose_version_is_damaged_is_repaired_as_what_it_was() {
         }
     }
 }
+
+#[test]
+fn a_packet_whose_version_is_not_that_of_its_ethertype_cannot_be_marked() {
+    for (ethertype, version, other) in [(0x0800u16, 4, 6), (0x86dd, 6, 4)] {
+        let ecn = |version: u8| {
+            let mut frame = vec![0; ETHERNET + 60];
+            frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            // ECT(1) in either place of the field, and UDP.
+            frame[14..16].copy_from_slice(&[version << 4 | 5, 0x11]);
+            *if ethertype == 0x0800 { &mut frame[23] } else { &mut frame[20] } = 17;
+            parse::summary(frame.as_slice()).parts.ecn
+        };
+        assert_eq!((ecn(version), ecn(other)), (1, 0), "{ethertype:x}");
+    }
+}
