@@ -5,6 +5,7 @@ mod bpf;
 mod build;
 mod cargo_messages;
 mod demo;
+mod fuzz;
 mod process;
 mod repo;
 mod root;
@@ -52,9 +53,17 @@ enum Task {
     Bench(bench::Arguments),
     /// Run every layer of tests, setting up what they need.
     Test {
-        /// Also the long ones: soaks, hundreds of SIGKILLs, every kernel.
+        /// Also the long ones: soaks, hundreds of SIGKILLs, every kernel, minutes of each fuzz target.
         #[arg(long)]
         full: bool,
+    },
+    /// Run a fuzz target until it fails, or on one input; without a target all of them, for seconds each.
+    Fuzz {
+        /// The target: the name of a folder in fuzz/corpus.
+        target: Option<String>,
+        /// Inputs to take, instead of the corpus, and flags of libFuzzer's, such as -max_total_time=60.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Run a program of this host's on one of Debian's kernels, in qemu.
     Vm {
@@ -98,6 +107,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo { extra } => return demo::run(&repo, &extra),
         Task::Bench(arguments) => return bench::run(&repo, &arguments),
         Task::Test { full } => return test::run(&repo, full),
+        Task::Fuzz { target: Some(target), arguments } => return fuzz::run(&repo, &target, &arguments),
+        Task::Fuzz { target: None, arguments: _ } => return test::fuzz_alone(&repo),
         Task::Vm { kernel, limit, command } => return vm::run(&repo, &kernel, Duration::from_secs(limit), &command),
     }
     Ok(ExitCode::SUCCESS)

@@ -48,6 +48,12 @@ const DEMO: &[Need] = &[
 
 const TEST: &[Need] = &[
     Need {
+        package: "g++",
+        what: "a C++ compiler, for libFuzzer",
+        elsewhere: ("gcc-c++", "gcc"),
+        present: || process::find("c++").is_some(),
+    },
+    Need {
         package: "iproute2",
         what: "ip and tc, to check what we made with other eyes",
         elsewhere: ("iproute", "iproute2"),

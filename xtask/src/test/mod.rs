@@ -2,6 +2,7 @@
 //! lines say what passed, what failed, and what could not run and why.
 
 mod binaries;
+mod fuzz;
 mod guest;
 mod libtest;
 mod offline;
@@ -68,6 +69,7 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
         let counts = runner.plain(&tests, |manifest| rings.contains(manifest))?;
         Ok(Outcome::ran_or(counts, "no package has loom tests"))
     });
+    summary.layer("fuzz targets", || fuzz::run(repo, full));
     summary.layer("BPF against the oracle", || runner.as_root(&tests, Kind::Bpf, &[]));
     summary.layer("namespaces", || runner.as_root(&tests, Kind::Namespace, &["--test-threads=1"]));
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));
@@ -83,6 +85,14 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     }
     print!("{}", summary.text());
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The layer of the fuzz targets by itself.
+pub(crate) fn fuzz_alone(repo: &Repo) -> Result<ExitCode> {
+    setup::run(repo, setup::For::Test)?;
+    let mut summary = Summary::default();
+    summary.layer("fuzz targets", || fuzz::run(repo, false));
+    Ok(if summary.holds(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One check that is no test binary: it held, or this is why not.
