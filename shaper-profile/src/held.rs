@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_holds_packets_for_its_longest_delay_and_over_its_longest_standstill() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.csv");
+        let following = |trace: &str, also: &str| {
+            std::fs::write(&path, trace).unwrap();
+            held(&format!("trace = \"{}\"\n{also}", path.display()))
+        };
+        assert_eq!(following("delay_ms\n5\n90\n1\n", "jitter = \"10ms\"\n"), ms(100, 100));
+        // 10 kB at a kilobyte a millisecond, and two seconds of nothing.
+        let rates = "time_ms,rate_kbit,delay_ms\n0,8000,5\n1000,0,40\n3000,8000,10\n";
+        let longest = following(rates, "queue = \"10kB\"\n").longest.0;
+        assert!(longest.abs_diff(2_050_000_000) < 10_000, "{longest}");
+        assert_eq!(following(rates, "queue = \"70ms\"\n"), ms(110, 110));
+    }
+
+    #[test]
     fn the_longest_is_that_of_any_time_rule_and_direction() {
         assert_eq!(held("delay = \"1ms\"\n[[change]]\nat = \"5s\"\ndelay = \"70ms\"\n"), ms(70, 70));
         assert_eq!(held("[[rule]]\nmatch = \"tcp\"\n[rule.up]\ndelay = \"70ms\"\n"), ms(70, 70));
