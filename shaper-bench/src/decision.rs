@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use shaper_bpf::{Exclusion, Object, Program, Records, Room};
-use shaper_channel::{ChannelSpec, Rules};
-use shaper_common::layout::{DIRECTIONS, Params, Port};
-use shaper_common::units::Nanos;
+use shaper_channel::{ChannelSpec, PacketTrace, Row, Rules, StepTrace, Trace};
+use shaper_common::layout::{DIRECTIONS, Params, Port, flags};
+use shaper_common::trace::Entry;
+use shaper_common::units::{BitsPerSec, Nanos, Probability};
 use shaper_engine::clock::monotonic;
 use shaper_profile::{Compile, Filter, Profile, RuleSet, presets};
 
@@ -75,6 +76,31 @@ const EFFECTS: [(&str, &str); 17] = [
     ),
 ];
 
+/// A minute of milliseconds with rate, delay and loss, and as many packets with delay and loss: as long as their rings
+/// nearly, and begun anew.
+fn traces() -> Result<[(&'static str, ChannelSpec); 2]> {
+    const ROWS: u64 = 60_000;
+    let row = |number: u64| Row {
+        at: Nanos(number * 1_000_000),
+        rate: 40e9 + (number % 7) as f64 * 4e9,
+        delay: Nanos(20_000_000 + number),
+        loss: Probability(number << 10),
+    };
+    let rows: Vec<Row> = (0..ROWS).map(row).collect();
+    let over_time = StepTrace::new(&rows, Nanos(ROWS * 1_000_000));
+    let over_time = over_time.map_err(|unfit| anyhow::anyhow!("the trace over time: {unfit:?}"))?;
+    let entries = (0..ROWS).map(|number| Entry::new(Nanos(20_000_000 + number), number % 50 == 0)).collect();
+    let by_packet = PacketTrace::new(entries, true, false);
+    let by_packet = by_packet.map_err(|unfit| anyhow::anyhow!("the trace by packet: {unfit:?}"))?;
+    let params = Params { seed: 7, start: Nanos(monotonic()), queue_work: u64::MAX, ..Params::default() };
+    let rate = Params { rate: BitsPerSec(50_000_000_000), queue: Nanos::MAX, flags: flags::STEPS, ..params };
+    let of = |params: Params, trace| ChannelSpec { trace: Some(trace), ..ChannelSpec::plain(params.sparing()) };
+    Ok([
+        ("a trace over time", of(rate, Trace::Steps(over_time.into()))),
+        ("a trace by packet", of(Params { flags: flags::PACKETS, ..params }, Trace::Packets(by_packet.into()))),
+    ])
+}
+
 /// So many rules, none of which matches, so that each of their masks is looked up.
 const RULES: [u32; 3] = [1, 1_000, 65_534];
 
@@ -114,8 +140,11 @@ fn cases() -> Result<Vec<Case>> {
             });
         }
     }
+    let mut effects = Vec::from(traces()?);
     for (name, text) in EFFECTS {
-        let channel = compiled(&presets::parse(name, name, text)?)?;
+        effects.push((name, compiled(&presets::parse(name, name, text)?)?));
+    }
+    for (name, channel) in effects {
         let mut object = Object::load(NO_RECORDS, Exclusion::Device, &Room::of([&channel]))?;
         cases.push(Case {
             name: name.to_owned(),

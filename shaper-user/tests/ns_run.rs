@@ -498,3 +498,34 @@ fn a_preview_from_the_run_follows_settings_that_change_and_begin_anew() {
         assert!(agreed < all && agreed > all / 2, "{told}");
     });
 }
+
+#[test]
+fn a_preview_from_the_run_follows_its_traces_from_anywhere() {
+    let fast = |ms: u64| if ms % 5 == 4 { 12_000 } else { 0 };
+    let over_time: String = (0..=200).map(|ms| format!("{ms},{},{}\n", fast(ms), 5 + ms % 50)).collect();
+    let by_packet: String =
+        (0..500).map(|number| format!("{},{}\n", 9_000 + number, u64::from(number % 9 == 2))).collect();
+    let traces = [format!("time_ms,rate_kbit,delay_ms\n{over_time}"), format!("delay_us,lost\n{by_packet}")];
+    on_own_host(|host| {
+        let (path, trace) = (host.folder().join("trace.toml"), host.folder().join("trace.csv"));
+        for (text, cause) in traces.iter().zip(["queue", "loss"]) {
+            fs::write(&trace, text).unwrap();
+            fs::write(&path, "trace = \"trace.csv loop\"\njitter = \"2ms\"\n").unwrap();
+            let run =
+                host.run(&format!("probe --profile {} --packets 3000 --interval 500us --seed 23", path.display()));
+            // The run keeps what it followed.
+            fs::remove_file(&trace).unwrap();
+            let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
+            let all = rows.lines().count() - 2;
+            let dropped = rows.lines().filter(|row| row.contains(&format!(",{cause},"))).count();
+            assert!(all >= 3000 && dropped > 100, "{dropped} of {all} dropped for {cause}");
+            assert_eq!(previewed(&run), (Some(0), format!("agreed {all} of {all}\n")));
+            // And by another trace it would not.
+            let kept = run.out.join("profile-trace.csv");
+            fs::write(&kept, fs::read_to_string(&kept).unwrap().replace("12000", "11000").replace("9100", "9200"))
+                .unwrap();
+            let (code, told) = previewed(&run);
+            assert_eq!(code, Some(1), "{told}");
+        }
+    });
+}
