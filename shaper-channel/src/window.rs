@@ -256,9 +256,9 @@ mod tests {
                 let now = Nanos(number * 1_000_000 + 17);
                 window.advance(now);
                 let steps = window.steps();
-                let found = steps.find(now);
+                let found = steps.find(now, 0);
                 assert_eq!(found.is_known, 1);
-                let step = steps.step(found.place);
+                let step = steps.step(found.number);
                 let (own, periods) =
                     if repeat == Nanos::ZERO { (number.min(count - 1), 0) } else { (number % count, number / count) };
                 assert_eq!((step.delay.0, step.at.0), (own, (periods * count + own) * 1_000_000));
@@ -266,11 +266,11 @@ mod tests {
                 let work = steps.work_by(&found) + trace.work_of(1_500);
                 let expected = (number / 3 + 1) * 3_000_000 + if number.is_multiple_of(3) { 17 } else { 1_000_000 };
                 if repeat != Nanos::ZERO || expected < length.0 {
-                    assert_eq!(steps.time_of(work), Served::At(Nanos(expected)), "{number}");
+                    assert_eq!(steps.time_of(work, &mut 0), Served::At(Nanos(expected)), "{number}");
                 }
             }
             assert_eq!(
-                window.steps().time_of(u64::MAX >> 1),
+                window.steps().time_of(u64::MAX >> 1, &mut 0),
                 if repeat == Nanos::ZERO { Served::Never } else { Served::Unknown }
             );
         }

@@ -39,7 +39,7 @@ fn on_clock(wanted: &Wanted, time: Nanos) -> Nanos {
     start.saturating_add(time)
 }
 
-/// The service of a packet; `found` is where in the trace its arrival is.
+/// The service of a packet; `found` is where in the trace its arrival is, `hint` the step that the last service ended in.
 ///
 /// `begins` is when its first bit is served where that is asked for, and else when the packet before it is through.
 #[inline(always)]
@@ -50,16 +50,17 @@ pub fn service_by(
     bottleneck: &Bottleneck,
     wanted: &Wanted,
     asks_begin: bool,
+    hint: &mut u64,
 ) -> (Service, Room) {
     let by_now = trace.work_by(found);
     let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now;
     let begun = if is_idle { by_now } else { bottleneck.work };
     let work = begun + ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
     let mut begins = if is_idle { wanted.now } else { bottleneck.free_at };
-    if asks_begin && let Served::At(time) = trace.time_of(begun + 1) {
+    if asks_begin && let Served::At(time) = trace.time_of(begun + 1, hint) {
         begins = on_clock(wanted, time);
     }
-    let (through, room) = through(trace, by_now, work, wanted);
+    let (through, room) = through(trace, by_now, work, wanted, hint);
     let after = Bottleneck { free_at: through, remainder: 0, work };
     // The compiler must not know that these are zero: see `RawFate::begin`.
     let each = Bottleneck { free_at: Nanos(black_box(0)), remainder: black_box(0), work: black_box(0) };
@@ -69,10 +70,17 @@ pub fn service_by(
 /// Lets so many copies of the packet be served behind it, if all of them find room.
 #[inline(always)]
 #[must_use]
-pub fn repeat(trace: &Steps<'_>, found: &Found, service: &mut Service, wanted: &Wanted, copies: u32) -> Room {
+pub fn repeat(
+    trace: &Steps<'_>,
+    found: &Found,
+    service: &mut Service,
+    wanted: &Wanted,
+    copies: u32,
+    hint: &mut u64,
+) -> Room {
     let by_now = trace.work_by(found);
     let work = service.after.work + copies as u64 * ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
-    let (through, room) = through(trace, by_now, work, wanted);
+    let (through, room) = through(trace, by_now, work, wanted, hint);
     if let Room::Enough = room {
         let time = through.saturating_sub(service.after.free_at);
         service.each.free_at = Nanos(time.0.checked_div(copies as u64).unwrap_or(0));
@@ -83,8 +91,8 @@ pub fn repeat(trace: &Steps<'_>, found: &Found, service: &mut Service, wanted: &
 
 /// When so much has been served, and whether that is in the queue's limits.
 #[inline(always)]
-fn through(trace: &Steps<'_>, by_now: u64, work: u64, wanted: &Wanted) -> (Nanos, Room) {
-    match trace.time_of(work) {
+fn through(trace: &Steps<'_>, by_now: u64, work: u64, wanted: &Wanted, hint: &mut u64) -> (Nanos, Room) {
+    match trace.time_of(work, hint) {
         Served::At(time) => {
             let time = on_clock(wanted, time);
             let fits = work - by_now <= wanted.queue_work && time.saturating_sub(wanted.now) <= wanted.queue;

@@ -248,14 +248,15 @@ fn draw(has: u32, params: &Params, state: &mut State, packet: &Packet) {
 #[inline(always)]
 fn follow(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
     let Settings { params, steps, packets, .. } = *settings;
-    let State { work, carried, .. } = state;
+    let State { work, carried, step, .. } = state;
     work.base = params.delay;
     if has & features::STEPS != 0 && params.flags & flags::STEPS != 0 {
         let Some(steps) = steps else { return };
-        work.found = steps.find(packet.now.saturating_sub(params.start));
+        work.found = steps.find(packet.now.saturating_sub(params.start), *step);
+        *step = work.found.number;
         work.is_unknown = 1 - work.found.is_known;
         if params.flags & flags::DELAY_STEPS != 0 {
-            work.base = steps.step(work.found.place).delay;
+            work.base = steps.step(work.found.number).delay;
         }
     }
     if has & features::PACKETS != 0 && params.flags & flags::PACKETS != 0 {
@@ -282,7 +283,7 @@ fn choose(has: u32, settings: &Settings<'_>, state: &mut State) {
         && params.flags & flags::LOSS_STEPS != 0
         && let Some(steps) = steps
     {
-        work.is_lost = steps.step(work.found.place).loss.counts(work.draws.loss);
+        work.is_lost = steps.step(work.found.number).loss.counts(work.draws.loss);
     }
     if has & features::PACKETS != 0 && params.flags & flags::LOSS_PACKETS != 0 {
         work.is_lost = work.entry.is_lost();
@@ -343,7 +344,7 @@ fn wanted(params: &Params, packet: &Packet, bytes: u64) -> Wanted {
 #[inline(always)]
 fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) -> bool {
     let Settings { params, steps, .. } = *settings;
-    let State { work, carried, .. } = state;
+    let State { work, carried, service_step, .. } = state;
     let bytes = rate::wire_bytes(params, packet.len);
     let is_full = has & features::BACKLOG != 0 && params.queue_packets != 0 && carried.backlog >= params.queue_packets;
     if has & features::CAPACITY != 0
@@ -352,7 +353,8 @@ fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packe
     {
         let asks_begin = has & features::AQM != 0 && params.aqm != 0;
         let wanted = wanted(params, packet, bytes);
-        let (service, room) = capacity::service_by(&steps, &work.found, &carried.bottleneck, &wanted, asks_begin);
+        let (service, room) =
+            capacity::service_by(&steps, &work.found, &carried.bottleneck, &wanted, asks_begin, service_step);
         work.service = service;
         work.is_unknown = (room == Room::Unknown && !is_full) as u32;
         return room == Room::Enough && !is_full;
@@ -398,7 +400,7 @@ fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
 #[inline(always)]
 fn serve(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
     let Settings { params, steps, .. } = *settings;
-    let State { work, carried, .. } = state;
+    let State { work, carried, service_step, .. } = state;
     work.time = work.service.after.free_at;
     work.fate.served = 1;
     if has & features::DUPLICATE != 0 && work.is_copied != 0 {
@@ -412,7 +414,7 @@ fn serve(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) 
             && let Some(steps) = steps
         {
             let need = self::wanted(params, packet, rate::wire_bytes(params, packet.len));
-            let room = capacity::repeat(&steps, &work.found, &mut work.service, &need, wanted);
+            let room = capacity::repeat(&steps, &work.found, &mut work.service, &need, wanted, service_step);
             work.is_unknown = (room == Room::Unknown) as u32;
             if room == Room::Enough { wanted } else { 0 }
         } else {

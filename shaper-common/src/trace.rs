@@ -103,8 +103,10 @@ pub struct Found {
     pub periods: u64,
     /// The time since they last did.
     pub within: Nanos,
-    /// The place of its step.
-    pub place: u32,
+    /// The number of its step.
+    pub number: u64,
+    /// Explicit padding.
+    pub _reserved: u32,
     /// One where it is known.
     pub is_known: u32,
 }
@@ -127,11 +129,18 @@ impl StepHead {
 
 impl Steps<'_> {
     /// How many of the first steps that are here have what rises along them below a bound: `below` has its highest bit set
-    /// for those.
+    /// for those. Near `hint`, the number of the last of them the last time, it is known at once.
     #[inline(always)]
-    fn count(&self, below: impl Fn(&Step) -> u64) -> u64 {
+    fn count(&self, hint: u64, below: impl Fn(&Step) -> u64) -> u64 {
         let from = self.head.from;
         let length = self.head.until.wrapping_sub(from);
+        let known = hint.wrapping_sub(from).wrapping_add(1);
+        if known != 0 && known <= length {
+            let [last, next] = [hint, hint.wrapping_add(1)].map(|number| below(&self.step(number)) >> 63);
+            if black_box(last & ((known == length) as u64 | (1 - next))) != 0 {
+                return known;
+            }
+        }
         // By halving steps without a branch, as in the look-up of outages.
         let mut count = 0;
         let mut half = STEPS as u64 / 2;
@@ -146,36 +155,37 @@ impl Steps<'_> {
         count
     }
 
-    /// The step at a place.
+    /// The step with a number.
     #[inline(always)]
     #[must_use]
-    pub fn step(&self, place: u32) -> Step {
-        self.places.get(black_box(place as usize & (STEPS - 1))).copied().unwrap_or_default()
+    pub fn step(&self, number: u64) -> Step {
+        self.places.get(black_box(number as usize & (STEPS - 1))).copied().unwrap_or_default()
     }
 
-    /// Where a time since the start is.
+    /// Where a time since the start is; it is found at once near the step with the number `hint`.
     #[inline(always)]
     #[must_use]
-    pub fn find(&self, since_start: Nanos) -> Found {
+    pub fn find(&self, since_start: Nanos, hint: u64) -> Found {
         let periods = since_start.0.checked_div(self.head.repeat.0).unwrap_or(0);
         let within = Nanos(since_start.0 - periods * self.head.repeat.0);
-        let passed = self.count(|step| step.at.0.wrapping_sub(within.0 + 1));
-        let place = self.head.from.wrapping_add(passed).wrapping_sub(1) as u32 & (STEPS as u32 - 1);
-        Found { periods, within, place, is_known: (passed != 0 && within < self.head.known) as u32 }
+        let passed = self.count(hint, |step| step.at.0.wrapping_sub(within.0 + 1));
+        let number = self.head.from.wrapping_add(passed).wrapping_sub(1);
+        Found { periods, within, number, _reserved: 0, is_known: (passed != 0 && within < self.head.known) as u32 }
     }
 
     /// How much can have been served by a time.
     #[inline(always)]
     #[must_use]
     pub fn work_by(&self, found: &Found) -> u64 {
-        let step = self.step(found.place);
+        let step = self.step(found.number);
         found.periods * self.head.total + step.work_after(found.within.saturating_sub(step.at))
     }
 
-    /// When so much has been served, which is not nothing.
+    /// When so much has been served, which is not nothing. It is found at once near the step with the number `hint`, which
+    /// becomes that of the step in which it is served.
     #[inline(always)]
     #[must_use]
-    pub fn time_of(&self, work: u64) -> Served {
+    pub fn time_of(&self, work: u64, hint: &mut u64) -> Served {
         let (mut periods, mut rest) = (0, work);
         if self.head.repeat.0 != 0 {
             // What is served with a period's end belongs to that period.
@@ -186,17 +196,18 @@ impl Steps<'_> {
             periods = whole;
             rest = work - whole * self.head.total;
         }
-        let begun = self.count(|step| step.work.wrapping_sub(rest));
+        let begun = self.count(*hint, |step| step.work.wrapping_sub(rest));
         if begun == 0 {
             return Served::Unknown;
         }
         let next = self.head.from.wrapping_add(begun);
-        let step = self.step(next.wrapping_sub(1) as u32);
+        *hint = next.wrapping_sub(1);
+        let step = self.step(*hint);
         // Steps round their beginnings, so that rounding does not add up: what is served by the end of one is, whatever
         // its own rate says to the last part of a byte.
         let mut latest = if self.head.repeat.0 != 0 { self.head.repeat } else { Nanos::MAX };
         if begun < self.head.until.wrapping_sub(self.head.from) {
-            latest = self.step(next as u32).at;
+            latest = self.step(next).at;
         }
         match step.time_of(rest.wrapping_sub(step.work)) {
             Some(time) if time > self.head.known => Served::Unknown,
@@ -328,28 +339,30 @@ mod tests {
     proptest! {
         #[test]
         fn a_time_is_in_the_last_step_that_has_begun(
-            pieces in pieces(), first: u32, share in 0.0..3.0f64, repeats: bool,
+            pieces in pieces(), first: u32, share in 0.0..3.0f64, repeats: bool, hint in 0..64u64,
         ) {
             let (ring, steps) = Ring::new(first.into(), &pieces, repeats);
+            let hint = u64::from(first).wrapping_add(hint).wrapping_sub(2);
             let length: u64 = pieces.iter().map(|(length, _)| length).sum();
             let now = (length as f64 * share) as u64;
             let within = if repeats { now % length } else { now };
-            let found = ring.steps().find(Nanos(now));
+            let found = ring.steps().find(Nanos(now), hint);
             let scanned = steps.iter().rfind(|step| step.at.0 <= within).unwrap();
-            prop_assert_eq!(ring.steps().step(found.place), *scanned);
+            prop_assert_eq!(ring.steps().step(found.number), *scanned);
             prop_assert_eq!((found.within.0, found.is_known), (within, 1));
         }
 
         // The inverse is exact: at that time so much can have been served, and not a nanosecond earlier.
         #[test]
         fn what_is_served_at_a_time_is_not_served_before(
-            pieces in pieces(), first: u32, share in 0.0..3.0f64, more in 1..1u64 << 40, repeats: bool,
+            pieces in pieces(), first: u32, share in 0.0..3.0f64, more in 1..1u64 << 40, repeats: bool, hint in 0..64u64,
         ) {
             let (ring, _) = Ring::new(first.into(), &pieces, repeats);
+            let hint = u64::from(first).wrapping_add(hint).wrapping_sub(2);
             let length: u64 = pieces.iter().map(|(length, _)| length).sum();
-            let by = |time: u64| ring.steps().work_by(&ring.steps().find(Nanos(time)));
+            let by = |time: u64| ring.steps().work_by(&ring.steps().find(Nanos(time), hint));
             let wanted = by((length as f64 * share) as u64) + more;
-            match ring.steps().time_of(wanted) {
+            match ring.steps().time_of(wanted, &mut hint.clone()) {
                 Served::At(time) => {
                     prop_assert!(by(time.0) >= wanted);
                     prop_assert!(by(time.0 - 1) < wanted);
@@ -371,16 +384,16 @@ mod tests {
     fn behind_what_is_known_nothing_is_guessed() {
         let (mut ring, _) = Ring::new(3, &[(1_000, 1_000_000_000), (1_000, 0), (1_000, 1_000_000_000)], false);
         ring.head.known = Nanos(3_000);
-        assert_eq!(ring.steps().time_of(1_000), Served::At(Nanos(1_000)));
-        assert_eq!(ring.steps().time_of(1_001), Served::At(Nanos(2_001)));
-        assert_eq!(ring.steps().time_of(2_000), Served::At(Nanos(3_000)));
-        assert_eq!(ring.steps().time_of(2_001), Served::Unknown);
-        let is_known = |ring: &Ring, time| ring.steps().find(Nanos(time)).is_known;
+        assert_eq!(ring.steps().time_of(1_000, &mut 0), Served::At(Nanos(1_000)));
+        assert_eq!(ring.steps().time_of(1_001, &mut 0), Served::At(Nanos(2_001)));
+        assert_eq!(ring.steps().time_of(2_000, &mut 0), Served::At(Nanos(3_000)));
+        assert_eq!(ring.steps().time_of(2_001, &mut 0), Served::Unknown);
+        let is_known = |ring: &Ring, time| ring.steps().find(Nanos(time), 0).is_known;
         assert_eq!((is_known(&ring, 2_999), is_known(&ring, 3_000)), (1, 0));
         // A step that has gone.
         ring.head.from += 1;
         assert_eq!((is_known(&ring, 999), is_known(&ring, 1_000)), (0, 1));
-        assert_eq!(ring.steps().time_of(1), Served::Unknown);
+        assert_eq!(ring.steps().time_of(1, &mut 0), Served::Unknown);
     }
 
     #[test]

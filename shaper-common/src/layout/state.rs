@@ -140,6 +140,11 @@ pub struct State {
     pub next_window: u32,
     /// Explicit padding.
     pub _reserved: u32,
+    /// The step of a trace over time that the last packet came in, where looking for the next one's begins: no fate
+    /// depends on it.
+    pub step: u64,
+    /// The one that the last service ended in, likewise.
+    pub service_step: u64,
 }
 
 /// A direction's state as it lies in its map: behind the lock word, which is taken where devices do not keep
