@@ -53,6 +53,9 @@ impl fmt::Display for Expected {
         parts.extend(before_outages(direction));
         parts.push(self.outages().to_string());
         parts.extend(behind_outages(direction));
+        if direction.trace.is_some() {
+            parts.push("of which these are the means".to_owned());
+        }
         formatter.write_str(&parts.join(", "))?;
         if !self.outages().is_none() {
             let down = share(&self.windows, self.horizon.0);

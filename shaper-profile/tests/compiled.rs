@@ -214,6 +214,8 @@ fn jitter_by_a_table_is_around_the_trace_s_delay() {
     let median = quantiles.delay(u32::MAX).0.abs_diff(channel.params.delay.0) as f64;
     assert!((median / 5e6 - (1.5 - 2f64.cbrt()) / 0.75f64.sqrt()).abs() < 1e-4, "{median}");
     assert_eq!(link.a_to_b.expected.direction().delay, Duration::from_millis(80));
+    let told = link.a_to_b.expected.to_string();
+    assert!(told.starts_with("delay 80 ms +-5 ms") && told.ends_with("hold, of which these are the means"), "{told}");
 }
 
 #[test]
