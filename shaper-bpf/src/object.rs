@@ -311,7 +311,7 @@ impl Object {
             self.feeder.as_mut().ok_or(Error::FeederTaken)?.lay(channel, *own, trace)?;
         }
         // Tables and settings of changes lie one behind another: the channel's own first.
-        let tables = spec.all().filter(|(_, quantiles)| quantiles.is_some()).count() as u32;
+        let tables = spec.all().map(|(_, tables)| tables.count()).sum();
         let mut table = self.quantile_places.give(channel, tables).map_err(full)?;
         if let Some(changes) = &spec.changes {
             places.timeline = self.timeline_places.give(channel, 1).map_err(full)?;
@@ -320,12 +320,14 @@ impl Object {
             // The first place of all is nobody's.
             places.changes = self.room.channels + first - 1;
         }
-        for (number, (params, quantiles)) in (0u32..).zip(spec.all()) {
-            if let Some(quantiles) = quantiles {
-                places.quantiles = table;
-                table += 1;
-                let set = self.quantiles.set(places.quantiles, QuantilesPod(Quantiles::clone(quantiles)), 0);
-                set.map_err(writing(QUANTILES))?;
+        for (number, (params, tables)) in (0u32..).zip(spec.all()) {
+            for (place, quantiles) in [(&mut places.quantiles, &tables.delay), (&mut places.slot_table, &tables.slot)] {
+                if let Some(quantiles) = quantiles {
+                    let set = self.quantiles.set(table, QuantilesPod(Quantiles::clone(quantiles)), 0);
+                    set.map_err(writing(QUANTILES))?;
+                    *place = table;
+                    table += 1;
+                }
             }
             let at = if number == 0 { channel } else { places.changes + number - 1 };
             self.setups.set(at, SetupPod(Setup { params: *params, places }), 0).map_err(writing(SETUPS))?;

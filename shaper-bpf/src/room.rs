@@ -57,7 +57,7 @@ impl Room {
             room.channels += 1;
             room.schedules += u32::from(spec.schedule.is_some());
             room.backlogs += u32::from(spec.has_backlog());
-            room.quantiles += spec.all().filter(|(_, quantiles)| quantiles.is_some()).count() as u32;
+            room.quantiles += spec.all().map(|(_, tables)| tables.count()).sum::<u32>();
             if let Some(changes) = &spec.changes {
                 room.timelines += 1;
                 room.changes += changes.settings.len() as u32;

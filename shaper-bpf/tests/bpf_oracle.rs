@@ -25,7 +25,7 @@ const ROOM: Room = Room {
     schedules: 2,
     backlogs: 2,
     buckets: 2 * random::MOST_BUCKETS,
-    quantiles: 1 + random::MOST_CHANGES,
+    quantiles: 1 + 2 * random::MOST_CHANGES,
     timelines: 2,
     changes: random::MOST_CHANGES,
     rules: 1,

@@ -13,6 +13,6 @@ mod window;
 
 pub use channel::Channel;
 pub use oracle::{Mismatch, Oracle, Verdict};
-pub use spec::{Changes, ChannelSpec, Rules, TooMany};
+pub use spec::{Changes, ChannelSpec, Rules, Tables, TooMany};
 pub use trace::{PacketTrace, Row, StepTrace, Trace, Unfit};
 pub use window::{Followed, PacketWindow, StepWindow};

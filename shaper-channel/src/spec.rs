@@ -22,8 +22,8 @@ pub struct ChannelSpec {
     pub params: Params,
     /// When the link is down; `None` for never.
     pub schedule: Option<Arc<Schedule>>,
-    /// The quantiles of the delay, where its distribution is a table.
-    pub quantiles: Option<Arc<Quantiles>>,
+    /// What the settings take from tables.
+    pub tables: Tables,
     /// How many flows are remembered where each has draws of its own: a power of two, [`shaper_common::flow::WAYS`] at
     /// least.
     pub flows: u32,
@@ -33,13 +33,30 @@ pub struct ChannelSpec {
     pub trace: Option<Trace>,
 }
 
+/// Tables of quantiles that belong to settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tables {
+    /// Of the delay, where its distribution is a table.
+    pub delay: Option<Arc<Quantiles>>,
+    /// Of the time between slots, where that is by one.
+    pub slot: Option<Arc<Quantiles>>,
+}
+
+impl Tables {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::from(self.delay.is_some()) + u32::from(self.slot.is_some())
+    }
+}
+
 /// Settings that change at set times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
     /// When, since the start.
     pub timeline: Arc<Timeline>,
     /// To what: one for each time.
-    pub settings: Arc<[(Params, Option<Arc<Quantiles>>)]>,
+    pub settings: Arc<[(Params, Tables)]>,
 }
 
 /// More changes than a timeline holds, or times that do not rise.
@@ -51,19 +68,16 @@ impl Changes {
     ///
     /// # Errors
     /// More than [`MOST_CHANGES`], and times that do not rise.
-    pub fn new(
-        all: impl IntoIterator<Item = (Nanos, Params, Option<Arc<Quantiles>>)>,
-        repeat: Nanos,
-    ) -> Result<Self, TooMany> {
+    pub fn new(all: impl IntoIterator<Item = (Nanos, Params, Tables)>, repeat: Nanos) -> Result<Self, TooMany> {
         let mut timeline = Box::new(Timeline { repeat, ..Timeline::EMPTY });
         let mut settings = Vec::new();
         let mut last = None;
-        for (at, params, quantiles) in all {
+        for (at, params, tables) in all {
             let place = timeline.at.get_mut(settings.len()).filter(|_| settings.len() < MOST_CHANGES);
             let (Some(place), true) = (place, last.is_none_or(|last| last < at)) else { return Err(TooMany) };
             *place = at;
             last = Some(at);
-            settings.push((params, quantiles));
+            settings.push((params, tables));
         }
         Ok(Self { timeline: timeline.into(), settings: settings.into() })
     }
@@ -109,18 +123,21 @@ impl ChannelSpec {
             let passed = changes.timeline.passed(now.saturating_sub(self.params.start));
             changes.settings.get((passed as usize).checked_sub(1)?)
         });
-        let (params, quantiles) = match changed {
-            Some((params, quantiles)) => (params, quantiles),
-            None => (&self.params, &self.quantiles),
+        let (params, tables) = match changed {
+            Some((params, tables)) => (params, tables),
+            None => (&self.params, &self.tables),
         };
-        Settings { quantiles: quantiles.as_deref(), ..Settings::plain(params, self.schedule()) }
+        Settings {
+            quantiles: tables.delay.as_deref(),
+            slot_table: tables.slot.as_deref(),
+            ..Settings::plain(params, self.schedule())
+        }
     }
 
     /// All settings that it ever has.
-    pub fn all(&self) -> impl Iterator<Item = (&Params, Option<&Arc<Quantiles>>)> {
+    pub fn all(&self) -> impl Iterator<Item = (&Params, &Tables)> {
         let changed = self.changes.iter().flat_map(|changes| changes.settings.iter());
-        let changed = changed.map(|(params, quantiles)| (params, quantiles.as_ref()));
-        std::iter::once((&self.params, self.quantiles.as_ref())).chain(changed)
+        std::iter::once((&self.params, &self.tables)).chain(changed.map(|(params, tables)| (params, tables)))
     }
 
     /// The [`features`] that it needs.

@@ -54,6 +54,8 @@ pub struct Settings<'a> {
     pub schedule: &'a Schedule,
     /// The quantiles of the delay, where its distribution is a table.
     pub quantiles: Option<&'a Quantiles>,
+    /// The quantiles of the time between slots, where that is by a table.
+    pub slot_table: Option<&'a Quantiles>,
     /// The trace over time, where the settings follow one.
     pub steps: Option<Steps<'a>>,
     /// The trace by packet, where they follow one.
@@ -64,7 +66,7 @@ impl<'a> Settings<'a> {
     /// Settings that need no tables and follow no traces.
     #[must_use]
     pub const fn plain(params: &'a Params, schedule: &'a Schedule) -> Self {
-        Self { params, schedule, quantiles: None, steps: None, packets: None }
+        Self { params, schedule, quantiles: None, slot_table: None, steps: None, packets: None }
     }
 }
 
@@ -480,7 +482,7 @@ fn delay(has: u32, params: &Params, quantiles: Option<&Quantiles>, work: &Work) 
 /// When the packet leaves.
 #[inline(always)]
 fn release(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
-    let Settings { params, quantiles, .. } = *settings;
+    let Settings { params, quantiles, slot_table, .. } = *settings;
     let State { work, carried, .. } = state;
     let is_ahead = has & features::REORDER != 0
         && !params.reorder.chance.is_never()
@@ -491,7 +493,9 @@ fn release(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet
     }
     let State { work, carried, .. } = stage(state);
     if has & features::SLOTS != 0 && params.slots.any() {
-        work.time = slot::wait(&params.slots, &mut carried.slot, work.time, packet.len, work.choices.slot);
+        let by_table = has & features::SLOT_TABLE != 0 && params.slots.kind == Jitter::Table as u32;
+        let table = if by_table { slot_table } else { None };
+        work.time = slot::wait(&params.slots, table, &mut carried.slot, work.time, packet.len, work.choices.slot);
     }
     let State { work, carried, .. } = stage(state);
     let flow = &mut carried.flow;

@@ -1,6 +1,7 @@
 //! Slots: packets leave in bursts, when a slot opens, as over a medium that grants its stations turns.
 
 use crate::delay::around;
+use crate::quantile::Quantiles;
 use crate::units::Nanos;
 
 /// How slots follow one another, and what one takes.
@@ -11,7 +12,7 @@ pub struct Slots {
     pub gap: Nanos,
     /// Half-width or sigma around it.
     pub spread: Nanos,
-    /// A [`crate::delay::Jitter`] other than a table.
+    /// A [`crate::delay::Jitter`]; a table holds the whole time.
     pub kind: u32,
     /// Packets that leave in one slot; zero for any number.
     pub packets: u32,
@@ -43,10 +44,11 @@ impl Slots {
 }
 
 /// When a packet that could leave at `ready` leaves: with the slot that is still to open, while it takes more; or else
-/// with the next one, which opens a gap behind the last one, and no earlier than the first packet for it is ready.
+/// with the next one, which opens a gap behind the last one, and no earlier than the first packet for it is ready. Gaps are
+/// by the table where there is one.
 #[inline(always)]
 #[must_use]
-pub fn wait(settings: &Slots, slot: &mut Slot, ready: Nanos, len: u32, draw: u32) -> Nanos {
+pub fn wait(settings: &Slots, table: Option<&Quantiles>, slot: &mut Slot, ready: Nanos, len: u32, draw: u32) -> Nanos {
     let fits = (settings.packets == 0 || slot.packets < settings.packets)
         && (settings.bytes == 0 || slot.bytes as u64 + len as u64 <= settings.bytes as u64);
     if ready <= slot.opens && fits {
@@ -54,7 +56,10 @@ pub fn wait(settings: &Slots, slot: &mut Slot, ready: Nanos, len: u32, draw: u32
         slot.bytes = slot.bytes.saturating_add(len);
         return slot.opens;
     }
-    let gap = around(settings.gap, settings.spread, settings.kind, draw);
+    let gap = match table {
+        Some(table) => table.delay(draw),
+        None => around(settings.gap, settings.spread, settings.kind, draw),
+    };
     // The first slot of all opens for the first packet.
     let opens = if slot.packets == 0 { ready } else { slot.opens.saturating_add(gap).later_of(ready) };
     *slot = Slot { opens, packets: 1, bytes: len };

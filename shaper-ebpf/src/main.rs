@@ -70,6 +70,10 @@ fn decide_alone(wants_record: u32) -> Option<()> {
     if has & features::QUANTILES != 0 {
         quantiles = Some(QUANTILES.get(places.quantiles)?);
     }
+    let mut slot_table = None;
+    if has & features::SLOT_TABLE != 0 {
+        slot_table = Some(QUANTILES.get(places.slot_table)?);
+    }
     let mut steps = None;
     if has & features::STEPS != 0 {
         steps = Some(Steps { head: STEP_HEADS.get(places.steps)?, places: STEPS.get(places.steps)? });
@@ -121,7 +125,7 @@ fn decide_alone(wants_record: u32) -> Option<()> {
         // memories that may overlap, which before Linux 6.7 there cannot be under a lock.
         unsafe { core::ptr::copy_nonoverlapping(&raw const state.carried, &raw mut (*record.as_mut_ptr()).before, 1) };
     }
-    decide(has, &Settings { params, schedule, quantiles, steps, packets }, state, packet);
+    decide(has, &Settings { params, schedule, quantiles, slot_table, steps, packets }, state, packet);
     remember(has, params, &mut memory, state);
     let fate = state.work.fate;
     if !exclusive {

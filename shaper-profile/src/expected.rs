@@ -1,6 +1,6 @@
 //! What a compiled direction will do, said beforehand.
 
-use shaper_channel::ChannelSpec;
+use shaper_channel::{ChannelSpec, Tables};
 use shaper_common::delay::Jitter;
 use shaper_common::layout::Params;
 use shaper_common::outage::Window;
@@ -34,6 +34,8 @@ pub struct Expected {
     pub horizon: Duration,
     direction: Direction,
     params: Params,
+    tables: Tables,
+    varies: bool,
     outages: Outages,
     round_trip: Nanos,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Foretold<'a> {
     pub(crate) direction: &'a Direction,
     /// By how much a trace's longest delay and queueing are above its means.
     pub(crate) longest: Nanos,
-    pub(crate) params: &'a Params,
+    pub(crate) channel: &'a ChannelSpec,
     pub(crate) delay: DelayDistribution,
     pub(crate) outages: &'a Outages,
     pub(crate) windows: &'a [Window],
@@ -54,7 +56,7 @@ pub(crate) struct Foretold<'a> {
 
 impl Expected {
     pub(crate) fn new(foretold: Foretold<'_>) -> Self {
-        let Foretold { direction, longest, params, delay, outages, windows, horizon, round_trip } = foretold;
+        let Foretold { direction, longest, channel, delay, outages, windows, horizon, round_trip } = foretold;
         let has_tail = matches!(delay.kind(), Jitter::Normal | Jitter::Table);
         let largest_share = if has_tail { LARGEST_SHARE } else { 1.0 };
         Self {
@@ -66,7 +68,9 @@ impl Expected {
             windows: windows.to_vec(),
             horizon,
             direction: direction.clone(),
-            params: *params,
+            params: channel.params,
+            tables: channel.tables.clone(),
+            varies: channel.varies(),
             outages: outages.clone(),
             round_trip,
         }
@@ -96,12 +100,13 @@ impl Expected {
         &self.outages
     }
 
-    /// By how much a kept order lengthens delays on this stream; `None` where the order is free.
+    /// By how much a kept order lengthens delays on this stream; `None` where the order is free, and where settings
+    /// change or follow a trace.
     #[must_use]
     pub fn shift(&self, stream: Stream) -> Option<Shift> {
-        (self.direction.order == Order::Keep).then(|| {
-            let quantiles = self.delay.table().cloned();
-            shift::kept_order(&ChannelSpec { quantiles, ..ChannelSpec::plain(self.params) }, stream)
+        (self.direction.order == Order::Keep && !self.varies).then(|| {
+            let spec = ChannelSpec { tables: self.tables.clone(), ..ChannelSpec::plain(self.params) };
+            shift::kept_order(&spec, stream)
         })
     }
 

@@ -1,6 +1,6 @@
 //! For how long packets are held, by whatever settings a link ever has: what a delay line must have room for.
 
-use shaper_channel::{ChannelSpec, Trace};
+use shaper_channel::{ChannelSpec, Tables, Trace};
 use shaper_common::delay::Jitter;
 use shaper_common::layout::{Params, flags};
 use shaper_common::order::Order;
@@ -31,19 +31,18 @@ impl Held {
     #[must_use]
     pub fn of(channel: &ChannelSpec) -> Self {
         let trace = channel.trace.as_ref();
-        let each = channel.all().map(|(params, quantiles)| Self::by(params, quantiles.map(AsRef::as_ref), trace));
+        let each = channel.all().map(|(params, tables)| Self::by(params, tables, trace));
         each.fold(Self::default(), Self::or)
     }
 
-    fn by(params: &Params, quantiles: Option<&Quantiles>, trace: Option<&Trace>) -> Self {
+    fn by(params: &Params, tables: &Tables, trace: Option<&Trace>) -> Self {
         let slots = &params.slots;
-        let gap = DelayDistribution::of(&Params {
-            delay: slots.gap,
-            jitter: slots.spread,
-            jitter_kind: slots.kind,
-            ..Params::default()
-        });
-        let alone = [delay(params, quantiles, trace), queue(params, trace), longest(&gap)];
+        let of_slots = Params { delay: slots.gap, jitter: slots.spread, jitter_kind: slots.kind, ..Params::default() };
+        let gap = match tables.slot.as_deref().filter(|_| slots.kind == Jitter::Table as u32) {
+            Some(quantiles) => crate::distribution::quantile(quantiles, LARGEST_SHARE),
+            None => longest(&DelayDistribution::of(&of_slots)),
+        };
+        let alone = [delay(params, tables.delay.as_deref(), trace), queue(params, trace), gap];
         let alone = alone.into_iter().fold(Nanos::ZERO, Nanos::saturating_add);
         if params.duplicate.chance.is_never() {
             return Self { longest: alone, frames: alone };

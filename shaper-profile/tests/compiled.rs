@@ -209,7 +209,7 @@ fn what_needs_a_rate_takes_it_from_the_trace_or_is_refused() {
 fn jitter_by_a_table_is_around_the_trace_s_delay() {
     let link = following("delay_ms\n80\n", "jitter = \"5ms\"\ndistribution = \"pareto\"\n").expect("compiles");
     let channel = &link.a_to_b.channel;
-    let quantiles = channel.quantiles.as_ref().expect("a table");
+    let quantiles = channel.tables.delay.as_ref().expect("a table");
     // The median of the standardised Pareto distribution of shape 3 is below its mean.
     let median = quantiles.delay(u32::MAX).0.abs_diff(channel.params.delay.0) as f64;
     assert!((median / 5e6 - (1.5 - 2f64.cbrt()) / 0.75f64.sqrt()).abs() < 1e-4, "{median}");
@@ -232,4 +232,26 @@ fn more_rules_that_follow_traces_than_there_are_rings_for_are_refused() {
     let profile = presets::parse("link.toml", "link", &rule.repeat(65)).expect("a profile");
     let error = profile.link.compile(&run(10)).expect_err("refused").to_string();
     assert!(error.contains("65 rules follow a trace, and 64 of a direction can"), "{error}");
+}
+
+#[test]
+fn slots_by_a_table_are_apart_by_its_distribution() {
+    const SLOTS: u32 = 200_000;
+    let n = f64::from(SLOTS);
+    for shape in ["pareto", "paretonormal"] {
+        let channel = compiled(&format!("slot = \"10ms +-2ms {shape} packets 1\""), &run(1)).a_to_b.channel;
+        let mut channel = shaper_channel::Channel::new(channel);
+        let packet = shaper_common::pipeline::Packet { now: Nanos(1), len: 200, ..Default::default() };
+        let opens: Vec<u64> = (0..=SLOTS).map(|_| channel.decide(&packet).release.0).collect();
+        let gaps = || opens.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 2e6 - 5.0);
+        // Of mean 0 and deviation 1, within 99.9 %.
+        let mean = gaps().sum::<f64>() / n;
+        assert!(mean.abs() < 3.29 / n.sqrt(), "{shape}: {mean}");
+        let is_pareto = |p: f64| {
+            let below = ((1.0 - p).powf(-1.0 / 3.0) - 1.5) / 0.75f64.sqrt();
+            let count = gaps().filter(|gap| *gap <= below).count() as f64;
+            (count - n * p).abs() < 3.29 * (n * p * (1.0 - p)).sqrt()
+        };
+        assert_eq!([0.1, 0.5, 0.9, 0.99].into_iter().all(is_pareto), shape == "pareto", "{shape}");
+    }
 }

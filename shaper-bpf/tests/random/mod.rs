@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use shaper_channel::{Changes, ChannelSpec, PacketTrace, Row, StepTrace, Trace};
+use shaper_channel::{Changes, ChannelSpec, PacketTrace, Row, StepTrace, Tables, Trace};
 use shaper_common::aqm::codel::CodelSettings;
 use shaper_common::aqm::control::Gains;
 use shaper_common::aqm::pi2::Pi2Settings;
@@ -71,7 +71,7 @@ fn losses() -> impl Strategy<Value = Params> {
 
 fn delays() -> impl Strategy<Value = Params> {
     let reorder = (chance(), 0..6u32).prop_map(|(chance, gap)| Reorder { chance, gap, ..Reorder::default() });
-    let slots = (0..20_000_000u64, 0..30_000_000u64, 0..3u32, 0..4u32, 0..4_000u32).prop_map(
+    let slots = (0..20_000_000u64, 0..30_000_000u64, 0..4u32, 0..4u32, 0..4_000u32).prop_map(
         |(gap, spread, kind, packets, bytes)| Slots {
             gap: Nanos(gap),
             spread: Nanos(spread),
@@ -181,6 +181,11 @@ fn quantiles() -> impl Strategy<Value = Arc<Quantiles>> {
     )
 }
 
+/// One table for delays and for slots.
+fn both(quantiles: Arc<Quantiles>) -> Tables {
+    Tables { delay: Some(Arc::clone(&quantiles)), slot: Some(quantiles) }
+}
+
 /// Settings with all effects in any company; those of flows and outages are the channel's.
 fn params() -> impl Strategy<Value = Params> {
     let flag = |flag: u32| prop_oneof![Just(0), Just(flag)];
@@ -275,14 +280,14 @@ pub(crate) fn spec(traced: bool) -> impl Strategy<Value = ChannelSpec> {
             let mut at = 0;
             let changes = changed.into_iter().map(|(gap, params, quantiles)| {
                 at += gap;
-                (Nanos(at), of_channel(params), Some(quantiles))
+                (Nanos(at), of_channel(params), both(quantiles))
             });
             let changes: Vec<_> = changes.collect();
             let changes = (!changes.is_empty()).then(|| Changes::new(changes, Nanos(repeat)).unwrap());
             ChannelSpec {
                 params: of_channel(base),
                 schedule,
-                quantiles: Some(quantiles),
+                tables: both(quantiles),
                 flows: buckets * 8,
                 changes,
                 trace,

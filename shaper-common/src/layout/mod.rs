@@ -38,8 +38,8 @@ pub struct Places {
     pub steps: u32,
     /// Its trace by packet.
     pub packets: u32,
-    /// Explicit padding.
-    pub _reserved: u32,
+    /// The quantiles of the times between its slots.
+    pub slot_table: u32,
 }
 
 /// What the programs look up for the packets of one direction: its rules.

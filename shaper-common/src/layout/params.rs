@@ -56,6 +56,8 @@ pub mod features {
     pub const CAPACITY: u32 = 1 << 18;
     /// Settings that follow a trace by packet.
     pub const PACKETS: u32 = 1 << 19;
+    /// Slots whose times are by a table of quantiles.
+    pub const SLOT_TABLE: u32 = 1 << 20;
     /// All of them: what userspace decides with.
     pub const ALL: u32 = u32::MAX;
 }
@@ -229,6 +231,7 @@ impl Params {
             | if_any(self.aqm != 0, features::AQM)
             | if_any(!self.reorder.chance.is_never(), features::REORDER)
             | if_any(self.slots.any(), features::SLOTS)
+            | if_any(self.slots.kind == Jitter::Table as u32, features::SLOT_TABLE)
             | if_any(self.flags & flags::FLOWS != 0, features::FLOWS)
             | if_any(self.flags & flags::STEPS != 0, features::STEPS)
             | if_any(self.flags & flags::RATE_STEPS != 0, features::CAPACITY)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shaper_channel::ChannelSpec;
+use shaper_channel::{ChannelSpec, Tables};
 use shaper_common::aqm;
 use shaper_common::aqm::codel::CodelSettings;
 use shaper_common::aqm::control::{Gains, per_nano};
@@ -16,6 +16,7 @@ use shaper_common::duplicate;
 use shaper_common::layout::{Params, flags};
 use shaper_common::police::PolicerSettings;
 use shaper_common::process;
+use shaper_common::quantile::Quantiles;
 use shaper_common::reorder;
 use shaper_common::slot::Slots;
 use shaper_common::units::{Nanos, Probability};
@@ -65,7 +66,8 @@ impl Settings {
             Scope::Link => 0,
             Scope::Flow { flows } => flows,
         };
-        let channel = ChannelSpec { quantiles: delay.table().map(Arc::clone), flows, ..ChannelSpec::plain(params) };
+        let tables = Tables { delay: delay.table().map(Arc::clone), slot: direction.slot.and_then(slot_table) };
+        let channel = ChannelSpec { tables, flows, ..ChannelSpec::plain(params) };
         Ok(Self { channel, delay, direction: direction.clone(), longest: Nanos::ZERO })
     }
 }
@@ -266,6 +268,17 @@ fn reordered(reorder: &Reorder) -> reorder::Reorder {
     }
 }
 
+/// The times between slots where they are by a table.
+fn slot_table(slot: Slot) -> Option<Arc<Quantiles>> {
+    let SlotTime::Around { mean, jitter, shape } = slot.time else { return None };
+    let shape = match shape {
+        SlotShape::Uniform | SlotShape::Normal => return None,
+        SlotShape::Pareto => Shape::Pareto,
+        SlotShape::ParetoNormal => Shape::ParetoNormal,
+    };
+    Some(Arc::from(quantiles(&shape, mean.0, jitter.0).quantiles))
+}
+
 fn slots(slot: &Slot) -> Slots {
     let (gap, spread, kind) = match slot.time {
         SlotTime::Fixed(time) => (time.0, Nanos::ZERO, Jitter::None),
@@ -274,7 +287,12 @@ fn slots(slot: &Slot) -> Slots {
             (least.0.saturating_add(half), half, Jitter::Uniform)
         }
         SlotTime::Around { mean, jitter, shape } => {
-            (mean.0, jitter.0, if shape == SlotShape::Normal { Jitter::Normal } else { Jitter::Uniform })
+            let kind = match shape {
+                SlotShape::Uniform => Jitter::Uniform,
+                SlotShape::Normal => Jitter::Normal,
+                SlotShape::Pareto | SlotShape::ParetoNormal => Jitter::Table,
+            };
+            (mean.0, jitter.0, kind)
         }
     };
     Slots {

@@ -54,9 +54,9 @@ impl Followed {
         // What needs a rate has one, or is missing one now.
         Direction { trace: None, ..mean.clone() }.check()?;
         let mut settings = Settings::of(&mean, seed, stream, held)?;
-        if self.read.has_delay() && settings.channel.quantiles.is_some() {
+        if self.read.has_delay() && settings.channel.tables.delay.is_some() {
             let about = Settings::of(&Direction { delay: ABOUT, ..mean.clone() }, seed, stream, held)?.channel;
-            settings.channel.quantiles = about.quantiles;
+            settings.channel.tables.delay = about.tables.delay;
             settings.channel.params.delay = ABOUT.0;
         }
         settings.channel.params = self.read.params(&mean, &self.trace, settings.channel.params);

@@ -97,7 +97,7 @@ impl Link {
             let expected = Expected::new(Foretold {
                 direction: &settings.direction,
                 longest: settings.longest,
-                params: &settings.channel.params,
+                channel: &settings.channel,
                 delay: settings.delay,
                 outages: &self.outages,
                 windows: &windows,
@@ -169,7 +169,7 @@ impl Channels<'_> {
                 trace.check_change(base, own)?;
             }
             let changed = finished(own)?;
-            changes.push((change.at.0, changed.channel.params, changed.channel.quantiles));
+            changes.push((change.at.0, changed.channel.params, changed.channel.tables));
         }
         let repeat = link.repeat.map_or(Nanos::ZERO, |after| after.0);
         if !changes.is_empty() {

@@ -16,7 +16,7 @@ const GRAMMAR: Grammar = Grammar {
     options: &["packets", "bytes"],
 };
 
-const SHAPES: &[&str] = &["uniform", "normal"];
+const SHAPES: &[&str] = &["uniform", "normal", "pareto", "paretonormal"];
 
 /// Packets leave in bursts, one slot after another: `10ms +-2ms normal packets 32 bytes 64kB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,9 +60,16 @@ pub enum SlotShape {
     Uniform,
     /// Normal.
     Normal,
+    /// Pareto of shape 3.
+    Pareto,
+    /// A quarter normal and three quarters Pareto.
+    ParetoNormal,
 }
 
-word!(SlotShape, "uniform" => Uniform, "normal" => Normal);
+word!(
+    SlotShape,
+    "uniform" => Uniform, "normal" => Normal, "pareto" => Pareto, "paretonormal" => ParetoNormal
+);
 
 impl Optional for Slot {
     const ABSENT: &'static str = "none";
@@ -158,6 +165,8 @@ mod tests {
             ("5ms to 20ms", "5ms to 20ms", "every 5 ms to 20 ms"),
             ("10ms +-2ms", "10ms +-2ms uniform", "every 10 ms +-2 ms uniform"),
             ("10ms \u{b1} 2ms normal", "10ms +-2ms normal", "every 10 ms +-2 ms normal"),
+            ("10ms +-2ms pareto", "10ms +-2ms pareto", "every 10 ms +-2 ms pareto"),
+            ("10ms +-2ms paretonormal", "10ms +-2ms paretonormal", "every 10 ms +-2 ms paretonormal"),
             ("10ms bytes 64kB", "10ms bytes 64kB", "every 10 ms of 64 kB"),
             ("10ms packets 32", "10ms packets 32", "every 10 ms of 32 packets"),
             (

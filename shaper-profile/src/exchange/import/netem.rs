@@ -314,7 +314,9 @@ impl<'n> NetemWords<'n> {
         let text = if self.takes("distribution") {
             let name = self.word("the slot's distribution")?;
             let shape: SlotShape = name.parse().map_err(|_| {
-                self.wrong(format!("slot distribution {name}: slots have no table; write uniform or normal"))
+                self.wrong(format!(
+                    "slot distribution {name}: slots have no table; write uniform, normal, pareto or paretonormal"
+                ))
             })?;
             let (mean, jitter) = (self.read("the slot's delay", time)?, self.read("the slot's jitter", time)?);
             if jitter.is_zero() { mean.to_string() } else { format!("{mean} +-{jitter} {shape}") }
