@@ -82,6 +82,9 @@ enum Column {
     Lost,
 }
 
+/// A column with its name.
+type Named = (&'static str, Column);
+
 const COLUMNS: [(&str, Column); 10] = [
     ("time_s", Column::Time(1e9)),
     ("time_ms", Column::Time(1e6)),
@@ -108,7 +111,9 @@ impl Trace {
         let text = std::fs::read_to_string(&trace.path).map_err(|error| TraceError {
             file: trace.path.clone(),
             line: 0,
-            problem: format!("cannot read the trace: {error}"),
+            problem: format!(
+                "cannot read the trace: {error}; name a CSV file, for example trace = \"lte.csv loop\", beside the profile"
+            ),
         })?;
         Self::parse(&trace.path, &text, trace.end)
     }
@@ -128,7 +133,7 @@ impl Trace {
             return Err(wrong(0, format!("the trace is empty; {example}")));
         };
         let columns = columns(header).map_err(|problem| wrong(first, format!("{problem}; {example}")))?;
-        if !columns.iter().any(|column| matches!(column, Column::Time(_))) {
+        if !columns.iter().any(|(_, column)| matches!(column, Column::Time(_))) {
             let packets = lines.map(|(number, line)| packet(&columns, line).map_err(|problem| wrong(number, problem)));
             let packets: Vec<PacketRow> = packets.collect::<Result<_, _>>()?;
             if packets.is_empty() {
@@ -140,8 +145,11 @@ impl Trace {
         for (number, line) in lines {
             let row = row(&columns, line).map_err(|problem| wrong(number, problem))?;
             if let Some(last) = rows.last().filter(|last| last.at >= row.at) {
-                let problem = format!("the time does not rise: {} ns behind {} ns", row.at.0, last.at.0);
-                return Err(wrong(number, problem));
+                let [last, this] = [last.at, row.at].map(|at| at.0 as f64 / time_unit(&columns));
+                return Err(wrong(
+                    number,
+                    format!("the time does not rise: {this} is behind {last}; sort the rows by time"),
+                ));
             }
             rows.push(row);
         }
@@ -290,21 +298,27 @@ impl Row {
     }
 }
 
-fn columns(header: &str) -> Result<Vec<Column>, String> {
+/// Nanoseconds of one in the column of times.
+fn time_unit(columns: &[Named]) -> f64 {
+    let time = columns.iter().find_map(|(_, column)| if let Column::Time(unit) = column { Some(*unit) } else { None });
+    time.unwrap_or(1.0)
+}
+
+fn columns(header: &str) -> Result<Vec<Named>, String> {
     let names: Vec<&str> = header.split(',').map(str::trim).collect();
-    let mut columns = Vec::with_capacity(names.len());
+    let mut columns: Vec<Named> = Vec::with_capacity(names.len());
     for name in &names {
-        let Some((_, column)) = COLUMNS.iter().find(|(known, _)| known == name) else {
+        let Some((name, column)) = COLUMNS.iter().find(|(known, _)| known == name) else {
             let known: Vec<&str> = COLUMNS.iter().map(|(known, _)| *known).collect();
             return Err(format!("\"{name}\" is no column (known: {})", known.join(", ")));
         };
-        let same = |other: &Column| std::mem::discriminant(other) == std::mem::discriminant(column);
+        let same = |(_, other): &Named| std::mem::discriminant(other) == std::mem::discriminant(column);
         if columns.iter().any(same) {
             return Err(format!("\"{name}\" is there twice"));
         }
-        columns.push(*column);
+        columns.push((name, *column));
     }
-    let has = |which: fn(&Column) -> bool| columns.iter().any(which);
+    let has = |which: fn(&Column) -> bool| columns.iter().any(|(_, column)| which(column));
     let by_packet = has(|column| matches!(column, Column::Lost));
     let over_time = has(|column| matches!(column, Column::Rate(_) | Column::Loss));
     match has(|column| matches!(column, Column::Time(_))) {
@@ -316,7 +330,7 @@ fn columns(header: &str) -> Result<Vec<Column>, String> {
 }
 
 /// The cells of a row, each with its column.
-fn cells<'a>(columns: &'a [Column], line: &'a str) -> Result<impl Iterator<Item = (Column, &'a str)>, String> {
+fn cells<'a>(columns: &'a [Named], line: &'a str) -> Result<impl Iterator<Item = (Named, &'a str)>, String> {
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     if cells.len() != columns.len() {
         return Err(format!("{} cells in a row of {} columns", cells.len(), columns.len()));
@@ -324,38 +338,38 @@ fn cells<'a>(columns: &'a [Column], line: &'a str) -> Result<impl Iterator<Item 
     Ok(columns.iter().copied().zip(cells))
 }
 
-fn number(cell: &str, scale: f64, most: f64, what: &str) -> Result<f64, String> {
+fn number(cell: &str, scale: f64, most: f64, name: &str) -> Result<f64, String> {
     let value = cell.parse::<f64>().ok().map(|value| value * scale);
     value
         .filter(|value| value.is_finite() && *value >= 0.0)
         .filter(|value| *value <= most)
-        .ok_or_else(|| format!("\"{cell}\" is no {what}: write a number from 0 to {}", most / scale))
+        .ok_or_else(|| format!("{name}: \"{cell}\" is no number from 0 to {}", (most / scale).floor()))
 }
 
-fn row(columns: &[Column], line: &str) -> Result<Row, String> {
+fn row(columns: &[Named], line: &str) -> Result<Row, String> {
     let mut row = Row::default();
-    for (column, cell) in cells(columns, line)? {
+    for ((name, column), cell) in cells(columns, line)? {
         match column {
-            Column::Time(scale) => row.at = Nanos(number(cell, scale, LONGEST, "time")?.round() as u64),
-            Column::Rate(scale) => row.rate = Some(number(cell, scale, StepTrace::FASTEST, "rate")?),
-            Column::Delay(scale) => row.delay = Some(delay(cell, scale)?),
-            Column::Loss => row.loss = Some(number(cell, 0.01, 1.0, "percentage")?),
+            Column::Time(scale) => row.at = Nanos(number(cell, scale, LONGEST, name)?.round() as u64),
+            Column::Rate(scale) => row.rate = Some(number(cell, scale, StepTrace::FASTEST, name)?),
+            Column::Delay(scale) => row.delay = Some(delay(cell, scale, name)?),
+            Column::Loss => row.loss = Some(number(cell, 0.01, 1.0, name)?),
             Column::Lost => {}
         }
     }
     Ok(row)
 }
 
-fn packet(columns: &[Column], line: &str) -> Result<PacketRow, String> {
+fn packet(columns: &[Named], line: &str) -> Result<PacketRow, String> {
     let mut packet = PacketRow::default();
-    for (column, cell) in cells(columns, line)? {
+    for ((name, column), cell) in cells(columns, line)? {
         match column {
-            Column::Delay(scale) => packet.delay = Some(delay(cell, scale)?),
+            Column::Delay(scale) => packet.delay = Some(delay(cell, scale, name)?),
             Column::Lost => {
                 packet.lost = Some(match cell {
                     "0" => false,
                     "1" => true,
-                    _ => return Err(format!("\"{cell}\" is neither 0 nor 1, which is a packet that is lost")),
+                    _ => return Err(format!("lost: \"{cell}\" is neither 0 nor 1, which is a packet that is lost")),
                 });
             }
             Column::Time(_) | Column::Rate(_) | Column::Loss => {}
@@ -364,8 +378,8 @@ fn packet(columns: &[Column], line: &str) -> Result<PacketRow, String> {
     Ok(packet)
 }
 
-fn delay(cell: &str, scale: f64) -> Result<Nanos, String> {
-    Ok(Nanos(number(cell, scale, LONGEST_DELAY, "delay")?.round() as u64))
+fn delay(cell: &str, scale: f64, name: &str) -> Result<Nanos, String> {
+    Ok(Nanos(number(cell, scale, LONGEST_DELAY, name)?.round() as u64))
 }
 
 #[cfg(test)]
@@ -426,18 +440,18 @@ mod tests {
             ("time_ms\n0\n", "t.csv:1: there is a time and nothing that changes"),
             ("rate_bit\n5\n", "t.csv:1: there is no time: by packet there are delays"),
             ("time_ms,lost\n5,1\n", "t.csv:1: \"lost\" is of one packet"),
-            ("lost\n2\n", "t.csv:2: \"2\" is neither 0 nor 1"),
+            ("lost\n2\n", "t.csv:2: lost: \"2\" is neither 0 nor 1"),
             ("lost\n", "t.csv: the trace has no rows"),
             ("delay_ms,lost\n1\n", "t.csv:2: 1 cells in a row of 2 columns"),
             ("time_ms,rate\n", "t.csv:1: \"rate\" is no column (known: time_s"),
             ("time_ms,rate_bit,rate_kbit\n", "t.csv:1: \"rate_kbit\" is there twice"),
             ("time_ms,rate_bit\n0\n", "t.csv:2: 1 cells in a row of 2 columns"),
-            ("time_ms,rate_bit\n0,fast\n", "t.csv:2: \"fast\" is no rate"),
-            ("time_ms,rate_bit\n0,-1\n", "t.csv:2: \"-1\" is no rate"),
-            ("time_ms,rate_mbit\n0,70000\n", "t.csv:2: \"70000\" is no rate: write a number from 0 to 68719"),
-            ("time_ms,rate_bit\n5,1\n\n5,1\n", "t.csv:4: the time does not rise"),
+            ("time_ms,rate_bit\n0,fast\n", "t.csv:2: rate_bit: \"fast\" is no number from 0 to 68719476736"),
+            ("time_ms,rate_bit\n0,-1\n", "t.csv:2: rate_bit: \"-1\" is no number"),
+            ("time_ms,rate_mbit\n0,70000\n", "t.csv:2: rate_mbit: \"70000\" is no number from 0 to 68719"),
+            ("time_ms,rate_bit\n5,1\n\n5,1\n", "t.csv:4: the time does not rise: 5 is behind 5"),
             ("time_ms,rate_bit\n0,0\n5,0\n", "t.csv: all rates are 0"),
-            ("time_ms,loss_percent\n0,101\n", "t.csv:2: \"101\" is no percentage"),
+            ("time_ms,loss_percent\n0,101\n", "t.csv:2: loss_percent: \"101\" is no number from 0 to 100"),
             ("time_ms,loss_percent\n", "t.csv: the trace has no rows"),
         ] {
             let error = parse(text, End::Hold).unwrap_err();

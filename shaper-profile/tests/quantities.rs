@@ -192,7 +192,7 @@ proptest! {
         kept(Duration(shaper_common::units::Nanos(nanos)));
         kept(Rate(shaper_common::units::BitsPerSec(bits)));
         kept(Size(bytes));
-        kept(QueueLimit::Packets(u32::try_from(bytes % 4_096).expect("small") + 1));
+        kept(QueueLimit::Packets(u32::try_from(bytes % 4_095).expect("small") + 1));
         kept(read::<Percent>(&format!("{}.{}%", tenths / 10, tenths % 10)));
         kept(read::<EventRate>(&format!("{tenths}%/s")));
     }

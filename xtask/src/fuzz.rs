@@ -7,7 +7,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
@@ -62,6 +62,11 @@ impl Target {
             artifacts: folder.join("artifacts").join(&built.name),
             name: built.name,
         }
+    }
+
+    /// The same, with what it finds in another folder.
+    pub(crate) fn finding_in(self, folder: &Path) -> Self {
+        Self { found: folder.join(&self.name), ..self }
     }
 
     /// The program with its limits; an input that it does not hold for goes to its folder.

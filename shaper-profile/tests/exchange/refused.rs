@@ -109,8 +109,8 @@ fn what_cannot_be_held_is_an_error_with_its_line() {
 #[test]
 fn lines_that_no_trace_and_too_many_changes_would_hold_are_refused_where_they_differ() {
     let lines = |count: u64| (0..count).map(|n| format!("1000,0,1000000,0,{}\n", 10 + n % 2)).collect::<String>();
-    assert_eq!(super::import(Format::Theaterq, &lines(257)).profile.link.changes.len(), 256);
-    let error = import(Format::Theaterq, &lines(258)).unwrap_err().to_string();
+    assert_eq!(super::import(Format::Theaterq, &lines(4096)).profile.link.changes.len(), 4095);
+    let error = import(Format::Theaterq, &lines(4097)).unwrap_err().to_string();
     assert!(error.starts_with("theaterq:2: lines differ from here on in more than latency, rate and loss"), "{error}");
 }
 

@@ -84,7 +84,8 @@ pub(super) fn import(args: &Import) -> anyhow::Result<Outcome> {
             bail!("{flag} is for --from dist alone: {} says its own", args.from);
         }
     }
-    let (link, up, down) = (given(args.file.as_ref())?, given(args.up.as_ref())?, given(args.down.as_ref())?);
+    let [link, up, down] = [&args.file, &args.up, &args.down].map(|name| given(args.from, name.as_ref()));
+    let (link, up, down) = (link?, up?, down?);
 
     let inputs = match (&link, &up, &down) {
         (Some(link), ..) => Inputs::Link(source(link)),
@@ -169,9 +170,11 @@ fn read(name: &str) -> anyhow::Result<String> {
     fs::read_to_string(name).with_context(|| format!("{name}: cannot read it as text"))
 }
 
-/// A file that was given, and its text.
-fn given(name: Option<&String>) -> anyhow::Result<Option<(&str, String)>> {
-    name.map(|name| Ok((name.as_str(), read(name)?))).transpose()
+/// A file that was given, and its text; or the name of a preset of `DevTools`, which is a text by itself.
+fn given(format: Format, name: Option<&String>) -> anyhow::Result<Option<(&str, String)>> {
+    let Some(name) = name else { return Ok(None) };
+    let is_text = format == Format::Devtools && name != "-" && !Path::new(name).exists();
+    Ok(Some((name, if is_text { name.clone() } else { read(name)? })))
 }
 
 fn source<'t>((file, text): &'t (&'t str, String)) -> Source<'t> {

@@ -1,7 +1,7 @@
 //! The layer of the fuzz targets: each on the inputs that are kept for it, and then on what libFuzzer makes of them.
 //!
 //! In the ordinary run that is bounded by time and by a number of inputs, from a fixed seed and from what the repository
-//! keeps alone; in the full one each target goes on for minutes, from where the last full run ended.
+//! keeps alone; in the full one each target goes on for minutes, from where it ended the last time that it was free to.
 
 use std::{
     fs, io,
@@ -33,7 +33,12 @@ const SHOWN: usize = 40;
 
 /// Builds all targets and runs as many at a time as there are CPUs.
 pub(crate) fn run(repo: &Repo, full: bool) -> Result<Outcome> {
-    let targets = fuzz::build(repo, None)?;
+    let mut targets = fuzz::build(repo, None)?;
+    if !full {
+        // What is found without bounds stays.
+        let bounded = repo.target.join("fuzz/bounded");
+        targets = targets.into_iter().map(|target| target.finding_in(&bounded)).collect();
+    }
     let mut counts = Counts::default();
     let waiting = Mutex::new(targets.iter());
     let (sender, ended) = mpsc::channel();

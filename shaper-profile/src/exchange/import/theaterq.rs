@@ -14,8 +14,9 @@
 //! line. Whether the trace begins anew behind its end is said when it is played; here it does.
 //!
 //! Lines that differ in latency, rate and loss alone become a trace; those that differ otherwise become changes of the
-//! profile, 256 at most. Jitter is taken for normal.
+//! profile, as many as a timeline holds. Jitter is taken for normal.
 
+use shaper_common::timeline::MOST_CHANGES;
 use shaper_common::units::{BitsPerSec, Nanos};
 
 use super::super::OneWay;
@@ -30,9 +31,6 @@ use crate::quantity::{Duration, Percent, Rate};
 
 const HINT: &str =
     "write KEEP,LATENCY,RATE,LOSS,LIMIT or KEEP,LATENCY,JITTER,RATE,LOSS,LIMIT,DUP_PROB,DUP_DELAY,ROUTE_ID";
-
-/// The most changes that are made of a trace.
-const MOST_CHANGES: usize = 256;
 
 /// Nanoseconds of an hour, the longest delay of a profile.
 const LONGEST: u64 = 3_600_000_000_000;
