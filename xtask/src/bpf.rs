@@ -49,6 +49,10 @@ fn cargo(repo: &Repo, subcommand: &str) -> Command {
         format!("--cfg=bpf_target_arch=\"{}\"", env::consts::ARCH),
         format!("-Clinker={}", tools.join("bpf-linker").display()),
         "-Clink-arg=--btf".to_owned(),
+        // 32-bit registers: half of the draws' arithmetic is of 32 bits. Kernels have them since 5.1.
+        "-Ctarget-cpu=v3".to_owned(),
+        // Headers lie at odd places. Otherwise each word of one is put together byte by byte.
+        "-Clink-arg=--cpu-features=+allows-misaligned-mem-access".to_owned(),
         "-Cdebuginfo=2".to_owned(),
     ];
     let mut cargo = repo.cargo();
