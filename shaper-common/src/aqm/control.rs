@@ -96,6 +96,8 @@ pub struct Due {
     at: Nanos,
     update: Nanos,
     left: u64,
+    /// Steps made so far.
+    number: u64,
     /// How many updates a step stands for that is not single.
     width: u64,
 }
@@ -118,7 +120,7 @@ impl Due {
     #[must_use]
     pub fn take(next: &mut Nanos, update: Nanos, now: Nanos) -> Self {
         let at = *next;
-        let none = Self { at, update, left: 0, width: 1 };
+        let none = Self { at, update, left: 0, number: 0, width: 1 };
         if at > now || update == Nanos::ZERO {
             return none;
         }
@@ -132,26 +134,27 @@ impl Due {
         let left = 1 + lesser(positive(passed as i64), MOST_UPDATES - 1) as u64;
         // One again where no more than eight are due, and no matter where no more than four are.
         let width = (left - 1) / (STEPS - SINGLE);
-        Self { at, update, left, width }
+        Self { at, update, left, number: 0, width }
     }
 
-    /// Makes each step in turn, [`STEPS`] at most.
+    /// The next step; after [`STEPS`] at most there is none.
+    ///
+    /// Not by a function that is given for each: the compiler may call that one, and there is no call under a lock
+    /// before Linux 6.7.
     #[inline(always)]
-    pub fn each(self, mut make: impl FnMut(Step)) {
-        let Self { mut at, update, mut left, width } = self;
-        let mut number = 0;
-        while number < STEPS {
-            if left == 0 {
-                return;
-            }
-            let width = lesser(left as i64, if number < SINGLE { 1 } else { width as i64 });
-            // More than one update only where so many have passed: no longer than the clock has counted.
-            let span = Nanos((width as u64).wrapping_mul(update.0));
-            make(Step { at, width, span });
-            left -= width as u64;
-            at = Nanos(at.0.wrapping_add(span.0));
-            number += 1;
+    #[must_use]
+    pub fn step(&mut self) -> Option<Step> {
+        if self.left == 0 || self.number >= STEPS {
+            return None;
         }
+        let width = lesser(self.left as i64, if self.number < SINGLE { 1 } else { self.width as i64 });
+        // More than one update only where so many have passed: no longer than the clock has counted.
+        let span = Nanos((width as u64).wrapping_mul(self.update.0));
+        let step = Step { at: self.at, width, span };
+        self.left -= width as u64;
+        self.at = Nanos(self.at.0.wrapping_add(span.0));
+        self.number += 1;
+        Some(step)
     }
 }
 
@@ -174,10 +177,10 @@ mod tests {
         let update = Nanos(15);
         for passed in 0..300 {
             let mut next = Nanos(100);
-            let due = Due::take(&mut next, update, Nanos(100 + 15 * passed + 14));
+            let mut due = Due::take(&mut next, update, Nanos(100 + 15 * passed + 14));
             assert_eq!(next.0, 100 + 15 * (passed + 1));
             let mut steps = Vec::new();
-            due.each(|step| steps.push(step));
+            steps.extend(core::iter::from_fn(|| due.step()));
             assert!(steps.len() as u64 <= STEPS);
             let mut at = 100;
             for step in &steps {
@@ -193,9 +196,8 @@ mod tests {
     #[test]
     fn nothing_is_due_before_the_first_packet_and_without_an_interval() {
         let count = |next: &mut Nanos, update, now| {
-            let mut steps = 0;
-            Due::take(next, Nanos(update), Nanos(now)).each(|_| steps += 1);
-            steps
+            let mut due = Due::take(next, Nanos(update), Nanos(now));
+            core::iter::from_fn(|| due.step()).count()
         };
         let mut next = Nanos::ZERO;
         assert_eq!(count(&mut next, 15, 1_000), 0);

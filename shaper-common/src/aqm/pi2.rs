@@ -114,14 +114,14 @@ impl Pi2 {
 #[must_use]
 pub fn acts(settings: &Pi2Settings, state: &mut Pi2, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
     let most = settings.most();
-    let due = Due::take(&mut state.next_update, settings.gains.update, now);
-    due.each(|step| {
+    let mut due = Due::take(&mut state.next_update, settings.gains.update, now);
+    while let Some(step) = due.step() {
         let delay = delay_at(free_at, step.at);
         let change = settings.gains.change(delay, counted(state.delay_old), step.width);
         let moved = (state.bounded() as i64).wrapping_add(change);
         state.probability = positive(lesser(moved, most as i64)) as u64;
         state.delay_old = Nanos(delay as u64);
-    });
+    }
     if free_at.saturating_sub(now) <= settings.short {
         return Action::Pass;
     }

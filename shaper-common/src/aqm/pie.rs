@@ -137,8 +137,10 @@ impl Pie {
 #[inline(always)]
 #[must_use]
 pub fn acts(settings: &PieSettings, state: &mut Pie, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
-    let due = Due::take(&mut state.next_update, settings.gains.update, now);
-    due.each(|step| state.update(settings, delay_at(free_at, step.at), step));
+    let mut due = Due::take(&mut state.next_update, settings.gains.update, now);
+    while let Some(step) = due.step() {
+        state.update(settings, delay_at(free_at, step.at), step);
+    }
     let delay = free_at.saturating_sub(now);
     let half = Nanos(settings.gains.target.0 >> 1);
     let was_below = state.delay_old < half;
