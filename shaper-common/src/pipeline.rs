@@ -50,8 +50,8 @@ pub struct Packet {
 pub struct Settings<'a> {
     /// The settings.
     pub params: &'a Params,
-    /// The outages.
-    pub schedule: &'a Schedule,
+    /// The outages, where the settings have any.
+    pub schedule: Option<&'a Schedule>,
     /// The quantiles of the delay, where its distribution is a table.
     pub quantiles: Option<&'a Quantiles>,
     /// The quantiles of the time between slots, where that is by a table.
@@ -63,10 +63,10 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Settings that need no tables and follow no traces.
+    /// Settings that need no other tables and follow no traces.
     #[must_use]
     pub const fn plain(params: &'a Params, schedule: &'a Schedule) -> Self {
-        Self { params, schedule, quantiles: None, slot_table: None, steps: None, packets: None }
+        Self { params, schedule: Some(schedule), quantiles: None, slot_table: None, steps: None, packets: None }
     }
 }
 
@@ -309,6 +309,7 @@ fn is_up(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) 
     if has & features::OUTAGES == 0 || params.has_outages == 0 || packet.now < params.start {
         return true;
     }
+    let Some(schedule) = schedule else { return true };
     !schedule.is_down(packet.now.saturating_sub(params.start), &mut state.next_window)
 }
 
@@ -514,5 +515,6 @@ fn arrives(settings: &Settings<'_>, state: &mut State) -> bool {
     if params.flags & flags::IN_FLIGHT_LOST == 0 || params.has_outages == 0 || work.fate.release < params.start {
         return true;
     }
+    let Some(schedule) = schedule else { return true };
     !schedule.goes_down_by(work.fate.release.saturating_sub(params.start), *next_window)
 }

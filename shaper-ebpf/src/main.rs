@@ -26,7 +26,7 @@ use shaper_common::units::Nanos;
 
 use crate::frame::{Frame, Probe};
 use crate::maps::{
-    BACKLOGS, DIRECTION_RULES, EDGE, EXCLUSIVE, FEATURES, FLOWS, PACKET_HEADS, PACKETS, PORTS, QUANTILES, READ,
+    BACKLOGS, DIRECTION_RULES, EDGE, EXCLUSIVE, FEATURES, FLOWS, MASKED, PACKET_HEADS, PACKETS, PORTS, QUANTILES, READ,
     RECORDS, RULES, Read, SCHEDULES, SETUPS, STATES, STEP_HEADS, STEPS, STRAIGHT, TIMELINES, XSKS,
 };
 
@@ -35,24 +35,27 @@ const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
 /// Bytes of metadata in front of a frame.
 const META: usize = core::mem::size_of::<XskMeta>();
 
-/// Decides, alone in its channel, for the packet in this CPU's [`READ`], and writes the fate there; and the record where
-/// there is to be one. Zero when it has decided: not when the channel has no settings, for the program was attached
-/// before they were written.
+/// Decides, alone in its channel, for the packet that was read, and writes the fate there; and the record where there is
+/// to be one. Zero when it has decided: not when the channel has no settings, for the program was attached before they
+/// were written.
 ///
 /// A program of its own, as [`read_packet`] is one.
+///
+/// # Safety
+///
+/// `read` is this CPU's [`READ`], or null.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn decide_packet(record: u32) -> u32 {
-    match decide_alone(record) {
+unsafe extern "C" fn decide_packet(read: *mut Read, record: u32) -> u32 {
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    match unsafe { read.as_mut() }.and_then(|read| decide_alone(read, record)) {
         Some(()) => 0,
         None => 1,
     }
 }
 
 #[inline(always)]
-fn decide_alone(wants_record: u32) -> Option<()> {
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let read = unsafe { &mut *READ.get_ptr_mut(0)? };
+fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
     let (packet, channel) = (&read.packet, read.channel);
     let has = FEATURES.load();
     let mut setup = SETUPS.get(channel)?;
@@ -64,8 +67,11 @@ fn decide_alone(wants_record: u32) -> Option<()> {
         }
     }
     let Setup { params, places } = setup;
-    let schedule = SCHEDULES.get(places.schedule)?;
     let shared = STATES.get_ptr_mut(channel)?;
+    let mut schedule = None;
+    if has & features::OUTAGES != 0 {
+        schedule = Some(SCHEDULES.get(places.schedule)?);
+    }
     let mut quantiles = None;
     if has & features::QUANTILES != 0 {
         quantiles = Some(QUANTILES.get(places.quantiles)?);
@@ -214,17 +220,20 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
-/// Changes the packet as its fate in this CPU's [`READ`] says.
+/// Changes the packet as the fate of what was read says.
 ///
 /// A program of its own, as [`read_packet`] is one.
+///
+/// # Safety
+///
+/// `read` is this CPU's [`READ`], or null.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn change_packet(ctx: *mut xdp_md) -> u32 {
+unsafe extern "C" fn change_packet(ctx: *mut xdp_md, read: *const Read) -> u32 {
     let has = FEATURES.load();
     let ctx = XdpContext::new(ctx);
-    let Some(read) = READ.get_ptr_mut(0) else { return 1 };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let Read { packet, parts, fate, .. } = unsafe { &*read };
+    let Some(Read { packet, parts, fate, .. }) = (unsafe { read.as_ref() }) else { return 1 };
     // A packet that cannot be changed has no such parts, and its fate says nothing of the kind.
     if has & features::ECN != 0 && fate.marked != 0 {
         let _ = rewrite::mark(&mut Frame::new(&ctx), parts);
@@ -252,30 +261,36 @@ fn port(ifindex: u32) -> Option<&'static Port> {
 
 /// The channel of the rule that the packet goes by.
 #[inline(always)]
-fn channel_of_rule(direction: u32, read: &mut Read) -> Option<u32> {
+fn channel_of_rule(direction: u32, read: &Read) -> Option<u32> {
     if read.has_key == 0 {
         count(direction, |edge| edge.unread += 1);
         return None;
     }
     let rules = DIRECTION_RULES.get(direction)?;
+    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    let masked = unsafe { &mut *MASKED.get_ptr_mut(0)? };
     // SAFETY: userspace writes rules before it attaches, and never while packets flow.
     let look_up = |key: &RuleKey| unsafe { RULES.get(key) }.copied();
-    let rule = rules::classify(&read.key, direction, &rules.shapes, &mut read.masked, look_up)?;
+    let rule = rules::classify(&read.key, direction, &rules.shapes, masked, look_up)?;
     Some(rules.first + rule)
 }
 
-/// Reads the packet into this CPU's [`READ`], with the channel that it goes by: zero when there is one.
+/// Reads the packet, with the channel that it goes by: zero when there is one.
 ///
 /// A program of its own, whose ways through the headers the verifier walks through once and whose stack is given back.
+/// What it reads it is given to write into: looked up in each program, that takes as long as a part of the decision.
+///
+/// # Safety
+///
+/// `read` is this CPU's [`READ`], or null.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_packet(ctx: *mut xdp_md, direction: u32) -> u32 {
+unsafe extern "C" fn read_packet(ctx: *mut xdp_md, read: *mut Read, direction: u32) -> u32 {
     // SAFETY: the helper has no preconditions.
     let now = Nanos(unsafe { bpf_ktime_get_ns() });
     let ctx = XdpContext::new(ctx);
-    let Some(read) = READ.get_ptr_mut(0) else { return 1 };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let read = unsafe { &mut *read };
+    let Some(read) = (unsafe { read.as_mut() }) else { return 1 };
     let frame = Frame::new(&ctx);
     let has_rules = FEATURES.load() & features::RULES != 0;
     let summary = if has_rules {
@@ -302,28 +317,34 @@ extern "C" fn read_packet(ctx: *mut xdp_md, direction: u32) -> u32 {
 fn judge(ctx: &XdpContext) -> Next {
     let ifindex = ctx.ingress_ifindex() as u32;
     let Some(port) = port(ifindex) else { return Next::Pass };
-    if read_packet(ctx.ctx, port.direction) != 0 {
-        return Next::Pass;
-    }
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let read = unsafe { &*read };
-    if read.bypasses != 0 {
-        count(port.direction, |edge| edge.bypassed += 1);
-        return Next::Hold(port, XskMeta { release: read.packet.now, id: BYPASS, ..XskMeta::default() });
-    }
-    if decide_packet(port.records) != 0 {
+    if unsafe { read_packet(ctx.ctx, read, port.direction) } != 0 {
         return Next::Pass;
     }
-    let Read { fate, id, .. } = core::hint::black_box(read);
-    if fate.cause != Cause::None as u32 {
+    // SAFETY: as above; no reference to it outlives a call.
+    let (bypasses, now) = unsafe { ((*read).bypasses, (*read).packet.now) };
+    if bypasses != 0 {
+        count(port.direction, |edge| edge.bypassed += 1);
+        return Next::Hold(port, XskMeta { release: now, id: BYPASS, ..XskMeta::default() });
+    }
+    // SAFETY: as above.
+    if unsafe { decide_packet(read, port.records) } != 0 {
+        return Next::Pass;
+    }
+    // SAFETY: as above.
+    if unsafe { (*read).fate.cause } != Cause::None as u32 {
         return Next::Drop;
     }
-    if FEATURES.load() & (features::ECN | features::CORRUPT) != 0 && change_packet(ctx.ctx) != 0 {
+    if FEATURES.load() & (features::ECN | features::CORRUPT) != 0
+        // SAFETY: as above.
+        && unsafe { change_packet(ctx.ctx, read) } != 0
+    {
         return Next::Pass;
     }
-    let RawFate { release, spacing, copies, .. } = *fate;
-    Next::Hold(port, XskMeta { release, id: *id, spacing, copies, _reserved: 0 })
+    // SAFETY: as above.
+    let Read { fate: RawFate { release, spacing, copies, .. }, id, .. } = unsafe { &*read };
+    Next::Hold(port, XskMeta { release: *release, id: *id, spacing: *spacing, copies: *copies, _reserved: 0 })
 }
 
 /// A port of an impaired link.
@@ -351,13 +372,14 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     let probe = unsafe { core::ptr::read_unaligned(slot) };
     let Some(read) = READ.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    let read = unsafe { &mut *read };
-    (read.packet, read.channel) = (probe.packet, probe.channel);
-    if decide_packet(0) != 0 {
+    unsafe { ((*read).packet, (*read).channel) = (probe.packet, probe.channel) };
+    // SAFETY: as above; no reference to it outlives a call.
+    if unsafe { decide_packet(read, 0) } != 0 {
         return xdp_action::XDP_ABORTED;
     }
-    let read = core::hint::black_box(read);
-    let answer = Probe { answered: 1, id: read.id, fate: read.fate, ..probe };
+    // SAFETY: as above.
+    let Read { id, fate, .. } = unsafe { &*read };
+    let answer = Probe { answered: 1, id: *id, fate: *fate, ..probe };
     let (start, end) = (ctx.data(), ctx.data_end());
     if start + core::mem::size_of::<Probe>() > end {
         return xdp_action::XDP_ABORTED;

@@ -115,13 +115,16 @@ pub(crate) struct Read {
     /// The channel that it goes by.
     pub(crate) channel: u32,
     pub(crate) key: Key,
-    /// The key under the mask that is looked up.
-    pub(crate) masked: RuleKey,
 }
 
 /// The packet at hand.
 #[btf_map]
 pub(crate) static READ: PerCpuArray<Read, 1> = PerCpuArray::new();
+
+/// Its key under the mask that is looked up. Not part of [`Read`], which is handed to subprograms: on Linux 6.1 what one
+/// is handed is no key to look up by.
+#[btf_map]
+pub(crate) static MASKED: PerCpuArray<RuleKey, 1> = PerCpuArray::new();
 
 /// Counts beside the decision, by direction.
 #[btf_map]
