@@ -122,18 +122,24 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
     // SAFETY: the lock, or the device, makes this the only reference to the state.
     let state = unsafe { &mut (*shared).state };
     let sequence = state.next_sequence;
+    read.id = packet_id(channel, sequence);
     recall(has, params, &mut memory, state, packet);
     if has_record != 0
         // SAFETY: it is one where there is a record.
         && let record = unsafe { record.as_mut().unwrap_unchecked() }
     {
+        let entry = record.as_mut_ptr();
         // SAFETY: the ring gave room for a whole record, which is no part of the state: so there need be no call for
         // memories that may overlap, which before Linux 6.7 there cannot be under a lock.
-        unsafe { core::ptr::copy_nonoverlapping(&raw const state.carried, &raw mut (*record.as_mut_ptr()).before, 1) };
+        unsafe {
+            (*entry).sequence = sequence;
+            core::ptr::copy_nonoverlapping(&raw const state.carried, &raw mut (*entry).before, 1);
+        }
     }
     decide(has, &Settings { params, schedule, quantiles, slot_table, steps, packets }, state, packet);
     remember(has, params, &mut memory, state);
-    let fate = state.work.fate;
+    // SAFETY: what was read is no part of the state. Not by way of the stack, which is short.
+    unsafe { core::ptr::copy_nonoverlapping(&raw const state.work.fate, &raw mut read.fate, 1) };
     if !exclusive {
         // SAFETY: the same lock as above, held until here.
         unsafe { bpf_spin_unlock(lock) };
@@ -143,13 +149,13 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
         // SAFETY: as above.
         && let mut record = unsafe { record.unwrap_unchecked() }
     {
-        // SAFETY: as above; with `before`, these are all of its fields.
+        // SAFETY: as above; with those two, these are all of its fields.
         let entry = unsafe { &mut *record.as_mut_ptr() };
-        entry.sequence = sequence;
         // Field by field: as a whole it would be copied by a function, whose stack no kernel has room for beside this one's.
         let Packet { now, len, flow_hash, network, transport, payload, ecn } = *packet;
         entry.packet = Packet { now, len, flow_hash, network, transport, payload, ecn };
-        entry.fate = fate;
+        // SAFETY: what was read is no part of the record.
+        unsafe { core::ptr::copy_nonoverlapping(&raw const read.fate, &raw mut entry.fate, 1) };
         entry.rule = params.rule;
         entry.direction = read.direction as u16;
         entry.l4_checksum = read.l4_checksum;
@@ -157,8 +163,6 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
         entry._reserved = 0;
         record.submit(NO_WAKEUP);
     }
-    read.fate = fate;
-    read.id = packet_id(channel, sequence);
     Some(())
 }
 
