@@ -39,7 +39,7 @@ const META: usize = core::mem::size_of::<XskMeta>();
 /// to be one. Zero when it has decided: not when the channel has no settings, for the program was attached before they
 /// were written.
 ///
-/// A program of its own, as [`read_packet`] is one.
+/// A program of its own, as [`read_by_rules`] is one.
 ///
 /// # Safety
 ///
@@ -114,8 +114,7 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
     }
     // SAFETY: `shared` points at a map value, which outlives the program; the lock is in that value.
     let lock = unsafe { &raw mut (*shared).lock };
-    let exclusive = EXCLUSIVE.load() != 0;
-    if !exclusive {
+    if EXCLUSIVE.load() == 0 {
         // SAFETY: no other lock is held, and nothing below until the unlock calls a helper.
         unsafe { bpf_spin_lock(lock) };
     }
@@ -140,7 +139,8 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
     remember(has, params, &mut memory, state);
     // SAFETY: what was read is no part of the state. Not by way of the stack, which is short.
     unsafe { core::ptr::copy_nonoverlapping(&raw const state.work.fate, &raw mut read.fate, 1) };
-    if !exclusive {
+    // Asked for again, like the channel below: what lives on across the decision costs stack.
+    if EXCLUSIVE.load() == 0 {
         // SAFETY: the same lock as above, held until here.
         unsafe { bpf_spin_unlock(lock) };
     }
@@ -159,7 +159,8 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
         entry.rule = params.rule;
         entry.direction = read.direction as u16;
         entry.l4_checksum = read.l4_checksum;
-        entry.channel = channel;
+        // SAFETY: a reference is good for reading.
+        entry.channel = unsafe { (&raw const read.channel).read_volatile() };
         entry._reserved = 0;
         record.submit(NO_WAKEUP);
     }
@@ -226,7 +227,7 @@ enum Next {
 
 /// Changes the packet as the fate of what was read says.
 ///
-/// A program of its own, as [`read_packet`] is one.
+/// A program of its own, as [`read_by_rules`] is one.
 ///
 /// # Safety
 ///
@@ -279,7 +280,27 @@ fn channel_of_rule(direction: u32, read: &Read) -> Option<u32> {
     Some(rules.first + rule)
 }
 
-/// Reads the packet, with the channel that it goes by: zero when there is one.
+/// Writes down what was read of the frame's headers, and when.
+#[inline(always)]
+fn note(read: &mut Read, summary: &parse::Summary, frame: &Frame) {
+    // SAFETY: the helper has no preconditions.
+    let now = Nanos(unsafe { bpf_ktime_get_ns() });
+    read.packet = summary.packet(now, frame.len());
+    read.parts = summary.parts;
+    read.l4_checksum = summary.l4_checksum;
+    read.is_control = (summary.kind == Kind::Control) as u16;
+}
+
+/// Reads a packet that goes by its direction's own settings, for there are no rules.
+#[inline(always)]
+fn read_plain(ctx: &XdpContext, read: &mut Read, direction: u32) {
+    let frame = Frame::new(ctx);
+    note(read, &parse::summary(&frame), &frame);
+    read.bypasses = read.is_control as u32;
+    read.channel = direction;
+}
+
+/// Reads a packet, with the key by which a rule is found, and finds the channel that it goes by: zero when there is one.
 ///
 /// A program of its own, whose ways through the headers the verifier walks through once and whose stack is given back.
 /// What it reads it is given to write into: looked up in each program, that takes as long as a part of the decision.
@@ -289,30 +310,18 @@ fn channel_of_rule(direction: u32, read: &Read) -> Option<u32> {
 /// `read` is this CPU's [`READ`], or null.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn read_packet(ctx: *mut xdp_md, read: *mut Read, direction: u32) -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let now = Nanos(unsafe { bpf_ktime_get_ns() });
-    let ctx = XdpContext::new(ctx);
+unsafe extern "C" fn read_by_rules(ctx: *mut xdp_md, read: *mut Read, direction: u32) -> u32 {
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
     let Some(read) = (unsafe { read.as_mut() }) else { return 1 };
+    let ctx = XdpContext::new(ctx);
     let frame = Frame::new(&ctx);
-    let has_rules = FEATURES.load() & features::RULES != 0;
-    let summary = if has_rules {
-        let (summary, has_key) = rules::read_into(&frame, &mut read.key);
-        read.has_key = has_key as u32;
-        summary
-    } else {
-        parse::summary(&frame)
-    };
-    read.packet = summary.packet(now, frame.len());
-    read.parts = summary.parts;
-    read.l4_checksum = summary.l4_checksum;
-    read.is_control = (summary.kind == Kind::Control) as u16;
+    let (summary, has_key) = rules::read_into(&frame, &mut read.key);
+    read.has_key = has_key as u32;
+    note(read, &summary, &frame);
     let read = core::hint::black_box(read);
-    let rule = if has_rules { channel_of_rule(direction, read) } else { None };
+    let rule = channel_of_rule(direction, read);
     read.bypasses = (read.is_control != 0 && rule.is_none()) as u32;
     read.channel = rule.unwrap_or(direction);
-    read.direction = direction;
     0
 }
 
@@ -323,10 +332,17 @@ fn judge(ctx: &XdpContext) -> Next {
     let Some(port) = port(ifindex) else { return Next::Pass };
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
-    if unsafe { read_packet(ctx.ctx, read, port.direction) } != 0 {
+    unsafe { (*read).direction = port.direction };
+    if FEATURES.load() & features::RULES == 0 {
+        // Not by a subprogram: calling one takes some 10 ns, and there is stack enough.
+        // SAFETY: as above; no reference to it outlives a call.
+        read_plain(ctx, unsafe { &mut *read }, port.direction);
+        // SAFETY: as above.
+    } else if unsafe { read_by_rules(ctx.ctx, read, port.direction) } != 0 {
         return Next::Pass;
     }
-    // SAFETY: as above; no reference to it outlives a call.
+    let read = core::hint::black_box(read);
+    // SAFETY: as above.
     let (bypasses, now) = unsafe { ((*read).bypasses, (*read).packet.now) };
     if bypasses != 0 {
         count(port.direction, |edge| edge.bypassed += 1);
