@@ -232,11 +232,26 @@ fn a_rule_that_cannot_be_is_refused_where_it_stands() {
             "[[rule]]\nmatch = \"udp\"\n[rule.outages]\nrate = \"1%\"",
             "link.toml:4:8: rule[0].outages.length: outages come at 1 %/s and last no time",
         ),
+        (
+            "[[rule]]\nmatch = \"udp\"\nname = \"x\"\n[[rule]]\nmatch = \"tcp\"\nname = \"x\"",
+            "link.toml:6:8: rule[1].name: rule[0] has the name \"x\" too; give each rule a name of its own",
+        ),
+        // A rule without a name has its filter for one.
+        (
+            "[[rule]]\nmatch = \"tcp\"\nname = \"udp\"\n[[rule]]\nmatch = \"udp\"",
+            "link.toml:4:1: rule[1].name: rule[0] has the name \"udp\" too",
+        ),
         ("rule = \"udp\"", "link.toml:1:8: rule: must be a list of tables; write [[rule]]"),
     ] {
         let error = error(text);
         assert!(error.starts_with(words), "{text}: {error}");
     }
+}
+
+#[test]
+fn two_rules_without_names_may_have_the_same_filter() {
+    let twice = "[[rule]]\nmatch = \"udp\"\nloss = \"1%\"\n".repeat(2);
+    assert_eq!(text(&twice).link.rules.len(), 2);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Link {
     ///
     /// # Errors
     /// See [`Direction::check`], [`Outages::check`], [`Change::check`] and [`RuleProfile::check`]; and a timeline that
-    /// begins anew before its last change, or has none.
+    /// begins anew before its last change, or has none; and two rules of one given name.
     pub fn check(&self) -> Result<(), Invalid> {
         self.a_to_b.check()?;
         self.b_to_a.check()?;
@@ -75,6 +75,13 @@ impl Link {
         }
         if let Some(repeat) = self.repeat {
             check_repeat(repeat, before)?;
+        }
+        if let Some((earlier, later)) = RuleProfile::namesakes(&self.rules) {
+            return Err(Invalid {
+                key: "name",
+                problem: format!("rule[{earlier}] and rule[{later}] have the same"),
+                hint: "give each rule a name of its own".to_owned(),
+            });
         }
         self.rules.iter().try_for_each(RuleProfile::check)
     }

@@ -1,5 +1,7 @@
 //! A link of its own for packets that match.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::Link;
@@ -43,6 +45,25 @@ impl RuleProfile {
             return wrong("rule", "a rule has no rules of its own", "put each [[rule]] at the top level");
         }
         self.link.check()
+    }
+
+    /// The first two rules of one name, by their numbers. A rule that has its filter for a name was given none, and two
+    /// such are none: the later one never matches, and the name leads to the one that does.
+    pub(crate) fn namesakes(rules: &[Self]) -> Option<(usize, usize)> {
+        let mut known: HashMap<&str, (usize, bool)> = HashMap::new();
+        rules.iter().enumerate().find_map(|(number, rule)| {
+            let is_given = rule.name != rule.filter;
+            match known.entry(&rule.name) {
+                Entry::Occupied(earlier) => {
+                    let (earlier, was_given) = *earlier.get();
+                    (is_given || was_given).then_some((earlier, number))
+                }
+                Entry::Vacant(new) => {
+                    new.insert((number, is_given));
+                    None
+                }
+            }
+        })
     }
 
     /// What is wrong with the filter at this byte of it, as an error with its place.

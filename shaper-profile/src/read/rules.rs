@@ -13,7 +13,17 @@ const EXAMPLE: &str = "write [[rule]] on a line of its own, and match = \"udp po
 impl Source<'_> {
     /// The rules in their order.
     pub(super) fn rules(&self, root: &Table<'_, '_>) -> Result<Vec<RuleProfile>, Located> {
-        self.tables(root, "rule", EXAMPLE)?.iter().map(|table| self.rule(table)).collect()
+        let tables = self.tables(root, "rule", EXAMPLE)?;
+        let rules = tables.iter().map(|table| self.rule(table)).collect::<Result<Vec<_>, _>>()?;
+        if let Some((earlier, later)) = RuleProfile::namesakes(&rules)
+            && let Some(table) = tables.get(later)
+        {
+            let span = table.get("name").map_or_else(|| table.span.clone(), toml::Spanned::span);
+            let name = rules.get(later).map_or("", |rule| &rule.name);
+            let problem = format!("rule[{earlier}] has the name \"{name}\" too; give each rule a name of its own");
+            return Err(self.at(span, table.key("name"), problem));
+        }
+        Ok(rules)
     }
 
     fn rule(&self, table: &Table<'_, '_>) -> Result<RuleProfile, Located> {
