@@ -110,7 +110,7 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     let mut keys = Vec::new();
     for (ink, meaning) in [
         (&LOSS, "lost (along the top)"),
-        (&QUEUE, "dropped for the rate (along the top)"),
+        (&QUEUE, "dropped by queue or policer (along the top)"),
         (&OUTAGE, "lost on its way (along the top)"),
         (&HARNESS, "lost by the harness (along the top)"),
     ] {

@@ -70,7 +70,7 @@ fn legend(figures: &[Figure]) -> Vec<(usize, &'static Ink, &'static str)> {
         (&CHANGED, "changed"),
         (&MARKED, "marked CE"),
         (&LOSS, "lost"),
-        (&QUEUE, "dropped for the rate"),
+        (&QUEUE, "dropped by queue or policer"),
         (&OUTAGE, "link down"),
     ];
     let used = KEYS.into_iter().filter(|(ink, _)| figures.iter().any(|figure| figure.inner.contains(&hex(ink.light))));
