@@ -102,7 +102,7 @@ pub struct Measured {
     #[serde(default)]
     pub loss_burst: Option<f64>,
     /// What became of packets by rule, in the order of the rules; the figures above are of packets that none matched,
-    /// `packets` and `forwarded` of all.
+    /// but for `packets`, `forwarded`, `lateness_us`, `one_way_delay_ms`, `reordered` and `offered_bps`, which are of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleCounts>,
 }

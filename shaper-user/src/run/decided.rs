@@ -190,8 +190,9 @@ pub(super) fn lateness_ns(outcome: &DirectionOutcome) -> Vec<i64> {
     run.map(|release| release.actual.0.wrapping_sub(release.intended.0) as i64).collect()
 }
 
+/// Of [`own`], the packets let through.
 pub(super) fn forwarded(outcome: &DirectionOutcome) -> impl Iterator<Item = &Record> {
-    outcome.records.iter().filter(|record| record.fate.cause == Cause::None as u32)
+    own(outcome).filter(|record| record.fate.cause == Cause::None as u32)
 }
 
 pub(super) fn delay_ns(record: &Record) -> u64 {

@@ -7,8 +7,9 @@ use shaper_engine::DirectionOutcome;
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{Measured, RuleCounts};
 
-use crate::run::decided::{delay_ns, forwarded, shift_ms};
+use crate::run::decided::{delay_ns, forwarded, own, shift_ms};
 
+/// What stands beside the direction's settings is of packets that no rule matched; those of rules have rows of their own.
 /// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
 pub(super) fn measured(
     outcome: &DirectionOutcome,
@@ -18,10 +19,10 @@ pub(super) fn measured(
     late: &[i64],
 ) -> Measured {
     let account = &outcome.account;
-    let outage = account.dropped_by(Cause::Outage);
-    let loss = account.dropped_by(Cause::Loss);
-    let queue = account.dropped_by(Cause::Queue);
-    let offered = account.arrived - outage;
+    let [outage, loss, queue] = [Cause::Outage, Cause::Loss, Cause::Queue].map(|cause| own_drops(outcome, cause));
+    let by_rules: u64 = outcome.by_rule.iter().map(|(packets, _)| packets).sum();
+    let arrived = account.arrived.saturating_sub(by_rules);
+    let offered = arrived.saturating_sub(outage);
     let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
     let zero = drawn.iter().filter(|delay| **delay == 0).count() as u64;
     let span = outcome
@@ -35,19 +36,19 @@ pub(super) fn measured(
         packets: account.arrived,
         forwarded: account.arrived - link_drops(outcome),
         loss: Proportion::correlated(loss, offered, inflation),
-        outage: Proportion::of(outage, account.arrived),
-        queue: Proportion::of(queue, offered - loss),
+        outage: Proportion::of(outage, arrived),
+        queue: Proportion::of(queue, offered.saturating_sub(loss)),
         zero_delay: Proportion::of(zero, drawn.len() as u64),
         intended_delay_ms: Distribution::with_missing(
             delays.iter().map(|ns| *ns as f64 / 1e6).collect(),
-            account.arrived - delays.len() as u64,
+            arrived.saturating_sub(delays.len() as u64),
             Missing::Excluded,
         ),
         lateness_us: Distribution::of(late.iter().map(|ns| *ns as f64 / 1e3).collect()),
         one_way_delay_ms: None,
         reordered: None,
         shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
-        loss_burst: loss_burst(&outcome.records),
+        loss_burst: loss_burst(own(outcome)),
         rules: by_rule(outcome, names),
         offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
     }
@@ -59,8 +60,15 @@ fn link_drops(outcome: &DirectionOutcome) -> u64 {
     causes.into_iter().map(|cause| outcome.account.dropped_by(cause)).sum()
 }
 
+/// Packets that the direction's own settings dropped for this cause: those of the account that no rule dropped.
+fn own_drops(outcome: &DirectionOutcome, cause: Cause) -> u64 {
+    let by_rules = outcome.by_rule.iter().flat_map(|(_, counts)| counts.dropped());
+    let by_rules: u64 = by_rules.filter(|(of, _)| *of == cause).map(|(_, count)| count).sum();
+    outcome.account.dropped_by(cause).saturating_sub(by_rules)
+}
+
 /// Packets lost in a row by the loss model, in the mean: of those whose neighbours are recorded.
-fn loss_burst(records: &[Record]) -> Option<f64> {
+fn loss_burst<'a>(records: impl Iterator<Item = &'a Record>) -> Option<f64> {
     let (mut lost, mut bursts, mut within) = (0u64, 0u64, None);
     for record in records {
         if record.fate.cause == Cause::Loss as u32 {

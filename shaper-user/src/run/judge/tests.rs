@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use hdrhistogram::Histogram;
 use shaper_channel::{Channel, ChannelSpec};
 use shaper_common::fate::Cause;
-use shaper_common::layout::{Params, Record};
+use shaper_common::layout::{Counts, Params, Record};
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
 use shaper_delayline::Released;
@@ -126,6 +126,36 @@ fn late(params: Params) -> Params {
 fn errors(summary: &Summary) -> Vec<&str> {
     let errors = summary.findings.iter().filter(|finding| finding.severity == Severity::Error);
     errors.map(|finding| finding.text.as_str()).collect()
+}
+
+#[test]
+fn what_stands_beside_the_settings_is_of_packets_that_no_rule_matched() {
+    let plan = plan("delay = \"20ms\"\n[[rule]]\nname = \"v\"\nmatch = \"udp\"\nloss = \"50%\"", 1_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    let forward = &mut evidence.outcome.directions[0];
+    // Of a thousand more packets, by the rule, half are lost.
+    let of_rule = forward.records.clone().into_iter().map(|mut record| {
+        record.rule = 1;
+        if record.sequence % 2 == 0 {
+            record.fate.cause = Cause::Loss as u32;
+        } else {
+            record.fate.release = record.packet.now;
+        }
+        record
+    });
+    let of_rule: Vec<Record> = of_rule.collect();
+    forward.records.extend(of_rule);
+    forward.account.arrived += 1_000;
+    forward.account.dropped.insert(Cause::Loss, 500);
+    forward.by_rule = vec![(1_000, Counts { forwarded: 500, loss: 500, ..Counts::default() })];
+    let summary = judged(&plan, &evidence);
+    let measured = &summary.directions["a_to_b"].measured;
+    assert_eq!((measured.loss.count, measured.loss.of, measured.loss_burst), (0, 1_000, None));
+    assert_eq!((measured.outage.of, measured.queue.of, measured.zero_delay.of), (1_000, 1_000, 1_000));
+    let delay = &measured.intended_delay_ms;
+    assert_eq!((delay.n, delay.missing, delay.min, delay.max), (1_000, 0, Some(20.0), Some(20.0)));
+    assert_eq!((measured.packets, measured.forwarded), (2_000, 1_500));
+    assert_eq!((measured.rules[0].packets, measured.rules[0].dropped["loss"]), (1_000, 500));
 }
 
 #[test]
