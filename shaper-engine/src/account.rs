@@ -24,6 +24,11 @@ pub struct Account {
     pub held: u64,
     /// Control packets that passed unimpaired; they are not in the counts above.
     pub bypassed: u64,
+    /// Packets that no rule was asked about, for their headers could not be read: they went by the direction's own
+    /// settings, and are in the counts above.
+    pub unread: u64,
+    /// Flows that were forgotten for others, where each has draws of its own.
+    pub flows_evicted: u64,
 }
 
 /// What the different places counted for one direction.
@@ -82,6 +87,8 @@ impl Account {
             dropped: decided.into_iter().chain(behind).filter(|(_, count)| *count > 0).collect(),
             held: line.held,
             bypassed: edge.bypassed,
+            unread: edge.unread,
+            flows_evicted: states.iter().map(|state| state.counts.flows_evicted).sum(),
         }
     }
 

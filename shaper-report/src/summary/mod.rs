@@ -49,6 +49,12 @@ pub struct Summary {
     pub conservation: Conservation,
     /// Packets that passed without a fate because no rule matches them: ARP, neighbour discovery, IGMP, MLD.
     pub bypassed: u64,
+    /// Packets whose headers could not be read, so that no rule was asked about them.
+    #[serde(default)]
+    pub unread: u64,
+    /// Flows that were forgotten for others: should they come back, they begin anew.
+    #[serde(default)]
+    pub flows_evicted: u64,
     /// The workload's commands, in total and by peer; null without commands.
     pub commands: Option<Commands>,
     /// From a command's intended send time to its answer's arrival at the controller, in milliseconds.
@@ -101,6 +107,8 @@ impl Summary {
             oracle: Oracle::default(),
             conservation: Conservation::default(),
             bypassed: 0,
+            unread: 0,
+            flows_evicted: 0,
             commands: None,
             response_time_ms: None,
             response_time_all_ms: None,

@@ -60,6 +60,20 @@ pub(super) fn findings(evidence: &Evidence, summary: &mut Summary) {
             ),
         );
     }
+    if summary.unread > 0 {
+        let told = format!(
+            "{} packets went by no rule, since their headers are cut short or go on farther than they are followed",
+            summary.unread
+        );
+        summary.find(Severity::Warning, told);
+    }
+    if summary.flows_evicted > 0 {
+        let told = format!(
+            "{} times a flow was forgotten for another and would begin anew: give scope more flows",
+            summary.flows_evicted
+        );
+        summary.find(Severity::Warning, told);
+    }
     let kept: u64 = evidence.outcome.directions.iter().map(|direction| direction.records.len() as u64).sum();
     if kept < summary.oracle.checked {
         summary.find(

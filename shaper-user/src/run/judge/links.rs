@@ -43,6 +43,8 @@ pub(super) fn links(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> 
         lateness.insert(name.clone(), measured.lateness_us.clone());
         conservation.insert(name.clone(), counted(&outcome.account));
         summary.bypassed += outcome.account.bypassed;
+        summary.unread += outcome.account.unread;
+        summary.flows_evicted += outcome.account.flows_evicted;
         summary.oracle.checked += outcome.oracle.checked;
         summary.oracle.unchecked += outcome.account.arrived.saturating_sub(outcome.oracle.checked);
         summary.oracle.mismatches += outcome.oracle.mismatches;

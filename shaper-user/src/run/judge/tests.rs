@@ -229,6 +229,21 @@ fn the_share_at_zero_that_is_shown_is_the_one_that_is_judged() {
 }
 
 #[test]
+fn packets_without_a_trace_are_an_error_and_forgotten_flows_and_unread_packets_are_told() {
+    let plan = plan("delay = \"20ms\"", 10_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    let account = &mut evidence.outcome.directions[0].account;
+    account.dropped.insert(Cause::Trace, 7);
+    account.out -= 7;
+    (account.unread, account.flows_evicted) = (3, 5);
+    let summary = judged(&plan, &evidence);
+    let errors = errors(&summary);
+    assert!(matches!(errors[..], [text] if text.starts_with("7 packets found no trace")), "{errors:?}");
+    let told = |words: &str| summary.findings.iter().any(|finding| finding.text.starts_with(words));
+    assert!(told("3 packets went by no rule") && told("5 times a flow was forgotten"), "{:?}", summary.findings);
+}
+
+#[test]
 fn what_the_harness_lost_is_an_error_and_no_loss_of_the_link() {
     let plan = plan("delay = \"20ms\"", 10_000, MS);
     for cause in [Cause::Metadata, Cause::Redirect, Cause::RxRing, Cause::FillRing, Cause::Transmit] {
