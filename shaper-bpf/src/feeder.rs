@@ -19,8 +19,9 @@ pub(super) const PACKETS: &str = "PACKETS";
 
 /// The rings of all traces.
 ///
-/// Programs read them at any time. So what has passed is given up first, then its places are written, and only then what
-/// lies there is made known: three calls to the kernel, each of which takes longer than a decision.
+/// Programs read them at any time. So what has passed is given up first, then its places are written, and only then is it
+/// made known what lies there, and how far that reaches: a call to the kernel for each, which takes longer than a decision
+/// does.
 pub struct Feeder {
     step_heads: Array<MapData, StepHeadPod>,
     steps: Array<MapData, StepsPod>,
@@ -100,6 +101,8 @@ impl Feeder {
                     let until = window.lay();
                     self.steps.set(*place, StepsPod::of(window.steps().places), 0).map_err(writing(STEPS))?;
                     window.publish(until);
+                    publish(window).map_err(writing(STEP_HEADS))?;
+                    window.reach();
                     publish(window).map_err(writing(STEP_HEADS))?;
                 }
                 Stream::Packets(place, window) => {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use shaper_bpf::{Exclusion, Object, Room};
 use shaper_channel::{Channel, ChannelSpec, PacketTrace, Row, StepTrace, Trace};
@@ -111,4 +113,48 @@ fn a_trace_that_nobody_brings_on_is_found_missing_and_counted() {
     assert_eq!(object.state(CHANNEL).unwrap().counts.unknown, 2);
     object.feeder().unwrap().feed(Nanos(known)).unwrap();
     assert_eq!(decided(&mut object, packet(known + 2)).cause, Cause::None as u32);
+}
+
+#[test]
+fn decisions_while_a_trace_is_brought_on_are_by_the_right_row_or_by_none() {
+    const FOR: Duration = Duration::from_secs(3);
+    let count = 200_000u64;
+    let row = |number: u64| Row { at: Nanos(number * 1_000_000), delay: Nanos(number * 1_000), ..Row::default() };
+    let rows: Vec<Row> = (0..count).map(row).collect();
+    let trace = Trace::Steps(Arc::new(StepTrace::new(&rows, Nanos(count * 1_000_000)).unwrap()));
+    let params = Params { flags: flags::DELAY_STEPS, ..Params::default() };
+    let spec = ChannelSpec { trace: Some(trace), ..ChannelSpec::plain(params.sparing()) };
+    let mut object = kernel(&spec);
+    let mut feeder = object.take_feeder().unwrap();
+    let (now, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (decided, unknown, feeds) = std::thread::scope(|scope| {
+        let feeds = scope.spawn(|| {
+            let mut feeds = 0;
+            while !done.load(Ordering::Acquire) {
+                // A little more than a quarter of the ring, so that each time there is something to do.
+                feeds += 1;
+                let at = feeds * 17_000 * 1_000_000;
+                now.store(at, Ordering::Release);
+                feeder.feed(Nanos(at)).unwrap();
+            }
+            feeds
+        });
+        let begun = Instant::now();
+        let (mut fates, mut unknown) = (0u64, 0u64);
+        while begun.elapsed() < FOR {
+            let at = now.load(Ordering::Acquire);
+            let fate = decided(&mut object, Packet { now: Nanos(at), len: 100, ..Packet::default() });
+            fates += 1;
+            if fate.cause == Cause::Trace as u32 {
+                unknown += 1;
+            } else {
+                assert_eq!(fate.release.0 - at, at / 1_000_000 % count * 1_000, "at {at}");
+            }
+        }
+        done.store(true, Ordering::Release);
+        (fates, unknown, feeds.join().unwrap())
+    });
+    assert!(decided > 100_000 && feeds > 100, "{decided} decisions, {feeds} times fed");
+    // Only those of a time that had long gone when its turn came.
+    assert!(unknown < decided / 1_000, "{unknown} of {decided}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shaper_common::trace::{Entry, FASTEST, MOST_STEPS, PACKETS, STEPS, Step};
+use shaper_common::trace::{Entry, FASTEST, MOST_STEPS, PACKETS, Step};
 use shaper_common::units::{Nanos, Probability};
 
 const SECOND: u128 = 1_000_000_000;
@@ -84,10 +84,6 @@ impl StepTrace {
         if first.at != Nanos::ZERO || !rises || (repeat != Nanos::ZERO && repeat <= last.at) {
             return Err(Unfit::Times);
         }
-        let rings = rows.iter().zip(rows.iter().skip(STEPS - 1));
-        if rings.into_iter().any(|(first, last)| last.at.saturating_sub(first.at) < Self::SHORTEST_RING) {
-            return Err(Unfit::TooDense);
-        }
         let fastest = rows.iter().map(|row| row.rate).fold(0.0, f64::max);
         if fastest > Self::FASTEST {
             return Err(Unfit::TooFast);
@@ -105,7 +101,21 @@ impl StepTrace {
             steps.push(Step { at, work: work(served), rate, delay, loss });
             served += u128::from(rate) * u128::from(end.saturating_sub(at).0);
         }
-        Ok(Self { steps, repeat, total: work(served), shift })
+        let trace = Self { steps, repeat, total: work(served), shift };
+        if !trace.fits() && trace.shortest_ring() < Self::SHORTEST_RING {
+            return Err(Unfit::TooDense);
+        }
+        Ok(trace)
+    }
+
+    /// How long as many rows as a ring holds last at least, also where it begins anew.
+    fn shortest_ring(&self) -> Nanos {
+        let count = self.steps.len() as u64;
+        let lengths = (0..count).filter_map(|first| {
+            let (first, behind) = (self.unrolled(first)?, self.unrolled(first + MOST_STEPS)?);
+            Some(behind.at.saturating_sub(first.at))
+        });
+        lengths.min().unwrap_or(Nanos::MAX)
     }
 
     /// Its rows.
@@ -230,6 +240,12 @@ mod tests {
     #[test]
     fn rows_that_are_no_trace_are_refused() {
         let second = Nanos(1_000_000_000);
+        let dense: Vec<Row> = (0..70_000).map(|number| Row { at: Nanos(number), ..Row::default() }).collect();
+        let late = |number: u64| Row { at: Nanos(3_999_000_000 + number), ..Row::default() };
+        let seam: Vec<Row> = (0..40_000)
+            .map(|number| Row { at: Nanos(number), ..Row::default() })
+            .chain((0..40_000).map(late))
+            .collect();
         let row = |at, rate| Row { at, rate, ..Row::default() };
         for (rows, repeat, unfit) in [
             (vec![], Nanos::ZERO, Unfit::Empty),
@@ -237,6 +253,9 @@ mod tests {
             (vec![row(Nanos(0), 1.0), row(Nanos(0), 1.0)], Nanos::ZERO, Unfit::Times),
             (vec![row(Nanos(0), 1.0), row(second, 1.0)], second, Unfit::Times),
             (vec![row(Nanos(0), 70e9)], Nanos::ZERO, Unfit::TooFast),
+            (dense.clone(), Nanos::ZERO, Unfit::TooDense),
+            // A thousand of them, a pause, and the first ones again.
+            (seam, Nanos(4_000_000_000), Unfit::TooDense),
         ] {
             assert_eq!(StepTrace::new(&rows, repeat), Err(unfit));
         }

@@ -80,7 +80,7 @@ impl StepWindow {
             ..StepHead::default()
         };
         let mut window = Self { trace, head, places };
-        window.publish(window.head.until);
+        window.reach();
         window
     }
 
@@ -124,19 +124,28 @@ impl StepWindow {
         number
     }
 
-    /// Makes known what was laid down.
+    /// Makes known what was laid down: that it is there, and only then how far it reaches, for whoever reads meanwhile.
     pub fn publish(&mut self, until: u64) {
         self.head.until = until;
+    }
+
+    /// Makes known how far it reaches.
+    pub fn reach(&mut self) {
         if self.is_streamed() {
-            self.head.known = self.trace.unrolled(until).map_or(StepHead::NEVER, |next| next.at);
+            self.head.known = self.trace.unrolled(self.head.until).map_or(StepHead::NEVER, |next| next.at);
         }
     }
 
     /// Brings it to a time at once.
     pub fn advance(&mut self, since_start: Nanos) {
-        if self.is_streamed() && self.pass(since_start) > 0 {
+        while self.is_streamed() && self.pass(since_start) > 0 {
             let until = self.lay();
+            let is_new = until > self.head.until;
             self.publish(until);
+            self.reach();
+            if !is_new || self.head.known > since_start {
+                break;
+            }
         }
     }
 }
@@ -183,8 +192,8 @@ impl PacketWindow {
     pub fn pass(&mut self, next_index: u64) -> u64 {
         if self.is_streamed() {
             // The last one stays for all that come behind it.
-            let last = self.head.last.min(self.head.until - 1);
-            self.head.from = next_index.min(last).max(self.head.from);
+            self.head.from = next_index.min(self.head.last).max(self.head.from);
+            self.head.until = self.head.until.max(self.head.from);
         }
         PACKETS as u64 - (self.head.until - self.head.from)
     }
@@ -290,5 +299,18 @@ mod tests {
             }
             assert_eq!(window.packets().entry(100 * count).is_none(), repeats);
         }
+    }
+
+    #[test]
+    fn a_window_comes_along_over_any_gap() {
+        let trace = Arc::new(StepTrace::new(&rows(4 * STEPS as u64), Nanos(4 * STEPS as u64 * 1_000_000)).unwrap());
+        let mut window = StepWindow::new(trace);
+        let far = Nanos(11 * STEPS as u64 * 1_000_000 + 5);
+        window.advance(far);
+        assert_eq!(window.steps().find(far, 0).is_known, 1);
+        let entries = (0..300_000).map(|number| Entry::new(Nanos(number), false)).collect();
+        let mut window = PacketWindow::new(PacketTrace::new(entries, true, false).unwrap().into());
+        window.advance(1_000_007);
+        assert_eq!(window.packets().entry(1_000_007).map(Entry::delay), Some(Nanos(100_007)));
     }
 }

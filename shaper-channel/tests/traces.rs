@@ -148,6 +148,17 @@ fn copies_are_served_behind_their_packet_at_the_rate_that_is_then() {
 }
 
 #[test]
+fn before_the_start_packets_are_served_as_at_the_beginning_one_behind_the_other() {
+    let rows = [Row { rate: 8e6, ..Row::default() }, Row { at: Nanos(2 * MILLI), rate: 1e6, ..Row::default() }];
+    let spec = served(&rows, Nanos::ZERO);
+    let mut channel = Channel::new(ChannelSpec { params: Params { start: Nanos::MAX, ..spec.params }, ..spec });
+    // A millisecond each: two at once, one while they are served, and one that finds nobody.
+    let times = [0, 0, MILLI / 2, 10 * MILLI];
+    let through: Vec<u64> = times.iter().map(|now| leaves(channel.decide(&packet(*now, 1_000)))).collect();
+    assert_eq!(through, [MILLI, 2 * MILLI, 3 * MILLI, 11 * MILLI]);
+}
+
+#[test]
 fn delay_and_loss_are_those_of_the_arrival() {
     let row = |number: u64| Row {
         at: Nanos(number * MILLI),

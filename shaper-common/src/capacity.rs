@@ -18,11 +18,12 @@ pub enum Room {
 }
 
 /// The queue's limits, and what a packet needs of a bottleneck.
-#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// When the packet arrives.
     pub now: Nanos,
-    /// When the trace begins.
+    /// When the trace begins: for a packet that comes before its start, when the one before it is through.
     pub start: Nanos,
     /// Bytes on the wire.
     pub bytes: u64,
@@ -30,13 +31,6 @@ pub struct Wanted {
     pub queue: Nanos,
     /// The most work that waits.
     pub queue_work: u64,
-}
-
-/// A time of the trace as one of the clock. What arrives before the start meets the trace's beginning.
-#[inline(always)]
-fn on_clock(wanted: &Wanted, time: Nanos) -> Nanos {
-    let start = if wanted.start < wanted.now { wanted.start } else { wanted.now };
-    start.saturating_add(time)
 }
 
 /// The service of a packet; `found` is where in the trace its arrival is, `hint` the step that the last service ended in.
@@ -53,12 +47,17 @@ pub fn service_by(
     hint: &mut u64,
 ) -> (Service, Room) {
     let by_now = trace.work_by(found);
-    let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now;
+    let has_begun = wanted.start <= wanted.now;
+    let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now || !has_begun;
     let begun = if is_idle { by_now } else { bottleneck.work };
     let work = begun + ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
-    let mut begins = if is_idle { wanted.now } else { bottleneck.free_at };
+    let mut begins = match (has_begun, is_idle) {
+        (false, _) => wanted.start,
+        (true, true) => wanted.now,
+        (true, false) => bottleneck.free_at,
+    };
     if asks_begin && let Served::At(time) = trace.time_of(begun + 1, hint) {
-        begins = on_clock(wanted, time);
+        begins = wanted.start.saturating_add(time);
     }
     let (through, room) = through(trace, by_now, work, wanted, hint);
     let after = Bottleneck { free_at: through, remainder: 0, work };
@@ -94,7 +93,7 @@ pub fn repeat(
 fn through(trace: &Steps<'_>, by_now: u64, work: u64, wanted: &Wanted, hint: &mut u64) -> (Nanos, Room) {
     match trace.time_of(work, hint) {
         Served::At(time) => {
-            let time = on_clock(wanted, time);
+            let time = wanted.start.saturating_add(time);
             let fits = work - by_now <= wanted.queue_work && time.saturating_sub(wanted.now) <= wanted.queue;
             (time, if fits { Room::Enough } else { Room::Full })
         }

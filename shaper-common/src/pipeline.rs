@@ -20,6 +20,7 @@ use crate::layout::{Params, RawFate, State, Work, features, flags, groups};
 use crate::order::{self, Order};
 use crate::outage::Schedule;
 use crate::quantile::Quantiles;
+use crate::rate::Bottleneck;
 use crate::rng::Source;
 use crate::trace::{Packets, Steps};
 use crate::units::Nanos;
@@ -338,8 +339,10 @@ fn conforms(params: &Params, state: &mut State, packet: &Packet) -> bool {
 
 /// What a packet needs of a bottleneck whose rate follows a trace.
 #[inline(always)]
-fn wanted(params: &Params, packet: &Packet, bytes: u64) -> Wanted {
-    let Params { start, queue, queue_work, .. } = *params;
+fn wanted(params: &Params, bottleneck: &Bottleneck, packet: &Packet, bytes: u64) -> Wanted {
+    let Params { queue, queue_work, .. } = *params;
+    let through = packet.now.later_of(bottleneck.free_at);
+    let start = if params.start <= packet.now { params.start } else { through };
     Wanted { now: packet.now, start, bytes, queue, queue_work }
 }
 
@@ -347,7 +350,7 @@ fn wanted(params: &Params, packet: &Packet, bytes: u64) -> Wanted {
 #[inline(always)]
 fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) -> bool {
     let Settings { params, steps, .. } = *settings;
-    let State { work, carried, service_step, .. } = state;
+    let State { work, carried, .. } = state;
     let bytes = rate::wire_bytes(params, packet.len);
     let is_full = has & features::BACKLOG != 0 && params.queue_packets != 0 && carried.backlog >= params.queue_packets;
     if has & features::CAPACITY != 0
@@ -355,9 +358,10 @@ fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packe
         && let Some(steps) = steps
     {
         let asks_begin = has & features::AQM != 0 && params.aqm != 0;
-        let wanted = wanted(params, packet, bytes);
+        work.wanted = wanted(params, &carried.bottleneck, packet, bytes);
+        let State { work, carried, service_step, .. } = stage(state);
         let (service, room) =
-            capacity::service_by(&steps, &work.found, &carried.bottleneck, &wanted, asks_begin, service_step);
+            capacity::service_by(&steps, &work.found, &carried.bottleneck, &work.wanted, asks_begin, service_step);
         work.service = service;
         work.is_unknown = (room == Room::Unknown && !is_full) as u32;
         return room == Room::Enough && !is_full;
@@ -416,8 +420,7 @@ fn serve(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) 
             && params.flags & flags::RATE_STEPS != 0
             && let Some(steps) = steps
         {
-            let need = self::wanted(params, packet, rate::wire_bytes(params, packet.len));
-            let room = capacity::repeat(&steps, &work.found, &mut work.service, &need, wanted, service_step);
+            let room = capacity::repeat(&steps, &work.found, &mut work.service, &work.wanted, wanted, service_step);
             work.is_unknown = (room == Room::Unknown) as u32;
             if room == Room::Enough { wanted } else { 0 }
         } else {

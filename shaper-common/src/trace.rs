@@ -111,6 +111,13 @@ pub struct Found {
     pub is_known: u32,
 }
 
+/// Which steps there are, at one moment.
+struct Here {
+    known: Nanos,
+    from: u64,
+    length: u64,
+}
+
 /// When so much has been served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
@@ -128,12 +135,21 @@ impl StepHead {
 }
 
 impl Steps<'_> {
+    /// What the head says, each of it read once: userspace writes it at any time. Where steps end is written before how far
+    /// they are known, so that is read behind it.
+    #[inline(always)]
+    fn here(&self) -> Here {
+        let known = black_box(self.head.known);
+        let from = black_box(self.head.from);
+        let until = black_box(self.head.until);
+        Here { known, from, length: until.wrapping_sub(from) }
+    }
+
     /// How many of the first steps that are here have what rises along them below a bound: `below` has its highest bit set
     /// for those. Near `hint`, the number of the last of them the last time, it is known at once.
     #[inline(always)]
-    fn count(&self, hint: u64, below: impl Fn(&Step) -> u64) -> u64 {
-        let from = self.head.from;
-        let length = self.head.until.wrapping_sub(from);
+    fn count(&self, here: &Here, hint: u64, below: impl Fn(&Step) -> u64) -> u64 {
+        let Here { from, length, .. } = *here;
         let known = hint.wrapping_sub(from).wrapping_add(1);
         if known != 0 && known <= length {
             let [last, next] = [hint, hint.wrapping_add(1)].map(|number| below(&self.step(number)) >> 63);
@@ -166,11 +182,13 @@ impl Steps<'_> {
     #[inline(always)]
     #[must_use]
     pub fn find(&self, since_start: Nanos, hint: u64) -> Found {
+        let here = self.here();
         let periods = since_start.0.checked_div(self.head.repeat.0).unwrap_or(0);
         let within = Nanos(since_start.0 - periods * self.head.repeat.0);
-        let passed = self.count(hint, |step| step.at.0.wrapping_sub(within.0 + 1));
-        let number = self.head.from.wrapping_add(passed).wrapping_sub(1);
-        Found { periods, within, number, _reserved: 0, is_known: (passed != 0 && within < self.head.known) as u32 }
+        let passed = self.count(&here, hint, |step| step.at.0.wrapping_sub(within.0 + 1));
+        let number = here.from.wrapping_add(passed).wrapping_sub(1);
+        let is_known = (passed != 0 && within < here.known) as u32;
+        Found { periods, within, number, _reserved: 0, is_known }
     }
 
     /// How much can have been served by a time.
@@ -186,6 +204,7 @@ impl Steps<'_> {
     #[inline(always)]
     #[must_use]
     pub fn time_of(&self, work: u64, hint: &mut u64) -> Served {
+        let here = self.here();
         let (mut periods, mut rest) = (0, work);
         if self.head.repeat.0 != 0 {
             // What is served with a period's end belongs to that period.
@@ -196,24 +215,24 @@ impl Steps<'_> {
             periods = whole;
             rest = work - whole * self.head.total;
         }
-        let begun = self.count(*hint, |step| step.work.wrapping_sub(rest));
+        let begun = self.count(&here, *hint, |step| step.work.wrapping_sub(rest));
         if begun == 0 {
             return Served::Unknown;
         }
-        let next = self.head.from.wrapping_add(begun);
+        let next = here.from.wrapping_add(begun);
         *hint = next.wrapping_sub(1);
         let step = self.step(*hint);
         // Steps round their beginnings, so that rounding does not add up: what is served by the end of one is, whatever
         // its own rate says to the last part of a byte.
         let mut latest = if self.head.repeat.0 != 0 { self.head.repeat } else { Nanos::MAX };
-        if begun < self.head.until.wrapping_sub(self.head.from) {
+        if begun < here.length {
             latest = self.step(next).at;
         }
         match step.time_of(rest.wrapping_sub(step.work)) {
-            Some(time) if time > self.head.known => Served::Unknown,
+            Some(time) if time > here.known => Served::Unknown,
             Some(time) if time > latest => Served::At(Nanos(periods * self.head.repeat.0 + latest.0)),
             Some(time) => Served::At(Nanos(periods * self.head.repeat.0 + time.0)),
-            None if self.head.known >= StepHead::NEVER => Served::Never,
+            None if here.known >= StepHead::NEVER => Served::Never,
             None => Served::Unknown,
         }
     }
@@ -286,7 +305,9 @@ impl Packets<'_> {
     pub fn entry(&self, index: u64) -> Option<Entry> {
         let within = index.checked_rem(self.head.period).unwrap_or(index);
         let number = if within < self.head.last { within } else { self.head.last };
-        let is_here = number.wrapping_sub(self.head.from) < self.head.until.wrapping_sub(self.head.from);
+        // Read once: userspace writes them at any time.
+        let [from, until] = [self.head.from, self.head.until].map(black_box);
+        let is_here = number.wrapping_sub(from) < until.wrapping_sub(from);
         let entry = self.places.get(black_box(number as usize & (PACKETS - 1)))?;
         is_here.then_some(*entry)
     }

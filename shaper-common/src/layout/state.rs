@@ -3,6 +3,7 @@
 use crate::aqm::codel::Codel;
 use crate::aqm::pi2::Pi2;
 use crate::aqm::pie::Pie;
+use crate::capacity::Wanted;
 use crate::corrupt::Damage;
 use crate::fate::{Cause, Fate};
 use crate::flow::Flow;
@@ -122,6 +123,8 @@ pub struct Work {
     pub entry: Entry,
     /// Its base delay.
     pub base: Nanos,
+    /// What it needs of a bottleneck whose rate follows a trace.
+    pub wanted: Wanted,
 }
 
 /// The state of one direction: written by one decision at a time.
