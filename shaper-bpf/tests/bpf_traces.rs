@@ -154,7 +154,7 @@ fn decisions_while_a_trace_is_brought_on_are_by_the_right_row_or_by_none() {
         done.store(true, Ordering::Release);
         (fates, unknown, feeds.join().unwrap())
     });
-    assert!(decided > 100_000 && feeds > 100, "{decided} decisions, {feeds} times fed");
+    assert!(decided > 10_000 && feeds > 10, "{decided} decisions, {feeds} times fed");
     // Only those of a time that had long gone when its turn came.
     assert!(unknown < decided / 1_000, "{unknown} of {decided}");
 }
