@@ -259,7 +259,10 @@ fn what_is_wrong_is_refused_with_an_example() {
         (&["--rule", "voice"], "has no rules"),
         (&["rules.toml", "--rule", "voice"], "has no such rule; it has: tcp"),
         (&["--from", "."], "--from runs/mine"),
-        (&["wifi", "--from", "."], "cannot be used with"),
+        (&["wifi", "--from", "."], "--from runs/mine"),
+        (&["--from", ".", "--packets", "5"], "cannot be used with"),
+        (&["--link", "1"], "--from <RUN>"),
+        (&["--ect", "2"], "0, 1"),
     ] {
         let (code, stdout, stderr) = ended(folder.path(), flags);
         assert_eq!((code, stdout.as_str()), (2, ""), "{flags:?}: {stderr}");

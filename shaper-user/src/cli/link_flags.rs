@@ -110,6 +110,20 @@ impl LinkFlags {
         Ok(self.overrides().apply(&profile)?)
     }
 
+    /// The profile that was named.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// A profile with what the other flags say.
+    ///
+    /// # Errors
+    ///
+    /// Flags that do not go together, or with the profile.
+    pub(crate) fn apply(&self, profile: &Profile) -> anyhow::Result<Profile> {
+        Ok(self.overrides().apply(profile)?)
+    }
+
     fn overrides(&self) -> Overrides {
         Overrides {
             direction: Patch {

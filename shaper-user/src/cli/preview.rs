@@ -11,7 +11,8 @@ use shaper_profile::quantity::Duration;
 
 use super::Outcome;
 use super::link_flags::LinkFlags;
-use crate::preview::{self, Offered, Way};
+use crate::preview::{Instead, Offered, Preview, Run, Way, Which};
+use crate::workload::ect::Ect;
 
 /// `shaper profile preview`.
 #[derive(Debug, ClapArgs)]
@@ -20,10 +21,10 @@ pub(super) struct Args {
     #[arg(value_name = "NAME|FILE", conflicts_with = "profile")]
     named: Option<String>,
     #[command(flatten)]
-    link: LinkFlags,
-    /// The seed of every draw
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    flags: LinkFlags,
+    /// The seed of every draw [default: 1, and that of the run with --from]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Packets a second, such as 100/s [default: 100/s]
     #[arg(long, value_name = "RATE", conflicts_with = "interval")]
     packet_rate: Option<PacketRate>,
@@ -45,12 +46,13 @@ pub(super) struct Args {
     /// The destination port: rules may look at it
     #[arg(long, default_value_t = 5_000)]
     dst_port: u16,
-    /// The rule that decides, by its name, whether it matches these packets or not [default: the first that matches]
+    /// The rule that decides, by its name, whether it matches these packets or not [default: the first that matches];
+    /// with --from, the packets of this rule alone
     #[arg(long, value_name = "NAME")]
     rule: Option<String>,
-    /// Packets are ECT(0): where the link marks, they are marked instead of dropped
-    #[arg(long)]
-    ect: bool,
+    /// Packets are ECT(0), or ECT(1): where the link marks, they are marked instead of dropped
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "0", value_enum)]
+    ect: Option<Ect>,
     /// Which way they go
     #[arg(long, value_enum, default_value_t = Direction::AToB)]
     direction: Direction,
@@ -60,9 +62,17 @@ pub(super) struct Args {
     /// Draw delay over time and its distribution
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Decide the arrivals of a run again, and say whether every fate is the same; the profile and all else is the run's
-    #[arg(long, value_name = "RUN", exclusive = true)]
+    /// Put the arrivals of a run through the link instead of a stream. Without a profile, flags of a link or a seed
+    /// the run's own settings decide them again, and whether every fate is the same is said first
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["packet_rate", "interval", "packets", "size", "flows", "src_port", "dst_port", "ect"]
+    )]
     from: Option<PathBuf>,
+    /// Which link of a run that has several: 1 is that of host a
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "from", value_parser = clap::value_parser!(u32).range(1..))]
+    link: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -72,6 +82,15 @@ enum Direction {
     AToB,
     /// Back
     BToA,
+}
+
+impl From<Direction> for Way {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::AToB => Self::AToB,
+            Direction::BToA => Self::BToA,
+        }
+    }
 }
 
 /// Packets a second, as the interval between them in nanoseconds.
@@ -93,10 +112,23 @@ impl FromStr for PacketRate {
 
 /// Prints what comes out.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    if let Some(run) = &args.from {
-        return again(run);
+    let preview = match &args.from {
+        Some(run) => from_run(args, run)?,
+        None => of_stream(args)?,
+    };
+    if let Some(path) = &args.svg {
+        let name = path.display();
+        fs::write(path, preview.svg()?)
+            .with_context(|| format!("{name}: cannot be written: name another file, such as --svg preview.svg"))?;
     }
-    let profile = args.link.resolve(args.named.as_deref().unwrap_or("clean"))?;
+    let text = if args.json { serde_json::to_string_pretty(&preview)? + "\n" } else { preview.text() };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(if preview.is_agreed() { Outcome::Held } else { Outcome::Failed })
+}
+
+/// A steady stream.
+fn of_stream(args: &Args) -> anyhow::Result<Preview> {
+    let profile = args.flags.resolve(args.named.as_deref().unwrap_or("clean"))?;
     let interval_ns = match (args.interval, args.packet_rate) {
         (Some(interval), _) => interval.0.0,
         (None, rate) => rate.map_or(10_000_000, |rate| rate.0),
@@ -113,31 +145,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         destination_port: args.dst_port,
         ect: args.ect,
     };
-    let way = match args.direction {
-        Direction::AToB => Way::AToB,
-        Direction::BToA => Way::BToA,
-    };
-    let preview = preview::Preview::of(&profile, way, args.seed, stream, args.rule.as_deref())?;
-    if let Some(path) = &args.svg {
-        let name = path.display();
-        fs::write(path, preview.svg()?)
-            .with_context(|| format!("{name}: cannot be written: name another file, such as --svg preview.svg"))?;
-    }
-    let text = if args.json { serde_json::to_string_pretty(&preview)? + "\n" } else { preview.text() };
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(Outcome::Held)
+    Preview::of(&profile, args.direction.into(), args.seed.unwrap_or(1), stream, args.rule.as_deref())
 }
 
-/// Decides a run again.
-fn again(run: &Path) -> anyhow::Result<Outcome> {
-    let agreed = preview::replay(run)?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "agreed {} of {}", agreed.agreed, agreed.packets)?;
-    if agreed.unchecked > 0 {
-        writeln!(out, "{} packets not checked: the record of one before them is missing", agreed.unchecked)?;
-    }
-    for difference in &agreed.differences {
-        writeln!(out, "{difference}")?;
-    }
-    Ok(if agreed.is_whole() { Outcome::Held } else { Outcome::Failed })
+/// A run's arrivals.
+fn from_run(args: &Args, run: &Path) -> anyhow::Result<Preview> {
+    let run = Run::read(run)?;
+    let named = args.named.as_deref().or_else(|| args.flags.named());
+    let profile = match named {
+        Some(name) => args.flags.resolve(name)?,
+        None => args.flags.apply(run.profile())?,
+    };
+    let instead = Instead { profile, is_named: named.is_some(), seed: args.seed };
+    let which = Which { link: args.link - 1, direction: args.direction.into(), rule: args.rule.as_deref() };
+    Preview::from_run(&run, &instead, which)
 }

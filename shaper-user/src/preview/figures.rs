@@ -6,7 +6,7 @@ use serde::Serialize;
 use shaper_common::fate::Cause;
 use shaper_report::stats::{Distribution, Missing, Proportion, mean};
 
-use super::stream::Came;
+use super::channels::Came;
 
 /// What became of the packets of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]

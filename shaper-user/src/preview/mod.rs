@@ -1,8 +1,10 @@
-//! What a link will do, without root: a steady stream through the oracle, and a run's arrivals decided again.
+//! What a link will do, without root: a steady stream through the oracle, or a run's arrivals decided again.
 
+mod channels;
 mod figures;
 mod records;
 mod replay;
+mod source;
 mod stream;
 mod text;
 
@@ -20,8 +22,12 @@ use shaper_report::summary::Window;
 
 pub(crate) use figures::Figures;
 pub(crate) use records::{FILE as RECORDS, write as write_records};
-pub(crate) use replay::replay;
-pub(crate) use stream::{Came, Offered};
+pub(crate) use replay::Run;
+pub(crate) use stream::Offered;
+
+use channels::{Came, Through, spec_of};
+use replay::{Agreed, Chosen};
+use source::{Recorded, Source};
 
 use crate::run::sizing;
 
@@ -38,17 +44,40 @@ pub(crate) enum Way {
     BToA,
 }
 
-/// What a stream comes to in one direction of a link.
+/// What decides a run's arrivals in place of the run's own settings.
+#[derive(Debug)]
+pub(crate) struct Instead {
+    pub(crate) profile: Profile,
+    /// Whether that is another profile, and not the run's own, as it is or with some settings changed.
+    pub(crate) is_named: bool,
+    pub(crate) seed: Option<u64>,
+}
+
+/// Which of a run's arrivals.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Which<'a> {
+    /// The link's number, from 0.
+    pub(crate) link: u32,
+    pub(crate) direction: Way,
+    /// A rule's name.
+    pub(crate) rule: Option<&'a str>,
+}
+
+/// What packets come to in one direction of a link.
 #[derive(Debug, Serialize)]
 pub(crate) struct Preview {
     pub(crate) profile: String,
     pub(crate) direction: Way,
     pub(crate) seed: u64,
-    pub(crate) stream: Offered,
-    /// The rule that decides, by name; null where none matches, or not the same for all flows.
+    /// What came to the link.
+    #[serde(flatten)]
+    pub(crate) source: Source,
+    /// The rule that decides, by name; null where none matches, or not the same for all.
     pub(crate) rule: Option<String>,
-    /// Flows that go by a rule.
-    pub(crate) flows_by_rules: u32,
+    /// Flows of a stream, or packets of a run, that go by a rule.
+    pub(crate) by_rules: u64,
+    /// Flows that were put out of a full table for others, and begin anew if they come again.
+    pub(crate) flows_evicted: u64,
     #[serde(flatten)]
     pub(crate) figures: Figures,
     /// What the settings do to themselves and to this stream.
@@ -64,6 +93,46 @@ pub(crate) struct Preview {
     expected: Option<Expected>,
     #[serde(skip)]
     configured_cdf: Vec<(f64, f64)>,
+}
+
+/// Which rules packets go by.
+#[derive(Clone, Copy, Debug)]
+struct Ruled {
+    /// How many by any.
+    count: u64,
+    /// The rule, or none, that all of them go by; none of these where they differ.
+    all_by: Option<Option<u32>>,
+}
+
+impl Ruled {
+    fn of(mut rules: impl Iterator<Item = Option<u32>>) -> Self {
+        let first = rules.next().unwrap_or_default();
+        let mut ruled = Self { count: u64::from(first.is_some()), all_by: Some(first) };
+        for rule in rules {
+            ruled.count += u64::from(rule.is_some());
+            ruled.all_by = ruled.all_by.filter(|all_by| *all_by == rule);
+        }
+        ruled
+    }
+}
+
+/// A profile on its way through a preview.
+struct Setting<'p> {
+    profile: &'p Profile,
+    direction: Way,
+    run: Compile,
+    compiled: CompiledDirection,
+}
+
+impl<'p> Setting<'p> {
+    fn new(profile: &'p Profile, direction: Way, run: Compile) -> anyhow::Result<Self> {
+        let compiled = profile.link.compile(&run).with_context(|| format!("profile {}", profile.name))?;
+        let compiled = match direction {
+            Way::AToB => compiled.a_to_b,
+            Way::BToA => compiled.b_to_a,
+        };
+        Ok(Self { profile, direction, run, compiled })
+    }
 }
 
 impl Preview {
@@ -83,33 +152,90 @@ impl Preview {
         let asked = rule.map(|name| number_of(profile, name)).transpose()?;
         let length = stream.interval_ns.saturating_mul(stream.packets.into());
         let run = Compile { seed, link: 0, horizon: Duration(Nanos(length)) };
-        let compiled = profile.link.compile(&run).with_context(|| format!("profile {}", profile.name))?;
-        let of = match direction {
-            Way::AToB => compiled.a_to_b,
-            Way::BToA => compiled.b_to_a,
-        };
-        let mut flows = stream.of(&of.rules, direction == Way::AToB);
+        let setting = Setting::new(profile, direction, run)?;
+        let mut flows = stream.of(&setting.compiled.rules, direction == Way::AToB);
         if asked.is_some() {
             flows.iter_mut().for_each(|flow| flow.rule = asked);
         }
-        let came = stream.through(&of, &flows);
-        let first = flows.first().and_then(|flow| flow.rule);
-        let is_one = flows.iter().all(|flow| flow.rule == first);
-        let rule = first.filter(|_| is_one).and_then(|rule| profile.link.rules.get(rule as usize));
-        let channel = first.and_then(|number| of.rules.channels.get(number as usize)).unwrap_or(&of.channel);
-        let expected = match (is_one, rule) {
-            (true, Some(rule)) => Some(of_rule(rule, direction, &run, channel)?),
-            (true, None) => Some(of.expected.clone()),
-            (false, _) => None,
+        let through = stream.through(&setting.compiled, &flows);
+        let ruled = Ruled::of(flows.iter().map(|flow| flow.rule));
+        Self::made(&setting, Source::Stream(stream), ruled, through)
+    }
+
+    /// Decides the arrivals of a run again, in one direction of a link; with the name of a rule, those of that rule
+    /// alone. With a profile or a seed that are not the run's, these decide instead, and nothing can agree. A
+    /// profile that was named has rules of its own, which do not know the headers of packets: one of them, by its
+    /// name, decides all, or none does.
+    ///
+    /// # Errors
+    ///
+    /// When a profile cannot be compiled, or has no such rule; and when the records are not those of the run.
+    pub(crate) fn from_run(run: &Run, instead: &Instead, which: Which<'_>) -> anyhow::Result<Self> {
+        let Which { link, direction, rule } = which;
+        if link >= run.links() {
+            bail!("--link {}: the run has {} of them: try --link 1", link.saturating_add(1), run.links());
+        }
+        let profile = &instead.profile;
+        let seed = instead.seed.unwrap_or(run.seed);
+        let is_own = !instead.is_named && profile.link == run.profile.link && seed == run.seed;
+        let asked = rule.map(|name| number_of(profile, name)).transpose()?;
+        let setting = Setting::new(profile, direction, Compile { seed, link, horizon: run.horizon })?;
+        let chosen = Chosen { direction: 2 * link + u32::from(direction == Way::BToA), rule: asked };
+        let (agreed, through) = if is_own {
+            let (agreed, through) = run.again(chosen)?;
+            (Some(agreed), through)
+        } else {
+            (None, run.by_other(&setting.compiled, chosen, !instead.is_named)?)
+        };
+        let ruled = match asked {
+            Some(_) => Ruled { count: through.came.len() as u64, all_by: Some(asked) },
+            None if instead.is_named => Ruled { count: 0, all_by: Some(None) },
+            None => Ruled::of(run.rules(chosen.direction)),
+        };
+        let last = through.came.last().map_or(0, |came| came.at_ns);
+        let source = Source::Run(Recorded {
+            directory: run.name.clone(),
+            link: link + 1,
+            packets: through.came.len() as u64,
+            agreed,
+            length_ns: run.lead().0.saturating_add(run.horizon.0.0).max(last),
+            lead_ns: run.lead().0,
+        });
+        Self::made(&setting, source, ruled, through)
+    }
+
+    /// Whether a run that was decided again came out as it was; also where there is nothing to agree with.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.agreed().is_none_or(Agreed::is_whole)
+    }
+
+    fn agreed(&self) -> Option<&Agreed> {
+        match &self.source {
+            Source::Stream(_) => None,
+            Source::Run(run) => run.agreed.as_ref(),
+        }
+    }
+
+    fn made(setting: &Setting<'_>, source: Source, ruled: Ruled, through: Through) -> anyhow::Result<Self> {
+        let Setting { profile, direction, run, compiled } = setting;
+        let number = ruled.all_by.flatten();
+        let rule = number.and_then(|number| profile.link.rules.get(number as usize));
+        let channel = spec_of(compiled, number).unwrap_or(&compiled.channel);
+        let expected = match (ruled.all_by, rule) {
+            (Some(_), Some(rule)) => Some(of_rule(rule, *direction, run, channel)?),
+            (Some(_), None) => Some(compiled.expected.clone()),
+            (None, _) => None,
         };
         let inflation = expected.as_ref().map_or(1.0, |expected| expected.loss.inflation);
+        let Through { came, flows_evicted } = through;
         let mut preview = Self {
             profile: profile.name.clone(),
-            direction,
-            seed,
-            stream,
+            direction: *direction,
+            seed: run.seed,
+            source,
             rule: rule.map(|rule| rule.name.clone()),
-            flows_by_rules: flows.iter().filter(|flow| flow.rule.is_some()).count() as u32,
+            by_rules: ruled.count,
+            flows_evicted,
             figures: Figures::of(&came, inflation),
             warnings: Vec::new(),
             rules: profile.link.rules.iter().map(|rule| rule.name.clone()).collect(),
@@ -118,27 +244,35 @@ impl Preview {
             came,
             expected,
         };
-        preview.warnings = preview.warned(&of, first.filter(|_| rule.is_some()));
+        preview.warnings = preview.warned(compiled, number);
         Ok(preview)
     }
 
     fn warned(&self, direction: &CompiledDirection, rule: Option<u32>) -> Vec<String> {
-        let Offered { interval_ns, packet_bytes, packets, .. } = self.stream;
-        let stream = Stream { interval: Nanos(interval_ns), len: packet_bytes, packets };
-        let mut warnings = match &self.expected {
+        let mut warnings = match (&self.expected, &self.source) {
             // How a kept order shifts delays is reckoned from plain settings alone.
-            Some(expected) if rule.is_none() && !direction.channel.varies() && self.stream.flows == 1 => {
-                expected.warnings_on(stream)
+            (Some(expected), Source::Stream(stream))
+                if rule.is_none() && !direction.channel.varies() && stream.flows == 1 =>
+            {
+                let Offered { interval_ns, packet_bytes, packets, .. } = *stream;
+                expected.warnings_on(Stream { interval: Nanos(interval_ns), len: packet_bytes, packets })
             }
-            Some(expected) => expected.warnings(),
-            None => Vec::new(),
+            (Some(expected), _) => expected.warnings(),
+            (None, _) => Vec::new(),
         };
         let held = match rule.and_then(|rule| direction.rules.channels.get(rule as usize)) {
             Some(channel) => Held::of(channel),
-            None if self.flows_by_rules == 0 => Held::of(&direction.channel),
+            None if self.by_rules == 0 => Held::of(&direction.channel),
             None => direction.held(),
         };
         warnings.extend(self.beyond_the_frames(held));
+        if self.flows_evicted > 0 {
+            warnings.push(format!(
+                "{} times a flow was put out of the full table for another, and begins anew if it comes again: a larger \
+                 table, such as scope = \"flow 16384\", forgets fewer",
+                self.flows_evicted
+            ));
+        }
         warnings
     }
 
@@ -147,7 +281,7 @@ impl Preview {
         let frames = shaper_engine::Options::default().frames;
         let drawn = self.came.iter().filter_map(|came| came.delay_ns).max().unwrap_or(0);
         let longest = held.frames.later_of(Nanos(drawn));
-        let rate = 1_000_000_000u64.div_ceil(self.stream.interval_ns.max(1));
+        let rate = 1_000_000_000u64.div_ceil(self.source.interval_ns().max(1));
         let sizing = sizing(1);
         let lossless = sizing.lossless_delay(frames, rate).unwrap_or(Nanos::ZERO);
         (longest > lossless).then(|| {
@@ -168,11 +302,12 @@ impl Preview {
     ///
     /// When it cannot be drawn.
     pub(crate) fn svg(&self) -> anyhow::Result<String> {
+        let lead = self.source.lead_ns();
         let packets = self
             .came
             .iter()
             .map(|came| PacketPoint {
-                at_ns: came.at_ns,
+                at_ns: came.at_ns.saturating_sub(lead),
                 outcome: match came.delay_ns {
                     Some(delay_ns) => Outcome::Delivered { delay_ns },
                     None => Outcome::Dropped { cause: came.fate.cause.name().into() },
@@ -188,12 +323,12 @@ impl Preview {
             .unwrap_or_default();
         let plot = DirectionPlot {
             packets,
-            treated: self.came.iter().flat_map(treated).collect(),
+            treated: self.came.iter().flat_map(|came| treated(came, lead)).collect(),
             intended_ns: self.came.iter().filter_map(|came| came.delay_ns).collect(),
             configured_cdf: self.configured_cdf.clone(),
             lateness_us: Vec::new(),
         };
-        let end = self.stream.interval_ns.saturating_mul(self.stream.packets.into()) as f64 / 1e9;
+        let end = self.source.end_ns() as f64 / 1e9;
         let name = format!("{} {}", self.profile, if self.direction == Way::AToB { "a_to_b" } else { "b_to_a" });
         Ok(preview(&name, &plot, &windows, end)?)
     }
@@ -224,9 +359,10 @@ pub(crate) fn configured_cdf(expected: &Expected, channel: &ChannelSpec) -> Vec<
         .collect()
 }
 
-/// What was done to a packet that came through, and each of its copies.
-fn treated(came: &Came) -> impl Iterator<Item = Treated> {
-    let Came { at_ns, fate, delay_ns, .. } = *came;
+/// What was done to a packet that came through, and each of its copies; times count from `lead` on.
+fn treated(came: &Came, lead: u64) -> impl Iterator<Item = Treated> {
+    let Came { fate, delay_ns, .. } = *came;
+    let at_ns = came.at_ns.saturating_sub(lead);
     let copies = (1..=u64::from(fate.copies)).map(move |number| (number, Treatment::Copied));
     let changed = (!fate.damage.is_none()).then_some((0, Treatment::Changed));
     let marked = fate.marked.then_some((0, Treatment::Marked));

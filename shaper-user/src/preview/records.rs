@@ -145,6 +145,11 @@ impl Row {
         cells.next().is_none().then_some(Self { direction, rule, sequence, packet, fate })
     }
 
+    /// The rule, from 0; none for what none matches.
+    pub(super) const fn by(&self) -> Option<u32> {
+        self.rule.checked_sub(1)
+    }
+
     /// What the table says of a fate: not how many packets the bottleneck served.
     pub(super) const fn told(fate: Fate) -> Fate {
         Fate { served: 0, ..fate }

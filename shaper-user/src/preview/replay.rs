@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use shaper_channel::{Channel, ChannelSpec};
 use shaper_common::fate::{Cause, Fate};
 use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
-use shaper_profile::{Compile, CompiledLink, presets};
+use shaper_profile::{Compile, CompiledDirection, CompiledLink, Profile, presets};
 
+use super::channels::{Channels, Through};
 use super::records::{FILE, Row, Table};
 
 /// What the manifest says that a decision hangs on.
@@ -45,72 +45,149 @@ impl Agreed {
     }
 }
 
-/// A channel on its way through the records.
-struct Again {
-    channel: Channel,
-    next: u64,
+/// A run: its settings, and its packets as they were recorded.
+pub(crate) struct Run {
+    /// Its directory, as it was named.
+    pub(super) name: String,
+    pub(super) profile: Profile,
+    pub(super) seed: u64,
+    pub(super) horizon: Duration,
+    links: u32,
+    table: Table,
 }
 
-/// Decides the arrivals in a run directory again.
-///
-/// # Errors
-///
-/// When manifest or records are missing or wrong, or are not of the same run.
-pub(crate) fn replay(directory: &Path) -> anyhow::Result<Agreed> {
-    let path = directory.join("manifest.json");
-    let name = path.display();
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{name}: cannot be read: name the directory of a run, such as --from runs/mine"))?;
-    let manifest: Manifest = serde_json::from_str(&text).with_context(|| format!("{name}: no manifest of a run"))?;
-    let table = Table::read(&directory.join(FILE))?;
-    let links = compile(&manifest, directory).with_context(|| format!("{name}: its profile"))?;
-    let mut channels: HashMap<(u32, u32), Again> = HashMap::new();
-    let mut agreed = Agreed { packets: table.rows.len() as u64, ..Agreed::default() };
-    for row in &table.rows {
-        let again = match channels.entry((row.direction, row.rule)) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                let (direction, rule) = (row.direction, row.rule);
-                let spec = channel(&links, direction, rule);
-                let mut spec = spec.with_context(|| {
-                    format!("{FILE}: direction {direction} has no rule {rule} in the profile of {name}")
-                })?;
-                spec.begin(table.start);
-                new.insert(Again { channel: Channel::new(spec), next: 0 })
-            }
-        };
-        if row.sequence != again.next {
-            agreed.unchecked += 1;
-            continue;
-        }
-        again.next += 1;
-        let fate = Row::told(again.channel.decide(&row.packet));
-        if fate == row.fate {
-            agreed.agreed += 1;
-        } else if agreed.differences.len() < TOLD {
-            agreed.differences.push(difference(row, &fate, table.start));
-        }
+/// Whose packets to tell of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    /// Link number times two, plus one for the way back.
+    pub(super) direction: u32,
+    /// Those of one rule alone.
+    pub(super) rule: Option<u32>,
+}
+
+impl Run {
+    /// Reads what a run directory holds; files that its profile names are in it.
+    ///
+    /// # Errors
+    ///
+    /// When manifest or records are missing or wrong.
+    pub(crate) fn read(directory: &Path) -> anyhow::Result<Self> {
+        let path = directory.join("manifest.json");
+        let name = path.display();
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{name}: cannot be read: name the directory of a run, such as --from runs/mine")
+        })?;
+        let manifest: Manifest =
+            serde_json::from_str(&text).with_context(|| format!("{name}: no manifest of a run"))?;
+        let Manifest { seed, duration_s, profile_toml, links } = manifest;
+        ensure!(duration_s.is_finite() && duration_s > 0.0, "{name}: duration_s is {duration_s}: want a time above 0");
+        let profile = presets::parse_in(directory, "profile_toml", "run", &profile_toml);
+        Ok(Self {
+            name: directory.display().to_string(),
+            profile: profile.with_context(|| format!("{name}: its profile"))?,
+            seed,
+            horizon: Duration(Nanos((duration_s * 1e9).round() as u64)),
+            links: u32::try_from(links.len())?,
+            table: Table::read(&directory.join(FILE))?,
+        })
     }
-    Ok(agreed)
-}
 
-/// The links of a run; files that its profile names are in its directory.
-fn compile(manifest: &Manifest, directory: &Path) -> anyhow::Result<Vec<CompiledLink>> {
-    let Manifest { seed, duration_s, profile_toml, links } = manifest;
-    ensure!(duration_s.is_finite() && *duration_s > 0.0, "duration_s is {duration_s}: want a time above 0");
-    let horizon = Duration(Nanos((duration_s * 1e9).round() as u64));
-    let profile = presets::parse_in(directory, "profile_toml", "run", profile_toml)?;
-    let links = 0..u32::try_from(links.len())?;
-    Ok(links.map(|link| profile.link.compile(&Compile { seed: *seed, link, horizon })).collect::<Result<_, _>>()?)
-}
+    /// The profile that decided.
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
 
-/// The settings of a channel, by its direction and rule.
-fn channel(links: &[CompiledLink], direction: u32, rule: u32) -> Option<ChannelSpec> {
-    let link = links.get(direction as usize / 2)?;
-    let compiled = if direction.is_multiple_of(2) { &link.a_to_b } else { &link.b_to_a };
-    match rule.checked_sub(1) {
-        None => Some(compiled.channel.clone()),
-        Some(number) => compiled.rules.channels.get(number as usize).cloned(),
+    /// The number of links.
+    pub(crate) fn links(&self) -> u32 {
+        self.links
+    }
+
+    /// When it began, or its first packet came before: what times in [`Came`](super::Came) count from.
+    pub(super) fn epoch(&self) -> Nanos {
+        let first = self.table.rows.iter().map(|row| row.packet.now).min();
+        first.map_or(self.table.start, |first| first.min(self.table.start))
+    }
+
+    /// From the epoch to the start.
+    pub(super) fn lead(&self) -> Nanos {
+        self.table.start.saturating_sub(self.epoch())
+    }
+
+    /// The rules by which packets of a direction went.
+    pub(super) fn rules(&self, direction: u32) -> impl Iterator<Item = Option<u32>> {
+        self.rows(direction).map(Row::by)
+    }
+
+    fn rows(&self, direction: u32) -> impl Iterator<Item = &Row> {
+        self.table.rows.iter().filter(move |row| row.direction == direction)
+    }
+
+    /// Decides all again as the run did, and says what became of the chosen packets. Those behind a missing record are
+    /// not among them.
+    ///
+    /// # Errors
+    ///
+    /// When a packet's rule is none of the profile's, or the profile cannot be compiled.
+    pub(super) fn again(&self, chosen: Chosen) -> anyhow::Result<(Agreed, Through)> {
+        let links = (0..self.links).map(|link| {
+            let run = Compile { seed: self.seed, link, horizon: self.horizon };
+            self.profile.link.compile(&run).with_context(|| format!("{}: its profile", self.name))
+        });
+        let links: Vec<CompiledLink> = links.collect::<Result<_, _>>()?;
+        let mut directions: Vec<Channels<'_>> = links
+            .iter()
+            .flat_map(|link| [&link.a_to_b, &link.b_to_a])
+            .map(|direction| Channels::new(direction, self.table.start))
+            .collect();
+        let epoch = self.epoch();
+        let mut next: HashMap<(u32, u32), u64> = HashMap::new();
+        let mut agreed = Agreed { packets: self.table.rows.len() as u64, ..Agreed::default() };
+        let mut through = Through::default();
+        for row in &self.table.rows {
+            let next = next.entry((row.direction, row.rule)).or_default();
+            if row.sequence != *next {
+                agreed.unchecked += 1;
+                continue;
+            }
+            *next += 1;
+            let channels = directions.get_mut(row.direction as usize);
+            let came = channels.and_then(|channels| channels.decide(row.by(), &row.packet, epoch));
+            let came = came.with_context(|| {
+                let Row { direction, rule, .. } = row;
+                format!("{FILE}: direction {direction} has no rule {rule} in the profile of {}", self.name)
+            })?;
+            let fate = Row::told(came.fate);
+            if fate == row.fate {
+                agreed.agreed += 1;
+            } else if agreed.differences.len() < TOLD {
+                agreed.differences.push(difference(row, &fate, self.table.start));
+            }
+            if row.direction == chosen.direction && (chosen.rule.is_none() || row.by() == chosen.rule) {
+                through.came.push(came);
+            }
+        }
+        if let Some(channels) = directions.get(chosen.direction as usize) {
+            through.flows_evicted = channels.flows_evicted(chosen.rule);
+        }
+        Ok((agreed, through))
+    }
+
+    /// Lets other settings decide the packets of a direction: each by the rule that it went by in the run, where the
+    /// settings have the run's rules; else all by one rule, or by none.
+    ///
+    /// # Errors
+    ///
+    /// When a packet's rule is none of the settings'.
+    pub(super) fn by_other(&self, of: &CompiledDirection, chosen: Chosen, by_rows: bool) -> anyhow::Result<Through> {
+        let mut channels = Channels::new(of, self.table.start);
+        let epoch = self.epoch();
+        let rows = self.rows(chosen.direction).map(|row| (row, if by_rows { row.by() } else { chosen.rule }));
+        let chosen_rows = rows.filter(|(_, rule)| chosen.rule.is_none() || *rule == chosen.rule);
+        let came = chosen_rows.map(|(row, rule)| {
+            let came = channels.decide(rule, &row.packet, epoch);
+            came.with_context(|| format!("{FILE}: there is no rule {} in the profile of {}", row.rule, self.name))
+        });
+        Ok(Through { came: came.collect::<Result<_, _>>()?, flows_evicted: channels.flows_evicted(None) })
     }
 }
 
@@ -131,11 +208,21 @@ fn difference(row: &Row, again: &Fate, start: Nanos) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shaper_channel::Channel;
     use shaper_common::layout::Record;
     use shaper_common::pipeline::Packet;
 
     use super::super::records::write;
     use super::*;
+
+    /// What comes of the way back, and whether all agrees.
+    fn again(directory: &Path) -> anyhow::Result<(Agreed, Through)> {
+        Run::read(directory)?.again(Chosen { direction: 1, rule: None })
+    }
+
+    fn replay(directory: &Path) -> anyhow::Result<Agreed> {
+        Ok(again(directory)?.0)
+    }
 
     const PROFILE: &str = "loss = \"5% burst 2\"\ndelay = \"10ms\"\njitter = \"20ms\"\nrate = \"2mbit\"\nqueue = \"20p\"\n\
                            duplicate = \"5%\"\ncorrupt = \"5%\"\n";
@@ -151,9 +238,10 @@ mod tests {
         let manifest =
             serde_json::json!({ "seed": 5, "duration_s": 3.0, "profile_toml": profile, "links": [{}], "more": 1 });
         std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
-        let links = compile(&serde_json::from_value(manifest).unwrap(), folder.path()).unwrap();
+        let profile = presets::parse_in(folder.path(), "test", "test", profile).unwrap();
+        let horizon = Duration::from_millis(3_000);
         let start = Nanos(5_000_000_000);
-        let mut spec = channel(&links, 1, 0).unwrap();
+        let mut spec = profile.link.compile(&Compile { seed: 5, link: 0, horizon }).unwrap().b_to_a.channel;
         spec.begin(start);
         let mut channel = Channel::new(spec);
         let mut records: Vec<Record> = (0..3000u64)
@@ -179,8 +267,23 @@ mod tests {
             assert!(of(|record| record.fate.copies > 0) && of(|record| !record.fate.damage.is_none()));
             assert!(of(|record| record.fate.cause != 0));
         });
-        let agreed = replay(folder.path()).unwrap();
+        let (agreed, through) = again(folder.path()).unwrap();
         assert!(agreed.is_whole() && agreed.packets == 3000, "{agreed:?}");
+        // Times count from the first packet, which came before the run began.
+        assert_eq!((through.came.len(), through.came[0].at_ns, through.came[2999].at_ns), (3000, 0, 900_000 * 2999));
+        let forward = Run::read(folder.path()).unwrap().again(Chosen { direction: 0, rule: None }).unwrap().1;
+        assert!(forward.came.is_empty());
+    }
+
+    #[test]
+    fn other_settings_decide_the_same_arrivals() {
+        let folder = run(|_| {});
+        let run = Run::read(folder.path()).unwrap();
+        let profile = presets::parse_in(folder.path(), "other", "other", "delay = \"7ms\"\n").unwrap();
+        let compiled = profile.link.compile(&Compile { seed: 1, link: 0, horizon: run.horizon }).unwrap();
+        let came = run.by_other(&compiled.b_to_a, Chosen { direction: 1, rule: None }, false).unwrap().came;
+        assert!(came.iter().all(|came| came.delay_ns == Some(7_000_000)));
+        assert_eq!((came.len(), came[1].at_ns), (3000, 900_000));
     }
 
     #[test]

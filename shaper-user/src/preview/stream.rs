@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use shaper_channel::{Channel, Rules};
-use shaper_common::fate::{Cause, Fate};
+use shaper_channel::Rules;
 use shaper_common::pipeline::Packet;
 use shaper_common::rules::{self, RuleKey};
 use shaper_common::units::Nanos;
 use shaper_profile::CompiledDirection;
 
+use super::channels::{Channels, Through};
+use crate::workload::ect::Ect;
+
 /// When the first packet arrives: outages and changes count from here.
 const START: Nanos = Nanos(1_000_000_000);
 /// Of Ethernet, IPv4 and UDP.
 const HEADERS: usize = 14 + 20 + 8;
-/// The ECN field of ECT(0), RFC 3168.
-const ECT_0: u8 = 2;
 
 /// UDP datagrams over IPv4, one every interval, between the addresses of a lab's first two hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,22 +32,8 @@ pub(crate) struct Offered {
     pub(crate) source_port: u16,
     /// The destination port.
     pub(crate) destination_port: u16,
-    /// Whether packets are ECT(0), so that they may be marked.
-    pub(crate) ect: bool,
-}
-
-/// What became of one packet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Came {
-    /// Its arrival since the first one's, in nanoseconds.
-    pub(crate) at_ns: u64,
-    /// What was decided.
-    pub(crate) fate: Fate,
-    /// From its arrival to its release, in nanoseconds; none for one that was dropped.
-    pub(crate) delay_ns: Option<u64>,
-    /// From its arrival until it was through the bottleneck, in nanoseconds; none where there is no bottleneck, or it
-    /// was dropped before.
-    pub(crate) queueing_ns: Option<u64>,
+    /// Which of ECT(0) and ECT(1) packets are, so that they may be marked; null for neither.
+    pub(crate) ect: Option<Ect>,
 }
 
 /// A flow's packets: what the decision knows of them, and the rule that they go by.
@@ -79,7 +65,7 @@ impl Offered {
         let ip_bytes = (self.packet_bytes.saturating_sub(14) as u16).to_be_bytes();
         let udp_bytes = (self.packet_bytes.saturating_sub(34) as u16).to_be_bytes();
         let source = self.source_port.wrapping_add(flow as u16).to_be_bytes();
-        let ecn = if self.ect { ECT_0 } else { 0 };
+        let ecn = self.ect.map_or(0, Ect::field);
         let mut frame = [0; HEADERS];
         let parts: [&[u8]; 10] = [
             &to_mac,
@@ -100,30 +86,14 @@ impl Offered {
         frame
     }
 
-    /// Sends the stream through a direction and says what became of each packet, in the order of arrival.
-    pub(crate) fn through(&self, direction: &CompiledDirection, flows: &[Flow]) -> Vec<Came> {
-        let mut channels: HashMap<Option<u32>, Channel> = HashMap::new();
-        let turns = flows.iter().cycle();
-        (0..u64::from(self.packets))
-            .zip(turns)
-            .filter_map(|(number, flow)| {
-                let at_ns = number.saturating_mul(self.interval_ns);
-                let packet = Packet { now: START.saturating_add(Nanos(at_ns)), ..flow.packet };
-                let spec = match flow.rule {
-                    None => &direction.channel,
-                    Some(rule) => direction.rules.channels.get(rule as usize)?,
-                };
-                let channel = channels.entry(flow.rule).or_insert_with(|| {
-                    let mut spec = spec.clone();
-                    spec.begin(START);
-                    Channel::new(spec)
-                });
-                let fate = channel.decide(&packet);
-                let since = |time: Nanos| time.saturating_sub(packet.now).0;
-                let delay_ns = (fate.cause == Cause::None).then(|| since(fate.release));
-                let queueing_ns = (fate.served > 0).then(|| since(channel.state().work.service.after.free_at));
-                Some(Came { at_ns, fate, delay_ns, queueing_ns })
-            })
-            .collect()
+    /// Sends the stream through a direction.
+    pub(crate) fn through(&self, direction: &CompiledDirection, flows: &[Flow]) -> Through {
+        let mut channels = Channels::new(direction, START);
+        let packets = (0..u64::from(self.packets)).zip(flows.iter().cycle());
+        let came = packets.filter_map(|(number, flow)| {
+            let now = START.saturating_add(Nanos(number.saturating_mul(self.interval_ns)));
+            channels.decide(flow.rule, &Packet { now, ..flow.packet }, START)
+        });
+        Through { came: came.collect(), flows_evicted: channels.flows_evicted(None) }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use shaper_common::units::Nanos;
-use shaper_profile::quantity::Duration;
 use shaper_report::stats::Proportion;
 
+use super::replay::Agreed;
+use super::source::Source;
 use super::{Preview, Way, causes};
 
 /// Bars of the histogram of delays.
@@ -21,33 +21,30 @@ pub(super) fn table(preview: &Preview) -> String {
 }
 
 fn write_table(preview: &Preview, out: &mut String) -> std::fmt::Result {
-    let Preview { stream, figures, .. } = preview;
+    let Preview { source, figures, .. } = preview;
+    if let Some(agreed) = preview.agreed() {
+        write_agreed(agreed, out)?;
+    }
     let way = if preview.direction == Way::AToB { "a to b" } else { "b to a" };
     writeln!(out, "{}, {way}, seed {}", preview.profile, preview.seed)?;
     if let Some(configured) = &preview.configured {
         writeln!(out, "  {configured}")?;
     }
-    writeln!(
-        out,
-        "  {} UDP packets of {} bytes, one every {:#}, {} from port {} to port {}{}",
-        stream.packets,
-        stream.packet_bytes,
-        Duration(Nanos(stream.interval_ns)),
-        if stream.flows == 1 { "one flow".to_owned() } else { format!("{} flows", stream.flows) },
-        stream.source_port,
-        stream.destination_port,
-        if stream.ect { ", ECT(0)" } else { "" },
-    )?;
-    match &preview.rule {
-        Some(rule) => writeln!(out, "  decided by rule {rule}")?,
-        None if preview.flows_by_rules > 0 => {
-            writeln!(out, "  {} of {} flows decided by rules", preview.flows_by_rules, stream.flows)?;
+    writeln!(out, "  {}", source.told())?;
+    let (all, what) = source.counted();
+    match (&preview.rule, preview.rules.first(), source) {
+        (Some(rule), ..) => writeln!(out, "  decided by rule {rule}")?,
+        (None, ..) if preview.by_rules > 0 => {
+            writeln!(out, "  {} of {all} {what} decided by rules", preview.by_rules)?;
         }
-        None => {
-            if let Some(rule) = preview.rules.first() {
-                writeln!(out, "  no rule matches: --rule \"{rule}\" shows what that one does")?;
-            }
+        (None, Some(rule), Source::Stream(_)) => {
+            writeln!(out, "  no rule matches: --rule \"{rule}\" shows what that one does")?;
         }
+        (None, Some(_), Source::Run(run)) if run.agreed.is_some() => writeln!(out, "  no rule matched")?,
+        (None, Some(rule), Source::Run(_)) => {
+            writeln!(out, "  records have no headers for rules to match: --rule \"{rule}\" lets that one decide")?;
+        }
+        (None, None, _) => {}
     }
     for warning in &preview.warnings {
         writeln!(out, "note: {warning}")?;
@@ -86,12 +83,27 @@ fn write_table(preview: &Preview, out: &mut String) -> std::fmt::Result {
     if let Some(queueing) = figures.queueing_ms {
         writeln!(out, "queueing     mean {:.3} ms, longest {:.3}, service included", queueing.mean, queueing.max)?;
     }
+    if preview.flows_evicted > 0 {
+        writeln!(out, "evicted      {} flows put out of the full table for others", preview.flows_evicted)?;
+    }
     let runs = &figures.loss_runs;
     if let Some(mean) = runs.mean {
         let lengths: Vec<String> = runs.by_length.iter().map(|of| format!("{}: {}", of.length, of.runs)).collect();
         writeln!(out, "loss runs    {}, mean {mean:.2}, longest {}; {}", runs.runs, runs.longest, lengths.join(", "))?;
     }
     histogram(&preview.delays_ms().collect::<Vec<_>>(), out)
+}
+
+/// How far a run came out again.
+fn write_agreed(agreed: &Agreed, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "agreed {} of {}", agreed.agreed, agreed.packets)?;
+    if agreed.unchecked > 0 {
+        writeln!(out, "{} packets not checked: the record of one before them is missing", agreed.unchecked)?;
+    }
+    for difference in &agreed.differences {
+        writeln!(out, "{difference}")?;
+    }
+    writeln!(out)
 }
 
 /// A proportion with its interval.
