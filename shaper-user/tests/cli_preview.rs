@@ -269,3 +269,51 @@ fn what_is_wrong_is_refused_with_an_example() {
         assert!(stderr.contains(words), "{flags:?}: no {words:?} in {stderr}");
     }
 }
+
+/// A command's words; those in quotes are one.
+fn words(command: &str) -> Vec<String> {
+    let quoted = command.split('"').enumerate();
+    let parts = quoted.flat_map(|(number, part)| match number % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    parts.collect()
+}
+
+#[test]
+fn every_picture_of_an_effect_is_what_its_command_draws() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let text = fs::read_to_string(docs.join("impairments.md")).unwrap();
+    let (_, flags) = text.split_once("`shaper profile preview PROFILE FLAGS ").unwrap();
+    let flags = flags.split_once(" --svg FILE`").unwrap().0;
+    let folder = tempfile::tempdir().unwrap();
+    let pictures: Vec<&str> = text.split("](images/effects/").skip(1).collect();
+    for picture in &pictures {
+        let (name, below) = picture.split_once(")\n\n`").unwrap();
+        let (command, beside) = below.split_once('`').unwrap();
+        // A file that the command needs stands in a block of its own.
+        let file = beside.lines().next().unwrap();
+        if file.starts_with(", w") {
+            let named = file.split('`').nth(1).unwrap_or(command);
+            let block = beside.split("```").nth(1).unwrap();
+            let named = words(named).into_iter().find(|word| word.contains('.')).unwrap();
+            fs::write(folder.path().join(named), block.split_once('\n').unwrap().1).unwrap();
+        }
+        let drawn = folder.path().join(name);
+        let output = Command::new(env!("CARGO_BIN_EXE_shaper"))
+            .args(["profile", "preview"])
+            .args(words(command))
+            .args(words(flags))
+            .arg("--svg")
+            .arg(&drawn)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        let [kept, drawn] =
+            [docs.join("images/effects").join(name), drawn].map(|path| fs::read_to_string(path).unwrap());
+        assert!(kept == drawn, "{name} is not what `{command}` draws");
+    }
+    let kept = fs::read_dir(docs.join("images/effects")).unwrap().count();
+    assert_eq!(pictures.len(), kept, "pictures in the text, and in their folder");
+}
