@@ -37,7 +37,6 @@ pub fn read(bytes: &[u8]) {
     comes_back::<Policer>(text);
     comes_back::<Reorder>(text);
     comes_back::<Scope>(text);
-    comes_back::<Cell>(text);
     comes_back::<TraceRef>(text);
 }
 

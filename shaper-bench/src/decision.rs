@@ -50,7 +50,8 @@ fn compiled(profile: &Profile) -> Result<ChannelSpec> {
 }
 
 /// Each effect by itself: its name, and a profile that has nothing else.
-const EFFECTS: [(&str, &str); 17] = [
+const EFFECTS: [(&str, &str); 19] = [
+    ("outages", "[outages]\nrate = \"1%/s\"\nlength = \"500ms\""),
     ("jitter by a table", "delay = \"20ms\"\njitter = \"5ms\"\ndistribution = \"pareto\""),
     ("correlated jitter", "delay = \"20ms\"\njitter = \"5ms\"\ncorrelation_time = \"50ms\""),
     ("duplicates", "duplicate = \"1%\""),
@@ -62,6 +63,7 @@ const EFFECTS: [(&str, &str); 17] = [
     ("rate, queue in packets", "rate = \"100gbit\"\nqueue = \"1000p\""),
     ("rate, CoDel", "rate = \"100gbit\"\naqm = \"codel\""),
     ("rate, PIE", "rate = \"100gbit\"\naqm = \"pie\""),
+    ("rate, PI2", "rate = \"100gbit\"\naqm = \"pi2\""),
     ("rate, immediate marking", "rate = \"100gbit\"\naqm = \"step 1ms\""),
     ("policer", "policer = \"100gbit burst 10MB\""),
     ("flows", "loss = \"5%\"\nscope = \"flow\""),

@@ -8,7 +8,8 @@ use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xd
 use aya::sys::SyscallError;
 use shaper_common::layout::Pace;
 
-use super::object::{Error, Object, Program, failed, loaded, map_mut};
+use super::error::Error;
+use super::object::{Object, Program, failed, loaded, map_mut};
 use super::pod::PacePod;
 
 /// Live frames that the kernel passes on at a time (`TEST_XDP_BATCH`, net/bpf/test_run.c).

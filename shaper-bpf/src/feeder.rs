@@ -9,7 +9,8 @@ use shaper_channel::{PacketWindow, StepWindow, Trace};
 use shaper_common::trace::{MOST_STEPS, PACKETS as RING_PACKETS};
 use shaper_common::units::Nanos;
 
-use super::object::{BPF_F_LOCK, Error, STATES, take, writing};
+use super::error::Error;
+use super::object::{BPF_F_LOCK, STATES, take, writing};
 use super::pod::{PacketHeadPod, PacketsPod, SharedPod, StepHeadPod, StepsPod};
 
 pub(super) const STEP_HEADS: &str = "STEP_HEADS";

@@ -1,6 +1,7 @@
 //! The only user of aya: the loaded programs and their maps, typed.
 
 mod bench;
+mod error;
 mod feeder;
 mod object;
 mod pod;
@@ -8,8 +9,9 @@ mod records;
 mod room;
 
 pub use bench::TestRun;
+pub use error::Error;
 pub use feeder::Feeder;
-pub use object::{Error, Exclusion, Object, Program, ProgramSize};
+pub use object::{Exclusion, Object, Program, ProgramSize};
 pub use records::Records;
 pub use room::Room;
 

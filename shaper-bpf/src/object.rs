@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use shaper_channel::{ChannelSpec, Rules, Trace};
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
@@ -14,6 +14,7 @@ use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
 use shaper_common::units::Nanos;
 
+use super::error::Error;
 use super::feeder::{self, Feeder};
 use super::pod::{
     self, BacklogPod, BucketPod, DirectionRulesPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, RuleKeyPod,
@@ -39,75 +40,6 @@ const RULES: &str = "RULES";
 pub(super) const BPF_F_LOCK: u64 = 4;
 /// What the probe entry answers when it decided (linux/bpf.h).
 const XDP_PASS: u32 = 2;
-
-/// What can go wrong between the object and the kernel.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The object as a whole was refused.
-    #[error("cannot load the BPF object: {0}; loading needs CAP_BPF, CAP_NET_ADMIN and Linux 5.15 or later")]
-    Load(#[from] EbpfError),
-    /// A program was refused by the verifier or could not be attached.
-    #[error("BPF program {program}: {source}")]
-    Program {
-        /// Its name in the object.
-        program: &'static str,
-        /// What the kernel said.
-        source: ProgramError,
-    },
-    /// A map could not be read or written.
-    #[error("BPF map {map}: {source}")]
-    Map {
-        /// Its name in the object.
-        map: &'static str,
-        /// What the kernel said.
-        source: MapError,
-    },
-    /// The object does not hold what this binary was built for.
-    #[error("the BPF object holds no {0}: rebuild with `cargo xtask build`")]
-    Missing(&'static str),
-    /// More channels than the object was loaded for.
-    #[error("BPF map {map} has {room} places and all are taken: load the object for all channels")]
-    Full {
-        /// Its name.
-        map: &'static str,
-        /// Its places.
-        room: u32,
-    },
-    /// An effect that the programs were loaded without.
-    #[error("the programs were loaded without effects {features:#x}: load the object for all channels")]
-    NotLoaded {
-        /// `shaper_common::layout::features`.
-        features: u32,
-    },
-    /// Too many ports stand where this one would.
-    #[error("device {ifindex} finds no place in the table of ports: attach fewer devices at once")]
-    NoPlace {
-        /// Its index.
-        ifindex: u32,
-    },
-    /// A device could not be sent to.
-    #[error("device {ifindex} cannot be redirected to: {what}")]
-    Output {
-        /// Its index.
-        ifindex: u32,
-        /// What the kernel said.
-        what: String,
-    },
-    /// A map could not be opened a second time.
-    #[error("BPF map {map}: {source}")]
-    Handle {
-        /// Its name in the object.
-        map: &'static str,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
-    /// A trace for an object whose [`Feeder`] was taken.
-    #[error("traces are brought on by now: set channels before the feeder is taken")]
-    FeederTaken,
-    /// The program gave up on a probe.
-    #[error("the probe entry answered {0} instead of XDP_PASS")]
-    Probe(u32),
-}
 
 /// The programs of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ fn answers(params: Params, count: usize) -> Vec<bool> {
 #[test]
 fn the_share_is_kept_whatever_the_correlation() {
     for (seed, share, correlation) in CASES {
-        let answers = answers(copied(seed, chance(share, correlation)), MILLION / 2);
+        let answers = answers(copied(seed, chance(share, correlation)), MILLION);
         // The sum of all correlations, c^k on both sides.
         let inflation = (1.0 + correlation) / (1.0 - correlation);
         let hits = answers.iter().filter(|yes| **yes).count();
@@ -41,7 +41,7 @@ fn the_share_is_kept_whatever_the_correlation() {
 #[test]
 fn runs_of_yes_and_of_no_are_geometric() {
     for (seed, share, correlation) in CASES {
-        let answers = answers(copied(seed + 100, chance(share, correlation)), MILLION / 2);
+        let answers = answers(copied(seed + 100, chance(share, correlation)), MILLION);
         let what = format!("share {share}, correlation {correlation}");
         let (after_no, after_yes) = (share * (1.0 - correlation), share + correlation * (1.0 - share));
         assert_geometric(&runs(&answers, true), 1.0 - after_yes, &format!("{what}: yes"));
@@ -54,7 +54,7 @@ fn runs_of_yes_and_of_no_are_geometric() {
 #[test]
 fn the_correlation_over_k_packets_is_its_kth_power() {
     for (seed, share, correlation) in CASES {
-        let answers = answers(copied(seed + 200, chance(share, correlation)), MILLION / 2);
+        let answers = answers(copied(seed + 200, chance(share, correlation)), MILLION);
         for lag in 1..=5 {
             let every: Vec<bool> = answers.iter().copied().step_by(lag).collect();
             let (mut behind, mut yes) = ([0f64; 2], [0f64; 2]);

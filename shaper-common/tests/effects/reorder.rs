@@ -26,7 +26,7 @@ fn of_those_that_may_so_many_leave_at_once_and_the_gaps_are_shifted_geometric() 
         let what = format!("share {share}, gap {gap}");
         let mut link = Link::new(reordered(seed, Chance::independent(probability(share)), gap));
         let (mut eligible, mut behind, mut gaps) = (0, 0, Vec::new());
-        for packet in steady(MILLI, MILLION / 2) {
+        for packet in steady(MILLI, MILLION) {
             let waited = link.decide(&packet).release.saturating_sub(packet.now).0;
             behind += 1;
             eligible += usize::from(behind >= gap);

@@ -87,7 +87,7 @@ fn no_slot_takes_more_than_it_may_and_none_opens_before_the_last() {
     let (mut ready, mut link) = (Link::new(jitter), Link::new(Params { slots, ..jitter }));
     let (mut opens, mut packets, mut bytes) = (0, 0, 0);
     let (mut full, mut long, mut heavy) = (0, 0, 0);
-    for packet in irregular(3, 900 * MICRO, MILLION / 4) {
+    for packet in irregular(3, 900 * MICRO, MILLION) {
         let release = link.decide(&packet).release.0;
         assert!(release >= opens && release >= ready.decide(&packet).release.0);
         if release > opens {
@@ -128,13 +128,13 @@ fn slots_under_load_are_apart_by_their_distribution() {
     };
     assert!(gaps(one(5 * MILLI, 0, Jitter::None), 1_000).iter().all(|gap| *gap == 5 * MILLI));
     let (lowest, width) = (2e6, 6e6);
-    let uniform = gaps(one(5 * MILLI, 3 * MILLI, Jitter::Uniform), MILLION / 2);
+    let uniform = gaps(one(5 * MILLI, 3 * MILLI, Jitter::Uniform), MILLION);
     assert!(uniform.iter().all(|gap| (2 * MILLI..=8 * MILLI).contains(gap)));
     assert_distribution(uniform, |gap| ((gap - lowest) / width).clamp(0.0, 1.0), "uniform gaps");
     // Deciles of the standard normal distribution.
     let deciles = [-1.281_552, -0.841_621, -0.524_401, -0.253_347, 0.0, 0.253_347, 0.524_401, 0.841_621, 1.281_552];
     let mut seen = [0; 10];
-    for gap in gaps(one(50 * MILLI, 5 * MILLI, Jitter::Normal), MILLION / 2) {
+    for gap in gaps(one(50 * MILLI, 5 * MILLI, Jitter::Normal), MILLION) {
         let z = (gap as f64 - 50e6) / 5e6;
         seen[deciles.iter().filter(|decile| z >= **decile).count()] += 1;
     }
