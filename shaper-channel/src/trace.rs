@@ -5,6 +5,8 @@ use std::sync::Arc;
 use shaper_common::trace::{Entry, FASTEST, MOST_STEPS, PACKETS, Step};
 use shaper_common::units::{Nanos, Probability};
 
+use crate::window::StepWindow;
+
 const SECOND: u128 = 1_000_000_000;
 
 /// What settings follow.
@@ -116,6 +118,13 @@ impl StepTrace {
             Some(behind.at.saturating_sub(first.at))
         });
         lengths.min().unwrap_or(Nanos::MAX)
+    }
+
+    /// How far ahead at least a ring reaches that is brought on; `None` where all of it fits.
+    #[must_use]
+    pub fn reach(&self) -> Option<Nanos> {
+        // A quarter may have passed already.
+        (!self.fits()).then(|| Nanos(self.shortest_ring().0 / 4 * 3).saturating_sub(StepWindow::BEHIND))
     }
 
     /// Its rows.

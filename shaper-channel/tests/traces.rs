@@ -148,14 +148,15 @@ fn copies_are_served_behind_their_packet_at_the_rate_that_is_then() {
 }
 
 #[test]
-fn before_the_start_packets_are_served_as_at_the_beginning_one_behind_the_other() {
-    let rows = [Row { rate: 8e6, ..Row::default() }, Row { at: Nanos(2 * MILLI), rate: 1e6, ..Row::default() }];
+fn before_the_start_there_is_no_bottleneck_and_none_overtakes_at_it() {
+    let rows = [Row { rate: 0.0, ..Row::default() }, Row { at: Nanos(2 * MILLI), rate: 8e6, ..Row::default() }];
     let spec = served(&rows, Nanos::ZERO);
-    let mut channel = Channel::new(ChannelSpec { params: Params { start: Nanos::MAX, ..spec.params }, ..spec });
-    // A millisecond each: two at once, one while they are served, and one that finds nobody.
-    let times = [0, 0, MILLI / 2, 10 * MILLI];
-    let through: Vec<u64> = times.iter().map(|now| leaves(channel.decide(&packet(*now, 1_000)))).collect();
-    assert_eq!(through, [MILLI, 2 * MILLI, 3 * MILLI, 11 * MILLI]);
+    let mut channel =
+        Channel::new(ChannelSpec { params: Params { start: Nanos(START + 10 * MILLI), ..spec.params }, ..spec });
+    let through: Vec<u64> = (0..20).map(|ms| leaves(channel.decide(&packet(ms * MILLI, 1_000)))).collect();
+    // At once until then; behind it nothing for two milliseconds, and then one packet a millisecond.
+    let expected = (0..10).map(|ms| ms * MILLI).chain((0..10).map(|ms| (13 + ms) * MILLI));
+    assert!(through.iter().copied().eq(expected), "{through:?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub enum Room {
 pub struct Wanted {
     /// When the packet arrives.
     pub now: Nanos,
-    /// When the trace begins: for a packet that comes before its start, when the one before it is through.
+    /// When the trace begins: what comes before that meets no bottleneck.
     pub start: Nanos,
     /// Bytes on the wire.
     pub bytes: u64,
@@ -46,24 +46,33 @@ pub fn service_by(
     asks_begin: bool,
     hint: &mut u64,
 ) -> (Service, Room) {
+    // The compiler must not know that these are zero: see `RawFate::begin`.
+    let zero = Bottleneck { free_at: Nanos(black_box(0)), remainder: black_box(0), work: black_box(0) };
+    if wanted.start > wanted.now {
+        return (
+            Service { begins: wanted.now, after: Bottleneck { free_at: wanted.now, ..zero }, each: zero },
+            Room::Enough,
+        );
+    }
     let by_now = trace.work_by(found);
-    let has_begun = wanted.start <= wanted.now;
-    let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now || !has_begun;
+    let is_idle = bottleneck.free_at <= wanted.now || bottleneck.work < by_now;
     let begun = if is_idle { by_now } else { bottleneck.work };
     let work = begun + ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
-    let mut begins = match (has_begun, is_idle) {
-        (false, _) => wanted.start,
-        (true, true) => wanted.now,
-        (true, false) => bottleneck.free_at,
-    };
+    let mut begins = if is_idle { wanted.now } else { bottleneck.free_at };
     if asks_begin && let Served::At(time) = trace.time_of(begun + 1, hint) {
         begins = wanted.start.saturating_add(time);
     }
     let (through, room) = through(trace, by_now, work, wanted, hint);
     let after = Bottleneck { free_at: through, remainder: 0, work };
-    // The compiler must not know that these are zero: see `RawFate::begin`.
-    let each = Bottleneck { free_at: Nanos(black_box(0)), remainder: black_box(0), work: black_box(0) };
-    (Service { begins, after, each }, room)
+    (Service { begins, after, each: zero }, room)
+}
+
+/// How much work waits ahead of a packet.
+#[inline(always)]
+#[must_use]
+pub fn waiting(trace: &Steps<'_>, found: &Found, bottleneck: &Bottleneck, now: Nanos) -> u64 {
+    let ahead = bottleneck.work.saturating_sub(trace.work_by(found));
+    if bottleneck.free_at <= now { 0 } else { ahead }
 }
 
 /// Lets so many copies of the packet be served behind it, if all of them find room.
@@ -77,6 +86,9 @@ pub fn repeat(
     copies: u32,
     hint: &mut u64,
 ) -> Room {
+    if wanted.start > wanted.now {
+        return Room::Enough;
+    }
     let by_now = trace.work_by(found);
     let work = service.after.work + copies as u64 * ((wanted.bytes & 0x3fff_ffff) << (trace.head.shift & 31));
     let (through, room) = through(trace, by_now, work, wanted, hint);

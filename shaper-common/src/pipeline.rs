@@ -20,7 +20,6 @@ use crate::layout::{Params, RawFate, State, Work, features, flags, groups};
 use crate::order::{self, Order};
 use crate::outage::Schedule;
 use crate::quantile::Quantiles;
-use crate::rate::Bottleneck;
 use crate::rng::Source;
 use crate::trace::{Packets, Steps};
 use crate::units::Nanos;
@@ -157,8 +156,11 @@ pub fn decide(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Pac
             let is_unknown = has & features::CAPACITY != 0 && state.work.is_unknown != 0;
             return drop_for(state, if is_unknown { Cause::Trace } else { Cause::Queue });
         }
-        if has & features::AQM != 0 && params.aqm != 0 && !passes_aqm(params, stage(state), packet) {
-            return drop_for(state, Cause::Aqm);
+        if has & features::AQM != 0 && params.aqm != 0 {
+            weigh(has, settings, stage(state), packet);
+            if !passes_aqm(params, stage(state), packet) {
+                return drop_for(state, Cause::Aqm);
+            }
         }
         serve(has, settings, stage(state), packet);
         if has & features::CAPACITY != 0 && stage(state).work.is_unknown != 0 {
@@ -339,10 +341,8 @@ fn conforms(params: &Params, state: &mut State, packet: &Packet) -> bool {
 
 /// What a packet needs of a bottleneck whose rate follows a trace.
 #[inline(always)]
-fn wanted(params: &Params, bottleneck: &Bottleneck, packet: &Packet, bytes: u64) -> Wanted {
-    let Params { queue, queue_work, .. } = *params;
-    let through = packet.now.later_of(bottleneck.free_at);
-    let start = if params.start <= packet.now { params.start } else { through };
+fn wanted(params: &Params, packet: &Packet, bytes: u64) -> Wanted {
+    let Params { start, queue, queue_work, .. } = *params;
     Wanted { now: packet.now, start, bytes, queue, queue_work }
 }
 
@@ -358,7 +358,7 @@ fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packe
         && let Some(steps) = steps
     {
         let asks_begin = has & features::AQM != 0 && params.aqm != 0;
-        work.wanted = wanted(params, &carried.bottleneck, packet, bytes);
+        work.wanted = wanted(params, packet, bytes);
         let State { work, carried, service_step, .. } = stage(state);
         let (service, room) =
             capacity::service_by(&steps, &work.found, &carried.bottleneck, &work.wanted, asks_begin, service_step);
@@ -370,6 +370,33 @@ fn has_room(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packe
     !is_full && work.service.after.free_at.saturating_sub(packet.now) <= params.queue
 }
 
+/// Whether the queue is none to be managed.
+#[inline(always)]
+fn weigh(has: u32, settings: &Settings<'_>, state: &mut State, packet: &Packet) {
+    let Settings { params, steps, .. } = *settings;
+    let State { work, carried, .. } = state;
+    let ahead = carried.bottleneck.free_at.saturating_sub(packet.now);
+    let is_pie = params.aqm == Aqm::Pie as u32;
+    let is_pi2 = params.aqm == Aqm::Pi2 as u32;
+    if has & features::CAPACITY != 0
+        && params.flags & flags::RATE_STEPS != 0
+        && let Some(steps) = steps
+    {
+        // How long a full packet takes is not known beforehand; how much work it is, is.
+        let full = params.full_work << (is_pie || is_pi2) as u32;
+        work.is_short = (capacity::waiting(&steps, &work.found, &carried.bottleneck, packet.now) <= full) as u32;
+        return;
+    }
+    let short = if is_pie {
+        params.pie.short
+    } else if is_pi2 {
+        params.pi2.short
+    } else {
+        params.full_packet
+    };
+    work.is_short = (ahead <= short) as u32;
+}
+
 /// Whether the queue's management lets the packet pass, marked or not.
 #[inline(always)]
 fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
@@ -379,7 +406,7 @@ fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
     let may_mark = params.flags & flags::ECN != 0;
     let answers = if may_mark { ecn } else { Ecn::NotEct };
     let sojourn = work.service.begins.saturating_sub(now);
-    let is_short = free_at.saturating_sub(now) <= params.full_packet;
+    let is_short = work.is_short != 0;
     let action = if params.aqm == Aqm::Codel as u32 {
         if !codel::acts(&params.codel, &mut carried.codel, work.service.begins, sojourn, is_short) {
             Action::Pass
@@ -389,9 +416,9 @@ fn passes_aqm(params: &Params, state: &mut State, packet: &Packet) -> bool {
             Action::Drop
         }
     } else if params.aqm == Aqm::Pie as u32 {
-        pie::acts(&params.pie, &mut carried.pie, now, free_at, answers, draw)
+        pie::acts(&params.pie, &mut carried.pie, now, free_at, is_short, answers, draw)
     } else if params.aqm == Aqm::Pi2 as u32 {
-        pi2::acts(&params.pi2, &mut carried.pi2, now, free_at, answers, draw)
+        pi2::acts(&params.pi2, &mut carried.pi2, now, free_at, is_short, answers, draw)
     } else if step::marks(&params.step, sojourn, is_short, ecn, draw) {
         Action::Mark
     } else {

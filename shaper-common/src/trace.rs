@@ -145,6 +145,12 @@ impl Steps<'_> {
         Here { known, from, length: until.wrapping_sub(from) }
     }
 
+    /// How many steps have been given up meanwhile: what was found among those is none.
+    #[inline(always)]
+    fn given_up(&self, here: &Here) -> u64 {
+        black_box(self.head.from).wrapping_sub(here.from)
+    }
+
     /// How many of the first steps that are here have what rises along them below a bound: `below` has its highest bit set
     /// for those. Near `hint`, the number of the last of them the last time, it is known at once.
     #[inline(always)]
@@ -187,7 +193,7 @@ impl Steps<'_> {
         let within = Nanos(since_start.0 - periods * self.head.repeat.0);
         let passed = self.count(&here, hint, |step| step.at.0.wrapping_sub(within.0 + 1));
         let number = here.from.wrapping_add(passed).wrapping_sub(1);
-        let is_known = (passed != 0 && within < here.known) as u32;
+        let is_known = (self.given_up(&here) < passed && within < here.known) as u32;
         Found { periods, within, number, _reserved: 0, is_known }
     }
 

@@ -415,7 +415,7 @@ impl Drop for Engine {
     }
 }
 
-/// Brings on traces that do not fit their rings, which hold a second and more, until it is `done`.
+/// Brings on traces that do not fit their rings, of which three quarters, 0.65 s at least, are ahead, until it is `done`.
 fn feed(mut feeder: Feeder, start: &AtomicU64, done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
     /// A small part of what the rings hold: of traces by packet, of a million packets a second.
     const ROUND: Duration = Duration::from_millis(10);

@@ -10,7 +10,6 @@ use shaper_common::units::Nanos;
 use crate::compile::{CompiledDirection, CompiledLink};
 use crate::distribution::DelayDistribution;
 use crate::expected::LARGEST_SHARE;
-use crate::profile::FULL_PACKET;
 
 /// For how long a packet is held; where jitter has a tail, one of the share [`LARGEST_SHARE`].
 ///
@@ -89,7 +88,7 @@ pub(crate) fn queue(params: &Params, trace: Option<&Trace>) -> Nanos {
     if params.flags & flags::RATE_STEPS != 0
         && let Some(Trace::Steps(steps)) = trace
     {
-        let packets = steps.work_of(FULL_PACKET.saturating_mul(params.queue_packets.into()));
+        let packets = params.full_work.saturating_mul(params.queue_packets.into());
         let work = if params.queue_packets == 0 { params.queue_work } else { packets.min(params.queue_work) };
         return if work == u64::MAX { params.queue } else { steps.longest_service(work).min(params.queue) };
     }

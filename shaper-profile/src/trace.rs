@@ -124,6 +124,8 @@ impl Trace {
     /// What is wrong, with the line.
     pub fn parse(file: &str, text: &str, end: End) -> Result<Self, TraceError> {
         let wrong = |line, problem: String| TraceError { file: file.to_owned(), line, problem };
+        // What some spreadsheets begin their files with.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut lines = (1..).zip(text.lines()).filter(|(_, line)| {
             let line = line.trim();
             !line.is_empty() && !line.starts_with('#')
@@ -166,8 +168,11 @@ impl Trace {
         if rows.is_empty() {
             return Err(wrong(0, format!("the trace has no rows; {example}")));
         }
-        if rows.iter().all(|row| row.rate == Some(0.0)) {
-            return Err(wrong(0, "all rates are 0: nothing would ever pass; write outages instead".to_owned()));
+        if rows.iter().all(|row| row.rate.is_some_and(|rate| rate < 1.0)) {
+            return Err(wrong(
+                0,
+                "all rates are 0, or below a bit a second: nothing would ever pass; write outages instead".to_owned(),
+            ));
         }
         // What holds first holds from the start.
         if let Some(first) = rows.first_mut() {
@@ -220,7 +225,9 @@ impl Trace {
     pub(crate) fn followed(&self, scope: Scope) -> Result<shaper_channel::Trace, Unfit> {
         Ok(match self {
             Self::Rows { rows, repeat } => {
-                let rows: Vec<shaper_channel::Row> = rows.iter().map(Row::compiled).collect();
+                let mut rows: Vec<shaper_channel::Row> = rows.iter().map(Row::compiled).collect();
+                // Fewer rows reach further.
+                rows.dedup_by(|row, before| shaper_channel::Row { at: before.at, ..*row } == *before);
                 shaper_channel::Trace::Steps(Arc::new(StepTrace::new(&rows, *repeat)?))
             }
             Self::Packets { packets, repeats } => {
@@ -255,6 +262,7 @@ impl Trace {
         let mut params = Params { flags: params.flags | on, ..params };
         if let (shaper_channel::Trace::Steps(steps), true) = (followed, on & flags::RATE_STEPS != 0) {
             params.queue_work = u64::MAX;
+            params.full_work = steps.work_of(direction.wire_bytes(FULL_PACKET));
             if let Some(QueueLimit::Bytes(size)) = direction.queue {
                 (params.queue, params.queue_work) = (Nanos::MAX, steps.work_of(size.0));
             }
@@ -451,6 +459,7 @@ mod tests {
             ("time_ms,rate_mbit\n0,70000\n", "t.csv:2: rate_mbit: \"70000\" is no number from 0 to 68719"),
             ("time_ms,rate_bit\n5,1\n\n5,1\n", "t.csv:4: the time does not rise: 5 is behind 5"),
             ("time_ms,rate_bit\n0,0\n5,0\n", "t.csv: all rates are 0"),
+            ("\u{feff}time_ms,rate_bit\n0,0\n5,0.001\n", "t.csv: all rates are 0"),
             ("time_ms,loss_percent\n0,101\n", "t.csv:2: loss_percent: \"101\" is no number from 0 to 100"),
             ("time_ms,loss_percent\n", "t.csv: the trace has no rows"),
         ] {

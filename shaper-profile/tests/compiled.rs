@@ -255,3 +255,47 @@ fn slots_by_a_table_are_apart_by_its_distribution() {
         assert_eq!([0.1, 0.5, 0.9, 0.99].into_iter().all(is_pareto), shape == "pareto", "{shape}");
     }
 }
+
+/// How many of a thousand full packets a channel's queue management drops, 23.9 ms apart.
+fn dropped_by_management(link: CompiledLink) -> usize {
+    let mut channel = shaper_channel::Channel::new(link.a_to_b.channel);
+    let packet = |number: u64| shaper_common::pipeline::Packet {
+        now: Nanos(1 + number * 23_900_000),
+        len: 1_514,
+        ..Default::default()
+    };
+    (0..1_000).filter(|number| channel.decide(&packet(*number)).cause == shaper_common::fate::Cause::Aqm).count()
+}
+
+#[test]
+fn management_of_a_queue_spares_a_full_packet_at_whatever_rate_the_trace_has() {
+    // Fast for a millisecond, so that its mean is a hundred times the rate that it then has.
+    const TRACE: &str = "time_ms,rate_kbit\n0,60000000\n1,500\n1000,500\n";
+    for aqm in ["codel", "pie", "pi2"] {
+        let also = format!("aqm = \"{aqm}\"\nqueue = \"100kB\"\n");
+        let constant = dropped_by_management(compiled(&format!("rate = \"500kbit\"\n{also}"), &run(30)));
+        let traced = dropped_by_management(following(TRACE, &also).expect("compiles"));
+        assert!(constant > 5 && traced.abs_diff(constant) <= 2, "{aqm}: {traced} instead of {constant}");
+    }
+}
+
+#[test]
+fn a_trace_that_does_not_reach_to_the_end_of_a_full_queue_is_refused() {
+    // 16 us a row: a ring is one second; and nothing for two.
+    let rows: String = (0..400_000)
+        .map(|row| format!("{},{}\n", row * 16, if row / 125_000 == 1 { row % 2 } else { 8_000 + row % 2 }))
+        .collect();
+    let trace = format!("time_us,rate_kbit\n{rows}");
+    let error = following(&trace, "queue = \"100kB\"\n").expect_err("refused").to_string();
+    assert!(error.contains("a full queue is through in 2") && error.contains("are at hand at a time"), "{error}");
+    // Equal rows are one.
+    let rows: String = (0..400_000)
+        .map(|row| format!("{},{}\n", row * 16, if row / 125_000 == 1 { 0 } else { 8_000 + row % 2 }))
+        .collect();
+    assert!(following(&format!("time_us,rate_kbit\n{rows}"), "queue = \"1kB\"\n").is_err());
+    let even: String =
+        (0..400_000).map(|row| format!("{},{}\n", row * 16, if row / 125_000 == 1 { 0 } else { 8_000 })).collect();
+    let link = following(&format!("time_us,rate_kbit\n{even}"), "queue = \"100kB\"\n").expect("compiles");
+    let Some(shaper_channel::Trace::Steps(steps)) = &link.a_to_b.channel.trace else { panic!("a trace") };
+    assert_eq!(steps.steps().len(), 3);
+}

@@ -72,8 +72,9 @@ fn change() -> impl Strategy<Value = String> {
         .prop_map(|(both, up, down)| format!("{both}[change.up]\n{up}[change.down]\n{down}"))
 }
 
+/// A rule. No two may have one name: `NUMBER` stands for what tells it from the others.
 fn rule() -> impl Strategy<Value = String> {
-    let head = select(vec!["match = \"udp port 5000\"\n", "match = 'tcp'\nname = \"bulk\"\n"]);
+    let head = select(vec!["match = \"udp port 5000\"\n", "match = 'tcp'\nname = \"bulk NUMBER\"\n"]);
     let base = select(vec!["", "profile = \"wifi\"\n", "profile = \"handoff\"\n"]);
     (head, base, direction(), lines(FIXED), direction(), outages("rule.outages")).prop_map(
         |(head, base, both, fixed, down, outages)| {
@@ -98,7 +99,10 @@ prop_compose! {
         for (number, change) in changes.iter().enumerate() {
             text += &format!("[[change]]\nat = \"{}s\"\n{change}", 10 * (number + 1));
         }
-        text + &rules.concat()
+        for (number, rule) in rules.iter().enumerate() {
+            text += &rule.replace("NUMBER", &number.to_string());
+        }
+        text
     }
 }
 

@@ -251,6 +251,7 @@ fn following(params: Params, trace: &Option<Trace>, which: u32) -> Params {
     let mut params = Params { flags: params.flags | (all & which), ..params };
     if params.flags & flags::RATE_STEPS != 0 {
         params.rate = BitsPerSec(params.rate.0.max(1));
+        params.full_work = params.rate.0.wrapping_mul(params.full_packet.0);
         // A time, work, or both limit the queue.
         params.queue_work = if which & 1 != 0 { u64::MAX } else { params.rate.0.wrapping_mul(params.queue.0) };
         params.queue = if which & 3 == 2 { Nanos::MAX } else { params.queue };

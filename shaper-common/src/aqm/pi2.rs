@@ -108,11 +108,20 @@ impl Pi2 {
 }
 
 /// What PI2 does with a packet that comes `now`, when the bottleneck has served all it took at `free_at`.
+/// `is_short` says that no more than two full packets wait.
 ///
 /// The same holds for times and calls as in [`super::pie::acts`].
 #[inline(always)]
 #[must_use]
-pub fn acts(settings: &Pi2Settings, state: &mut Pi2, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
+pub fn acts(
+    settings: &Pi2Settings,
+    state: &mut Pi2,
+    now: Nanos,
+    free_at: Nanos,
+    is_short: bool,
+    ecn: Ecn,
+    draw: u32,
+) -> Action {
     let most = settings.most();
     let mut due = Due::take(&mut state.next_update, settings.gains.update, now);
     while let Some(step) = due.step() {
@@ -122,7 +131,7 @@ pub fn acts(settings: &Pi2Settings, state: &mut Pi2, now: Nanos, free_at: Nanos,
         state.probability = positive(lesser(moved, most as i64)) as u64;
         state.delay_old = Nanos(delay as u64);
     }
-    if free_at.saturating_sub(now) <= settings.short {
+    if is_short {
         return Action::Pass;
     }
     let is_overloaded = state.probability >= most;

@@ -131,12 +131,21 @@ impl Pie {
 }
 
 /// What PIE does with a packet that comes `now`, when the bottleneck has served all it took at `free_at`.
+/// `is_short` says that no more than two full packets wait.
 ///
 /// Times of arrival never decrease from packet to packet. Every packet that the bottleneck serves is asked about here,
 /// so that between two calls the queue only drains. A packet that is dropped must take no service.
 #[inline(always)]
 #[must_use]
-pub fn acts(settings: &PieSettings, state: &mut Pie, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
+pub fn acts(
+    settings: &PieSettings,
+    state: &mut Pie,
+    now: Nanos,
+    free_at: Nanos,
+    is_short: bool,
+    ecn: Ecn,
+    draw: u32,
+) -> Action {
     let mut due = Due::take(&mut state.next_update, settings.gains.update, now);
     while let Some(step) = due.step() {
         state.update(settings, delay_at(free_at, step.at), step);
@@ -147,8 +156,7 @@ pub fn acts(settings: &PieSettings, state: &mut Pie, now: Nanos, free_at: Nanos,
     if state.probability == 0 && was_below && delay < half {
         state.burst_allowance = settings.max_burst;
     }
-    let passes =
-        state.burst_allowance > Nanos::ZERO || (was_below && state.probability < ONE / 5) || delay <= settings.short;
+    let passes = state.burst_allowance > Nanos::ZERO || (was_below && state.probability < ONE / 5) || is_short;
     if passes || !state.hits(settings, draw) {
         Action::Pass
     } else if ecn.is_capable() && threshold(state.probability) <= settings.ecn_threshold {

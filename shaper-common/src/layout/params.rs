@@ -125,6 +125,8 @@ pub struct Params {
     pub queue: Nanos,
     /// Where the rate follows a trace: the most work that waits in the bottleneck, the packet's own with it.
     pub queue_work: u64,
+    /// Where the rate follows a trace: the work of a full packet.
+    pub full_work: u64,
     /// The time that a full packet takes at the bottleneck: a queue of no more than that is none to be managed.
     pub full_packet: Nanos,
     /// Where [`aqm`](Self::aqm) is CoDel.

@@ -123,6 +123,10 @@ pub struct Work {
     pub entry: Entry,
     /// Its base delay.
     pub base: Nanos,
+    /// One where so little waits that the queue is none to be managed.
+    pub is_short: u32,
+    /// Explicit padding.
+    pub _reserved: u32,
     /// What it needs of a bottleneck whose rate follows a trace.
     pub wanted: Wanted,
 }

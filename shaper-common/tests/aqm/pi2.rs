@@ -2,13 +2,19 @@
 
 use proptest::prelude::*;
 use shaper_common::aqm::control::{Gains, ONE};
-use shaper_common::aqm::pi2::{Pi2, Pi2Settings, acts};
+use shaper_common::aqm::pi2::{self, Pi2, Pi2Settings};
 use shaper_common::aqm::{Action, Ecn};
 use shaper_common::rng::Source;
 use shaper_common::units::{Nanos, Probability};
 
 use crate::load::{Arrival, MILLI, SECOND, Z_999, differences, on_off, poisson};
 use crate::pie::Fifo;
+
+/// Where what is short is a time.
+fn acts(settings: &Pi2Settings, state: &mut Pi2, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
+    let is_short = free_at.saturating_sub(now) <= settings.short;
+    pi2::acts(settings, state, now, free_at, is_short, ecn, draw)
+}
 
 const TARGET: f64 = 0.015;
 const T_UPDATE: f64 = 0.015;

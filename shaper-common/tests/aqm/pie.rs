@@ -4,12 +4,18 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use shaper_common::aqm::control::{Gains, ONE};
-use shaper_common::aqm::pie::{Pie, PieSettings, acts};
+use shaper_common::aqm::pie::{self, Pie, PieSettings};
 use shaper_common::aqm::{Action, Ecn};
 use shaper_common::rng::Source;
 use shaper_common::units::{Nanos, Probability};
 
 use crate::load::{Arrival, FULL, MEAN, MILLI, SECOND, assert_same_mean, differences, on_off, poisson, share};
+
+/// Where what is short is a time.
+fn acts(settings: &PieSettings, state: &mut Pie, now: Nanos, free_at: Nanos, ecn: Ecn, draw: u32) -> Action {
+    let is_short = free_at.saturating_sub(now) <= settings.short;
+    pie::acts(settings, state, now, free_at, is_short, ecn, draw)
+}
 
 /// A queue and the link that empties it, in nanoseconds.
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! A direction that follows a trace.
 
-use shaper_channel::Unfit;
+use shaper_channel::{StepTrace, Unfit};
+use shaper_common::layout::{Params, flags};
 
 use super::direction::Settings;
 use crate::effect::{Held, Scope, TraceRef};
@@ -16,6 +17,7 @@ const ABOUT: Duration = Duration::from_millis(3_600_000);
 
 /// A trace, read, and as it is followed.
 pub(super) struct Followed {
+    file: String,
     read: Trace,
     trace: shaper_channel::Trace,
 }
@@ -35,7 +37,7 @@ impl Followed {
             };
             TraceError { file: reference.path.clone(), line: 0, problem }
         })?;
-        Ok(Self { read, trace })
+        Ok(Self { file: reference.path.clone(), read, trace })
     }
 
     pub(super) fn trace(&self) -> shaper_channel::Trace {
@@ -61,10 +63,29 @@ impl Followed {
         }
         settings.channel.params = self.read.params(&mean, &self.trace, settings.channel.params);
         let params = &settings.channel.params;
+        if let shaper_channel::Trace::Steps(steps) = &self.trace {
+            self.check_reach(steps, params)?;
+        }
         let queue = held::queue(params, Some(&self.trace)).saturating_sub(mean.queue_time());
         let delay = if self.read.has_delay() { self.trace.longest_delay() } else { mean.delay.0 };
         settings.longest = queue.saturating_add(delay.saturating_sub(mean.delay.0));
         Ok(settings)
+    }
+
+    /// Whether what is brought on of a long trace reaches to the end of the longest service.
+    fn check_reach(&self, steps: &StepTrace, params: &Params) -> Result<(), CompileError> {
+        let Some(reach) = steps.reach().filter(|_| params.flags & flags::RATE_STEPS != 0) else { return Ok(()) };
+        let longest = held::queue(params, Some(&self.trace));
+        if longest < reach {
+            return Ok(());
+        }
+        let problem = format!(
+            "a full queue is through in {:#}, and of this trace {:#} are at hand at a time; shorten the queue, or average \
+             the rows over longer",
+            Duration(longest),
+            Duration(reach)
+        );
+        Err(TraceError { file: self.file.clone(), line: 0, problem }.into())
     }
 
     /// Whether settings of a direction may change to these.

@@ -46,7 +46,8 @@ pub(super) fn links(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> 
         summary.unread += outcome.account.unread;
         summary.flows_evicted += outcome.account.flows_evicted;
         summary.oracle.checked += outcome.oracle.checked;
-        summary.oracle.unchecked += outcome.account.arrived.saturating_sub(outcome.oracle.checked);
+        let on_record = outcome.oracle.checked + outcome.oracle.undecided;
+        summary.oracle.unchecked += outcome.account.arrived.saturating_sub(on_record);
         summary.oracle.mismatches += outcome.oracle.mismatches;
         if let Some(first) = &outcome.oracle.first {
             summary.oracle.first_mismatch.get_or_insert_with(|| {
