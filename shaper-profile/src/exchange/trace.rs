@@ -7,7 +7,11 @@
 use super::error::Wrong;
 use super::number::{self, SECOND};
 use crate::quantity::Percent;
+use shaper_channel::StepTrace;
 use shaper_common::units::Nanos;
+
+/// The fastest rate of a trace, in whole bits per second.
+const FASTEST: u64 = StepTrace::FASTEST as u64;
 
 /// What holds from a time on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,13 +38,23 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Another row behind the last, which holds for so long; one with the settings of the last lengthens that.
-    pub(super) fn push(&mut self, row: Row, length: Nanos) {
+    /// Another row behind the last, which holds for so long; one with the settings of the last lengthens that. What is
+    /// wrong with it is a rate that no trace can have.
+    pub(super) fn push(&mut self, row: Row, length: Nanos) -> Result<(), String> {
+        if let Some(rate) = row.rate.filter(|rate| *rate > FASTEST) {
+            return Err(format!("{rate} bit/s is more than the {FASTEST} that a trace can have"));
+        }
         let row = Row { at: self.end, ..row };
         self.end = Nanos(self.end.0.saturating_add(length.0));
         if !self.rows.last().is_some_and(|last| last.has_settings_of(&row)) {
             self.rows.push(row);
         }
+        Ok(())
+    }
+
+    /// Whether it has rates, and all of them are zero.
+    pub(super) fn never_serves(&self) -> bool {
+        !self.rows.is_empty() && self.rows.iter().all(|row| row.rate == Some(0))
     }
 
     /// The settings, where they are always the same.
@@ -143,7 +157,7 @@ mod tests {
         let row = |rate| Row { rate: Some(rate), ..Row::default() };
         let mut trace = Trace::default();
         for rate in [12_032_000, 12_032_000, 0, 24_064_000] {
-            trace.push(row(rate), Nanos(1_000_000));
+            trace.push(row(rate), Nanos(1_000_000)).unwrap();
         }
         assert_eq!(trace.constant(), None);
         let text = trace.csv("made\nby hand");
@@ -160,8 +174,8 @@ mod tests {
     fn columns_are_as_fine_as_what_they_hold() {
         let mut trace = Trace::default();
         let loss = Some("0.5%".parse().unwrap());
-        trace.push(Row { rate: Some(1), delay: Some(Nanos(1_250)), loss, ..Row::default() }, Nanos(1_500));
-        trace.push(Row { rate: Some(2), ..Row::default() }, Nanos(500));
+        trace.push(Row { rate: Some(1), delay: Some(Nanos(1_250)), loss, ..Row::default() }, Nanos(1_500)).unwrap();
+        trace.push(Row { rate: Some(2), ..Row::default() }, Nanos(500)).unwrap();
         assert_eq!(
             trace.csv("x"),
             "# x\ntime_us,rate_bit,delay_us,loss_percent\n0,1,1.25,0.5\n1.5,2,0,0\n2,1,1.25,0.5\n"

@@ -48,7 +48,7 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<OneWay, Wr
     let mut filled = 0;
     let mut push = |bits: u64, milliseconds: u64| {
         let rate = Some(bits * 1_000);
-        trace.push(Row { rate, ..Row::default() }, Nanos(milliseconds * MILLISECOND.0));
+        trace.push(Row { rate, ..Row::default() }, Nanos(milliseconds * MILLISECOND.0))
     };
     // What may leave at 0 leaves at the end of the period before.
     let wrapped = times.iter().take_while(|time| **time == 0).count() as u64;
@@ -56,14 +56,21 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<OneWay, Wr
     while let [time, ..] = *rest {
         let here = rest.iter().take_while(|other| **other == time).count();
         rest = rest.get(here..).unwrap_or_default();
+        let wrong = |problem| Wrong::new(line_of(text, times.len() - rest.len()), problem, "thin the trace out");
         if time - 1 > filled {
-            push(0, time - 1 - filled);
+            push(0, time - 1 - filled).map_err(wrong)?;
         }
         let more = if rest.is_empty() { wrapped } else { 0 };
-        push((here as u64 + more) * OPPORTUNITY, 1);
+        push((here as u64 + more) * OPPORTUNITY, 1).map_err(wrong)?;
         filled = time;
     }
     Ok(OneWay { direction, trace: Some(trace), ..OneWay::default() })
+}
+
+/// The line of the n-th time, from 1.
+fn line_of(text: &str, n: usize) -> usize {
+    let filled = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    filled.map(|(number, _)| number + 1).nth(n.saturating_sub(1)).unwrap_or(1)
 }
 
 fn times(text: &str) -> Result<Vec<u64>, Wrong> {

@@ -41,7 +41,7 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<OneWay, Wr
                 return Err(wrong(format!("{time} s is no later than the line above it")));
             }
             let rate = Some((megabits * 1e6).round() as u64);
-            trace.push(Row { rate, ..Row::default() }, Nanos(at.0 - before.0));
+            trace.push(Row { rate, ..Row::default() }, Nanos(at.0 - before.0)).map_err(wrong)?;
         } else {
             notes.at(line, "the trace begins here; Pensieve's simulator takes no throughput from its first line");
         }
@@ -50,7 +50,8 @@ pub(in super::super) fn read(text: &str, notes: &mut Notes) -> Result<OneWay, Wr
     let direction = Direction::default();
     match trace.constant() {
         _ if trace == Trace::default() => Err(Wrong::new(last, "the trace has less than two lines", HINT)),
-        Some(Row { rate: Some(bits @ 1..), .. }) => {
+        _ if trace.never_serves() => Err(Wrong::new(last, "all throughputs are 0: nothing would ever pass", HINT)),
+        Some(Row { rate: Some(bits), .. }) => {
             Ok(OneWay { direction: Direction { rate: Rate(BitsPerSec(bits)), ..direction }, ..OneWay::default() })
         }
         _ => Ok(OneWay { direction, trace: Some(trace), ..OneWay::default() }),

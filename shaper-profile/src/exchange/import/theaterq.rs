@@ -75,7 +75,8 @@ fn traced(lines: &[Line], start: Direction) -> Result<OneWay, Wrong> {
             delay: delay.then_some(Nanos(line.latency)),
             loss: if loss { Some(scaled(line.number, line.loss)?) } else { None },
         };
-        trace.push(row, Nanos(line.keep * 1_000));
+        let pushed = trace.push(row, Nanos(line.keep * 1_000));
+        pushed.map_err(|problem| Wrong::new(line.number, problem, "cut the rate, or keep the same one throughout"))?;
     }
     Ok(OneWay { direction: start, trace: Some(trace), ..OneWay::default() })
 }
