@@ -57,6 +57,14 @@ pub enum Error {
         /// What the kernel said.
         what: String,
     },
+    /// A device could not be given a qdisc.
+    #[error("{device} cannot be given a clsact qdisc: {what}")]
+    Qdisc {
+        /// Its name.
+        device: String,
+        /// What the kernel said.
+        what: String,
+    },
     /// A map could not be opened a second time.
     #[error("BPF map {map}: {source}")]
     Handle {

@@ -1,6 +1,7 @@
 //! The only user of aya: the loaded programs and their maps, typed.
 
 mod bench;
+mod diversion;
 mod error;
 mod feeder;
 mod object;
@@ -9,6 +10,7 @@ mod records;
 mod room;
 
 pub use bench::TestRun;
+pub use diversion::{Beat, Hook, add_clsact};
 pub use error::Error;
 pub use feeder::Feeder;
 pub use object::{Exclusion, Object, Program, ProgramSize};

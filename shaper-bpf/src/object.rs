@@ -3,6 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
+use aya::programs::tc::SchedClassifierLinkId;
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
@@ -14,6 +15,7 @@ use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
 use shaper_common::units::Nanos;
 
+use super::diversion;
 use super::error::Error;
 use super::feeder::{self, Feeder};
 use super::pod::{
@@ -60,12 +62,29 @@ pub enum Program {
     Pass,
     /// Benchmarks: a source of frames.
     Generate,
+    /// What leaves at an interface, on its way to the delay line.
+    DivertEgress,
+    /// What arrives at an interface, on its way to the delay line.
+    DivertIngress,
+    /// What comes back from the delay line, on its way to the interface.
+    ComeBack,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Link, Self::Probe, Self::Empty, Self::Clock, Self::Decision, Self::Forward, Self::Pass, Self::Generate];
+    pub const ALL: [Self; 11] = [
+        Self::Link,
+        Self::Probe,
+        Self::Empty,
+        Self::Clock,
+        Self::Decision,
+        Self::Forward,
+        Self::Pass,
+        Self::Generate,
+        Self::DivertEgress,
+        Self::DivertIngress,
+        Self::ComeBack,
+    ];
 
     /// The name in the object.
     #[must_use]
@@ -79,6 +98,9 @@ impl Program {
             Self::Forward => "forward",
             Self::Pass => "pass",
             Self::Generate => "generate",
+            Self::DivertEgress => "divert_egress",
+            Self::DivertIngress => "divert_ingress",
+            Self::ComeBack => "come_back",
         }
     }
 }
@@ -129,6 +151,7 @@ pub struct Object {
     xsks: XskMap<MapData>,
     straight: DevMap<MapData>,
     links: Vec<(Program, XdpLinkId)>,
+    pub(super) diversions: Vec<(Program, SchedClassifierLinkId)>,
 }
 
 impl Object {
@@ -183,6 +206,7 @@ impl Object {
             xsks: take(&mut ebpf, "XSKS")?,
             straight: take(&mut ebpf, "STRAIGHT")?,
             links: Vec::new(),
+            diversions: Vec::new(),
             ebpf,
         })
     }
@@ -351,14 +375,7 @@ impl Object {
     /// When the direction is out of range.
     pub fn edge_counts(&self, direction: u32) -> Result<EdgeCounts, Error> {
         let values = self.edge.get(&direction, 0).map_err(|source| Error::Map { map: "EDGE", source })?;
-        Ok(values.iter().fold(EdgeCounts::default(), |sum, EdgePod(cpu)| EdgeCounts {
-            bypassed: sum.bypassed + cpu.bypassed,
-            unread: sum.unread + cpu.unread,
-            metadata: sum.metadata + cpu.metadata,
-            redirect: sum.redirect + cpu.redirect,
-            control_dropped: sum.control_dropped + cpu.control_dropped,
-            records_lost: sum.records_lost + cpu.records_lost,
-        }))
+        Ok(values.iter().fold(EdgeCounts::default(), |sum, EdgePod(cpu)| sum.and(cpu)))
     }
 
     /// Attaches the `link` program to a device of the calling thread's network namespace, in driver mode.
@@ -405,7 +422,13 @@ impl Object {
         Program::ALL
             .into_iter()
             .map(|program| {
-                let info = loaded(&mut self.ebpf, program)?.info().map_err(failed(program))?;
+                let info = match program {
+                    Program::DivertEgress | Program::DivertIngress | Program::ComeBack => {
+                        diversion::loaded(&mut self.ebpf, program)?.info()
+                    }
+                    _ => loaded(&mut self.ebpf, program)?.info(),
+                };
+                let info = info.map_err(failed(program))?;
                 Ok(ProgramSize { program, verified_instructions: info.verified_instruction_count() })
             })
             .collect()

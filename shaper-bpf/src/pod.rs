@@ -2,7 +2,7 @@
 
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{DirectionRules, EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
+use shaper_common::layout::{DirectionRules, Diversion, EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
 use shaper_common::outage::Schedule;
 use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
@@ -41,6 +41,7 @@ plain!(
     SchedulePod(Schedule),
     SharedPod(Shared),
     EdgePod(EdgeCounts),
+    DiversionPod(Diversion),
     PacePod(Pace)
 );
 

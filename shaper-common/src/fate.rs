@@ -38,11 +38,13 @@ pub enum Cause {
     Transmit = 20,
     /// The trace that the packet follows was not there in time.
     Trace = 21,
+    /// The way from an interface to the delay line had no room: nothing was decided.
+    Entry = 22,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::None,
         Self::Outage,
         Self::Loss,
@@ -56,6 +58,7 @@ impl Cause {
         Self::FillRing,
         Self::Transmit,
         Self::Trace,
+        Self::Entry,
     ];
 
     /// The name used in output, JSON and packet comments.
@@ -75,6 +78,7 @@ impl Cause {
             Self::FillRing => "fill_ring",
             Self::Transmit => "transmit",
             Self::Trace => "trace",
+            Self::Entry => "entry",
         }
     }
 

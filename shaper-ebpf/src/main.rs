@@ -1,12 +1,13 @@
-//! The XDP programs: thin shells around `shaper_common::pipeline::decide`.
+//! The programs: thin shells around `shaper_common::pipeline::decide`.
 //!
 //! `link` decides the fate of each packet that arrives at a port of an impaired link; `probe` takes
-//! packets as data, so that tests drive the same decision with arrivals of their choice; what only
-//! benchmarks run is in `bench`.
+//! packets as data, so that tests drive the same decision with arrivals of their choice; what leads the packets
+//! of one interface there and back is in `divert`, what only benchmarks run in `bench`.
 #![no_std]
 #![no_main]
 
 mod bench;
+mod divert;
 mod frame;
 mod maps;
 

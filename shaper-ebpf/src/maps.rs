@@ -7,7 +7,8 @@ use aya_ebpf::macros::btf_map;
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{
-    DIRECTIONS, DirectionRules, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, RawFate, Record, Setup, State,
+    DIRECTIONS, DirectionRules, Diversion, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, RawFate, Record, Setup,
+    State,
 };
 use shaper_common::outage::Schedule;
 use shaper_common::parse::Parts;
@@ -141,6 +142,14 @@ pub(crate) static XSKS: XskMap<{ DIRECTIONS as usize }> = XskMap::new();
 /// The other port of the link, by the place of the socket: where packets go straight on to.
 #[btf_map]
 pub(crate) static STRAIGHT: DevMap<{ DIRECTIONS as usize }> = DevMap::new();
+
+/// Where the packets of an interface are led: what leaves, and what arrives.
+#[btf_map]
+pub(crate) static DIVERSIONS: Array<Diversion, 2> = Array::new();
+
+/// When the delay line last came round, CLOCK_MONOTONIC.
+#[btf_map]
+pub(crate) static HEARTBEAT: Array<u64, 1> = Array::new();
 
 /// Where benchmarks redirect to.
 #[btf_map]

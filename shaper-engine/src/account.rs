@@ -11,7 +11,8 @@ use shaper_xsk::Statistics;
 /// `in + copies = out + dropped by cause + held`, or by how much not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Packets that took an index.
+    /// Packets that came: those that took an index, and those that were lost on the way to where they would have, under
+    /// [`Cause::Entry`].
     pub arrived: u64,
     /// Copies of packets that were to be made here. Those that found no free frame stand in `dropped` too, under
     /// [`Cause::FillRing`].
@@ -40,6 +41,8 @@ pub(crate) struct Sources {
     pub(crate) socket: Statistics,
     /// What the output device did with packets that went straight on.
     pub(crate) straight: Option<SentStraight>,
+    /// How packets were led here, where they are an interface's.
+    pub(crate) led: Option<Led>,
     /// Control packets that left the delay line.
     pub(crate) control_sent: u64,
     /// Control packets that the output device refused.
@@ -53,10 +56,22 @@ pub(crate) struct SentStraight {
     pub(crate) dropped: u64,
 }
 
+/// What happened to packets of an interface on the way here and back, control packets among them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Led {
+    /// Dropped before anything was decided: of them nobody knows which were control packets.
+    pub(crate) lost: u64,
+    /// Came back to the interface.
+    pub(crate) returned: u64,
+}
+
 impl Account {
     /// Puts the counts of all places together.
     pub(crate) fn of(sources: &Sources) -> Self {
-        let Sources { states, edge, line, socket, straight, control_sent, control_refused } = sources;
+        let Sources { states, edge, line, socket, straight, led, control_sent, control_refused } = sources;
+        let lost = led.map_or(0, |led| led.lost);
+        // Counted where they come back, behind whatever could still lose them.
+        let left = led.map_or(line.released, |led| led.returned);
         // The rings do not tell control packets from others. What the program passed on as control and
         // the delay line never saw was lost in the rings, and is taken out of their counts.
         // Nor does the device that packets went straight on to: what it counted is of both.
@@ -74,6 +89,7 @@ impl Account {
             *decided.entry(cause).or_default() += count;
         }
         let behind = [
+            (Cause::Entry, lost),
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
             (Cause::RxRing, without_control(socket.rx_ring_full)),
@@ -81,9 +97,9 @@ impl Account {
             (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
         ];
         Self {
-            arrived: states.iter().map(|state| state.next_sequence).sum(),
+            arrived: states.iter().map(|state| state.next_sequence).sum::<u64>() + lost,
             copies: line.copies,
-            out: line.released.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
+            out: left.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: decided.into_iter().chain(behind).filter(|(_, count)| *count > 0).collect(),
             held: line.held,
             bypassed: edge.bypassed,
@@ -131,6 +147,7 @@ mod tests {
             line: LineCounts { received: 1_070, released: 1_070, ..LineCounts::default() },
             socket: Statistics::default(),
             straight: None,
+            led: None,
             control_sent: 100,
             control_refused: 0,
         }
@@ -192,6 +209,18 @@ mod tests {
             sources.straight = Some(SentStraight { sent: 1_069 - dropped, dropped });
             assert_eq!(Account::of(&sources).difference(), 1);
         }
+    }
+
+    #[test]
+    fn packets_of_an_interface_are_counted_where_they_come_back() {
+        let mut sources = sound();
+        sources.led = Some(Led { lost: 5, returned: 1_070 });
+        let account = Account::of(&sources);
+        assert_eq!((account.arrived, account.out, account.dropped_by(Cause::Entry)), (1_005, 970, 5));
+        assert_eq!(account.difference(), 0);
+        // What left the delay line and did not come back is nowhere.
+        sources.led = Some(Led { lost: 5, returned: 1_069 });
+        assert_eq!(Account::of(&sources).difference(), 1);
     }
 
     #[test]

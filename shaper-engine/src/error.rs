@@ -23,6 +23,14 @@ pub enum Error {
         /// What there is.
         most: u32,
     },
+    /// An interface that cannot be impaired.
+    #[error("{interface}: {problem}")]
+    Interface {
+        /// Its name.
+        interface: String,
+        /// Why not, and what to do.
+        problem: String,
+    },
     /// A thread of the engine could not be started or ended by a panic.
     #[error("the {thread} thread {what}")]
     Thread {

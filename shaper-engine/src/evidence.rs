@@ -13,7 +13,7 @@ use shaper_delayline::Released;
 
 use shaper_channel::{ChannelSpec, Oracle, Verdict};
 
-use crate::xsk::DirectionSpec;
+use crate::spec::DirectionSpec;
 
 /// What is kept of records and releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

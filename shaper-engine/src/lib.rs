@@ -8,6 +8,8 @@ mod account;
 pub mod clock;
 mod error;
 mod evidence;
+mod interface;
+mod spec;
 mod xsk;
 
 pub use account::Account;
@@ -15,4 +17,5 @@ pub use error::Error;
 pub use evidence::Keep;
 pub use shaper_bpf::Exclusion;
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
-pub use xsk::{Behind, DirectionOutcome, DirectionSpec, Engine, LinkSpec, Options, Outcome, RING};
+pub use spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
+pub use xsk::{DirectionOutcome, Engine, Outcome, RING};

@@ -7,67 +7,32 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Exclusion, Feeder, Object, Program, Room};
-use shaper_channel::{ChannelSpec, Rules, Verdict};
-use shaper_common::layout::{Counts, DIRECTIONS, Port, Record, State};
+use shaper_bpf::{Beat, Exclusion, Feeder, Object, Program, Room};
+use shaper_channel::Verdict;
+use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port, Record, State};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
+use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::{LinkStats, Rtnl};
 use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
-use crate::account::{Account, SentStraight, Sources, program_counts};
+use crate::account::{Account, Led, SentStraight, Sources, program_counts};
 use crate::clock::monotonic;
 use crate::error::Error;
-use crate::evidence::{Collected, Keep, collect};
+use crate::evidence::{Collected, collect};
+use crate::interface::Interface;
+use crate::spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
 
-/// One direction of a link.
-#[derive(Clone, Debug, Default)]
-pub struct DirectionSpec {
-    /// Its name in output.
-    pub name: String,
-    /// What decides; the start of the schedule is filled in by [`Engine::start`].
-    pub channel: ChannelSpec,
-    /// Its rules.
-    pub rules: Rules,
-}
-
-impl DirectionSpec {
-    /// All channels: its own, and those of its rules.
-    pub fn channels(&self) -> impl Iterator<Item = &ChannelSpec> {
-        std::iter::once(&self.channel).chain(&self.rules.channels)
-    }
-
-    /// Whether any packet is ever held, or sent more than once.
-    fn holds(&self) -> bool {
-        self.channels().any(ChannelSpec::holds)
-    }
-}
-
-/// A link: two ports in one namespace, and what happens between them.
-#[derive(Clone, Debug)]
-pub struct LinkSpec {
-    /// Interface index of the port that `forward` comes in at.
-    pub host: u32,
-    /// Interface index of the port that `backward` comes in at.
-    pub far: u32,
-    /// From `host` to `far`.
-    pub forward: DirectionSpec,
-    /// From `far` to `host`.
-    pub backward: DirectionSpec,
-    /// The devices that packets sent at `host` and at `far` arrive at, where directions that hold nothing are to go
-    /// straight on, past the delay line: at the speed of a redirect, without a word on each packet's release. They get
-    /// a program that lets everything in, for a veth takes redirected frames only where its other end has one.
-    pub behind: Option<[Behind; 2]>,
-}
-
-/// The device behind a port.
-#[derive(Clone, Debug)]
-pub struct Behind {
-    /// Its namespace.
-    pub netns: Arc<NetNs>,
-    /// Its index there.
-    pub ifindex: u32,
+/// A direction, and the way of its packets.
+struct Lane {
+    /// The port that they come in at, by its index.
+    ifindex: u32,
+    /// The lane of the port that they leave at.
+    output: usize,
+    direction: DirectionSpec,
+    /// The device behind that port, where they go straight on.
+    behind: Option<Behind>,
 }
 
 /// A direction whose packets go straight on.
@@ -78,47 +43,16 @@ struct Straight {
     before: LinkStats,
 }
 
-/// How the engine runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// The delay line spins instead of sleeping: least lateness, one CPU gone.
-    pub busy_poll: bool,
-    /// SCHED_FIFO priority of the delay line.
-    pub realtime_priority: Option<u8>,
-    /// Frames of the UMEM: bounds the bandwidth-delay product that is held without loss.
-    pub frames: u32,
-    /// Bytes of the record ring: a power of two of pages.
-    pub record_ring: u32,
-    /// Whether each decision is recorded at all.
-    pub records: bool,
-    /// What is kept of the records.
-    pub keep: Keep,
-    /// What keeps the decisions of a direction apart; `None` for what the devices allow.
-    pub exclusion: Option<Exclusion>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            busy_poll: false,
-            realtime_priority: None,
-            frames: 1 << 15,
-            record_ring: 1 << 24,
-            records: true,
-            keep: Keep::First(1 << 22),
-            exclusion: None,
-        }
-    }
-}
-
 /// Entries of each ring of each socket. The fill rings of a lab of twenty hosts share the UMEM.
 pub const RING: u32 = 2048;
 /// Bytes of a frame: an MTU of 1500 with room for tags, XDP's headroom and metadata.
-const FRAME: u32 = 2048;
+pub(crate) const FRAME: u32 = 2048;
 
 /// A running attachment. Dropping it detaches the programs and loses what is held.
 pub struct Engine {
     object: Object,
+    /// What leads the packets of an interface here, where it is one. Behind the object: programs go before devices.
+    interface: Option<Interface>,
     directions: Vec<DirectionSpec>,
     /// By direction: the channel of its first rule.
     rule_channels: Vec<u32>,
@@ -133,6 +67,7 @@ pub struct Engine {
     line: Option<JoinHandle<(DelayLine, Result<shaper_delayline::Outcome, DelayLineError>)>>,
     collector: Option<JoinHandle<Vec<Collected>>>,
     feeder: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
+    heartbeat: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
     done: Arc<AtomicBool>,
     start: Arc<AtomicU64>,
 }
@@ -179,30 +114,69 @@ impl Engine {
     ///
     /// When the kernel refuses any of it; nothing stays behind then.
     pub fn start(netns: &NetNs, links: Vec<LinkSpec>, options: Options) -> Result<Self, Error> {
-        let ports: Vec<u32> = links.iter().flat_map(|link| [link.host, link.far]).collect();
-        if ports.len() > DIRECTIONS as usize {
-            return Err(Error::TooManyDirections { wanted: ports.len(), most: DIRECTIONS });
+        let mut lanes = Vec::with_capacity(2 * links.len());
+        for LinkSpec { host, far, forward, backward, behind } in links {
+            let (near, beyond) = behind.map_or((None, None), |[near, far]| (Some(near), Some(far)));
+            // The two ports of a link are neighbours: what comes in at one leaves at the other.
+            let first = lanes.len();
+            for (ifindex, output, direction, behind) in
+                [(host, first + 1, forward, beyond), (far, first, backward, near)]
+            {
+                let behind = behind.filter(|_| !direction.holds());
+                lanes.push(Lane { ifindex, output, direction, behind });
+            }
+        }
+        Self::bring_up(netns, lanes, FRAME, options)
+    }
+
+    /// Impairs one interface of `netns`: its packets are led through a pair of devices of ours, which is journalled, and
+    /// back to where they were. As long as nothing is attached, and whenever the delay line does not come round,
+    /// they pass.
+    ///
+    /// # Errors
+    ///
+    /// An interface that cannot be impaired, and whatever the kernel refuses; nothing stays behind then.
+    pub fn start_at(netns: &NetNs, journal: &Journal, spec: InterfaceSpec, options: Options) -> Result<Self, Error> {
+        let InterfaceSpec { name, egress, ingress } = spec;
+        let mut interface = Interface::prepare(netns, journal, &name)?;
+        let wanted = [egress.is_some(), ingress.is_some()];
+        // In the order of their numbers.
+        let lanes =
+            interface.ports().into_iter().zip([egress, ingress]).enumerate().map(|(number, (ifindex, spec))| {
+                let direction = spec.unwrap_or_default();
+                Lane { ifindex, output: number, direction, behind: None }
+            });
+        let mut engine = Self::bring_up(netns, lanes.collect(), interface.frame(), options)?;
+        let beat = engine.object.take_beat()?;
+        let (monitor, done) = (Arc::clone(&engine.monitor), Arc::clone(&engine.done));
+        engine.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitor, &done))?);
+        for (direction, _) in [EGRESS, INGRESS].into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
+            interface.divert(netns, journal, &mut engine.object, direction)?;
+        }
+        engine.interface = Some(interface);
+        Ok(engine)
+    }
+
+    fn bring_up(netns: &NetNs, lanes: Vec<Lane>, frame: u32, options: Options) -> Result<Self, Error> {
+        if lanes.len() > DIRECTIONS as usize {
+            return Err(Error::TooManyDirections { wanted: lanes.len(), most: DIRECTIONS });
         }
         // Until `begin` every arrival is before the start, which is a time when no outage has begun.
         let start = Nanos::MAX;
-        let mut directions = Vec::with_capacity(ports.len());
-        // By direction: the device behind the port that it leaves at, if it goes straight on.
-        let mut behind = Vec::with_capacity(ports.len());
-        for LinkSpec { forward, backward, behind: ends, .. } in links {
-            let (near, far) = ends.map_or((None, None), |[near, far]| (Some(near), Some(far)));
-            for (direction, reached) in [(forward, far), (backward, near)] {
-                behind.push(reached.filter(|_| !direction.holds()));
-                directions.push(direction);
-            }
-        }
+        let ports: Vec<u32> = lanes.iter().map(|lane| lane.ifindex).collect();
         let rtnl = netns.rtnl()?;
-        let mut straight = Vec::with_capacity(ports.len());
-        for (port, behind) in behind.iter().enumerate() {
-            // The two ports of a link are neighbours: what comes in at one leaves at the other.
-            let output = ports.get(port ^ 1).filter(|_| behind.is_some());
+        let mut directions = Vec::with_capacity(lanes.len());
+        let mut outputs = Vec::with_capacity(lanes.len());
+        let mut behind = Vec::with_capacity(lanes.len());
+        let mut straight = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let output = ports.get(lane.output).filter(|_| lane.behind.is_some());
             let output =
                 output.map(|output| Ok::<_, Error>(Straight { output: *output, before: rtnl.stats(*output)? }));
             straight.push(output.transpose()?);
+            outputs.push(lane.output);
+            behind.push(lane.behind);
+            directions.push(lane.direction);
         }
         let exclusion = match options.exclusion {
             Some(exclusion) => exclusion,
@@ -230,12 +204,12 @@ impl Engine {
             rule_channels.push(first);
             first += spec.rules.channels.len() as u32;
         }
-        let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: FRAME, headroom: 0 })?;
+        let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: frame, headroom: 0 })?;
         let (to_collector, releases) = mpsc::channel();
         let (object, mut line) = netns.run(|| -> Result<_, Error> {
             let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
             let mut line_ports = Vec::with_capacity(ports.len());
-            for (port, ifindex) in ports.iter().enumerate() {
+            for (port, (ifindex, output)) in ports.iter().zip(&outputs).enumerate() {
                 let socket = Socket::bind(&umem, *ifindex, 0, &rings)?;
                 object.set_socket(port as u32, socket.fd())?;
                 let goes_straight = straight.get(port).and_then(Option::as_ref);
@@ -249,7 +223,7 @@ impl Engine {
                     object.set_straight(port as u32, *output)?;
                 }
                 object.set_port(*ifindex, place)?;
-                line_ports.push(shaper_delayline::Port { socket, peer: port ^ 1 });
+                line_ports.push(shaper_delayline::Port { socket, peer: *output });
             }
             let config = Config {
                 busy_poll: options.busy_poll,
@@ -274,6 +248,7 @@ impl Engine {
         // Whole before its threads are started: should one of them not start, the other is ended with it.
         let mut engine = Self {
             object,
+            interface: None,
             directions,
             rule_channels,
             exclusion,
@@ -285,6 +260,7 @@ impl Engine {
             line: None,
             collector: None,
             feeder: None,
+            heartbeat: None,
             done: Arc::clone(&done),
             start: Arc::clone(&begin),
         };
@@ -335,6 +311,7 @@ impl Engine {
         self.line.as_ref().is_some_and(JoinHandle::is_finished)
             || self.collector.as_ref().is_some_and(JoinHandle::is_finished)
             || self.feeder.as_ref().is_some_and(JoinHandle::is_finished)
+            || self.heartbeat.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// The directions as they run.
@@ -350,7 +327,11 @@ impl Engine {
     /// When a thread ended by itself or a map cannot be read.
     pub fn stop(mut self, grace: Duration) -> Result<Outcome, Error> {
         // First no packet comes in any more, then what is held goes out: only then can the account close.
-        self.object.detach()?;
+        match self.interface {
+            // What is in the pair already has still to be decided.
+            Some(_) => self.object.detach_diversions()?,
+            None => self.object.detach()?,
+        }
         let deadline = monotonic().saturating_add(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
         self.control.drain(Nanos(deadline));
         // The sockets stay open, for their statistics, until the account is made.
@@ -358,9 +339,12 @@ impl Engine {
         let ended = ended?;
         self.done.store(true, Ordering::Release);
         let collected = join("evidence", self.collector.take())?;
-        if let Some(feeder) = self.feeder.take() {
-            join("traces", Some(feeder))??;
+        for (name, thread) in [("traces", self.feeder.take()), ("heartbeat", self.heartbeat.take())] {
+            if thread.is_some() {
+                join(name, thread)??;
+            }
         }
+        self.object.detach()?;
         let mut directions = Vec::with_capacity(self.directions.len());
         for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
             let (state, edge) = program_counts(&self.object, direction)?;
@@ -371,10 +355,15 @@ impl Engine {
                 Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
                 _ => None,
             };
+            let led = match &self.interface {
+                Some(interface) => Some(Led { lost: interface.lost(direction)?, returned: edge.returned }),
+                None => None,
+            };
             let account = Account::of(&Sources {
                 states: std::iter::once(&state).chain(&rules).copied().collect(),
                 edge,
                 straight,
+                led,
                 line: self.monitor.counts(direction as usize),
                 socket: self.monitor.statistics(direction as usize)?.unwrap_or_default(),
                 control_sent: collected.control_sent,
@@ -396,6 +385,7 @@ impl Engine {
             });
         }
         drop(line);
+        self.object.detach_come_back()?;
         Ok(Outcome { directions, leaked_frames: ended.leaked, starved: self.monitor.starved() })
     }
 }
@@ -409,6 +399,7 @@ impl Drop for Engine {
             self.line.take().map(|line| line.join().map(drop)),
             self.collector.take().map(|collector| collector.join().map(drop)),
             self.feeder.take().map(|feeder| feeder.join().map(drop)),
+            self.heartbeat.take().map(|heartbeat| heartbeat.join().map(drop)),
         ] {
             drop(thread);
         }
@@ -421,6 +412,17 @@ fn feed(mut feeder: Feeder, start: &AtomicU64, done: &AtomicBool) -> Result<(), 
     const ROUND: Duration = Duration::from_millis(10);
     while !done.load(Ordering::Acquire) {
         feeder.feed(Nanos(monotonic().saturating_sub(start.load(Ordering::Acquire))))?;
+        thread::sleep(ROUND);
+    }
+    Ok(())
+}
+
+/// Tells the programs when the delay line comes round, until it is `done`.
+fn keep_beating(mut beat: Beat, monitor: &Monitor, done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
+    /// As long as the delay line sleeps at the most; both together are a small part of what is taken for stale.
+    const ROUND: Duration = Duration::from_millis(20);
+    while !done.load(Ordering::Acquire) {
+        beat.set(monitor.heartbeat())?;
         thread::sleep(ROUND);
     }
     Ok(())

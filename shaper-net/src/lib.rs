@@ -11,6 +11,7 @@ pub mod journal;
 pub mod lab;
 pub mod netns;
 pub mod offload;
+pub mod pair;
 pub mod process;
 pub mod role;
 pub mod rtnl;

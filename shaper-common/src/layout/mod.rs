@@ -85,7 +85,53 @@ pub struct EdgeCounts {
     pub control_dropped: u64,
     /// Records that found no room in the ring buffer.
     pub records_lost: u64,
+    /// Packets of an interface that were led away to the delay line, super-packets as one.
+    pub diverted: u64,
+    /// Packets that came back from the delay line to their interface.
+    pub returned: u64,
+    /// Packets of an interface that were let pass, for the delay line did not answer.
+    pub let_pass: u64,
 }
+
+impl EdgeCounts {
+    /// Both together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            bypassed: self.bypassed + other.bypassed,
+            unread: self.unread + other.unread,
+            metadata: self.metadata + other.metadata,
+            redirect: self.redirect + other.redirect,
+            control_dropped: self.control_dropped + other.control_dropped,
+            records_lost: self.records_lost + other.records_lost,
+            diverted: self.diverted + other.diverted,
+            returned: self.returned + other.returned,
+            let_pass: self.let_pass + other.let_pass,
+        }
+    }
+}
+
+/// The direction of what leaves at an interface.
+pub const EGRESS: u32 = 0;
+/// The direction of what arrives at an interface.
+pub const INGRESS: u32 = 1;
+
+/// How a direction of an interface is led through the delay line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Diversion {
+    /// The device that its packets are sent to, at whose other end the delay line is; zero for none.
+    pub into: u32,
+    /// The interface itself.
+    pub interface: u32,
+}
+
+/// What a packet that has been through the delay line carries in its `tc_index`, which nobody else has used since
+/// Linux 6.3.
+pub const RETURNED: u32 = 0x5368;
+
+/// How long ago the delay line may have come round for an interface's packets to be led to it.
+pub const STALE: Nanos = Nanos(200_000_000);
 
 /// What an attached device is to the program: found by its interface index.
 #[repr(C)]

@@ -1,0 +1,102 @@
+//! What is to be attached where, and how the engine runs.
+
+use std::sync::Arc;
+
+use shaper_bpf::Exclusion;
+use shaper_channel::{ChannelSpec, Rules};
+use shaper_net::netns::NetNs;
+
+use crate::evidence::Keep;
+
+/// One direction of a link.
+#[derive(Clone, Debug, Default)]
+pub struct DirectionSpec {
+    /// Its name in output.
+    pub name: String,
+    /// What decides; the start of the schedule is filled in by [`Engine::start`].
+    pub channel: ChannelSpec,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+impl DirectionSpec {
+    /// All channels: its own, and those of its rules.
+    pub fn channels(&self) -> impl Iterator<Item = &ChannelSpec> {
+        std::iter::once(&self.channel).chain(&self.rules.channels)
+    }
+
+    /// Whether any packet is ever held, or sent more than once.
+    pub(crate) fn holds(&self) -> bool {
+        self.channels().any(ChannelSpec::holds)
+    }
+}
+
+/// A link: two ports in one namespace, and what happens between them.
+#[derive(Clone, Debug)]
+pub struct LinkSpec {
+    /// Interface index of the port that `forward` comes in at.
+    pub host: u32,
+    /// Interface index of the port that `backward` comes in at.
+    pub far: u32,
+    /// From `host` to `far`.
+    pub forward: DirectionSpec,
+    /// From `far` to `host`.
+    pub backward: DirectionSpec,
+    /// The devices that packets sent at `host` and at `far` arrive at, where directions that hold nothing are to go
+    /// straight on, past the delay line: at the speed of a redirect, without a word on each packet's release. They get
+    /// a program that lets everything in, for a veth takes redirected frames only where its other end has one.
+    pub behind: Option<[Behind; 2]>,
+}
+
+/// One interface, both of whose directions are led through a delay line.
+#[derive(Clone, Debug)]
+pub struct InterfaceSpec {
+    /// Its name.
+    pub name: String,
+    /// What leaves at it; `None` leaves that direction alone.
+    pub egress: Option<DirectionSpec>,
+    /// What arrives at it; `None` leaves that direction alone.
+    pub ingress: Option<DirectionSpec>,
+}
+
+/// The device behind a port.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    /// Its namespace.
+    pub netns: Arc<NetNs>,
+    /// Its index there.
+    pub ifindex: u32,
+}
+
+/// How the engine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The delay line spins instead of sleeping: least lateness, one CPU gone.
+    pub busy_poll: bool,
+    /// SCHED_FIFO priority of the delay line.
+    pub realtime_priority: Option<u8>,
+    /// Frames of the UMEM: bounds the bandwidth-delay product that is held without loss.
+    pub frames: u32,
+    /// Bytes of the record ring: a power of two of pages.
+    pub record_ring: u32,
+    /// Whether each decision is recorded at all.
+    pub records: bool,
+    /// What is kept of the records.
+    pub keep: Keep,
+    /// What keeps the decisions of a direction apart; `None` for what the devices allow.
+    pub exclusion: Option<Exclusion>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            busy_poll: false,
+            realtime_priority: None,
+            frames: 1 << 15,
+            record_ring: 1 << 24,
+            records: true,
+            keep: Keep::First(1 << 22),
+            exclusion: None,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! One interface of a host, impaired in both directions, as root: what passes it, and that it is as it was afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod bed;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use shaper_common::fate::Cause;
+use shaper_common::layout::Params;
+use shaper_common::units::{Nanos, Probability};
+use shaper_engine::Outcome;
+
+use bed::{A, A6, B, B6, Bed, GRACE};
+
+fn delay(millis: u64) -> Params {
+    Params { seed: 7, delay: Nanos(millis * 1_000_000), ..Params::default() }
+}
+
+fn check(outcome: &Outcome) {
+    for direction in &outcome.directions {
+        let name = &direction.spec.name;
+        assert_eq!(direction.account.held, 0, "{name}: {:?}", direction.account);
+        assert_eq!(direction.account.difference(), 0, "{name}: {:?}", direction.account);
+        assert_eq!(direction.oracle.mismatches, 0, "{name}: {:?}", direction.oracle.first);
+    }
+    assert_eq!(outcome.leaked_frames, 0);
+}
+
+#[test]
+fn both_directions_are_delayed_and_the_interface_is_as_it_was() {
+    let bed = Bed::new();
+    for (from, to) in [(IpAddr::V4(A), IpAddr::V4(B)), (IpAddr::V6(A6), IpAddr::V6(B6))] {
+        let engine = bed.shape(Some(delay(20)), Some(delay(20)));
+        let took: Vec<Duration> = bed.echo(from, to, 20).into_iter().map(Option::unwrap).collect();
+        let outcome = engine.stop(GRACE).unwrap();
+        check(&outcome);
+        for direction in &outcome.directions {
+            assert_eq!((direction.account.arrived, direction.account.out), (20, 20), "{:?}", direction.account);
+        }
+        println!("20 ms each way: {took:?}");
+        assert!(took.iter().all(|took| *took >= Duration::from_millis(40)), "{took:?}");
+        let after = bed.echo(from, to, 5);
+        assert!(after.iter().all(|took| took.is_some_and(|took| took < Duration::from_millis(40))), "{after:?}");
+    }
+    bed.done();
+}
+
+#[test]
+fn a_direction_without_settings_is_left_alone() {
+    let bed = Bed::new();
+    let half = Probability(1 << 31);
+    for (egress, ingress) in
+        [(Some(Params { seed: 7, loss: half, ..Params::default() }), None), (None, Some(delay(10)))]
+    {
+        let (loses, delays) = (egress.is_some(), ingress.is_some());
+        let engine = bed.shape(egress, ingress);
+        let took = bed.echo(IpAddr::V4(A), IpAddr::V4(B), if loses { 8 } else { 20 });
+        let outcome = engine.stop(GRACE).unwrap();
+        check(&outcome);
+        let [out, back] = &outcome.directions[..] else { panic!("two directions") };
+        if loses {
+            assert_eq!((out.account.arrived, back.account.arrived), (8, 0));
+            let lost = took.iter().filter(|took| took.is_none()).count() as u64;
+            assert_eq!(out.account.dropped_by(Cause::Loss), lost);
+        }
+        if delays {
+            assert_eq!((out.account.arrived, back.account.arrived), (0, 20));
+            assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));
+        }
+    }
+    bed.done();
+}
