@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use shaper_bpf::Error;
 use shaper_common::fate::Cause;
 use shaper_common::layout::{EdgeCounts, State};
 use shaper_delayline::Counts as LineCounts;
@@ -122,11 +121,6 @@ impl Account {
     pub fn dropped_by(&self, cause: Cause) -> u64 {
         self.dropped.get(&cause).copied().unwrap_or(0)
     }
-}
-
-/// The counts of a direction that the programs keep.
-pub(crate) fn program_counts(object: &shaper_bpf::Object, direction: u32) -> Result<(State, EdgeCounts), Error> {
-    Ok((object.state(direction)?, object.edge_counts(direction)?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The `xsk` engine: XDP programs decide and drop, AF_XDP hands the rest to the delay line.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -9,15 +10,15 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use shaper_bpf::{Beat, Exclusion, Feeder, Object, Program, Room};
 use shaper_channel::Verdict;
-use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port, Record, State};
+use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port, Record};
 use shaper_common::units::Nanos;
-use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Released};
+use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor, Released};
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::{LinkStats, Rtnl};
 use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
-use crate::account::{Account, Led, SentStraight, Sources, program_counts};
+use crate::account::{Account, Led, SentStraight, Sources};
 use crate::clock::monotonic;
 use crate::error::Error;
 use crate::evidence::{Collected, collect};
@@ -85,6 +86,8 @@ pub struct DirectionOutcome {
     pub by_rule: Vec<(u64, Counts)>,
     /// Packets whose record found no room in the ring.
     pub records_lost: u64,
+    /// Packets of an interface that were let pass, for the delay line did not come round: they are not in the account.
+    pub let_pass: u64,
     /// The records that were kept, in the order of the decisions.
     pub records: Vec<Record>,
     /// The releases that were kept, in the order they happened: of packets that came in, one each at most.
@@ -320,6 +323,57 @@ impl Engine {
         &self.directions
     }
 
+    /// The account of each direction as it stands, while packets flow: what is on its way is what came and is nowhere else
+    /// yet. [`stop`](Self::stop) counts it.
+    ///
+    /// # Errors
+    ///
+    /// When a map or a counter cannot be read.
+    pub fn snapshot(&self) -> Result<Vec<Account>, Error> {
+        // What left is read before what came, so that nothing has left that has not come.
+        let left: Vec<_> = (0..self.directions.len()).map(|direction| self.monitor.counts(direction)).collect();
+        let accounts = (0u32..).zip(left).map(|(direction, line)| {
+            // Control packets leave at once; the few that are in the delay line just now are taken for gone.
+            let before = self.object.edge_counts(direction)?;
+            let control_sent = before.bypassed.min(line.released);
+            let sources = self.sources(direction, line, control_sent, 0)?;
+            let mut account = Account::of(&sources);
+            account.held = 0;
+            account.held = u64::try_from(account.difference()).unwrap_or(0);
+            Ok(account)
+        });
+        accounts.collect()
+    }
+
+    /// What the programs, the devices and the socket of a direction have counted, beside the delay line.
+    fn sources(
+        &self,
+        direction: u32,
+        line: LineCounts,
+        control_sent: u64,
+        control_refused: u64,
+    ) -> Result<Sources, Error> {
+        let edge = self.object.edge_counts(direction)?;
+        let states = std::iter::once(direction).chain(self.channels_of_rules(direction));
+        let states = states.map(|channel| self.object.state(channel)).collect::<Result<_, _>>()?;
+        let straight = match self.straight.get(direction as usize) {
+            Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
+            _ => None,
+        };
+        let led = match &self.interface {
+            Some(interface) => Some(Led { lost: interface.lost(direction)?, returned: edge.returned }),
+            None => None,
+        };
+        let socket = self.monitor.statistics(direction as usize)?.unwrap_or_default();
+        Ok(Sources { states, edge, straight, led, line, socket, control_sent, control_refused })
+    }
+
+    fn channels_of_rules(&self, direction: u32) -> Range<u32> {
+        let first = self.rule_channels.get(direction as usize).copied().unwrap_or(DIRECTIONS);
+        let rules = self.directions.get(direction as usize).map_or(0, |spec| spec.rules.channels.len());
+        first..first + rules as u32
+    }
+
     /// Detaches, lets out what is held for at most `grace`, and accounts for every packet.
     ///
     /// # Errors
@@ -347,34 +401,17 @@ impl Engine {
         self.object.detach()?;
         let mut directions = Vec::with_capacity(self.directions.len());
         for ((direction, spec), collected) in (0u32..).zip(&self.directions).zip(collected) {
-            let (state, edge) = program_counts(&self.object, direction)?;
-            let first = self.rule_channels.get(direction as usize).copied().unwrap_or(DIRECTIONS);
-            let rules = (first..).zip(&spec.rules.channels).map(|(channel, _)| self.object.state(channel));
-            let rules: Vec<State> = rules.collect::<Result<_, _>>()?;
-            let straight = match self.straight.get(direction as usize) {
-                Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
-                _ => None,
-            };
-            let led = match &self.interface {
-                Some(interface) => Some(Led { lost: interface.lost(direction)?, returned: edge.returned }),
-                None => None,
-            };
-            let account = Account::of(&Sources {
-                states: std::iter::once(&state).chain(&rules).copied().collect(),
-                edge,
-                straight,
-                led,
-                line: self.monitor.counts(direction as usize),
-                socket: self.monitor.statistics(direction as usize)?.unwrap_or_default(),
-                control_sent: collected.control_sent,
-                control_refused: collected.control_refused,
-            });
+            let line = self.monitor.counts(direction as usize);
+            let sources = self.sources(direction, line, collected.control_sent, collected.control_refused)?;
+            let account = Account::of(&sources);
+            let rules = sources.states.iter().skip(1);
             directions.push(DirectionOutcome {
                 spec: spec.clone(),
                 oracle: collected.verdict,
-                records_lost: if self.records { edge.records_lost } else { account.arrived },
+                records_lost: if self.records { sources.edge.records_lost } else { account.arrived },
+                let_pass: sources.edge.let_pass,
                 account,
-                by_rule: rules.iter().map(|state| (state.next_sequence, state.counts)).collect(),
+                by_rule: rules.map(|state| (state.next_sequence, state.counts)).collect(),
                 records: collected.records,
                 releases: collected.releases,
                 copies: collected.copies,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -93,6 +93,54 @@ impl NetNs {
             return Err(missing());
         }
         Ok(Self { name: name.into(), file, made: None })
+    }
+
+    /// The namespace of a process, under `name` for as long as the answer lives: the name goes away with it, the
+    /// namespace when its processes do.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no such process, [`Error::Exists`] when the name is taken.
+    pub fn of_process(journal: &Journal, pid: u32, name: &str) -> Result<Self> {
+        check_name(name)?;
+        prepare_dir()?;
+        let namespace = format!("/proc/{pid}/ns/net");
+        let file = match File::open(&namespace) {
+            Ok(file) => file,
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => {
+                return Err(Error::Missing { what: "process", name: pid.to_string(), within: String::new() });
+            }
+            Err(e) => return Err(Error::os("open the namespace of process", pid.to_string(), e)),
+        };
+        let path = path_of(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::Exists { what: "network namespace", name: name.into() });
+        }
+        let recorded = journal.record(Entry::NetNs { name: name.into() })?;
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o444)
+            .open(&path)
+            .map_err(|e| Error::os("name the namespace", name, e))?;
+        let unmake = Unmake(Some((name, recorded)));
+        let through = format!("/proc/self/fd/{}", file.as_raw_fd());
+        mount(Some(through.as_str()), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(|e| Error::os("keep the namespace (bind mount)", name, e))?;
+        let made = unmake.keep();
+        Ok(Self { name: name.into(), file, made })
+    }
+
+    /// Whether it is that of the calling thread.
+    pub fn is_current(&self) -> Result<bool> {
+        let failed = |e| Error::os("look at the namespace", &self.name, e);
+        let (ours, this) = (fs::metadata(OWN).map_err(failed)?, self.file.metadata().map_err(failed)?);
+        Ok((ours.dev(), ours.ino()) == (this.dev(), this.ino()))
+    }
+
+    /// What tells it from any other, as long as it stands.
+    pub fn inode(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(|e| Error::os("look at the namespace", &self.name, e))?.ino())
     }
 
     /// The namespace of the calling thread; it has no name.

@@ -1,8 +1,11 @@
 //! The parts of the `shaper` command.
 //!
 //! `cli` has one file a subcommand, `run` the whole experiment, `workload` what drives traffic through
-//! it, `preview` what a link does to a stream without a run, `capture` the taps at its ends.
+//! it, `preview` what a link does to a stream without a run, `apply` one interface that is impaired, `capture` the taps at a
+//! link's ends.
 
+#[cfg(feature = "live")]
+mod apply;
 #[cfg(feature = "live")]
 pub mod capture;
 pub mod cli;

@@ -85,6 +85,32 @@ impl Rtnl {
         Ok(found)
     }
 
+    /// The devices that default routes lead to, of both families and all tables.
+    pub fn default_route_devices(&self) -> Result<Vec<u32>> {
+        let what = What { tried: "list the routes", on: "rtnetlink" };
+        let mut devices = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            for answer in self.dump(RouteNetlinkMessage::GetRoute(message), &what)? {
+                let RouteNetlinkMessage::NewRoute(route) = answer else { continue };
+                if route.header.destination_prefix_length != 0 || route.header.kind != RouteType::Unicast {
+                    continue;
+                }
+                for attribute in route.attributes {
+                    match attribute {
+                        RouteAttribute::Oif(device) => devices.push(device),
+                        RouteAttribute::MultiPath(hops) => devices.extend(hops.iter().map(|hop| hop.interface_index)),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        devices.sort_unstable();
+        devices.dedup();
+        Ok(devices)
+    }
+
     /// Adds a route to the main table.
     pub fn add_route(&self, route: &Route) -> Result<()> {
         check_prefix(route.destination, route.prefix)?;

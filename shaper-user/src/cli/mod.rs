@@ -3,6 +3,8 @@
 
 mod analyze;
 #[cfg(feature = "live")]
+mod apply;
+#[cfg(feature = "live")]
 mod clear;
 #[cfg(feature = "live")]
 mod doctor;
@@ -71,6 +73,9 @@ enum Command {
     /// Say what this host can do, and what to do about what it cannot
     #[cfg(feature = "live")]
     Doctor(doctor::Args),
+    /// Impair an interface of this host or of a container, in both directions
+    #[cfg(feature = "live")]
+    Apply(Box<apply::Args>),
     /// Run a whole experiment: lab, impairment, workload, capture, correlation, judgement
     #[cfg(feature = "live")]
     Run(Box<run::Args>),
@@ -111,6 +116,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "live")]
+        Command::Apply(args) => apply::run(&args),
         #[cfg(feature = "live")]
         Command::Run(args) => run::run(*args),
         #[cfg(feature = "live")]

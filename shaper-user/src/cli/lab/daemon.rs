@@ -10,11 +10,10 @@ use shaper_common::units::Nanos;
 use shaper_engine::{Keep, Options, clock};
 use shaper_net::lab::{LabSpec, LabState};
 use shaper_net::signals::Signals;
-use shaper_profile::quantity::Duration;
-use shaper_profile::{Compile, CompileError, CompiledLink, Profile, presets};
+use shaper_profile::{Profile, presets};
 
 use super::super::told::in_full;
-use crate::run::{Bed, BedOptions, Ground, frames, sizing};
+use crate::run::{Bed, BedOptions, Ground, OpenEnded};
 
 /// The name of this role among the hidden subcommands.
 pub(crate) const ROLE: &str = "lab-daemon";
@@ -72,7 +71,7 @@ fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<(Ground, Bed
     /// From the last word to the programs until outage schedules count.
     const LEAD: u64 = 20_000_000;
     let profile = presets::parse("profile", "custom", &config.profile)?;
-    let Plan { links, frames, .. } = Plan::new(config.hosts, &profile, config.seed)?;
+    let OpenEnded { links, frames, .. } = plan(config.hosts, &profile, config.seed)?;
     let what = format!("lab of {} hosts, profile {}, seed {}", config.hosts, profile.name, config.seed);
     let go_on = || if signals.requested().is_some() { bail!("told to stop while building") } else { Ok(()) };
     let ground = Ground::prepare(&what)?;
@@ -114,84 +113,10 @@ pub(super) fn spec(hosts: usize) -> LabSpec {
 }
 
 /// A lab's links, worked out before anything is built.
-pub(super) struct Plan {
-    /// One in a pair, one for each host in a star.
-    pub(super) links: Vec<CompiledLink>,
-    /// How long outages go on. Schedules are finite: behind their end links stay up.
-    pub(super) horizon: Duration,
-    /// Frames that packets are held in.
-    pub(super) frames: u32,
-    /// How many packets the links hold at once, all together.
-    pub(super) room: u32,
+pub(super) fn plan(hosts: usize, profile: &Profile, seed: u64) -> anyhow::Result<OpenEnded> {
+    let count = if hosts == 2 { 1 } else { u32::try_from(hosts)? };
+    OpenEnded::new((0..count).map(|link| (profile, link)), seed, PACKETS_PER_SECOND)
 }
 
-impl Plan {
-    /// Compiles the links for the longest horizon that their outage schedules have room for, a week at most.
-    pub(super) fn new(hosts: usize, profile: &Profile, seed: u64) -> anyhow::Result<Self> {
-        const WEEK: Duration = Duration::from_millis(7 * 86_400_000);
-        let count = if hosts == 2 { 1 } else { u32::try_from(hosts)? };
-        let mut horizon = WEEK;
-        let links = loop {
-            let compiled: Result<Vec<_>, _> =
-                (0..count).map(|link| profile.link.compile(&Compile { seed, link, horizon })).collect();
-            match compiled {
-                Ok(links) => break links,
-                Err(CompileError::TooManyOutages { covered, .. }) if covered < horizon => horizon = rounded(covered),
-                Err(error) => return Err(error).with_context(|| format!("profile {}", profile.name)),
-            }
-        };
-        let frames = frames(&links, PACKETS_PER_SECOND, MOST_FRAMES);
-        Ok(Self { links, horizon, frames, room: frames.saturating_sub(sizing(count).frames_for(0, Nanos::ZERO)) })
-    }
-}
-
-/// 1 GiB.
-const MOST_FRAMES: u32 = 1 << 19;
 /// What people send through a lab by hand, all directions together: 600 Mbit/s in full packets.
 const PACKETS_PER_SECOND: u64 = 50_000;
-
-/// Down to whole minutes, or seconds where it is short: what people are told.
-fn rounded(horizon: Duration) -> Duration {
-    const SECOND: u64 = 1_000_000_000;
-    let step = match horizon.0.0 {
-        0..SECOND => 1,
-        SECOND..=600_000_000_000 => SECOND,
-        _ => 60 * SECOND,
-    };
-    Duration(Nanos(horizon.0.0 / step * step))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn profile(text: &str) -> Profile {
-        presets::parse("test", "test", text).unwrap()
-    }
-
-    #[test]
-    fn rare_outages_are_scheduled_for_a_week() {
-        let plan = Plan::new(2, &profile("outages = { rate = \"0.01%/s\", length = \"1s\" }"), 1).unwrap();
-        assert_eq!(plan.horizon.as_secs_f64(), 7.0 * 86_400.0);
-        assert_eq!(plan.links.len(), 1);
-    }
-
-    #[test]
-    fn frequent_outages_are_scheduled_as_far_as_every_schedule_has_room() {
-        let plan = Plan::new(5, &profile("outages = { rate = \"100%/s\", length = \"100ms\" }"), 1).unwrap();
-        assert_eq!(plan.links.len(), 5);
-        // 1024 windows, a second and a tenth apart in the mean, to whole minutes.
-        let minutes = plan.horizon.as_secs_f64() / 60.0;
-        assert!(minutes.fract() == 0.0 && (15.0..20.0).contains(&minutes), "{minutes}");
-        for link in &plan.links {
-            assert!((800..=1024).contains(&link.windows.len()), "{}", link.windows.len());
-        }
-    }
-
-    #[test]
-    fn a_long_delay_finds_room_for_what_is_under_way() {
-        let plan = Plan::new(2, &profile("delay = \"500ms\""), 1).unwrap();
-        // 50,000 packets a second for half a second.
-        assert!(plan.room >= 25_000, "{}", plan.room);
-    }
-}

@@ -14,8 +14,8 @@ use shaper_profile::Profile;
 
 use super::super::link_flags::LinkFlags;
 use super::super::{Outcome, ROLE_ARGUMENT};
-use super::daemon::{DaemonConfig, Plan, ROLE, Report};
-use crate::run::told;
+use super::daemon::{DaemonConfig, ROLE, Report, plan};
+use crate::run::{OpenEnded, told};
 
 /// Most hosts: one link each in a star.
 const MOST_HOSTS: i64 = DIRECTIONS as i64 / 2;
@@ -60,7 +60,7 @@ struct Impairment {
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let profile = args.link.resolve("clean")?;
     let hosts = usize::from(args.hosts);
-    let plan = Plan::new(hosts, &profile, args.seed)?;
+    let plan = plan(hosts, &profile, args.seed)?;
     // The process that keeps the lab works elsewhere.
     let from_anywhere =
         profile.with_files(|path| absolute(path).map_or(path.into(), |path| path.to_string_lossy().into_owned()));
@@ -101,7 +101,13 @@ fn start(config: &DaemonConfig) -> anyhow::Result<LabState> {
     }
 }
 
-fn tell_json(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64, plan: &Plan) -> anyhow::Result<()> {
+fn tell_json(
+    out: &mut impl Write,
+    lab: &LabState,
+    profile: &Profile,
+    seed: u64,
+    plan: &OpenEnded,
+) -> anyhow::Result<()> {
     let link = plan.links.first().context("a lab without links")?;
     let shown = Shown {
         lab,
@@ -119,7 +125,7 @@ fn tell_json(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64,
     Ok(())
 }
 
-fn tell(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64, plan: &Plan) -> anyhow::Result<()> {
+fn tell(out: &mut impl Write, lab: &LabState, profile: &Profile, seed: u64, plan: &OpenEnded) -> anyhow::Result<()> {
     let id = &lab.id;
     writeln!(out, "lab {id} is up")?;
     let width = lab.hosts.iter().map(|host| host.name.len()).max().unwrap_or(0);

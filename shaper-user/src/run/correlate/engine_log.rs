@@ -132,6 +132,7 @@ mod tests {
             oracle: shaper_engine::Verdict::default(),
             by_rule: Vec::new(),
             records_lost: 0,
+            let_pass: 0,
             releases: vec![released(0, true)],
             copies: copies.iter().map(|&(copy, sent)| released(copy, sent)).collect(),
             records,

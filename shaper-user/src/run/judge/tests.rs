@@ -52,6 +52,7 @@ fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item
         oracle: shaper_engine::Verdict { checked: records.len() as u64, ..Default::default() },
         by_rule: Vec::new(),
         records_lost: 0,
+        let_pass: 0,
         records,
         releases: Vec::new(),
         copies: Vec::new(),

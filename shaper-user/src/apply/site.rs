@@ -1,0 +1,144 @@
+//! The interface: where it is, whether it may be impaired, and that nobody else does.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use shaper_net::journal::{Journal, RUN_DIR};
+use shaper_net::netns::NetNs;
+use shaper_net::rtnl::{Link, Rtnl};
+
+use super::request::{Request, Target};
+
+/// The namespace of an interface, and the interface.
+pub(super) struct Site {
+    pub(super) netns: NetNs,
+    pub(super) rtnl: Rtnl,
+    pub(super) link: Link,
+    /// Held for as long as it is impaired.
+    _lock: Flock<File>,
+}
+
+impl Site {
+    /// Finds the interface, and makes sure that it may be impaired by us and is by nobody else.
+    pub(super) fn find(request: &Request, journal: &Journal) -> anyhow::Result<Self> {
+        let netns = match &request.target {
+            Target::Own => NetNs::current()?,
+            Target::Named(name) => NetNs::open(name)?,
+            Target::Process(pid) => NetNs::of_process(journal, *pid, &format!("shaper-{}", journal.id()))?,
+        };
+        let rtnl = netns.rtnl()?;
+        let Some(link) = rtnl.find(&request.interface)? else { bail!(unknown(&request.interface, &rtnl)?) };
+        if !request.allow_default_route
+            && netns.is_current()?
+            && let Some(reason) = hangs_on(&link, &rtnl)?
+        {
+            bail!(
+                "{} {reason}: what goes wrong with it may lock you out; with --allow-default-route it is done all the \
+                 same, and undone by itself after --for, or after {DEFAULT_FOR_MINUTES} minutes",
+                link.name
+            );
+        }
+        let lock = lock(&netns, &link)?;
+        Ok(Self { netns, rtnl, link, _lock: lock })
+    }
+}
+
+/// How long an interface that the caller may hang on is impaired, where nothing is said.
+pub(super) const DEFAULT_FOR_MINUTES: u64 = 5;
+
+/// That there is no such interface, and which ones there are.
+fn unknown(name: &str, rtnl: &Rtnl) -> anyhow::Result<String> {
+    let names: Vec<String> = rtnl.links()?.into_iter().filter(|link| !link.loopback).map(|link| link.name).collect();
+    let there = if names.is_empty() { "none but the loopback device".to_owned() } else { names.join(", ") };
+    Ok(format!("there is no interface {name} here; there is {there}"))
+}
+
+/// What of the caller's hangs on an interface of its own namespace.
+fn hangs_on(link: &Link, rtnl: &Rtnl) -> anyhow::Result<Option<String>> {
+    if rtnl.default_route_devices()?.contains(&link.index) {
+        return Ok(Some("has the default route".to_owned()));
+    }
+    let addresses = rtnl.addresses(link.index)?;
+    let session = ssh_addresses().into_iter().find(|server| addresses.iter().any(|(address, _)| address == server));
+    Ok(session.map(|server| format!("carries an ssh session of yours (to {server})")))
+}
+
+/// The addresses at this host's end of the ssh sessions that this process runs in: what sshd tells its children, as far
+/// as the environments of those above us can be read, for `sudo` hides ours.
+fn ssh_addresses() -> Vec<IpAddr> {
+    /// More than there are processes above any command.
+    const MOST: usize = 64;
+    let mut found = Vec::new();
+    let mut pid = std::process::id();
+    for _ in 0..MOST {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        found.extend(environment.split(|byte| *byte == 0).filter_map(server_address));
+        match parent(pid) {
+            Some(above) if above > 0 => pid = above,
+            _ => break,
+        }
+    }
+    found
+}
+
+/// Of "SSH_CONNECTION=client port server port" the server.
+fn server_address(variable: &[u8]) -> Option<IpAddr> {
+    let value = std::str::from_utf8(variable).ok()?.strip_prefix("SSH_CONNECTION=")?;
+    let address: IpAddr = value.split(' ').nth(2)?.parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// The process that started this one.
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
+/// Makes sure that no other process of ours impairs the interface.
+fn lock(netns: &NetNs, link: &Link) -> anyhow::Result<Flock<File>> {
+    let path = PathBuf::from(RUN_DIR).join(format!("{}-{}.lock", netns.inode()?, link.index));
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => bail!(
+            "{} is impaired by another shaper already: shaper status shows which, shaper clear {} ends it",
+            link.name,
+            link.name
+        ),
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_end_of_an_ssh_session_is_found() {
+        for (variable, address) in [
+            ("SSH_CONNECTION=192.0.2.7 50000 198.51.100.1 22", Some("198.51.100.1")),
+            ("SSH_CONNECTION=2001:db8::7 50000 2001:db8::1 22", Some("2001:db8::1")),
+            ("SSH_CONNECTION=::ffff:192.0.2.7 50000 ::ffff:198.51.100.1 22", Some("198.51.100.1")),
+            ("SSH_CONNECTION=UNKNOWN 65535 UNKNOWN 65535", None),
+            ("SSH_CONNECTION=", None),
+            ("SSH_CLIENT=192.0.2.7 50000 22", None),
+        ] {
+            let wanted: Option<IpAddr> = address.map(|address| address.parse().unwrap());
+            assert_eq!(server_address(variable.as_bytes()), wanted, "{variable}");
+        }
+    }
+
+    #[test]
+    fn the_process_above_is_found() {
+        let above = parent(std::process::id()).unwrap();
+        assert_eq!(above, std::os::unix::process::parent_id());
+        assert_eq!(parent(u32::MAX), None);
+    }
+}
