@@ -82,6 +82,12 @@ impl Cause {
         }
     }
 
+    /// Whether the packet was lost by the harness, not by the link.
+    #[must_use]
+    pub const fn is_of_the_harness(self) -> bool {
+        self as u32 >= Self::Metadata as u32
+    }
+
     /// The cause of a stored number; `None` for a number that names no cause.
     #[must_use]
     pub fn from_raw(raw: u32) -> Option<Self> {

@@ -24,10 +24,8 @@ pub enum Error {
         most: u32,
     },
     /// An interface that cannot be impaired.
-    #[error("{interface}: {problem}")]
+    #[error("{problem}")]
     Interface {
-        /// Its name.
-        interface: String,
         /// Why not, and what to do.
         problem: String,
     },

@@ -24,6 +24,7 @@ pub(crate) struct Interface {
     link: Link,
     pairs: [Pair; 2],
     rtnl: Rtnl,
+    hook: Option<Hook>,
     /// What the journal takes back of its qdisc and filters, where it has no TCX.
     recorded: Vec<Recorded>,
 }
@@ -36,7 +37,7 @@ impl Interface {
         check(&link)?;
         let pair = |way| Pair::create(journal, netns, &format!("sh{}{way}", journal.id()), link.mtu);
         let pairs = [pair("e")?, pair("i")?];
-        Ok(Self { pairs, link, rtnl, recorded: Vec::new() })
+        Ok(Self { pairs, link, rtnl, hook: None, recorded: Vec::new() })
     }
 
     /// The ports of the delay line, by direction.
@@ -47,6 +48,11 @@ impl Interface {
     /// Bytes of a frame that holds any packet of it.
     pub(crate) fn frame(&self) -> u32 {
         if self.link.mtu + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME }
+    }
+
+    /// How its packets are led away; `None` as long as none are.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.hook
     }
 
     /// Leads the packets of a direction to the delay line.
@@ -60,18 +66,20 @@ impl Interface {
         let near = self.near(direction)?.clone();
         object.set_diversion(direction, Diversion { into: near.index, interface: self.link.index })?;
         let link = &self.link;
-        let recorded = netns.run(|| -> Result<_, Error> {
+        let (hook, recorded) = netns.run(|| -> Result<_, Error> {
             // First the way back, then that here.
             if object.attach_come_back(&near.name, Hook::Tcx).is_ok() {
                 object.attach_diversion(direction, &link.name, Hook::Tcx)?;
-                return Ok(None);
+                return Ok((Hook::Tcx, None));
             }
             shaper_bpf::add_clsact(&near.name)?;
             object.attach_come_back(&near.name, Hook::Clsact { priority: 1 })?;
             let recorded = filter(netns, journal, link, direction)?;
-            object.attach_diversion(direction, &link.name, Hook::Clsact { priority: PRIORITY })?;
-            Ok(Some(recorded))
+            let hook = Hook::Clsact { priority: PRIORITY };
+            object.attach_diversion(direction, &link.name, hook)?;
+            Ok((hook, Some(recorded)))
         })??;
+        self.hook = Some(hook);
         self.recorded.extend(recorded);
         Ok(())
     }
@@ -84,7 +92,7 @@ impl Interface {
 
     fn near(&self, direction: u32) -> Result<&shaper_net::pair::End, Error> {
         let pair = self.pairs.get(direction as usize);
-        pair.map(|pair| &pair.near).ok_or_else(|| wrong(&self.link, format!("it has no direction {direction}")))
+        pair.map(|pair| &pair.near).ok_or_else(|| wrong(format!("an interface has no direction {direction}")))
     }
 }
 
@@ -107,21 +115,24 @@ fn filter(netns: &NetNs, journal: &Journal, link: &Link, direction: u32) -> Resu
 
 fn check(link: &Link) -> Result<(), Error> {
     if link.loopback {
-        return Err(wrong(link, "the loopback device leads to nobody: impair an end of a veth pair instead".into()));
+        return Err(wrong("the loopback device leads to nobody: impair an end of a veth pair instead"));
     }
     if !link.ethernet {
-        return Err(wrong(link, "it is no Ethernet device: impair the one that its packets leave at".into()));
+        return Err(wrong("it is no Ethernet device: impair the one that its packets leave at"));
     }
     if !link.up {
-        return Err(wrong(link, format!("it is down: switch it up first (ip link set {} up)", link.name)));
+        return Err(wrong(format!("it is down: switch it up first (ip link set {} up)", link.name)));
     }
     if link.mtu > LARGEST_MTU {
-        let problem = format!("an MTU of {} is more than the {LARGEST_MTU} that are held: set a smaller one", link.mtu);
-        return Err(wrong(link, problem));
+        let (mtu, name) = (link.mtu, &link.name);
+        return Err(wrong(format!(
+            "an MTU of {mtu} is more than the {LARGEST_MTU} bytes that a veth hands to XDP: set a smaller one (ip link set \
+             {name} mtu 1500)"
+        )));
     }
     Ok(())
 }
 
-fn wrong(link: &Link, problem: String) -> Error {
-    Error::Interface { interface: link.name.clone(), problem }
+fn wrong(problem: impl Into<String>) -> Error {
+    Error::Interface { problem: problem.into() }
 }

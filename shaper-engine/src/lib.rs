@@ -9,13 +9,15 @@ pub mod clock;
 mod error;
 mod evidence;
 mod interface;
+mod outcome;
 mod spec;
 mod xsk;
 
 pub use account::Account;
 pub use error::Error;
 pub use evidence::Keep;
-pub use shaper_bpf::Exclusion;
+pub use outcome::{DirectionOutcome, Outcome, Snapshot};
+pub use shaper_bpf::{Exclusion, Hook};
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
 pub use spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
-pub use xsk::{DirectionOutcome, Engine, Outcome, RING};
+pub use xsk::{Engine, RING};

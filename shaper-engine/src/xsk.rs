@@ -8,11 +8,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Beat, Exclusion, Feeder, Object, Program, Room};
-use shaper_channel::Verdict;
-use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port, Record};
+use shaper_bpf::{Beat, Exclusion, Feeder, Hook, Object, Program, Room};
+use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port};
 use shaper_common::units::Nanos;
-use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor, Released};
+use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor};
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::{LinkStats, Rtnl};
@@ -23,6 +22,7 @@ use crate::clock::monotonic;
 use crate::error::Error;
 use crate::evidence::{Collected, collect};
 use crate::interface::Interface;
+use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
 use crate::spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
 
 /// A direction, and the way of its packets.
@@ -71,42 +71,6 @@ pub struct Engine {
     heartbeat: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
     done: Arc<AtomicBool>,
     start: Arc<AtomicU64>,
-}
-
-/// The evidence of one direction.
-#[derive(Clone, Debug)]
-pub struct DirectionOutcome {
-    /// Its name and settings as they ran, the start included.
-    pub spec: DirectionSpec,
-    /// Where the packets are.
-    pub account: Account,
-    /// What the oracle found.
-    pub oracle: Verdict,
-    /// By rule: packets that went by it, and what became of them.
-    pub by_rule: Vec<(u64, Counts)>,
-    /// Packets whose record found no room in the ring.
-    pub records_lost: u64,
-    /// Packets of an interface that were let pass, for the delay line did not come round: they are not in the account.
-    pub let_pass: u64,
-    /// The records that were kept, in the order of the decisions.
-    pub records: Vec<Record>,
-    /// The releases that were kept, in the order they happened: of packets that came in, one each at most.
-    pub releases: Vec<Released>,
-    /// The releases of copies that were kept, in the order they happened.
-    pub copies: Vec<Released>,
-    /// Actual minus intended release in nanoseconds.
-    pub lateness: Histogram<u64>,
-}
-
-/// The evidence of an attachment.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// By direction, in the order of the links: forward, backward.
-    pub directions: Vec<DirectionOutcome>,
-    /// Frames of the UMEM that are nowhere: other than zero is a defect.
-    pub leaked_frames: u32,
-    /// Times a fill ring could not be refilled because all frames were held.
-    pub starved: u64,
 }
 
 impl Engine {
@@ -307,6 +271,12 @@ impl Engine {
         self.exclusion
     }
 
+    /// How the packets of its interface are led here; `None` for links.
+    #[must_use]
+    pub fn hook(&self) -> Option<Hook> {
+        self.interface.as_ref().and_then(Interface::hook)
+    }
+
     /// Whether one of its threads has ended, though nobody stopped it: nothing gets through then, and
     /// [`stop`](Self::stop) says why.
     #[must_use]
@@ -323,26 +293,35 @@ impl Engine {
         &self.directions
     }
 
-    /// The account of each direction as it stands, while packets flow: what is on its way is what came and is nowhere else
-    /// yet. [`stop`](Self::stop) counts it.
+    /// How each direction stands while packets flow: what is on its way is what came and is nowhere else yet.
+    /// [`stop`](Self::stop) counts it.
     ///
     /// # Errors
     ///
     /// When a map or a counter cannot be read.
-    pub fn snapshot(&self) -> Result<Vec<Account>, Error> {
+    pub fn snapshot(&self) -> Result<Vec<Snapshot>, Error> {
         // What left is read before what came, so that nothing has left that has not come.
         let left: Vec<_> = (0..self.directions.len()).map(|direction| self.monitor.counts(direction)).collect();
-        let accounts = (0u32..).zip(left).map(|(direction, line)| {
+        let snapshots = (0u32..).zip(left).map(|(direction, line)| {
             // Control packets leave at once; the few that are in the delay line just now are taken for gone.
-            let before = self.object.edge_counts(direction)?;
-            let control_sent = before.bypassed.min(line.released);
+            let control_sent = self.object.edge_counts(direction)?.bypassed.min(line.released);
             let sources = self.sources(direction, line, control_sent, 0)?;
             let mut account = Account::of(&sources);
             account.held = 0;
             account.held = u64::try_from(account.difference()).unwrap_or(0);
-            Ok(account)
+            Ok(Snapshot {
+                account,
+                by_rule: by_rule(&sources),
+                let_pass: sources.edge.let_pass,
+                lateness: self.lateness(direction)?,
+            })
         });
-        accounts.collect()
+        snapshots.collect()
+    }
+
+    fn lateness(&self, direction: u32) -> Result<Histogram<u64>, Error> {
+        let unknown = || Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") };
+        self.monitor.lateness(direction as usize).ok_or_else(unknown)
     }
 
     /// What the programs, the devices and the socket of a direction have counted, beside the delay line.
@@ -404,21 +383,17 @@ impl Engine {
             let line = self.monitor.counts(direction as usize);
             let sources = self.sources(direction, line, collected.control_sent, collected.control_refused)?;
             let account = Account::of(&sources);
-            let rules = sources.states.iter().skip(1);
             directions.push(DirectionOutcome {
                 spec: spec.clone(),
                 oracle: collected.verdict,
                 records_lost: if self.records { sources.edge.records_lost } else { account.arrived },
                 let_pass: sources.edge.let_pass,
                 account,
-                by_rule: rules.map(|state| (state.next_sequence, state.counts)).collect(),
+                by_rule: by_rule(&sources),
                 records: collected.records,
                 releases: collected.releases,
                 copies: collected.copies,
-                lateness: self
-                    .monitor
-                    .lateness(direction as usize)
-                    .ok_or(Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") })?,
+                lateness: self.lateness(direction)?,
             });
         }
         drop(line);
@@ -441,6 +416,12 @@ impl Drop for Engine {
             drop(thread);
         }
     }
+}
+
+/// By rule: packets that went by it, and what became of them.
+fn by_rule(sources: &Sources) -> Vec<(u64, Counts)> {
+    // The first one is the direction's own.
+    sources.states.iter().skip(1).map(|state| (state.next_sequence, state.counts)).collect()
 }
 
 /// Brings on traces that do not fit their rings, of which three quarters, 0.65 s at least, are ahead, until it is `done`.

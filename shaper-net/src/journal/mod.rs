@@ -116,6 +116,11 @@ impl Journal {
         Ok(recorded)
     }
 
+    /// The changes that stand, in the order they were made.
+    pub fn standing(&self) -> Result<Vec<Entry>> {
+        Ok(file::read(&self.inner.path)?.standing.into_iter().map(|(_, entry)| entry).collect())
+    }
+
     /// Takes back what still stands, in reverse order, and removes the file when all is undone.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ pub struct Oracle {
 }
 
 /// The causes that are losses of the harness, not of the link.
-pub const HARNESS_CAUSES: [&str; 5] = ["metadata", "redirect", "rx_ring", "fill_ring", "transmit"];
+pub const HARNESS_CAUSES: [&str; 6] = ["entry", "metadata", "redirect", "rx_ring", "fill_ring", "transmit"];
 
 /// Where every packet went: in + copies = out + drops by cause + held + difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,8 +177,8 @@ pub struct Counts {
     pub copies: u64,
     /// Packets sent on.
     pub out: u64,
-    /// Packets dropped, by cause: `outage`, `loss`, `queue` of the link; `metadata`, `redirect`, `rx_ring`,
-    /// `fill_ring`, `transmit` of the harness.
+    /// Packets dropped, by cause: `outage`, `loss`, `queue` of the link; `entry`, `metadata`, `redirect`,
+    /// `rx_ring`, `fill_ring`, `transmit` of the harness.
     pub dropped_by_cause: BTreeMap<String, u64>,
     /// Packets still in the delay line after the drain.
     pub held: u64,

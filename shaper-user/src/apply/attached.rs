@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{Account, DirectionSpec, Engine, InterfaceSpec, Keep, Options, Outcome, clock};
+use shaper_engine::{DirectionSpec, Engine, Hook, InterfaceSpec, Keep, Options, Outcome, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
 
-use super::request::{Request, Worked};
+use super::figures::Figures;
+use super::request::{Request, Target, Worked};
 use super::site::{DEFAULT_FOR_MINUTES, Site};
+use super::status::{DirectionStatus, Served, Status};
 use crate::run::Ground;
 
-/// How often it is looked whether all is well.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked whether anybody asks, and whether all is well.
+const LOOK: Duration = Duration::from_millis(50);
+/// Over how long packets per second are counted, in nanoseconds.
+const SECOND: u64 = 1_000_000_000;
 /// How long what is held is waited for at the end, at the most, beyond the longest that any packet is held.
 const GRACE: Duration = Duration::from_secs(2);
 /// From the last word to the programs until outage schedules count, in nanoseconds.
@@ -24,10 +28,54 @@ pub(super) const NAMES: [&str; 2] = ["egress", "ingress"];
 /// An impaired interface. Fields are dropped in this order: programs before devices, and the ground last.
 pub(crate) struct Attached {
     engine: Engine,
+    served: Served,
     site: Site,
+    /// What was asked of it, as far as it is told.
+    told: Told,
+    start: Nanos,
     ends: Option<Nanos>,
     longest: Duration,
     ground: Ground,
+}
+
+/// What was asked of an interface.
+struct Told {
+    settings: [Option<String>; 2],
+    rule_names: [Vec<String>; 2],
+    netns: Option<String>,
+    seed: u64,
+    room: u32,
+}
+
+/// How many packets came in each direction by when.
+#[derive(Clone, Copy, Default)]
+struct Arrivals {
+    at: Nanos,
+    counts: [u64; 2],
+}
+
+/// Packets per second, by what came since a second ago.
+#[derive(Default)]
+struct Rates {
+    before: Arrivals,
+    per_s: [f64; 2],
+}
+
+impl Rates {
+    fn see(&mut self, now: Nanos, figures: &[Figures]) {
+        let passed = now.saturating_sub(self.before.at).0;
+        if passed < SECOND {
+            return;
+        }
+        let mut counts = [0; 2];
+        for (count, figures) in counts.iter_mut().zip(figures) {
+            *count = figures.arrived;
+        }
+        for ((rate, now), before) in self.per_s.iter_mut().zip(counts).zip(self.before.counts) {
+            *rate = now.saturating_sub(before) as f64 * SECOND as f64 / passed as f64;
+        }
+        self.before = Arrivals { at: now, counts };
+    }
 }
 
 /// Why it ended.
@@ -48,6 +96,8 @@ pub(crate) struct Finished {
     pub(crate) interface: String,
     pub(crate) ended: Ended,
     pub(crate) outcome: Outcome,
+    /// By direction.
+    pub(crate) rule_names: [Vec<String>; 2],
 }
 
 impl Attached {
@@ -77,7 +127,25 @@ impl Attached {
         let own = request.allow_default_route.then_some(Nanos(DEFAULT_FOR_MINUTES * 60_000_000_000));
         let ends = duration.or(own).map(|duration| start.saturating_add(duration));
         let longest = worked.directions.iter().flatten().map(|one| one.held().longest.0).max().unwrap_or(0);
-        Ok(Self { engine, site, ends, longest: Duration::from_nanos(longest), ground })
+        let directions = worked.directions.each_ref().map(Option::as_ref);
+        let told = Told {
+            settings: directions.map(|direction| direction.map(|compiled| compiled.expected.to_string())),
+            rule_names: directions
+                .map(|direction| direction.map(|compiled| compiled.rule_names.clone()).unwrap_or_default()),
+            netns: match &request.target {
+                Target::Own => None,
+                Target::Named(_) | Target::Process(_) => Some(site.netns.name().to_owned()),
+            },
+            seed: request.seed,
+            room: worked.room,
+        };
+        let served = Served::open(ground.journal())?;
+        Ok(Self { engine, served, site, told, start, ends, longest: Duration::from_nanos(longest), ground })
+    }
+
+    /// Its identifier.
+    pub(crate) fn id(&self) -> &str {
+        self.ground.journal().id()
     }
 
     /// When it ends by itself, CLOCK_MONOTONIC.
@@ -85,12 +153,13 @@ impl Attached {
         self.ends
     }
 
-    /// Waits until it is to end, and shows how it stands in between.
+    /// Waits until it is to end; in between it answers who asks how it stands, and shows it.
     ///
     /// # Errors
     ///
-    /// When that cannot be asked for.
-    pub(crate) fn wait(&self, signals: Signals, mut show: impl FnMut(&[Account])) -> anyhow::Result<Ended> {
+    /// When that cannot be found out.
+    pub(crate) fn wait(&self, signals: Signals, mut show: impl FnMut(&[Figures])) -> anyhow::Result<Ended> {
+        let mut rates = Rates::default();
         loop {
             let now = Nanos(clock::monotonic());
             let left = self.ends.map(|ends| Duration::from_nanos(ends.saturating_sub(now).0));
@@ -106,8 +175,57 @@ impl Attached {
             if self.site.rtnl.find_index(self.site.link.index)?.is_none() {
                 return Ok(Ended::Gone);
             }
-            show(&self.engine.snapshot()?);
+            let figures = self.figures()?;
+            rates.see(Nanos(clock::monotonic()), &figures);
+            self.served.answer(|| self.status(&rates))?;
+            show(&figures);
         }
+    }
+
+    fn figures(&self) -> anyhow::Result<Vec<Figures>> {
+        let snapshots = self.engine.snapshot()?;
+        Ok(snapshots.iter().zip(&self.told.rule_names).map(|(snapshot, names)| Figures::now(snapshot, names)).collect())
+    }
+
+    /// How it stands.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be found out.
+    fn status(&self, rates: &Rates) -> anyhow::Result<Status> {
+        let Told { settings, netns, seed, room, .. } = &self.told;
+        let seconds = |nanos: Nanos| nanos.0 as f64 / SECOND as f64;
+        let now = Nanos(clock::monotonic());
+        let journal = self.ground.journal();
+        let directions = NAMES.into_iter().zip(settings).zip(rates.per_s).zip(self.figures()?);
+        Ok(Status {
+            schema: 1,
+            id: journal.id().to_owned(),
+            pid: std::process::id(),
+            interface: self.site.link.name.clone(),
+            netns: netns.clone(),
+            engine: "xsk".to_owned(),
+            hook: match self.engine.hook() {
+                Some(Hook::Clsact { .. }) => "clsact",
+                Some(Hook::Tcx) | None => "tcx",
+            }
+            .to_owned(),
+            // That of the devices of ours, whatever the interface's driver can.
+            xdp_mode: "driver".to_owned(),
+            seed: *seed,
+            running_s: seconds(now.saturating_sub(self.start)),
+            ends_in_s: self.ends.map(|ends| seconds(ends.saturating_sub(now))),
+            room_packets: *room,
+            changed: journal.standing()?.iter().map(ToString::to_string).collect(),
+            directions: directions
+                .map(|(((name, settings), packets_per_s), figures)| DirectionStatus {
+                    direction: name.to_owned(),
+                    settings: settings.clone(),
+                    packets_per_s,
+                    figures,
+                })
+                .collect(),
+        })
     }
 
     /// Puts the interface back as it was, lets out what is held, and accounts for every packet.
@@ -116,13 +234,14 @@ impl Attached {
     ///
     /// When a thread of the engine failed, or something could not be put back.
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
-        let Self { engine, site, longest, ground, .. } = self;
+        let Self { engine, served, site, told, longest, ground, .. } = self;
+        drop(served);
         let interface = site.link.name.clone();
         let outcome = engine.stop(GRACE.saturating_add(longest));
         drop(site);
         ground.clear()?;
         let outcome = outcome.with_context(|| format!("cannot account for what passed {interface}"))?;
-        Ok(Finished { interface, ended, outcome })
+        Ok(Finished { interface, ended, outcome, rule_names: told.rule_names })
     }
 }
 

@@ -1,13 +1,17 @@
 //! One interface of this host, or of a container, impaired until somebody says stop.
 //!
 //! `request` is what is asked for, `site` the interface and whether it may be impaired at all, `attached` what stands
-//! while it is, `told` what people read of it.
+//! while it is, `status` what its process tells others, `figures` and `told` what people read of it.
 
 mod attached;
+mod figures;
 mod request;
 mod site;
+mod status;
 mod told;
 
-pub(crate) use attached::Attached;
-pub(crate) use request::{Request, Target};
-pub(crate) use told::{Told, first_lines, last_lines, live};
+pub(crate) use attached::{Attached, Ended};
+pub(crate) use figures::Figures;
+pub(crate) use request::{Order, Request, Target};
+pub(crate) use status::{DirectionStatus, Found, Status, all};
+pub(crate) use told::{Told, first_lines, last_lines};

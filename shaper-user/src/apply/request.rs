@@ -1,8 +1,12 @@
 //! What is asked for.
 
+use std::path::absolute;
+
 use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
-use shaper_profile::{CompiledDirection, CompiledLink, Direction, Link, Profile};
+use shaper_profile::{CompiledDirection, CompiledLink, Direction, Link, Profile, presets};
 
 use crate::run::OpenEnded;
 
@@ -10,7 +14,7 @@ use crate::run::OpenEnded;
 const PACKETS_PER_SECOND: u64 = 100_000;
 
 /// In which namespace the interface is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Target {
     /// That of the caller.
     Own,
@@ -39,6 +43,60 @@ pub(crate) struct Request {
     pub(crate) allow_default_route: bool,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
+}
+
+/// The same for a process of its own: profiles as TOML, with the files that they name from anywhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    interface: String,
+    target: Target,
+    egress: String,
+    ingress: String,
+    seed: u64,
+    duration_ns: Option<u64>,
+    allow_default_route: bool,
+    busy_poll: bool,
+}
+
+impl Order {
+    /// What is asked for.
+    ///
+    /// # Errors
+    ///
+    /// A profile that cannot be written as TOML.
+    pub(crate) fn of(request: &Request) -> anyhow::Result<Self> {
+        let from_anywhere =
+            |path: &str| absolute(path).map_or(path.to_owned(), |path| path.to_string_lossy().into_owned());
+        let text = |profile: &Profile| toml::to_string(&profile.with_files(from_anywhere));
+        Ok(Self {
+            interface: request.interface.clone(),
+            target: request.target.clone(),
+            egress: text(&request.egress)?,
+            ingress: text(&request.ingress)?,
+            seed: request.seed,
+            duration_ns: request.duration.map(|duration| duration.0.0),
+            allow_default_route: request.allow_default_route,
+            busy_poll: request.busy_poll,
+        })
+    }
+
+    /// The same, read again.
+    ///
+    /// # Errors
+    ///
+    /// A profile that is none.
+    pub(crate) fn request(self) -> anyhow::Result<Request> {
+        Ok(Request {
+            interface: self.interface,
+            target: self.target,
+            egress: presets::parse("egress", "custom", &self.egress)?,
+            ingress: presets::parse("ingress", "custom", &self.ingress)?,
+            seed: self.seed,
+            duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
+            allow_default_route: self.allow_default_route,
+            busy_poll: self.busy_poll,
+        })
+    }
 }
 
 /// The same, worked out before anything is changed.
@@ -95,8 +153,6 @@ fn acts(link: &Link, of: fn(&Link) -> &Direction) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use shaper_profile::presets;
-
     use super::*;
 
     fn request(egress: &str, ingress: &str) -> Request {
@@ -127,6 +183,20 @@ mod tests {
         }
         let nothing = request("", "").work_out().map(drop).unwrap_err().to_string();
         assert!(nothing.contains("--delay 20ms"), "{nothing}");
+    }
+
+    #[test]
+    fn an_order_is_the_same_request_again() {
+        let request = Request {
+            duration: Some(Duration::from_millis(1_500)),
+            target: Target::Process(7),
+            ..request("delay = \"1ms\"\n[[rule]]\nmatch = \"tcp\"\nloss = \"1%\"", "rate = \"1mbit\"")
+        };
+        let order = serde_json::to_string(&Order::of(&request).unwrap()).unwrap();
+        let again = serde_json::from_str::<Order>(&order).unwrap().request().unwrap();
+        assert_eq!(again.egress.link, request.egress.link);
+        assert_eq!(again.ingress.link, request.ingress.link);
+        assert_eq!((again.duration, again.target, again.seed), (request.duration, request.target, request.seed));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use shaper_net::journal::{Journal, RUN_DIR};
+use shaper_net::journal::{Entry, Journal, RUN_DIR, Recorded};
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::{Link, Rtnl};
 
@@ -20,7 +20,7 @@ pub(super) struct Site {
     pub(super) rtnl: Rtnl,
     pub(super) link: Link,
     /// Held for as long as it is impaired.
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 impl Site {
@@ -43,7 +43,7 @@ impl Site {
                 link.name
             );
         }
-        let lock = lock(&netns, &link)?;
+        let lock = lock(&netns, &link, journal)?;
         Ok(Self { netns, rtnl, link, _lock: lock })
     }
 }
@@ -99,20 +99,45 @@ fn parent(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
+/// A file that is locked while an interface is impaired, and gone with that.
+struct Lock {
+    path: PathBuf,
+    recorded: Option<Recorded>,
+    _file: Flock<File>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Still locked: whoever opened it meanwhile finds that it is no file any more, and makes another.
+        if fs::remove_file(&self.path).is_ok()
+            && let Some(recorded) = self.recorded.take()
+        {
+            recorded.taken_back();
+        }
+    }
+}
+
 /// Makes sure that no other process of ours impairs the interface.
-fn lock(netns: &NetNs, link: &Link) -> anyhow::Result<Flock<File>> {
+fn lock(netns: &NetNs, link: &Link, journal: &Journal) -> anyhow::Result<Lock> {
     let path = PathBuf::from(RUN_DIR).join(format!("{}-{}.lock", netns.inode()?, link.index));
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => bail!(
-            "{} is impaired by another shaper already: shaper status shows which, shaper clear {} ends it",
-            link.name,
-            link.name
-        ),
-        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    loop {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) if file.metadata()?.nlink() > 0 => {
+                // Ours from here on, and so ours to take away.
+                let recorded = Some(journal.record(Entry::File { path: path.clone() })?);
+                return Ok(Lock { path, recorded, _file: file });
+            }
+            Ok(_) => {}
+            Err((_, Errno::EWOULDBLOCK)) => bail!(
+                "{} is impaired by another shaper already: shaper status shows which, shaper clear {} ends it",
+                link.name,
+                link.name
+            ),
+            Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Profile, load};
 
-use super::Outcome;
 use super::link_flags::LinkFlags;
-use crate::apply::{Attached, Request, Target, Told, first_lines, last_lines, live};
+use super::{Outcome, background};
+use crate::apply::{Attached, Ended, Figures, Order, Request, Target, Told, first_lines, last_lines};
 
 /// `shaper apply`.
 #[derive(Debug, ClapArgs)]
@@ -47,13 +47,19 @@ pub(crate) struct Args {
     /// Impair the interface of the default route or of your own ssh session; without --for it is undone after 5 minutes
     #[arg(long)]
     allow_default_route: bool,
+    /// Go on in the background: shaper status shows it, shaper clear ends it
+    #[arg(long)]
+    detach: bool,
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
     /// Print how it went as JSON, on standard output
-    #[arg(long)]
+    #[arg(long, conflicts_with = "detach")]
     json: bool,
 }
+
+/// The name of the process that stays, among the hidden subcommands.
+pub(super) const ROLE: &str = "apply-daemon";
 
 /// The flags of one direction.
 #[derive(Debug, Parser)]
@@ -72,6 +78,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(err, "{line}")?;
     }
     drop(err);
+    if args.detach {
+        let id: String = background::start(ROLE, &Order::of(&request)?)?;
+        let interface = &request.interface;
+        writeln!(io::stderr(), "{interface} is impaired in the background ({id}): shaper clear {interface} ends it")?;
+        return Ok(Outcome::Held);
+    }
     let signals = Signals::install()?;
     let attached = Attached::up(&request, &worked)?;
     let ends = match (args.duration, attached.ends()) {
@@ -81,9 +93,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     };
     writeln!(io::stderr(), "{} is impaired {ends}", request.interface)?;
     let live = Live::new();
-    let ended = attached.wait(signals, |accounts| live.show(accounts));
+    let ended = attached.wait(signals, |figures| live.show(figures));
     drop(live);
-    let finished = attached.down(ended?)?;
+    // Whatever it was that ended it, the interface is put back.
+    let finished = attached.down(*ended.as_ref().unwrap_or(&Ended::Failed))?;
+    ended?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&Told::from(&finished))?)?;
@@ -94,6 +108,29 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     Ok(if finished.findings().is_empty() { Outcome::Held } else { Outcome::Failed })
+}
+
+/// Impairs an interface until a signal says stop, its time is over, or it goes away.
+pub(super) fn daemon(order: Order) -> anyhow::Result<()> {
+    let signals = Signals::install()?;
+    background::leave()?;
+    let attached = order.request().and_then(|request| Attached::up(&request, &request.work_out()?));
+    let attached = match attached {
+        Ok(attached) => attached,
+        Err(error) => return background::failed::<String>(&error),
+    };
+    // Without anybody to tell, nobody would know of it.
+    let ended = match background::stands(attached.id()) {
+        Ok(()) => attached.wait(signals, |_| {}),
+        Err(error) => Err(error),
+    };
+    // Whatever it was that ended it, the interface is put back.
+    let (ended, error) = match ended {
+        Ok(ended) => (ended, None),
+        Err(error) => (Ended::Failed, Some(error)),
+    };
+    attached.down(ended)?;
+    error.map_or(Ok(()), Err)
 }
 
 fn request(args: &Args) -> anyhow::Result<Request> {
@@ -149,9 +186,9 @@ impl Live {
         Self { lines, _all: all }
     }
 
-    fn show(&self, accounts: &[shaper_engine::Account]) {
-        for (line, account) in self.lines.iter().zip(accounts) {
-            line.set_message(live(account));
+    fn show(&self, figures: &[Figures]) {
+        for (line, figures) in self.lines.iter().zip(figures) {
+            line.set_message(figures.line());
             line.tick();
         }
     }

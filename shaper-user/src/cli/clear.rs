@@ -8,10 +8,14 @@ use serde::Serialize;
 use shaper_net::journal::{self, Owners, Summary, UndoReport};
 
 use super::Outcome;
+use crate::apply::all;
 
 /// `shaper clear`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
+    /// Only end what impairs this interface, wherever it is
+    #[arg(value_name = "IFACE", conflicts_with = "all")]
+    interface: Option<String>,
     /// Also end what still runs: labs, runs, and whatever they changed
     #[arg(long)]
     all: bool,
@@ -41,14 +45,19 @@ struct Failure {
 /// Undoes, and says what.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let before = running()?;
-    let reports = journal::recover(if args.all { Owners::All } else { Owners::Dead })
-        .context("cannot look for what was left behind")?;
+    let reports = match &args.interface {
+        Some(interface) => of_interface(interface)?,
+        None => journal::recover(if args.all { Owners::All } else { Owners::Dead })
+            .context("cannot look for what was left behind")?,
+    };
     let after = running()?;
     // Who was told to end and did so in order has left no journal to report on.
     let gone = |journal: &&Summary| {
         !after.iter().any(|other| other.path == journal.path) && !reports.iter().any(|r| r.journal == journal.path)
     };
-    let ended: Vec<&Summary> = if args.all { before.iter().filter(gone).collect() } else { Vec::new() };
+    let ends_any = args.all || args.interface.is_some();
+    let ended: Vec<&Summary> = if ends_any { before.iter().filter(gone).collect() } else { Vec::new() };
+    let after: Vec<&Summary> = if args.interface.is_some() { Vec::new() } else { after.iter().collect() };
     let mut out = io::stdout().lock();
     if args.json {
         let cleared: Vec<Cleared> =
@@ -77,6 +86,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         bail!("{failures} changes could not be taken back; their journals are kept: mend the cause and try again");
     }
     Ok(Outcome::Held)
+}
+
+/// Ends what impairs an interface.
+fn of_interface(interface: &str) -> anyhow::Result<Vec<UndoReport>> {
+    let (found, _) = all()?;
+    let journals: Vec<_> = found.into_iter().filter(|found| found.status.interface == interface).collect();
+    if journals.is_empty() {
+        bail!("{interface} is not impaired by any shaper of this host; what dead ones left is undone by shaper clear");
+    }
+    let undone = journals.iter().map(|found| journal::recover_journal(&found.journal, Owners::All));
+    Ok(undone.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The journals whose owner runs.

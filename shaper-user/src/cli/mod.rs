@@ -5,6 +5,8 @@ mod analyze;
 #[cfg(feature = "live")]
 mod apply;
 #[cfg(feature = "live")]
+mod background;
+#[cfg(feature = "live")]
 mod clear;
 #[cfg(feature = "live")]
 mod doctor;
@@ -22,6 +24,8 @@ mod profile;
 mod role;
 #[cfg(feature = "live")]
 mod run;
+#[cfg(feature = "live")]
+mod status;
 #[cfg(feature = "live")]
 mod toast;
 mod told;
@@ -76,13 +80,16 @@ enum Command {
     /// Impair an interface of this host or of a container, in both directions
     #[cfg(feature = "live")]
     Apply(Box<apply::Args>),
+    /// Say how the interfaces stand that are impaired
+    #[cfg(feature = "live")]
+    Status(status::Args),
     /// Run a whole experiment: lab, impairment, workload, capture, correlation, judgement
     #[cfg(feature = "live")]
     Run(Box<run::Args>),
     /// Build, use and remove test beds of network namespaces
     #[cfg(feature = "live")]
     Lab(lab::Args),
-    /// Undo what runs left behind that did not end in order
+    /// Put an impaired interface back as it was, and undo what did not end in order
     #[cfg(feature = "live")]
     Clear(clear::Args),
     /// List, show and check link profiles, and take over or write those of other tools
@@ -118,6 +125,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(feature = "live")]
         Command::Apply(args) => apply::run(&args),
+        #[cfg(feature = "live")]
+        Command::Status(args) => status::run(&args),
         #[cfg(feature = "live")]
         Command::Run(args) => run::run(*args),
         #[cfg(feature = "live")]

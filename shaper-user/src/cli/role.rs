@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use shaper_net::guard;
 use shaper_toast::StopFlag;
 
-use super::{COULD_NOT_RUN, lab, told};
+use super::{COULD_NOT_RUN, apply, lab, told};
 use crate::workload::probe;
 
 /// What stands before a role's name.
@@ -37,9 +37,11 @@ pub(super) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
 }
 
 fn run(name: &str, config: &str) -> anyhow::Result<()> {
-    // Takes signals over by itself: it has more to end than a loop.
-    if name == lab::ROLE {
-        return lab::daemon(parse(name, config)?);
+    // These take signals over by themselves: they have more to end than a loop.
+    match name {
+        lab::ROLE => return lab::daemon(parse(name, config)?),
+        apply::ROLE => return apply::daemon(parse(name, config)?),
+        _ => {}
     }
     let stop = StopFlag::on_signals().context("cannot take over signals")?;
     match name {

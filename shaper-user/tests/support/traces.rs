@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use nix::libc;
 use shaper_net::netns;
 use shaper_net::offload::Ethtool;
 use shaper_net::rtnl::Rtnl;
@@ -44,12 +45,16 @@ fn entries(folder: &Path) -> Vec<String> {
 fn devices() -> Vec<String> {
     let rtnl = Rtnl::open().unwrap();
     let ethtool = Ethtool::open().unwrap();
-    let described = rtnl.links().unwrap().into_iter().map(|link| {
+    let described = rtnl.links().unwrap().into_iter().filter_map(|link| {
         let qdiscs = rtnl.qdiscs(link.index).unwrap();
-        let mut on = ethtool.features(&link.name).unwrap();
+        let mut on = match ethtool.features(&link.name) {
+            // It is being taken away just now.
+            Err(error) if error.errno() == Some(libc::ENODEV) => return None,
+            features => features.unwrap(),
+        };
         on.retain(|feature| feature.active);
         let on: Vec<_> = on.into_iter().map(|feature| feature.name).collect();
-        format!("{link:?} {qdiscs:?} {on:?}")
+        Some(format!("{link:?} {qdiscs:?} {on:?}"))
     });
     described.collect()
 }

@@ -1,10 +1,8 @@
 //! The process that keeps a lab: builds it, says so, and takes it down when told to stop.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
 use shaper_engine::{Keep, Options, clock};
@@ -12,7 +10,7 @@ use shaper_net::lab::{LabSpec, LabState};
 use shaper_net::signals::Signals;
 use shaper_profile::{Profile, presets};
 
-use super::super::told::in_full;
+use super::super::background;
 use crate::run::{Bed, BedOptions, Ground, OpenEnded};
 
 /// The name of this role among the hidden subcommands.
@@ -32,29 +30,17 @@ pub(crate) struct DaemonConfig {
     pub(super) seed: u64,
 }
 
-/// What the process says, on one line, before it turns to its work.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Report {
-    /// The lab stands.
-    Up(Box<LabState>),
-    /// It does not, and nothing of it is left.
-    Failed(String),
-}
-
 /// Keeps a lab until a signal says stop.
 pub(crate) fn daemon(config: DaemonConfig) -> anyhow::Result<()> {
     let signals = Signals::install()?;
-    // The terminal's signals are for what runs in the foreground.
-    nix::unistd::setsid().context("cannot leave the terminal")?;
-    std::env::set_current_dir("/").context("cannot go to /")?;
+    background::leave()?;
     let (ground, mut bed) = match start(&config, signals) {
         Ok(stands) => stands,
-        Err(error) => return say(&Report::Failed(in_full(&error))),
+        Err(error) => return background::failed::<LabState>(&error),
     };
     let state = bed.lab()?.state().clone();
     // Without anybody to tell, nobody would know of the lab.
-    if say(&Report::Up(Box::new(state))).and_then(|()| let_go()).is_ok() {
+    if background::stands(state).is_ok() {
         while !signals.wait(Some(LOOK))? {
             if bed.has_failed() {
                 bed.give_up()?;
@@ -88,23 +74,6 @@ fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<(Ground, Bed
     go_on()?;
     bed.publish()?;
     Ok((ground, bed))
-}
-
-fn say(report: &Report) -> anyhow::Result<()> {
-    let mut line = serde_json::to_string(report)?;
-    line.push('\n');
-    let mut out = io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.flush()?;
-    Ok(())
-}
-
-/// Lets go of the output of the command that started us: what reads it sees its end.
-fn let_go() -> anyhow::Result<()> {
-    let null = OpenOptions::new().write(true).open("/dev/null").context("cannot open /dev/null")?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)?;
-    Ok(())
 }
 
 /// The lab of so many hosts: two make a pair, more a star.

@@ -1,11 +1,9 @@
 //! `shaper lab up`.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::io::{self, Write};
 use std::path::absolute;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_common::layout::DIRECTIONS;
@@ -13,8 +11,8 @@ use shaper_net::lab::LabState;
 use shaper_profile::Profile;
 
 use super::super::link_flags::LinkFlags;
-use super::super::{Outcome, ROLE_ARGUMENT};
-use super::daemon::{DaemonConfig, ROLE, Report, plan};
+use super::super::{Outcome, background};
+use super::daemon::{DaemonConfig, ROLE, plan};
 use crate::run::{OpenEnded, told};
 
 /// Most hosts: one link each in a star.
@@ -65,7 +63,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let from_anywhere =
         profile.with_files(|path| absolute(path).map_or(path.into(), |path| path.to_string_lossy().into_owned()));
     let config = DaemonConfig { hosts, profile: toml::to_string(&from_anywhere)?, seed: args.seed };
-    let lab = start(&config)?;
+    let lab: LabState = background::start(ROLE, &config)?;
     let mut out = io::stdout().lock();
     if args.json {
         tell_json(&mut out, &lab, &profile, args.seed, &plan)
@@ -74,31 +72,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     .with_context(|| format!("lab {} is up all the same: shaper lab down {}", lab.id, lab.id))?;
     Ok(Outcome::Held)
-}
-
-fn start(config: &DaemonConfig) -> anyhow::Result<LabState> {
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("shaper")
-        .args([ROLE_ARGUMENT, ROLE, &serde_json::to_string(config)?])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the process that keeps the lab")?;
-    let mut line = String::new();
-    if let Some(said) = child.stdout.take() {
-        BufReader::new(said).read_line(&mut line).context("cannot hear from the process that keeps the lab")?;
-    }
-    match serde_json::from_str(&line) {
-        Ok(Report::Up(lab)) => Ok(*lab),
-        Ok(Report::Failed(why)) => {
-            child.wait()?;
-            bail!(why)
-        }
-        Err(_) => {
-            let status = child.wait()?;
-            bail!("the process that keeps the lab ended before the lab was up ({status}): try `shaper doctor`")
-        }
-    }
 }
 
 fn tell_json(

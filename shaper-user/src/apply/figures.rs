@@ -1,0 +1,144 @@
+//! The figures of an impaired interface, as they are told to programs and to people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use shaper_common::fate::Cause;
+use shaper_common::layout::Counts;
+use shaper_engine::{Account, DirectionOutcome, Snapshot};
+
+/// One direction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    /// Packets that came.
+    pub(crate) arrived: u64,
+    /// Copies that were to be made of them.
+    pub(crate) copies: u64,
+    /// Packets that went on, copies among them.
+    pub(crate) out: u64,
+    /// Packets on their way.
+    pub(crate) held: u64,
+    /// Packets dropped, by cause.
+    pub(crate) dropped: BTreeMap<String, u64>,
+    /// Control packets (ARP, neighbour discovery, IGMP, MLD) that passed unimpaired; they are not in the counts above.
+    pub(crate) bypassed: u64,
+    /// Packets that passed while the delay line did not come round; they are not in the counts above.
+    pub(crate) let_pass: u64,
+    /// Flows that were forgotten for others.
+    pub(crate) flows_evicted: u64,
+    /// Actual minus intended release.
+    pub(crate) lateness_ns: Lateness,
+    /// By rule, in their order.
+    pub(crate) rules: Vec<RuleFigures>,
+}
+
+/// How late packets were released, in nanoseconds; zero where none were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lateness {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RuleFigures {
+    /// Its name.
+    pub(crate) name: String,
+    /// Packets that went by it.
+    pub(crate) matched: u64,
+    /// Of those the dropped ones, by cause.
+    pub(crate) dropped: BTreeMap<String, u64>,
+}
+
+impl Figures {
+    /// As they stand, with the names of the rules.
+    pub(crate) fn now(snapshot: &Snapshot, names: &[String]) -> Self {
+        Self::of(&snapshot.account, &snapshot.by_rule, snapshot.let_pass, &snapshot.lateness, names)
+    }
+
+    /// As they are in the end.
+    pub(crate) fn at_the_end(direction: &DirectionOutcome, names: &[String]) -> Self {
+        Self::of(&direction.account, &direction.by_rule, direction.let_pass, &direction.lateness, names)
+    }
+
+    fn of(
+        account: &Account,
+        by_rule: &[(u64, Counts)],
+        let_pass: u64,
+        lateness: &Histogram<u64>,
+        names: &[String],
+    ) -> Self {
+        let &Account { arrived, copies, out, held, bypassed, flows_evicted, .. } = account;
+        let at = |quantile| if lateness.is_empty() { 0 } else { lateness.value_at_quantile(quantile) };
+        let rules = names.iter().zip(by_rule).map(|(name, (matched, counts))| RuleFigures {
+            name: name.clone(),
+            matched: *matched,
+            dropped: by_name(counts.dropped()),
+        });
+        Self {
+            arrived,
+            copies,
+            out,
+            held,
+            dropped: by_name(account.dropped.iter().map(|(cause, count)| (*cause, *count))),
+            bypassed,
+            let_pass,
+            flows_evicted,
+            lateness_ns: Lateness { p50: at(0.5), p99: at(0.99), max: lateness.max() },
+            rules: rules.collect(),
+        }
+    }
+
+    /// Whether nothing came.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.arrived == 0 && self.bypassed == 0 && self.let_pass == 0
+    }
+
+    /// In a line.
+    pub(crate) fn line(&self) -> String {
+        let Self { arrived, copies, out, held, .. } = self;
+        let mut text = format!("in {arrived}");
+        if *copies > 0 {
+            let _ = write!(text, " + {copies} copies");
+        }
+        let _ = write!(text, "  out {out}  on the way {held}  dropped {}", told(&self.dropped));
+        if self.let_pass > 0 {
+            let _ = write!(text, "  passed unimpaired {}", self.let_pass);
+        }
+        text
+    }
+
+    /// What is to be known beside that, a line each.
+    pub(crate) fn more(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.bypassed > 0 {
+            lines.push(format!("{} control packets passed beside", self.bypassed));
+        }
+        let Lateness { p50, p99, max } = self.lateness_ns;
+        if max > 0 {
+            let [p50, p99, max] = [p50, p99, max].map(|nanos| nanos as f64 / 1e3);
+            lines.push(format!("released late by {p50:.1} us in the median, {p99:.1} us at p99, {max:.1} us at most"));
+        }
+        for RuleFigures { name, matched, dropped } in &self.rules {
+            lines.push(format!("rule {name}: {matched}, of them dropped {}", told(dropped)));
+        }
+        lines
+    }
+}
+
+/// Those that were dropped at all.
+fn by_name(counts: impl IntoIterator<Item = (Cause, u64)>) -> BTreeMap<String, u64> {
+    counts.into_iter().filter(|(_, count)| *count > 0).map(|(cause, count)| (cause.name().to_owned(), count)).collect()
+}
+
+/// Such as "120 (loss 100, queue 20)".
+fn told(dropped: &BTreeMap<String, u64>) -> String {
+    let causes: Vec<String> = dropped.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    match dropped.values().sum::<u64>() {
+        0 => "0".to_owned(),
+        all => format!("{all} ({})", causes.join(", ")),
+    }
+}

@@ -1,0 +1,156 @@
+//! How an impaired interface stands: told by its process on a socket of its own, `/run/shaper/<id>.sock`.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use shaper_net::journal::{self, Entry, Journal, Recorded, Summary};
+
+use super::figures::Figures;
+
+/// How long a process may take over its answer, and whoever asks over reading it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An impaired interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Version of this layout.
+    pub(crate) schema: u32,
+    /// Identifier, as in the names of files in `/run/shaper`.
+    pub(crate) id: String,
+    /// The process that impairs it.
+    pub(crate) pid: u32,
+    /// The interface.
+    pub(crate) interface: String,
+    /// The name of its namespace; absent for the process's own.
+    pub(crate) netns: Option<String>,
+    /// The engine.
+    pub(crate) engine: String,
+    /// How packets are led to it: `tcx` or `clsact`.
+    pub(crate) hook: String,
+    /// The mode that the XDP programs run in.
+    pub(crate) xdp_mode: String,
+    /// The seed of every draw.
+    pub(crate) seed: u64,
+    /// For how long it has been impaired.
+    pub(crate) running_s: f64,
+    /// When it ends by itself; absent where it does not.
+    pub(crate) ends_in_s: Option<f64>,
+    /// How many packets are held at once, both directions together.
+    pub(crate) room_packets: u32,
+    /// What was changed on the host, and will be put back.
+    pub(crate) changed: Vec<String>,
+    /// Egress and ingress.
+    pub(crate) directions: Vec<DirectionStatus>,
+}
+
+/// One direction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DirectionStatus {
+    /// Its name.
+    pub(crate) direction: String,
+    /// What it does; absent where it is left alone.
+    pub(crate) settings: Option<String>,
+    /// Packets that came in the last second or so, per second.
+    pub(crate) packets_per_s: f64,
+    /// Its figures.
+    #[serde(flatten)]
+    pub(crate) figures: Figures,
+}
+
+/// The socket of a process.
+pub(super) struct Served {
+    listener: UnixListener,
+    path: PathBuf,
+    recorded: Option<Recorded>,
+}
+
+impl Served {
+    /// Opens it; only root may ask.
+    pub(super) fn open(journal: &Journal) -> anyhow::Result<Self> {
+        let path = of(journal.path());
+        let recorded = journal.record(Entry::File { path: path.clone() })?;
+        let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, path, recorded: Some(recorded) })
+    }
+
+    /// Answers whoever asked meanwhile. That one goes away is nothing to us.
+    pub(super) fn answer(&self, status: impl Fn() -> anyhow::Result<Status>) -> anyhow::Result<()> {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    let text = serde_json::to_vec(&status()?)?;
+                    let _ = say(stream, &text);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot be asked how it stands"),
+            }
+        }
+    }
+}
+
+fn say(mut stream: UnixStream, text: &[u8]) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(text)
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if fs::remove_file(&self.path).is_ok()
+            && let Some(recorded) = self.recorded.take()
+        {
+            recorded.taken_back();
+        }
+    }
+}
+
+/// The socket beside a journal.
+fn of(journal: &Path) -> PathBuf {
+    journal.with_extension("sock")
+}
+
+/// An interface that some process impairs.
+pub(crate) struct Found {
+    /// The journal of the process.
+    pub(crate) journal: PathBuf,
+    /// What it says.
+    pub(crate) status: Status,
+}
+
+/// All interfaces that are impaired, as their processes tell; and those processes that do not answer.
+///
+/// # Errors
+///
+/// When `/run/shaper` cannot be read.
+pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
+    let (mut found, mut mute) = (Vec::new(), Vec::new());
+    for summary in journal::list()?.into_iter().filter(|summary| summary.owner_runs) {
+        let path = of(&summary.path);
+        if !path.exists() {
+            continue;
+        }
+        match ask(&path) {
+            Ok(status) => found.push(Found { journal: summary.path, status }),
+            // It may have ended just now.
+            Err(_) if !summary.path.exists() => {}
+            Err(_) => mute.push(summary),
+        }
+    }
+    found.sort_by(|one, other| one.status.interface.cmp(&other.status.interface));
+    Ok((found, mute))
+}
+
+fn ask(path: &Path) -> anyhow::Result<Status> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}

@@ -1,0 +1,379 @@
+//! One interface, impaired by the command: what it says, what passes, and that the interface is as it was, however it ends.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+#[path = "support/children.rs"]
+mod children;
+mod support;
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use children::child;
+use nix::libc;
+use shaper_net::journal::Journal;
+use shaper_net::netns::NetNs;
+use shaper_net::process::ProcessId;
+use shaper_net::rtnl::{Route, Rtnl, VethEnd};
+use support::{SHAPER, Traces, on_own_host, until};
+
+const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const DEVICE: &str = "eth0";
+/// How soon all must be gone. The guard needs a fraction of this; other work on the machine may need the rest.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A cable from the test's host to another one.
+struct Cable {
+    far: NetNs,
+    journal: Journal,
+}
+
+impl Cable {
+    fn laid() -> Self {
+        let journal = Journal::create("test").unwrap();
+        let far = NetNs::create(&journal, "far").unwrap();
+        let rtnl = Rtnl::open().unwrap();
+        rtnl.create_veth(&VethEnd::new(None, DEVICE), &VethEnd::new(Some(&far), DEVICE)).unwrap();
+        for (rtnl, address) in [(rtnl, NEAR), (far.rtnl().unwrap(), FAR)] {
+            let device = rtnl.link(DEVICE).unwrap().index;
+            rtnl.set_up(device, true).unwrap();
+            rtnl.add_address(device, IpAddr::V4(address), 24).unwrap();
+        }
+        Self { far, journal }
+    }
+
+    /// How long `count` datagrams took there and back, one after another; none for those that were lost.
+    fn echo(&self, count: u32) -> Vec<Option<Duration>> {
+        const PORT: u16 = 7007;
+        let server = self.far.run(|| UdpSocket::bind((FAR, PORT)).unwrap()).unwrap();
+        let client = UdpSocket::bind((NEAR, 0)).unwrap();
+        client.connect((FAR, PORT)).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut buffer = [0; 64];
+                while !done.load(Ordering::Relaxed) {
+                    if let Ok((length, peer)) = server.recv_from(&mut buffer) {
+                        server.send_to(&buffer[..length], peer).unwrap();
+                    }
+                }
+            });
+            let took = (0..count).map(|number| {
+                let sent = Instant::now();
+                client.send(&number.to_be_bytes()).unwrap();
+                let mut buffer = [0; 64];
+                loop {
+                    match client.recv(&mut buffer) {
+                        Ok(4) if buffer[..4] == number.to_be_bytes() => break Some(sent.elapsed()),
+                        // One of before.
+                        Ok(_) => {}
+                        Err(_) => break None,
+                    }
+                }
+            });
+            let took = took.collect();
+            done.store(true, Ordering::Relaxed);
+            took
+        })
+    }
+
+    /// Whether a datagram there and back takes as long as is said.
+    fn takes(&self, wanted: impl Fn(Duration) -> bool) -> bool {
+        self.echo(1).into_iter().all(|took| took.is_some_and(&wanted))
+    }
+
+    fn cut(self) {
+        let rtnl = Rtnl::open().unwrap();
+        rtnl.delete(rtnl.link(DEVICE).unwrap().index).unwrap();
+        drop(self.far);
+        self.journal.undo().unwrap();
+    }
+}
+
+fn shaper(arguments: &[&str]) -> Output {
+    Command::new(SHAPER).args(arguments).output().unwrap()
+}
+
+fn apply(arguments: &[&str]) -> Child {
+    let mut command = Command::new(SHAPER);
+    command.arg("apply").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn status() -> serde_json::Value {
+    let output = shaper(&["status", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Waits until the interface is impaired.
+fn impaired() -> bool {
+    until(SOON, || status().as_array().is_some_and(|all| !all.is_empty()))
+}
+
+fn signal(process: ProcessId, signal: i32) {
+    if let Some(running) = process.open().unwrap() {
+        running.signal(signal).unwrap();
+    }
+}
+
+#[test]
+fn in_the_background_it_stays_says_how_it_stands_and_is_cleared() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let output = shaper(&["apply", DEVICE, "--delay", "20ms", "--ingress", "--delay 5ms", "--detach"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = stderr(&output);
+        let first = said.lines().next().unwrap();
+        assert!(first.starts_with("eth0 egress: delay 20 ms"), "{said}");
+        assert!(said.contains("eth0 ingress: delay 5 ms"), "{said}");
+        let took = cable.echo(10);
+        assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(25))), "{took:?}");
+
+        let all = status();
+        let [one] = &all.as_array().unwrap()[..] else { panic!("{all}") };
+        assert_eq!((one["interface"].as_str(), one["engine"].as_str()), (Some(DEVICE), Some("xsk")));
+        for (direction, name) in one["directions"].as_array().unwrap().iter().zip(["egress", "ingress"]) {
+            assert_eq!(direction["direction"], name);
+            assert_eq!((direction["arrived"].as_u64(), direction["out"].as_u64()), (Some(10), Some(10)), "{direction}");
+            assert!(direction["lateness_ns"]["max"].as_u64().unwrap() > 0);
+        }
+        assert!(one["changed"].as_array().unwrap().len() >= 2, "{one}");
+        let shown = shaper(&["status", DEVICE]);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains("in 10  out 10  on the way 0  dropped 0"));
+
+        let again = shaper(&["apply", DEVICE, "--delay", "1ms"]);
+        assert_eq!(again.status.code(), Some(2));
+        assert!(stderr(&again).contains("impaired by another shaper already"), "{}", stderr(&again));
+
+        let cleared = shaper(&["clear", DEVICE]);
+        assert!(cleared.status.success(), "{}", stderr(&cleared));
+        assert_eq!(Traces::now(), before);
+        assert!(cable.takes(|took| took < Duration::from_millis(20)));
+        assert_eq!(shaper(&["clear", DEVICE]).status.code(), Some(2));
+        assert_eq!(shaper(&["status", DEVICE]).status.code(), Some(2));
+        cable.cut();
+    });
+}
+
+#[test]
+fn in_the_foreground_it_ends_by_itself_or_when_told_and_says_how_it_went() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let by_itself = apply(&[DEVICE, "--delay", "5ms", "--loss", "every 4", "--for", "3s", "--json"]);
+        assert!(impaired());
+        // Every fourth is lost: the first of them is the fourth.
+        let took = cable.echo(3);
+        assert!(took.iter().all(Option::is_some), "{took:?}");
+        let output = by_itself.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["ended"], "over");
+        assert_eq!(told["findings"].as_array().unwrap().len(), 0, "{told}");
+        for direction in told["directions"].as_array().unwrap() {
+            assert_eq!(direction["fates_checked"], direction["arrived"], "{told}");
+        }
+        assert_eq!(Traces::now(), before);
+
+        let told_to = apply(&[DEVICE, "--egress", "--delay 10ms"]);
+        assert!(impaired());
+        assert!(cable.takes(|took| took >= Duration::from_millis(10)));
+        signal(ProcessId::of(told_to.id()).unwrap(), libc::SIGINT);
+        let output = told_to.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.starts_with("eth0 is as it was: as you said"), "{said}");
+        assert!(said.contains("egress") && !said.contains("ingress"), "{said}");
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn what_may_not_or_cannot_be_impaired_is_refused_and_is_as_it_was() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let rtnl = Rtnl::open().unwrap();
+        let device = rtnl.link(DEVICE).unwrap().index;
+        rtnl.create_veth(&VethEnd::new(None, "down0"), &VethEnd::new(None, "down1")).unwrap();
+        rtnl.create_veth(&VethEnd { mtu: 9000, up: true, ..VethEnd::new(None, "big0") }, &VethEnd::new(None, "big1"))
+            .unwrap();
+        let before = Traces::now();
+        let refused = |arguments: &[&str], words: &[&str]| {
+            let output = shaper(&[&["apply"], arguments].concat());
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+            assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
+            assert_eq!(Traces::now(), before, "{arguments:?}");
+        };
+        let delay = ["--delay", "1ms"];
+        let with = |first: &[&'static str]| [first, &delay[..]].concat();
+        refused(&with(&["eth7"]), &["there is no interface eth7", DEVICE]);
+        refused(&with(&["lo"]), &["loopback"]);
+        refused(&with(&["down0"]), &["ip link set down0 up"]);
+        refused(&with(&["big0"]), &["MTU of 9000"]);
+        refused(&with(&[DEVICE, "--netns", "nosuch"]), &["no network namespace \"nosuch\""]);
+        refused(&with(&[DEVICE, "--pid", "4194305"]), &["no process"]);
+        refused(&[DEVICE], &["nothing is asked for", "--delay 20ms"]);
+        refused(&[DEVICE, "--egress", "wify"], &["--egress", "did you mean \"wifi\""]);
+        refused(&[DEVICE, "--ingress", "--delay 20"], &["--ingress", "20ms"]);
+
+        let default = Route { destination: Ipv4Addr::UNSPECIFIED.into(), prefix: 0, device, gateway: Some(FAR.into()) };
+        rtnl.add_route(&default).unwrap();
+        refused(&with(&[DEVICE]), &["has the default route", "--allow-default-route"]);
+        let session = format!("192.0.2.1 50000 {NEAR} 22");
+        rtnl.set_up(device, false).unwrap();
+        rtnl.set_up(device, true).unwrap();
+        let output =
+            Command::new(SHAPER).args(with(&["apply", DEVICE])).env("SSH_CONNECTION", session).output().unwrap();
+        assert!(stderr(&output).contains("carries an ssh session of yours"), "{}", stderr(&output));
+        rtnl.add_route(&default).unwrap();
+
+        let allowed = shaper(&with(&["apply", DEVICE, "--allow-default-route", "--detach"]));
+        assert!(allowed.status.success(), "{}", stderr(&allowed));
+        let left = status()[0]["ends_in_s"].as_f64().unwrap();
+        assert!((250.0..=300.0).contains(&left), "{left} s until it undoes itself");
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        assert_eq!(Traces::now(), before);
+        for name in ["down0", "big0"] {
+            rtnl.delete(rtnl.link(name).unwrap().index).unwrap();
+        }
+        cable.cut();
+    });
+}
+
+#[test]
+fn an_interface_elsewhere_is_found_by_name_and_by_process() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let mut inside = cable.far.run(|| Command::new("sleep").arg("60").spawn().unwrap()).unwrap();
+        let pid = inside.id().to_string();
+        for place in [["--netns", "far"], ["--pid", pid.as_str()]] {
+            let output = shaper(&[&["apply", DEVICE, "--delay", "15ms", "--detach"], &place[..]].concat());
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert!(cable.takes(|took| took >= Duration::from_millis(30)));
+            assert!(status()[0]["netns"].is_string());
+            assert!(shaper(&["clear", DEVICE]).status.success());
+        }
+        inside.kill().unwrap();
+        inside.wait().unwrap();
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn an_interface_that_goes_away_ends_it_and_nothing_is_left() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let rtnl = Rtnl::open().unwrap();
+        let running = apply(&[DEVICE, "--delay", "5ms"]);
+        assert!(impaired());
+        // Another name is no reason to end.
+        rtnl.rename(rtnl.link(DEVICE).unwrap().index, "other0").unwrap();
+        assert!(cable.takes(|took| took >= Duration::from_millis(10)));
+        rtnl.rename(rtnl.link("other0").unwrap().index, DEVICE).unwrap();
+        rtnl.delete(rtnl.link(DEVICE).unwrap().index).unwrap();
+        let output = running.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("went away while it was impaired"), "{said}");
+        drop(cable.far);
+        cable.journal.undo().unwrap();
+    });
+}
+
+#[test]
+fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let running = apply(&[DEVICE, "--delay", "20ms"]);
+        assert!(impaired());
+        let process = ProcessId::of(running.id()).unwrap();
+        assert!(cable.takes(|took| took >= Duration::from_millis(40)));
+        signal(process, libc::SIGSTOP);
+        let stopped = Instant::now();
+        let passes = until(SOON, || cable.takes(|took| took < Duration::from_millis(20)));
+        assert!(passes, "nothing passes while its process stands still");
+        println!("traffic passed {:?} after SIGSTOP", stopped.elapsed());
+        assert!(cable.echo(20).iter().all(Option::is_some));
+        signal(process, libc::SIGCONT);
+        assert!(until(SOON, || cable.takes(|took| took >= Duration::from_millis(40))), "it is impaired again");
+        signal(process, libc::SIGTERM);
+        let output = running.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("passed unimpaired while the delay line did not come round"), "{said}");
+        cable.cut();
+    });
+}
+
+/// How many moments, and at which of them the guard dies too: at one of four.
+fn moments() -> (u64, u64) {
+    if std::env::var_os("SHAPER_TEST_FULL").is_some() { (200, 4) } else { (20, 4) }
+}
+
+/// A moment from 5 ms to 1 s after the start, the same in every run of this test.
+fn moment(number: u64) -> Duration {
+    // SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Duration::from_millis(5 + (z ^ (z >> 31)) % 995)
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_the_interface_as_it_was() {
+    let (moments, every) = moments();
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let (mut stood, mut kept) = (0, 0);
+        for number in 0..moments {
+            let moment = moment(number);
+            // The moments fall into its set-up, its traffic, and its way back.
+            let mut running = apply(&[DEVICE, "--profile", "wifi", "--for", "700ms"]);
+            let process = ProcessId::of(running.id()).unwrap();
+            std::thread::sleep(moment);
+            let without_guard = number % every == 0;
+            let guard = child(running.id(), "__guard").filter(|_| without_guard);
+            // While it stands still nobody can undo, and what is there can be seen.
+            signal(process, libc::SIGSTOP);
+            stood += u32::from(Traces::now().devices.len() > before.devices.len());
+            if let Some(guard) = guard {
+                signal(guard, libc::SIGKILL);
+                assert!(until(SOON, || !guard.is_running().unwrap()), "the guard outlives SIGKILL");
+            }
+            running.kill().unwrap();
+            running.wait().unwrap();
+            if without_guard {
+                assert!(until(SOON, || Traces::now().processes == before.processes), "{:?}", Traces::now());
+                kept += u32::from(Traces::now() != before);
+                let cleared = shaper(&["clear"]);
+                assert!(cleared.status.success(), "{}", stderr(&cleared));
+                assert_eq!(Traces::now(), before, "killed with its guard after {moment:?}, and cleared");
+            } else {
+                let gone = until(SOON, || Traces::now() == before);
+                assert!(gone, "killed after {moment:?}: {:?} instead of {before:?}", Traces::now());
+            }
+            assert!(cable.takes(|_| true), "killed after {moment:?}: nothing passes any more");
+        }
+        assert!(stood >= moments as u32 / 3, "of {moments} moments only {stood} met an impaired interface");
+        assert!(kept > 0, "no moment left anything to clear");
+        assert!(fs::read_dir("/run/shaper").unwrap().count() <= 1);
+        cable.cut();
+    });
+}
