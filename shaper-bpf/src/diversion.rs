@@ -1,10 +1,10 @@
-//! TC programs at an interface, which lead its packets to the delay line and back.
+//! TC programs, which lead packets to the delay line and on from there.
 
 use aya::Ebpf;
 use aya::maps::{Array, MapData};
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcError};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
-use shaper_common::layout::{Diversion, EGRESS};
+use shaper_common::layout::Diversion;
 use shaper_common::units::Nanos;
 
 use super::error::Error;
@@ -62,7 +62,7 @@ impl Object {
         take(&mut self.ebpf, HEARTBEAT).map(Beat)
     }
 
-    /// Says where the packets of a direction of an interface are led.
+    /// Says where the packets of a direction, 0 or 1, are led.
     ///
     /// # Errors
     ///
@@ -82,17 +82,16 @@ impl Object {
         self.attach_tc(Program::ComeBack, near, TcAttachType::Ingress, hook)
     }
 
-    /// Attaches what leads the packets of a direction away, at an interface of the calling thread's network namespace.
+    /// Attaches what leads the packets of a direction, 0 or 1, away, where they leave or arrive at a device of the calling
+    /// thread's network namespace.
     ///
     /// # Errors
     ///
     /// When the kernel refuses: other than with [`Hook::Clsact`] it has no TCX before Linux 6.6.
-    pub fn attach_diversion(&mut self, direction: u32, interface: &str, hook: Hook) -> Result<(), Error> {
-        let (program, hooked) = match direction {
-            EGRESS => (Program::DivertEgress, TcAttachType::Egress),
-            _ => (Program::DivertIngress, TcAttachType::Ingress),
-        };
-        self.attach_tc(program, interface, hooked, hook)
+    pub fn attach_diversion(&mut self, direction: u32, device: &str, egress: bool, hook: Hook) -> Result<(), Error> {
+        let program = if direction == 0 { Program::DivertForward } else { Program::DivertBackward };
+        let hooked = if egress { TcAttachType::Egress } else { TcAttachType::Ingress };
+        self.attach_tc(program, device, hooked, hook)
     }
 
     fn attach_tc(&mut self, program: Program, device: &str, hooked: TcAttachType, hook: Hook) -> Result<(), Error> {

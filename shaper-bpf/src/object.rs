@@ -62,11 +62,11 @@ pub enum Program {
     Pass,
     /// Benchmarks: a source of frames.
     Generate,
-    /// What leaves at an interface, on its way to the delay line.
-    DivertEgress,
-    /// What arrives at an interface, on its way to the delay line.
-    DivertIngress,
-    /// What comes back from the delay line, on its way to the interface.
+    /// Leads packets of the first direction to the delay line, at a TC hook.
+    DivertForward,
+    /// The same of the second direction.
+    DivertBackward,
+    /// Sends on what comes back from the delay line, at a TC hook.
     ComeBack,
 }
 
@@ -81,8 +81,8 @@ impl Program {
         Self::Forward,
         Self::Pass,
         Self::Generate,
-        Self::DivertEgress,
-        Self::DivertIngress,
+        Self::DivertForward,
+        Self::DivertBackward,
         Self::ComeBack,
     ];
 
@@ -98,8 +98,8 @@ impl Program {
             Self::Forward => "forward",
             Self::Pass => "pass",
             Self::Generate => "generate",
-            Self::DivertEgress => "divert_egress",
-            Self::DivertIngress => "divert_ingress",
+            Self::DivertForward => "divert_forward",
+            Self::DivertBackward => "divert_backward",
             Self::ComeBack => "come_back",
         }
     }
@@ -423,7 +423,7 @@ impl Object {
             .into_iter()
             .map(|program| {
                 let info = match program {
-                    Program::DivertEgress | Program::DivertIngress | Program::ComeBack => {
+                    Program::DivertForward | Program::DivertBackward | Program::ComeBack => {
                         diversion::loaded(&mut self.ebpf, program)?.info()
                     }
                     _ => loaded(&mut self.ebpf, program)?.info(),

@@ -38,7 +38,7 @@ pub enum Cause {
     Transmit = 20,
     /// The trace that the packet follows was not there in time.
     Trace = 21,
-    /// The way from an interface to the delay line had no room: nothing was decided.
+    /// The way to the delay line had no room: nothing was decided.
     Entry = 22,
 }
 

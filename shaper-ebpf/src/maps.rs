@@ -143,7 +143,7 @@ pub(crate) static XSKS: XskMap<{ DIRECTIONS as usize }> = XskMap::new();
 #[btf_map]
 pub(crate) static STRAIGHT: DevMap<{ DIRECTIONS as usize }> = DevMap::new();
 
-/// Where the packets of an interface are led: what leaves, and what arrives.
+/// Where the packets of both directions are led.
 #[btf_map]
 pub(crate) static DIVERSIONS: Array<Diversion, 2> = Array::new();
 

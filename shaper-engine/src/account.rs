@@ -40,7 +40,7 @@ pub(crate) struct Sources {
     pub(crate) socket: Statistics,
     /// What the output device did with packets that went straight on.
     pub(crate) straight: Option<SentStraight>,
-    /// How packets were led here, where they are an interface's.
+    /// How packets were led here, where they do not come in at ports.
     pub(crate) led: Option<Led>,
     /// Control packets that left the delay line.
     pub(crate) control_sent: u64,
@@ -55,12 +55,12 @@ pub(crate) struct SentStraight {
     pub(crate) dropped: u64,
 }
 
-/// What happened to packets of an interface on the way here and back, control packets among them.
+/// What happened to packets that were led here, on their way and back, control packets among them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Led {
     /// Dropped before anything was decided: of them nobody knows which were control packets.
     pub(crate) lost: u64,
-    /// Came back to the interface.
+    /// Came back, and were sent on.
     pub(crate) returned: u64,
 }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_an_interface_are_counted_where_they_come_back() {
+    fn packets_that_were_led_here_are_counted_where_they_come_back() {
         let mut sources = sound();
         sources.led = Some(Led { lost: 5, returned: 1_070 });
         let account = Account::of(&sources);

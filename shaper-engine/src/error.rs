@@ -23,9 +23,9 @@ pub enum Error {
         /// What there is.
         most: u32,
     },
-    /// An interface that cannot be impaired.
+    /// Interfaces that cannot be impaired.
     #[error("{problem}")]
-    Interface {
+    Site {
         /// Why not, and what to do.
         problem: String,
     },

@@ -6,9 +6,9 @@
 
 mod account;
 pub mod clock;
+mod diversion;
 mod error;
 mod evidence;
-mod interface;
 mod outcome;
 mod spec;
 mod xsk;
@@ -19,5 +19,5 @@ pub use evidence::Keep;
 pub use outcome::{DirectionOutcome, Outcome, Snapshot};
 pub use shaper_bpf::{Exclusion, Hook};
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
-pub use spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
+pub use spec::{Behind, DirectionSpec, LinkSpec, Options, Site, SiteSpec};
 pub use xsk::{Engine, RING};

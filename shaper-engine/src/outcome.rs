@@ -15,7 +15,7 @@ pub struct Snapshot {
     pub account: Account,
     /// By rule: packets that went by it, and what became of them.
     pub by_rule: Vec<(u64, Counts)>,
-    /// Packets of an interface that were let pass, for the delay line did not come round: they are not in the account.
+    /// Packets that went on unimpaired, for the delay line did not come round: they are not in the account.
     pub let_pass: u64,
     /// Actual minus intended release in nanoseconds.
     pub lateness: Histogram<u64>,
@@ -34,7 +34,7 @@ pub struct DirectionOutcome {
     pub by_rule: Vec<(u64, Counts)>,
     /// Packets whose record found no room in the ring.
     pub records_lost: u64,
-    /// Packets of an interface that were let pass, for the delay line did not come round: they are not in the account.
+    /// Packets that went on unimpaired, for the delay line did not come round: they are not in the account.
     pub let_pass: u64,
     /// The records that were kept, in the order of the decisions.
     pub records: Vec<Record>,

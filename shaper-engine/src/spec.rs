@@ -48,15 +48,24 @@ pub struct LinkSpec {
     pub behind: Option<[Behind; 2]>,
 }
 
-/// One interface, both of whose directions are led through a delay line.
+/// Interfaces of a namespace, whose packets are led to the delay line by TC programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// One: what leaves at it goes forward, what arrives backward, and comes back to where it was.
+    Interface(String),
+    /// Two: what arrives at the first goes forward and leaves at the second, and backward what arrives there.
+    Between(String, String),
+}
+
+/// What is to be done to the packets of a [`Site`].
 #[derive(Clone, Debug)]
-pub struct InterfaceSpec {
-    /// Its name.
-    pub name: String,
-    /// What leaves at it; `None` leaves that direction alone.
-    pub egress: Option<DirectionSpec>,
-    /// What arrives at it; `None` leaves that direction alone.
-    pub ingress: Option<DirectionSpec>,
+pub struct SiteSpec {
+    /// Where they are.
+    pub site: Site,
+    /// The first direction; `None` leaves it alone.
+    pub forward: Option<DirectionSpec>,
+    /// The second direction; `None` leaves it alone.
+    pub backward: Option<DirectionSpec>,
 }
 
 /// The device behind a port.

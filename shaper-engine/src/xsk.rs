@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use shaper_bpf::{Beat, Exclusion, Feeder, Hook, Object, Program, Room};
-use shaper_common::layout::{Counts, DIRECTIONS, EGRESS, INGRESS, Port};
+use shaper_common::layout::{Counts, DIRECTIONS, Port};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor};
 use shaper_net::journal::Journal;
@@ -19,11 +19,11 @@ use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
 
 use crate::account::{Account, Led, SentStraight, Sources};
 use crate::clock::monotonic;
+use crate::diversion::Diverted;
 use crate::error::Error;
 use crate::evidence::{Collected, collect};
-use crate::interface::Interface;
 use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
-use crate::spec::{Behind, DirectionSpec, InterfaceSpec, LinkSpec, Options};
+use crate::spec::{Behind, DirectionSpec, LinkSpec, Options, SiteSpec};
 
 /// A direction, and the way of its packets.
 struct Lane {
@@ -52,8 +52,8 @@ pub(crate) const FRAME: u32 = 2048;
 /// A running attachment. Dropping it detaches the programs and loses what is held.
 pub struct Engine {
     object: Object,
-    /// What leads the packets of an interface here, where it is one. Behind the object: programs go before devices.
-    interface: Option<Interface>,
+    /// What leads packets here, where they do not come in at ports. Behind the object: programs go before devices.
+    diverted: Option<Diverted>,
     directions: Vec<DirectionSpec>,
     /// By direction: the channel of its first rule.
     rule_channels: Vec<u32>,
@@ -96,31 +96,33 @@ impl Engine {
         Self::bring_up(netns, lanes, FRAME, options)
     }
 
-    /// Impairs one interface of `netns`: its packets are led through a pair of devices of ours, which is journalled, and
-    /// back to where they were. As long as nothing is attached, and whenever the delay line does not come round,
-    /// they pass.
+    /// Impairs what passes interfaces of `netns`: packets are led through a pair of devices of ours, which is journalled,
+    /// and on from there. As long as nothing is attached, and whenever the delay line does not come round, they go on
+    /// as if we were not there.
     ///
     /// # Errors
     ///
-    /// An interface that cannot be impaired, and whatever the kernel refuses; nothing stays behind then.
-    pub fn start_at(netns: &NetNs, journal: &Journal, spec: InterfaceSpec, options: Options) -> Result<Self, Error> {
-        let InterfaceSpec { name, egress, ingress } = spec;
-        let mut interface = Interface::prepare(netns, journal, &name)?;
-        let wanted = [egress.is_some(), ingress.is_some()];
-        // In the order of their numbers.
-        let lanes =
-            interface.ports().into_iter().zip([egress, ingress]).enumerate().map(|(number, (ifindex, spec))| {
-                let direction = spec.unwrap_or_default();
-                Lane { ifindex, output: number, direction, behind: None }
-            });
-        let mut engine = Self::bring_up(netns, lanes.collect(), interface.frame(), options)?;
+    /// Interfaces that cannot be impaired, and whatever the kernel refuses; nothing stays behind then.
+    pub fn start_at(netns: &NetNs, journal: &Journal, spec: SiteSpec, options: Options) -> Result<Self, Error> {
+        let SiteSpec { site, forward, backward } = spec;
+        let mut diverted = Diverted::prepare(netns, journal, &site)?;
+        let wanted = [forward.is_some(), backward.is_some()];
+        let lanes = diverted.ports().into_iter().zip([forward, backward]).enumerate();
+        // What comes out of a pair's far end goes back into it.
+        let lanes = lanes.map(|(number, (ifindex, spec))| Lane {
+            ifindex,
+            output: number,
+            direction: spec.unwrap_or_default(),
+            behind: None,
+        });
+        let mut engine = Self::bring_up(netns, lanes.collect(), diverted.frame(), options)?;
         let beat = engine.object.take_beat()?;
         let (monitor, done) = (Arc::clone(&engine.monitor), Arc::clone(&engine.done));
         engine.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitor, &done))?);
-        for (direction, _) in [EGRESS, INGRESS].into_iter().zip(wanted).filter(|(_, wanted)| *wanted) {
-            interface.divert(netns, journal, &mut engine.object, direction)?;
+        for (direction, _) in (0..).zip(wanted).filter(|(_, wanted)| *wanted) {
+            diverted.divert(netns, journal, &mut engine.object, direction)?;
         }
-        engine.interface = Some(interface);
+        engine.diverted = Some(diverted);
         Ok(engine)
     }
 
@@ -215,7 +217,7 @@ impl Engine {
         // Whole before its threads are started: should one of them not start, the other is ended with it.
         let mut engine = Self {
             object,
-            interface: None,
+            diverted: None,
             directions,
             rule_channels,
             exclusion,
@@ -271,10 +273,10 @@ impl Engine {
         self.exclusion
     }
 
-    /// How the packets of its interface are led here; `None` for links.
+    /// How packets are led here; `None` where they come in at ports.
     #[must_use]
     pub fn hook(&self) -> Option<Hook> {
-        self.interface.as_ref().and_then(Interface::hook)
+        self.diverted.as_ref().and_then(Diverted::hook)
     }
 
     /// Whether one of its threads has ended, though nobody stopped it: nothing gets through then, and
@@ -339,8 +341,8 @@ impl Engine {
             Some(Some(Straight { output, before })) => Some(sent_since(before, &self.rtnl.stats(*output)?)),
             _ => None,
         };
-        let led = match &self.interface {
-            Some(interface) => Some(Led { lost: interface.lost(direction)?, returned: edge.returned }),
+        let led = match &self.diverted {
+            Some(diverted) => Some(Led { lost: diverted.lost(direction)?, returned: edge.returned }),
             None => None,
         };
         let socket = self.monitor.statistics(direction as usize)?.unwrap_or_default();
@@ -360,7 +362,7 @@ impl Engine {
     /// When a thread ended by itself or a map cannot be read.
     pub fn stop(mut self, grace: Duration) -> Result<Outcome, Error> {
         // First no packet comes in any more, then what is held goes out: only then can the account close.
-        match self.interface {
+        match self.diverted {
             // What is in the pair already has still to be decided.
             Some(_) => self.object.detach_diversions()?,
             None => self.object.detach()?,

@@ -194,7 +194,7 @@ fn in_the_foreground_it_ends_by_itself_or_when_told_and_says_how_it_went() {
         let output = told_to.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.starts_with("eth0 is as it was: as you said"), "{said}");
+        assert!(said.starts_with("eth0 as before: as you said"), "{said}");
         assert!(said.contains("egress") && !said.contains("ingress"), "{said}");
         assert_eq!(Traces::now(), before);
         cable.cut();
@@ -223,7 +223,7 @@ fn what_may_not_or_cannot_be_impaired_is_refused_and_is_as_it_was() {
         refused(&with(&["eth7"]), &["there is no interface eth7", DEVICE]);
         refused(&with(&["lo"]), &["loopback"]);
         refused(&with(&["down0"]), &["ip link set down0 up"]);
-        refused(&with(&["big0"]), &["MTU of 9000"]);
+        refused(&with(&["big0"]), &["the MTU of big0, 9000"]);
         refused(&with(&[DEVICE, "--netns", "nosuch"]), &["no network namespace \"nosuch\""]);
         refused(&with(&[DEVICE, "--pid", "4194305"]), &["no process"]);
         refused(&[DEVICE], &["nothing is asked for", "--delay 20ms"]);
@@ -250,6 +250,29 @@ fn what_may_not_or_cannot_be_impaired_is_refused_and_is_as_it_was() {
         for name in ["down0", "big0"] {
             rtnl.delete(rtnl.link(name).unwrap().index).unwrap();
         }
+        cable.cut();
+    });
+}
+
+#[test]
+fn a_profile_of_a_file_brings_its_rules_which_are_counted() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let file = host.folder().join("rules.toml");
+        fs::write(&file, "delay = \"5ms\"\n[[rule]]\nname = \"echo\"\nmatch = \"udp port 7007\"\ndelay = \"15ms\"\n")
+            .unwrap();
+        let output = shaper(&["apply", DEVICE, "--profile", file.to_str().unwrap(), "--detach"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("rule echo (udp port 7007)"), "{}", stderr(&output));
+        let took = cable.echo(10);
+        assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(30))), "{took:?}");
+        for direction in status()[0]["directions"].as_array().unwrap() {
+            let [rule] = &direction["rules"].as_array().unwrap()[..] else { panic!("{direction}") };
+            assert_eq!((rule["name"].as_str(), rule["matched"].as_u64()), (Some("echo"), Some(10)));
+        }
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        assert_eq!(Traces::now(), before);
         cable.cut();
     });
 }

@@ -1,5 +1,7 @@
 //! What only root meets: each hindrance is one clear message and exit code 2, and leaves nothing behind.
 
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::fs;
@@ -10,7 +12,8 @@ use std::process::Command;
 
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use support::{Ended, Host, on_own_host};
+use runs::Ended;
+use support::{Host, on_own_host};
 
 const RUN: &str = "toast --profile clean --duration 1s";
 

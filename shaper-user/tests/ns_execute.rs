@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::cell::Cell;
@@ -12,7 +14,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Started, on_own_host, until};
+use runs::Started;
+use support::{on_own_host, until};
 
 const NOBODY: u32 = 65_534;
 const SOON: Duration = Duration::from_secs(60);

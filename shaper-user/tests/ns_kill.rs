@@ -4,6 +4,8 @@
 
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::fs;

@@ -5,7 +5,6 @@
 
 #[path = "support/children.rs"]
 mod children;
-#[expect(dead_code, reason = "what other tests need of runs is not needed here")]
 mod support;
 
 use std::fs;

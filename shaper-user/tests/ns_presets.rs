@@ -4,11 +4,14 @@
 
 #[path = "support/outcome.rs"]
 mod outcome;
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::collections::BTreeMap;
 
 use outcome::held;
+use runs::Ended;
 use shaper_common::units::Nanos;
 use shaper_offline::pcapfile::Reader;
 use shaper_offline::writer::Comment;
@@ -17,7 +20,7 @@ use shaper_profile::presets;
 use shaper_profile::quantity::Duration;
 use shaper_report::agreement::Agreement;
 use shaper_report::summary::{Direction, Summary, Window};
-use support::{Ended, on_own_host};
+use support::on_own_host;
 
 /// A preset and a stream that tells about it: where outages are drawn, the seed is one that draws one into the stream,
 /// and where they are scheduled, the stream is long enough to meet one.

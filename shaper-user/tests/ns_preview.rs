@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::fs;
 use std::process::Command;
 
+use runs::Ended;
 use serde_json::Value;
-use support::{Ended, SHAPER, on_own_host};
+use support::{SHAPER, on_own_host};
 
 /// How `profile preview --from` of a run ends, and what it says.
 fn previewed(run: &Ended) -> (Option<i32>, String) {

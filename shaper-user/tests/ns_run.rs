@@ -6,6 +6,8 @@
 mod children;
 #[path = "support/evidence.rs"]
 mod evidence;
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::fs;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use children::child;
 use evidence::{accounts_close, opens_without_a_warning, told};
 use nix::libc;
+use runs::{Ended, Started};
 use serde_json::Value;
 use shaper_net::process::ProcessId;
 use shaper_offline::packet;
@@ -24,7 +27,7 @@ use shaper_offline::pcapfile::Reader;
 use shaper_offline::toast::{Checksum, Recognised, recognise, verify};
 use shaper_report::agreement::Agreement;
 use shaper_report::summary::{GradeLevel, Severity, Summary, Window};
-use support::{Ended, SHAPER, Started, on_own_host, until};
+use support::{SHAPER, on_own_host, until};
 
 /// Told, and not as a note.
 fn grave(summary: &Summary, words: &[&str]) -> bool {

@@ -4,6 +4,8 @@
 
 #[path = "support/evidence.rs"]
 mod evidence;
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::fs;

@@ -85,11 +85,11 @@ pub struct EdgeCounts {
     pub control_dropped: u64,
     /// Records that found no room in the ring buffer.
     pub records_lost: u64,
-    /// Packets of an interface that were led away to the delay line, super-packets as one.
+    /// Packets that were led to the delay line by TC programs, super-packets as one.
     pub diverted: u64,
-    /// Packets that came back from the delay line to their interface.
+    /// Packets that came back from the delay line and were sent on by those.
     pub returned: u64,
-    /// Packets of an interface that were let pass, for the delay line did not answer.
+    /// Packets that passed or were sent on unimpaired, for the delay line did not come round.
     pub let_pass: u64,
 }
 
@@ -111,19 +111,19 @@ impl EdgeCounts {
     }
 }
 
-/// The direction of what leaves at an interface.
-pub const EGRESS: u32 = 0;
-/// The direction of what arrives at an interface.
-pub const INGRESS: u32 = 1;
-
-/// How a direction of an interface is led through the delay line.
+/// How the packets of a direction are led through the delay line by TC programs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Diversion {
-    /// The device that its packets are sent to, at whose other end the delay line is; zero for none.
+    /// The device that they are sent into, at whose other end the delay line is; zero for none.
     pub into: u32,
-    /// The interface itself.
-    pub interface: u32,
+    /// The device that they go on at.
+    pub on: u32,
+    /// One where they go on as if they arrived there, zero where they leave.
+    pub arrive: u32,
+    /// One where they are sent on past a delay line that does not come round; zero where they are let pass, for they
+    /// are on their way already.
+    pub forward: u32,
 }
 
 /// What a packet that has been through the delay line carries in its `tc_index`, which nobody else has used since

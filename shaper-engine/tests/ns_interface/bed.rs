@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use shaper_common::layout::Params;
-use shaper_engine::{ChannelSpec, DirectionSpec, Engine, InterfaceSpec, Options};
+use shaper_engine::{ChannelSpec, DirectionSpec, Engine, Options, Site, SiteSpec};
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::VethEnd;
@@ -50,10 +50,10 @@ impl Bed {
             channel: ChannelSpec::plain(params),
             ..DirectionSpec::default()
         };
-        let spec = InterfaceSpec {
-            name: DEVICE.into(),
-            egress: egress.map(|params| direction("egress", params)),
-            ingress: ingress.map(|params| direction("ingress", params)),
+        let spec = SiteSpec {
+            site: Site::Interface(DEVICE.into()),
+            forward: egress.map(|params| direction("egress", params)),
+            backward: ingress.map(|params| direction("ingress", params)),
         };
         Engine::start_at(&self.a, &self.journal, spec, Options::default()).unwrap()
     }

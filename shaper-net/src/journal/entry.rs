@@ -103,6 +103,13 @@ pub enum Entry {
         /// The device.
         ifname: String,
     },
+    /// A device was made to take frames for anybody; undone by letting it take its own alone.
+    Promiscuous {
+        /// Namespace of the device.
+        netns: Option<String>,
+        /// The device.
+        ifname: String,
+    },
     /// A qdisc was added (`clsact`, `ingress`, or a root qdisc); undone by deleting it, filters with it.
     Qdisc {
         /// Namespace of the device.
@@ -174,6 +181,9 @@ impl fmt::Display for Entry {
                 write!(f, "features {} of {}", names.join(", "), Device(netns.as_deref(), ifname))
             }
             Self::Link { netns, ifname } => write!(f, "device {}", Device(netns.as_deref(), ifname)),
+            Self::Promiscuous { netns, ifname } => {
+                write!(f, "promiscuity of {}", Device(netns.as_deref(), ifname))
+            }
             Self::Qdisc { netns, ifname, kind } => {
                 write!(f, "qdisc {kind} of {}", Device(netns.as_deref(), ifname))
             }

@@ -74,6 +74,13 @@ fn undo(entry: &Entry) -> Result<Undone> {
                 None => Ok(Undone::Before),
             }
         }),
+        Entry::Promiscuous { netns, ifname } => within(netns.as_deref(), || {
+            let rtnl = Rtnl::open()?;
+            match rtnl.find(ifname)?.filter(|link| link.promiscuous) {
+                Some(link) => rtnl.set_promiscuous(link.index, false).map(|()| Undone::Now),
+                None => Ok(Undone::Before),
+            }
+        }),
         Entry::Qdisc { netns, ifname, kind } => {
             within(netns.as_deref(), || Rtnl::open()?.delete_qdisc(ifname, kind).map(step))
         }

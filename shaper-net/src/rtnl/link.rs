@@ -38,6 +38,8 @@ pub struct Link {
     pub queues: (u32, u32),
     /// An XDP program is attached.
     pub xdp: bool,
+    /// Takes frames for anybody, since somebody said so.
+    pub promiscuous: bool,
 }
 
 /// Counters of a device since it was made (`struct rtnl_link_stats64`).
@@ -150,6 +152,17 @@ impl Rtnl {
         self.set(message, if up { "switch it up" } else { "switch it down" })
     }
 
+    /// Lets a device take frames for anybody, or for itself alone.
+    pub fn set_promiscuous(&self, index: u32, promiscuous: bool) -> Result<()> {
+        let mut message = of(index);
+        message.header.change_mask = LinkFlags::Promisc;
+        if promiscuous {
+            message.header.flags = LinkFlags::Promisc;
+        }
+        let tried = if promiscuous { "let it take frames for anybody" } else { "let it take its own frames alone" };
+        self.set(message, tried)
+    }
+
     /// Sets the largest frame payload, bytes.
     pub fn set_mtu(&self, index: u32, mtu: u32) -> Result<()> {
         self.set_attribute(index, LinkAttribute::Mtu(mtu), &format!("set an MTU of {mtu}"))
@@ -236,6 +249,7 @@ impl From<&LinkMessage> for Link {
             txqueuelen: 0,
             queues: (0, 0),
             xdp: false,
+            promiscuous: flags.contains(LinkFlags::Promisc),
         };
         for attribute in &message.attributes {
             match attribute {

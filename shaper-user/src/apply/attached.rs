@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, Hook, InterfaceSpec, Keep, Options, Outcome, clock};
+use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, SiteSpec, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
 
 use super::figures::Figures;
+use super::place::{DEFAULT_FOR_MINUTES, Place};
 use super::request::{Request, Target, Worked};
-use super::site::{DEFAULT_FOR_MINUTES, Site};
 use super::status::{DirectionStatus, Served, Status};
 use crate::run::Ground;
 
@@ -22,14 +22,12 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: Duration = Duration::from_secs(2);
 /// From the last word to the programs until outage schedules count, in nanoseconds.
 const LEAD: u64 = 20_000_000;
-/// The names of the directions, in the order of their numbers.
-pub(super) const NAMES: [&str; 2] = ["egress", "ingress"];
 
-/// An impaired interface. Fields are dropped in this order: programs before devices, and the ground last.
+/// Impaired interfaces. Fields are dropped in this order: programs before devices, and the ground last.
 pub(crate) struct Attached {
     engine: Engine,
     served: Served,
-    site: Site,
+    place: Place,
     /// What was asked of it, as far as it is told.
     told: Told,
     start: Nanos,
@@ -38,8 +36,10 @@ pub(crate) struct Attached {
     ground: Ground,
 }
 
-/// What was asked of an interface.
+/// What was asked for.
 struct Told {
+    name: String,
+    directions: [String; 2],
     settings: [Option<String>; 2],
     rule_names: [Vec<String>; 2],
     netns: Option<String>,
@@ -85,7 +85,7 @@ pub(crate) enum Ended {
     Told,
     /// Its time was over.
     Over,
-    /// The interface went away.
+    /// An interface went away.
     Gone,
     /// A part of the engine ended by itself.
     Failed,
@@ -93,7 +93,8 @@ pub(crate) enum Ended {
 
 /// How it went.
 pub(crate) struct Finished {
-    pub(crate) interface: String,
+    /// What is called what.
+    pub(crate) name: String,
     pub(crate) ended: Ended,
     pub(crate) outcome: Outcome,
     /// By direction.
@@ -107,40 +108,39 @@ impl Attached {
     ///
     /// An interface that may not or cannot be impaired; it is as it was then.
     pub(crate) fn up(request: &Request, worked: &Worked) -> anyhow::Result<Self> {
-        let ground = Ground::prepare(&format!("apply {}", request.interface))?;
-        let site = Site::find(request, ground.journal())?;
-        let [egress, ingress] = &worked.directions;
-        let directions = [egress, ingress].into_iter().zip(NAMES);
-        let mut directions = directions.map(|(compiled, name)| compiled.as_ref().map(|one| specification(name, one)));
-        let spec = InterfaceSpec {
-            name: site.link.name.clone(),
-            egress: directions.next().flatten(),
-            ingress: directions.next().flatten(),
-        };
+        let name = request.name();
+        let ground = Ground::prepare(&format!("{} {name}", request.verb()))?;
+        let place = Place::find(request, ground.journal())?;
+        let names = request.directions();
+        let directions = worked.directions.each_ref().map(Option::as_ref);
+        let mut specs = names.iter().zip(directions).map(|(name, compiled)| Some(specification(name, compiled?)));
+        let spec =
+            SiteSpec { site: request.site.clone(), forward: specs.next().flatten(), backward: specs.next().flatten() };
         let options =
             Options { frames: worked.frames, busy_poll: request.busy_poll, keep: Keep::Nothing, ..Options::default() };
-        let mut engine = Engine::start_at(&site.netns, ground.journal(), spec, options)
-            .with_context(|| format!("cannot impair {}", site.link.name))?;
+        let mut engine = Engine::start_at(&place.netns, ground.journal(), spec, options)
+            .with_context(|| format!("cannot impair {name}"))?;
         let start = Nanos(clock::monotonic().saturating_add(LEAD));
         engine.begin(start)?;
         let duration = request.duration.map(|duration| duration.0);
         let own = request.allow_default_route.then_some(Nanos(DEFAULT_FOR_MINUTES * 60_000_000_000));
         let ends = duration.or(own).map(|duration| start.saturating_add(duration));
         let longest = worked.directions.iter().flatten().map(|one| one.held().longest.0).max().unwrap_or(0);
-        let directions = worked.directions.each_ref().map(Option::as_ref);
         let told = Told {
+            name,
+            directions: names,
             settings: directions.map(|direction| direction.map(|compiled| compiled.expected.to_string())),
             rule_names: directions
                 .map(|direction| direction.map(|compiled| compiled.rule_names.clone()).unwrap_or_default()),
             netns: match &request.target {
                 Target::Own => None,
-                Target::Named(_) | Target::Process(_) => Some(site.netns.name().to_owned()),
+                Target::Named(_) | Target::Process(_) => Some(place.netns.name().to_owned()),
             },
             seed: request.seed,
             room: worked.room,
         };
         let served = Served::open(ground.journal())?;
-        Ok(Self { engine, served, site, told, start, ends, longest: Duration::from_nanos(longest), ground })
+        Ok(Self { engine, served, place, told, start, ends, longest: Duration::from_nanos(longest), ground })
     }
 
     /// Its identifier.
@@ -172,8 +172,10 @@ impl Attached {
             if self.engine.has_ended() {
                 return Ok(Ended::Failed);
             }
-            if self.site.rtnl.find_index(self.site.link.index)?.is_none() {
-                return Ok(Ended::Gone);
+            for link in &self.place.links {
+                if self.place.rtnl.find_index(link.index)?.is_none() {
+                    return Ok(Ended::Gone);
+                }
             }
             let figures = self.figures()?;
             rates.see(Nanos(clock::monotonic()), &figures);
@@ -193,16 +195,16 @@ impl Attached {
     ///
     /// When that cannot be found out.
     fn status(&self, rates: &Rates) -> anyhow::Result<Status> {
-        let Told { settings, netns, seed, room, .. } = &self.told;
+        let Told { name, directions, settings, netns, seed, room, .. } = &self.told;
         let seconds = |nanos: Nanos| nanos.0 as f64 / SECOND as f64;
         let now = Nanos(clock::monotonic());
         let journal = self.ground.journal();
-        let directions = NAMES.into_iter().zip(settings).zip(rates.per_s).zip(self.figures()?);
+        let directions = directions.iter().zip(settings).zip(rates.per_s).zip(self.figures()?);
         Ok(Status {
             schema: 1,
             id: journal.id().to_owned(),
             pid: std::process::id(),
-            interface: self.site.link.name.clone(),
+            interface: name.clone(),
             netns: netns.clone(),
             engine: "xsk".to_owned(),
             hook: match self.engine.hook() {
@@ -219,7 +221,7 @@ impl Attached {
             changed: journal.standing()?.iter().map(ToString::to_string).collect(),
             directions: directions
                 .map(|(((name, settings), packets_per_s), figures)| DirectionStatus {
-                    direction: name.to_owned(),
+                    direction: name.clone(),
                     settings: settings.clone(),
                     packets_per_s,
                     figures,
@@ -234,14 +236,14 @@ impl Attached {
     ///
     /// When a thread of the engine failed, or something could not be put back.
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
-        let Self { engine, served, site, told, longest, ground, .. } = self;
+        let Self { engine, served, place, told, longest, ground, .. } = self;
         drop(served);
-        let interface = site.link.name.clone();
+        let Told { name, rule_names, .. } = told;
         let outcome = engine.stop(GRACE.saturating_add(longest));
-        drop(site);
+        drop(place);
         ground.clear()?;
-        let outcome = outcome.with_context(|| format!("cannot account for what passed {interface}"))?;
-        Ok(Finished { interface, ended, outcome, rule_names: told.rule_names })
+        let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
+        Ok(Finished { name, ended, outcome, rule_names })
     }
 }
 

@@ -1,12 +1,12 @@
-//! One interface of this host, or of a container, impaired until somebody says stop.
+//! One interface of this host, or of a container, impaired until somebody says stop; or two, bridged.
 //!
-//! `request` is what is asked for, `site` the interface and whether it may be impaired at all, `attached` what stands
+//! `request` is what is asked for, `place` the interfaces and whether they may be impaired at all, `attached` what stands
 //! while it is, `status` what its process tells others, `figures` and `told` what people read of it.
 
 mod attached;
 mod figures;
+mod place;
 mod request;
-mod site;
 mod status;
 mod told;
 

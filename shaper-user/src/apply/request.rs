@@ -5,6 +5,7 @@ use std::path::absolute;
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
+use shaper_engine::Site;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, CompiledLink, Direction, Link, Profile, presets};
 
@@ -24,22 +25,22 @@ pub(crate) enum Target {
     Process(u32),
 }
 
-/// What is to be done to which interface.
+/// What is to be done to which interfaces.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Its name.
-    pub(crate) interface: String,
-    /// Where it is.
+    /// The interface, or those two that are bridged.
+    pub(crate) site: Site,
+    /// Where they are.
     pub(crate) target: Target,
-    /// What leaves at it goes by the way from `a` to `b` of this one.
-    pub(crate) egress: Profile,
-    /// What arrives at it goes by the way from `b` to `a` of this one.
-    pub(crate) ingress: Profile,
+    /// What leaves at the interface, or goes from the first to the second, goes by the way from `a` to `b` of this one.
+    pub(crate) forward: Profile,
+    /// What arrives at the interface, or goes from the second to the first, goes by the way from `b` to `a` of this one.
+    pub(crate) backward: Profile,
     /// The seed of every draw.
     pub(crate) seed: u64,
     /// When it ends by itself.
     pub(crate) duration: Option<Duration>,
-    /// Whether it may be the interface that the caller's own connection may hang on.
+    /// Whether the caller's own connection may hang on an interface.
     pub(crate) allow_default_route: bool,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
@@ -48,10 +49,10 @@ pub(crate) struct Request {
 /// The same for a process of its own: profiles as TOML, with the files that they name from anywhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
-    interface: String,
+    interfaces: Vec<String>,
     target: Target,
-    egress: String,
-    ingress: String,
+    forward: String,
+    backward: String,
     seed: u64,
     duration_ns: Option<u64>,
     allow_default_route: bool,
@@ -69,10 +70,10 @@ impl Order {
             |path: &str| absolute(path).map_or(path.to_owned(), |path| path.to_string_lossy().into_owned());
         let text = |profile: &Profile| toml::to_string(&profile.with_files(from_anywhere));
         Ok(Self {
-            interface: request.interface.clone(),
+            interfaces: request.interfaces().into_iter().map(str::to_owned).collect(),
             target: request.target.clone(),
-            egress: text(&request.egress)?,
-            ingress: text(&request.ingress)?,
+            forward: text(&request.forward)?,
+            backward: text(&request.backward)?,
             seed: request.seed,
             duration_ns: request.duration.map(|duration| duration.0.0),
             allow_default_route: request.allow_default_route,
@@ -86,11 +87,16 @@ impl Order {
     ///
     /// A profile that is none.
     pub(crate) fn request(self) -> anyhow::Result<Request> {
+        let site = match self.interfaces.as_slice() {
+            [one] => Site::Interface(one.clone()),
+            [one, other] => Site::Between(one.clone(), other.clone()),
+            names => bail!("{} interfaces are named, not one or two", names.len()),
+        };
         Ok(Request {
-            interface: self.interface,
+            site,
             target: self.target,
-            egress: presets::parse("egress", "custom", &self.egress)?,
-            ingress: presets::parse("ingress", "custom", &self.ingress)?,
+            forward: presets::parse("forward", "custom", &self.forward)?,
+            backward: presets::parse("backward", "custom", &self.backward)?,
             seed: self.seed,
             duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
             allow_default_route: self.allow_default_route,
@@ -101,7 +107,7 @@ impl Order {
 
 /// The same, worked out before anything is changed.
 pub(crate) struct Worked {
-    /// By direction, egress first; `None` for one that is left alone.
+    /// By direction; `None` for one that is left alone.
     pub(crate) directions: [Option<CompiledDirection>; 2],
     /// What their changes, rules and warnings are, a line each.
     pub(crate) notes: Vec<String>,
@@ -112,19 +118,52 @@ pub(crate) struct Worked {
 }
 
 impl Request {
+    /// The names of the interfaces.
+    pub(crate) fn interfaces(&self) -> Vec<&str> {
+        match &self.site {
+            Site::Interface(name) => vec![name],
+            Site::Between(one, other) => vec![one, other],
+        }
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> String {
+        self.interfaces().join(" and ")
+    }
+
+    /// The command that asks for it.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self.site {
+            Site::Interface(_) => "apply",
+            Site::Between(..) => "bridge",
+        }
+    }
+
+    /// The names of its directions.
+    pub(crate) fn directions(&self) -> [String; 2] {
+        match &self.site {
+            Site::Interface(_) => ["egress", "ingress"].map(str::to_owned),
+            Site::Between(one, other) => [format!("{one} to {other}"), format!("{other} to {one}")],
+        }
+    }
+
     /// Works out what both directions do.
     ///
     /// # Errors
     ///
     /// Settings that cannot be compiled, and those by which nothing would happen.
     pub(crate) fn work_out(&self) -> anyhow::Result<Worked> {
-        let Self { egress, ingress, .. } = self;
-        let acts = [acts(&egress.link, |link| &link.a_to_b), acts(&ingress.link, |link| &link.b_to_a)];
+        let Self { forward, backward, .. } = self;
+        let acts = match self.site {
+            Site::Interface(_) => [acts(&forward.link, |link| &link.a_to_b), acts(&backward.link, |link| &link.b_to_a)],
+            // Without us nothing would get from one to the other.
+            Site::Between(..) => [true, true],
+        };
         if acts == [false, false] {
             bail!("nothing is asked for in either direction: give, for example, --delay 20ms, or --profile wifi");
         }
         let OpenEnded { links, frames, room, .. } =
-            OpenEnded::new([(egress, 0), (ingress, 0)].into_iter(), self.seed, PACKETS_PER_SECOND)?;
+            OpenEnded::new([(forward, 0), (backward, 0)].into_iter(), self.seed, PACKETS_PER_SECOND)?;
         let mut notes = Vec::new();
         let mut note = |line: String| {
             if !notes.contains(&line) {
@@ -140,8 +179,8 @@ impl Request {
             let link = links.next();
             link.filter(|_| acts).map(of)
         };
-        let [leaves, arrives] = acts;
-        let directions = [direction(leaves, |link| link.a_to_b), direction(arrives, |link| link.b_to_a)];
+        let [first, second] = acts;
+        let directions = [direction(first, |link| link.a_to_b), direction(second, |link| link.b_to_a)];
         Ok(Worked { directions, notes, frames, room })
     }
 }
@@ -155,13 +194,13 @@ fn acts(link: &Link, of: fn(&Link) -> &Direction) -> bool {
 mod tests {
     use super::*;
 
-    fn request(egress: &str, ingress: &str) -> Request {
+    fn request(forward: &str, backward: &str) -> Request {
         let profile = |text| presets::parse("test", "test", text).unwrap();
         Request {
-            interface: "eth0".into(),
+            site: Site::Interface("eth0".into()),
             target: Target::Own,
-            egress: profile(egress),
-            ingress: profile(ingress),
+            forward: profile(forward),
+            backward: profile(backward),
             seed: 1,
             duration: None,
             allow_default_route: false,
@@ -183,6 +222,8 @@ mod tests {
         }
         let nothing = request("", "").work_out().map(drop).unwrap_err().to_string();
         assert!(nothing.contains("--delay 20ms"), "{nothing}");
+        let bridge = Request { site: Site::Between("a0".into(), "b0".into()), ..request("", "") };
+        assert!(bridge.work_out().unwrap().directions.iter().all(Option::is_some), "nothing would pass without it");
     }
 
     #[test]
@@ -190,12 +231,14 @@ mod tests {
         let request = Request {
             duration: Some(Duration::from_millis(1_500)),
             target: Target::Process(7),
+            site: Site::Between("a0".into(), "b0".into()),
             ..request("delay = \"1ms\"\n[[rule]]\nmatch = \"tcp\"\nloss = \"1%\"", "rate = \"1mbit\"")
         };
         let order = serde_json::to_string(&Order::of(&request).unwrap()).unwrap();
         let again = serde_json::from_str::<Order>(&order).unwrap().request().unwrap();
-        assert_eq!(again.egress.link, request.egress.link);
-        assert_eq!(again.ingress.link, request.ingress.link);
+        assert_eq!(again.forward.link, request.forward.link);
+        assert_eq!(again.backward.link, request.backward.link);
+        assert_eq!(again.site, request.site);
         assert_eq!((again.duration, again.target, again.seed), (request.duration, request.target, request.seed));
     }
 

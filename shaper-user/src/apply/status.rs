@@ -24,7 +24,7 @@ pub(crate) struct Status {
     pub(crate) id: String,
     /// The process that impairs it.
     pub(crate) pid: u32,
-    /// The interface.
+    /// The interface, or both with " and " between them.
     pub(crate) interface: String,
     /// The name of its namespace; absent for the process's own.
     pub(crate) netns: Option<String>,
@@ -60,6 +60,13 @@ pub(crate) struct DirectionStatus {
     /// Its figures.
     #[serde(flatten)]
     pub(crate) figures: Figures,
+}
+
+impl Status {
+    /// Whether an interface is among them.
+    pub(crate) fn is_of(&self, interface: &str) -> bool {
+        self.interface.split(" and ").any(|name| name == interface)
+    }
 }
 
 /// The socket of a process.

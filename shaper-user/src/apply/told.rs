@@ -1,19 +1,23 @@
 //! What is said of an impaired interface: before, and in the end.
 
 use serde::Serialize;
-use shaper_engine::DirectionOutcome;
+use shaper_engine::{DirectionOutcome, Site};
 
-use super::attached::{Ended, Finished, NAMES};
+use super::attached::{Ended, Finished};
 use super::figures::Figures;
 use super::request::{Request, Worked};
 
 /// Before anything is changed: what each direction gets, and what is to be known of it.
 pub(crate) fn first_lines(request: &Request, worked: &Worked) -> Vec<String> {
-    let interface = &request.interface;
-    let directions = NAMES.into_iter().zip(&worked.directions).map(|(name, direction)| match direction {
-        Some(direction) => format!("{interface} {name}: {}", direction.expected),
-        None => format!("{interface} {name}: left alone"),
-    });
+    let before = match &request.site {
+        Site::Interface(interface) => format!("{interface} "),
+        Site::Between(..) => String::new(),
+    };
+    let directions =
+        request.directions().into_iter().zip(&worked.directions).map(|(name, direction)| match direction {
+            Some(direction) => format!("{before}{name}: {}", direction.expected),
+            None => format!("{before}{name}: left alone"),
+        });
     let mut lines: Vec<String> = directions.collect();
     lines.extend(worked.notes.iter().cloned());
     lines.push(format!("room for {} packets under way, seed {}", worked.room, request.seed));
@@ -28,7 +32,7 @@ pub(crate) fn last_lines(finished: &Finished) -> Vec<String> {
         Ended::Gone => "it went away",
         Ended::Failed => "a part of the engine ended by itself",
     };
-    let mut lines = vec![format!("{} is as it was: {why}", finished.interface)];
+    let mut lines = vec![format!("{} as before: {why}", finished.name)];
     for (direction, figures) in finished.figures().filter(|(_, figures)| !figures.is_idle()) {
         lines.push(format!("  {:7}  {}", direction.spec.name, figures.line()));
         lines.extend(figures.more().into_iter().map(|line| format!("           {line}")));
@@ -69,7 +73,7 @@ impl Finished {
             findings.push(format!("{} frames leaked", self.outcome.leaked_frames));
         }
         match self.ended {
-            Ended::Gone => findings.push(format!("{} went away while it was impaired", self.interface)),
+            Ended::Gone => findings.push(format!("{} went away while it was impaired", self.name)),
             Ended::Failed => findings.push("a part of the engine ended by itself".to_owned()),
             Ended::Told | Ended::Over => {}
         }
@@ -107,7 +111,7 @@ impl From<&Finished> for Told {
         });
         Self {
             schema: 1,
-            interface: finished.interface.clone(),
+            interface: finished.name.clone(),
             ended: match finished.ended {
                 Ended::Told => "told",
                 Ended::Over => "over",

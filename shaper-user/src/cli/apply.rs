@@ -1,10 +1,11 @@
-//! `shaper apply`: one interface, both directions.
+//! `shaper apply`: one interface, both directions; and `shaper bridge`: what goes between two.
 
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Parser};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use shaper_engine::Site;
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Profile, load};
@@ -24,18 +25,49 @@ pub(crate) struct Args {
     /// The interface, such as eth0
     #[arg(value_name = "IFACE")]
     interface: String,
-    #[command(flatten)]
-    link: LinkFlags,
     /// What leaves at it: a preset's name, a TOML file, or flags of the link in quotes
     #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
     egress: Option<String>,
     /// What arrives at it
     #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
     ingress: Option<String>,
-    /// The network namespace that the interface is in, by its name
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `shaper bridge`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Flags of the link hold for both directions; --up and --down say more of one: a profile, or flags in \
+                        quotes, such as --up '--delay 20ms --loss 1%'. What goes from the first interface to the second \
+                        goes by a profile's way from a to b, what comes back by that from b to a."
+)]
+pub(crate) struct BridgeArgs {
+    /// The first interface
+    #[arg(value_name = "IF_A")]
+    one: String,
+    /// The second
+    #[arg(value_name = "IF_B")]
+    other: String,
+    /// What goes from the first to the second: a preset's name, a TOML file, or flags of the link in quotes
+    #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
+    up: Option<String>,
+    /// What goes from the second to the first
+    #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
+    down: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What both take.
+#[derive(Debug, ClapArgs)]
+struct Common {
+    #[command(flatten)]
+    link: LinkFlags,
+    /// The network namespace that it is in, by its name
     #[arg(long, value_name = "NAME", conflicts_with = "pid")]
     netns: Option<String>,
-    /// The process, such as a container's, in whose network namespace the interface is
+    /// The process, such as a container's, in whose network namespace it is
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     /// The seed of every draw: the same seed gives the same draws to the same packet index
@@ -44,7 +76,7 @@ pub(crate) struct Args {
     /// End by itself after this time
     #[arg(long = "for", value_name = "TIME")]
     duration: Option<Duration>,
-    /// Impair the interface of the default route or of your own ssh session; without --for it is undone after 5 minutes
+    /// Do it to the interface of the default route or of your own ssh session; without --for it is undone after 5 minutes
     #[arg(long)]
     allow_default_route: bool,
     /// Go on in the background: shaper status shows it, shaper clear ends it
@@ -71,35 +103,48 @@ struct Side {
 
 /// Impairs the interface until Ctrl-C, or as long as was said.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let request = request(args)?;
+    let Args { interface, egress, ingress, common } = args;
+    let forward = side(&common.link, egress.as_deref()).context("--egress")?;
+    let backward = side(&common.link, ingress.as_deref()).context("--ingress")?;
+    carry_out(&common.request(Site::Interface(interface.clone()), forward, backward), common)
+}
+
+/// Bridges the interfaces until Ctrl-C, or as long as was said.
+pub(super) fn bridge(args: &BridgeArgs) -> anyhow::Result<Outcome> {
+    let BridgeArgs { one, other, up, down, common } = args;
+    let forward = side(&common.link, up.as_deref()).context("--up")?;
+    let backward = side(&common.link, down.as_deref()).context("--down")?;
+    carry_out(&common.request(Site::Between(one.clone(), other.clone()), forward, backward), common)
+}
+
+fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
     let worked = request.work_out()?;
-    let mut err = io::stderr().lock();
-    for line in first_lines(&request, &worked) {
-        writeln!(err, "{line}")?;
+    let name = request.name();
+    for line in first_lines(request, &worked) {
+        writeln!(io::stderr(), "{line}")?;
     }
-    drop(err);
-    if args.detach {
-        let id: String = background::start(ROLE, &Order::of(&request)?)?;
-        let interface = &request.interface;
-        writeln!(io::stderr(), "{interface} is impaired in the background ({id}): shaper clear {interface} ends it")?;
+    if common.detach {
+        let id: String = background::start(ROLE, &Order::of(request)?)?;
+        let first = request.interfaces().first().copied().unwrap_or_default().to_owned();
+        writeln!(io::stderr(), "{name}: impaired in the background ({id}); shaper clear {first} ends it")?;
         return Ok(Outcome::Held);
     }
     let signals = Signals::install()?;
-    let attached = Attached::up(&request, &worked)?;
-    let ends = match (args.duration, attached.ends()) {
+    let attached = Attached::up(request, &worked)?;
+    let ends = match (common.duration, attached.ends()) {
         (Some(duration), _) => format!("for {duration:#}, or until Ctrl-C"),
         (None, Some(_)) => "until Ctrl-C, and for 5 minutes at most".to_owned(),
         (None, None) => "until Ctrl-C".to_owned(),
     };
-    writeln!(io::stderr(), "{} is impaired {ends}", request.interface)?;
-    let live = Live::new();
+    writeln!(io::stderr(), "{name}: impaired {ends}")?;
+    let live = Live::new(&request.directions());
     let ended = attached.wait(signals, |figures| live.show(figures));
     drop(live);
-    // Whatever it was that ended it, the interface is put back.
+    // Whatever it was that ended it, all is put back.
     let finished = attached.down(*ended.as_ref().unwrap_or(&Ended::Failed))?;
     ended?;
     let mut out = io::stdout().lock();
-    if args.json {
+    if common.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&Told::from(&finished))?)?;
     } else {
         for line in last_lines(&finished) {
@@ -133,22 +178,24 @@ pub(super) fn daemon(order: Order) -> anyhow::Result<()> {
     error.map_or(Ok(()), Err)
 }
 
-fn request(args: &Args) -> anyhow::Result<Request> {
-    let target = match (&args.netns, args.pid) {
-        (Some(name), _) => Target::Named(name.clone()),
-        (None, Some(pid)) => Target::Process(pid),
-        (None, None) => Target::Own,
-    };
-    Ok(Request {
-        interface: args.interface.clone(),
-        target,
-        egress: side(&args.link, args.egress.as_deref()).context("--egress")?,
-        ingress: side(&args.link, args.ingress.as_deref()).context("--ingress")?,
-        seed: args.seed,
-        duration: args.duration,
-        allow_default_route: args.allow_default_route,
-        busy_poll: args.busy_poll,
-    })
+impl Common {
+    fn request(&self, site: Site, forward: Profile, backward: Profile) -> Request {
+        let target = match (&self.netns, self.pid) {
+            (Some(name), _) => Target::Named(name.clone()),
+            (None, Some(pid)) => Target::Process(pid),
+            (None, None) => Target::Own,
+        };
+        Request {
+            site,
+            target,
+            forward,
+            backward,
+            seed: self.seed,
+            duration: self.duration,
+            allow_default_route: self.allow_default_route,
+            busy_poll: self.busy_poll,
+        }
+    }
 }
 
 /// What holds in a direction: what holds in both, and over that what is said of this one.
@@ -177,12 +224,13 @@ struct Live {
 }
 
 impl Live {
-    fn new() -> Self {
+    fn new(names: &[String]) -> Self {
         let all = MultiProgress::new();
         // Without a style of its own a line is as good.
         let style = ProgressStyle::with_template("{prefix:7}  {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let line = |name| all.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name));
-        let lines = if io::stderr().is_terminal() { ["egress", "ingress"].map(line).into() } else { Vec::new() };
+        let line =
+            |name: &String| all.add(ProgressBar::new_spinner().with_style(style.clone()).with_prefix(name.clone()));
+        let lines = if io::stderr().is_terminal() { names.iter().map(line).collect() } else { Vec::new() };
         Self { lines, _all: all }
     }
 

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// Ends what impairs an interface.
 fn of_interface(interface: &str) -> anyhow::Result<Vec<UndoReport>> {
     let (found, _) = all()?;
-    let journals: Vec<_> = found.into_iter().filter(|found| found.status.interface == interface).collect();
+    let journals: Vec<_> = found.into_iter().filter(|found| found.status.is_of(interface)).collect();
     if journals.is_empty() {
         bail!("{interface} is not impaired by any shaper of this host; what dead ones left is undone by shaper clear");
     }

@@ -80,6 +80,9 @@ enum Command {
     /// Impair an interface of this host or of a container, in both directions
     #[cfg(feature = "live")]
     Apply(Box<apply::Args>),
+    /// Join two interfaces by an impaired link, transparently
+    #[cfg(feature = "live")]
+    Bridge(Box<apply::BridgeArgs>),
     /// Say how the interfaces stand that are impaired
     #[cfg(feature = "live")]
     Status(status::Args),
@@ -125,6 +128,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         #[cfg(feature = "live")]
         Command::Apply(args) => apply::run(&args),
+        #[cfg(feature = "live")]
+        Command::Bridge(args) => apply::bridge(&args),
         #[cfg(feature = "live")]
         Command::Status(args) => status::run(&args),
         #[cfg(feature = "live")]

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 /// Says how they stand.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (found, mute) = all()?;
-    let wanted = |status: &Status| args.interface.as_ref().is_none_or(|name| *name == status.interface);
+    let wanted = |status: &Status| args.interface.as_ref().is_none_or(|name| status.is_of(name));
     let shown: Vec<Status> = found.into_iter().map(|Found { status, .. }| status).filter(wanted).collect();
     if shown.is_empty()
         && mute.is_empty()

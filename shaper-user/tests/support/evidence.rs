@@ -7,7 +7,7 @@ use std::process::Command;
 use shaper_offline::pcapfile::{self, Reader, Tail};
 use shaper_report::summary::{Severity, Summary};
 
-use crate::support::Ended;
+use crate::runs::Ended;
 
 /// Whether a finding of this severity has all of these words.
 pub(crate) fn told(summary: &Summary, severity: Severity, words: &[&str]) -> bool {

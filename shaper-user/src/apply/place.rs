@@ -1,4 +1,4 @@
-//! The interface: where it is, whether it may be impaired, and that nobody else does.
+//! The interfaces: where they are, whether they may be impaired, and that nobody else does.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::IpAddr;
@@ -14,17 +14,17 @@ use shaper_net::rtnl::{Link, Rtnl};
 
 use super::request::{Request, Target};
 
-/// The namespace of an interface, and the interface.
-pub(super) struct Site {
+/// A namespace, and the interfaces there.
+pub(super) struct Place {
     pub(super) netns: NetNs,
     pub(super) rtnl: Rtnl,
-    pub(super) link: Link,
-    /// Held for as long as it is impaired.
-    _lock: Lock,
+    pub(super) links: Vec<Link>,
+    /// Held for as long as they are impaired.
+    _locks: Vec<Lock>,
 }
 
-impl Site {
-    /// Finds the interface, and makes sure that it may be impaired by us and is by nobody else.
+impl Place {
+    /// Finds the interfaces, and makes sure that they may be impaired by us and are by nobody else.
     pub(super) fn find(request: &Request, journal: &Journal) -> anyhow::Result<Self> {
         let netns = match &request.target {
             Target::Own => NetNs::current()?,
@@ -32,19 +32,26 @@ impl Site {
             Target::Process(pid) => NetNs::of_process(journal, *pid, &format!("shaper-{}", journal.id()))?,
         };
         let rtnl = netns.rtnl()?;
-        let Some(link) = rtnl.find(&request.interface)? else { bail!(unknown(&request.interface, &rtnl)?) };
-        if !request.allow_default_route
-            && netns.is_current()?
-            && let Some(reason) = hangs_on(&link, &rtnl)?
-        {
-            bail!(
-                "{} {reason}: what goes wrong with it may lock you out; with --allow-default-route it is done all the \
-                 same, and undone by itself after --for, or after {DEFAULT_FOR_MINUTES} minutes",
-                link.name
-            );
+        let mut links = Vec::new();
+        let mut locks = Vec::new();
+        for name in request.interfaces() {
+            let Some(link) = rtnl.find(name)? else { bail!(unknown(name, &rtnl)?) };
+            if !request.allow_default_route
+                && netns.is_current()?
+                && let Some(reason) = hangs_on(&link, &rtnl)?
+            {
+                bail!(
+                    "{name} {reason}: what goes wrong with it may lock you out; with --allow-default-route it is done \
+                     all the same, and undone by itself after --for, or after {DEFAULT_FOR_MINUTES} minutes"
+                );
+            }
+            // What is named twice is no second one to lock.
+            if !links.contains(&link) {
+                locks.push(lock(&netns, &link, journal)?);
+            }
+            links.push(link);
         }
-        let lock = lock(&netns, &link, journal)?;
-        Ok(Self { netns, rtnl, link, _lock: lock })
+        Ok(Self { netns, rtnl, links, _locks: locks })
     }
 }
 

@@ -1,0 +1,209 @@
+//! Packets that are led to the delay line by TC programs: those of one interface, or those between two.
+//!
+//! They are sent into a pair of devices of ours, at whose far end the delay line is, and come back by way of the near end.
+
+use shaper_bpf::{Hook, Object};
+use shaper_common::layout::Diversion;
+use shaper_net::journal::{Entry, Journal, Recorded};
+use shaper_net::netns::NetNs;
+use shaper_net::pair::{End, Pair};
+use shaper_net::rtnl::{Link, LinkStats, Rtnl};
+
+use crate::error::Error;
+use crate::spec::Site;
+use crate::xsk::FRAME;
+
+/// Of a frame: XDP's headroom, Ethernet, two tags, and the metadata.
+const BESIDE_PAYLOAD: u32 = 256 + 14 + 8 + 32;
+/// The largest frame that memory is given in.
+const LARGEST_FRAME: u32 = 4096;
+/// The largest payload of a packet that a veth takes in front of an XDP program: a page with what the kernel keeps in it.
+const LARGEST_MTU: u32 = 3_400;
+/// In front of whatever else is attached.
+const PRIORITY: u16 = 1;
+/// The letters of the directions in the names of their pairs.
+const LETTERS: [&str; 2] = ["a", "b"];
+
+/// Where packets of a direction are taken, and where they go on.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    /// The number of the interface that they are taken from, in the order in which the site names them.
+    from: usize,
+    /// Whether where they leave, or else where they arrive.
+    egress: bool,
+    /// The number of the interface that they go on at.
+    on: usize,
+    /// Whether they would get nowhere without us.
+    forward: bool,
+}
+
+/// The interfaces of a site and the pairs beside them, one a direction.
+#[derive(Debug)]
+pub(crate) struct Diverted {
+    interfaces: Vec<Link>,
+    routes: [Route; 2],
+    pairs: [Pair; 2],
+    rtnl: Rtnl,
+    hook: Option<Hook>,
+    /// What the journal takes back.
+    recorded: Vec<Recorded>,
+}
+
+impl Diverted {
+    /// Makes the pairs.
+    pub(crate) fn prepare(netns: &NetNs, journal: &Journal, site: &Site) -> Result<Self, Error> {
+        let rtnl = netns.rtnl()?;
+        let (names, routes) = match site {
+            Site::Interface(name) => {
+                (vec![name], [true, false].map(|egress| Route { from: 0, egress, on: 0, forward: false }))
+            }
+            Site::Between(one, other) => {
+                (vec![one, other], [0, 1].map(|from| Route { from, egress: false, on: 1 - from, forward: true }))
+            }
+        };
+        let interfaces = names.into_iter().map(|name| rtnl.link(name)).collect::<Result<Vec<_>, _>>()?;
+        interfaces.iter().try_for_each(check)?;
+        if let [one, other] = interfaces.as_slice() {
+            check_between(one, other)?;
+        }
+        let mtu = largest_mtu(&interfaces);
+        let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
+        let [first, second] = LETTERS;
+        let pairs = [pair(first)?, pair(second)?];
+        Ok(Self { interfaces, routes, pairs, rtnl, hook: None, recorded: Vec::new() })
+    }
+
+    /// The ports of the delay line, by direction.
+    pub(crate) fn ports(&self) -> [u32; 2] {
+        self.pairs.each_ref().map(|pair| pair.far.index)
+    }
+
+    /// Bytes of a frame that holds any packet.
+    pub(crate) fn frame(&self) -> u32 {
+        if largest_mtu(&self.interfaces) + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME }
+    }
+
+    /// How packets are led away; `None` as long as none are.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        self.hook
+    }
+
+    /// Leads the packets of a direction to the delay line.
+    pub(crate) fn divert(
+        &mut self,
+        netns: &NetNs,
+        journal: &Journal,
+        object: &mut Object,
+        direction: u32,
+    ) -> Result<(), Error> {
+        let near = self.near(direction)?.clone();
+        let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
+        let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
+            return Err(no_direction(direction));
+        };
+        let arrive = u32::from(!route.egress && !route.forward);
+        let diversion = Diversion { into: near.index, on: on.index, arrive, forward: u32::from(route.forward) };
+        object.set_diversion(direction, diversion)?;
+        let mut recorded = Vec::new();
+        if route.forward && !from.promiscuous {
+            let entry = Entry::Promiscuous { netns: within(netns), ifname: from.name.clone() };
+            recorded.push(journal.record(entry)?);
+            self.rtnl.set_promiscuous(from.index, true)?;
+        }
+        let hook = netns.run(|| -> Result<_, Error> {
+            // First the way back, then that here.
+            if object.attach_come_back(&near.name, Hook::Tcx).is_ok() {
+                object.attach_diversion(direction, &from.name, route.egress, Hook::Tcx)?;
+                return Ok(Hook::Tcx);
+            }
+            shaper_bpf::add_clsact(&near.name)?;
+            object.attach_come_back(&near.name, Hook::Clsact { priority: 1 })?;
+            recorded.push(filter(netns, journal, from, route.egress)?);
+            let hook = Hook::Clsact { priority: PRIORITY };
+            object.attach_diversion(direction, &from.name, route.egress, hook)?;
+            Ok(hook)
+        })??;
+        self.hook = Some(hook);
+        self.recorded.extend(recorded);
+        Ok(())
+    }
+
+    /// Packets that the pair of a direction had no room for.
+    pub(crate) fn lost(&self, direction: u32) -> Result<u64, Error> {
+        let LinkStats { tx_dropped, .. } = self.rtnl.stats(self.near(direction)?.index)?;
+        Ok(tx_dropped)
+    }
+
+    fn near(&self, direction: u32) -> Result<&End, Error> {
+        self.pairs.get(direction as usize).map(|pair| &pair.near).ok_or_else(|| no_direction(direction))
+    }
+}
+
+fn largest_mtu(interfaces: &[Link]) -> u32 {
+    interfaces.iter().map(|link| link.mtu).max().unwrap_or(0)
+}
+
+fn within(netns: &NetNs) -> Option<String> {
+    (!netns.name().is_empty()).then(|| netns.name().to_owned())
+}
+
+/// Journals a filter, and the qdisc for it where it has to be made.
+fn filter(netns: &NetNs, journal: &Journal, link: &Link, egress: bool) -> Result<Recorded, Error> {
+    let (netns, ifname) = (within(netns), link.name.clone());
+    let has_clsact = Rtnl::open()?.qdiscs(link.index)?.iter().any(|qdisc| qdisc.kind == "clsact");
+    if has_clsact {
+        return Ok(journal.record(Entry::Filter { netns, ifname, egress, priority: PRIORITY })?);
+    }
+    let recorded = journal.record(Entry::Qdisc { netns, ifname, kind: "clsact".into() })?;
+    shaper_bpf::add_clsact(&link.name)?;
+    Ok(recorded)
+}
+
+fn check(link: &Link) -> Result<(), Error> {
+    let Link { name, mtu, .. } = link;
+    if link.loopback {
+        return Err(wrong("the loopback device leads to nobody: impair an end of a veth pair instead"));
+    }
+    if !link.ethernet {
+        return Err(wrong(format!("{name} is no Ethernet device: impair the one that its packets leave at")));
+    }
+    if !link.up {
+        return Err(wrong(format!("{name} is down: switch it up first (ip link set {name} up)")));
+    }
+    if *mtu > LARGEST_MTU {
+        return Err(wrong(format!(
+            "the MTU of {name}, {mtu}, is more than the {LARGEST_MTU} bytes that a veth hands to XDP: set a smaller one (ip \
+             link set {name} mtu 1500)"
+        )));
+    }
+    Ok(())
+}
+
+fn check_between(one: &Link, other: &Link) -> Result<(), Error> {
+    if one.index == other.index {
+        return Err(wrong(format!("a bridge has two ends: {} is named twice", one.name)));
+    }
+    if one.mtu != other.mtu {
+        return Err(wrong(format!(
+            "{} has an MTU of {} and {} of {}: what one takes the other might not; give both the same",
+            one.name, one.mtu, other.name, other.mtu
+        )));
+    }
+    match [one, other].into_iter().find(|link| link.master.is_some()) {
+        Some(link) => {
+            let name = &link.name;
+            Err(wrong(format!(
+                "{name} belongs to a bridge or bond already: take it out first (ip link set {name} nomaster)"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+fn no_direction(direction: u32) -> Error {
+    wrong(format!("there is no direction {direction}"))
+}
+
+fn wrong(problem: impl Into<String>) -> Error {
+    Error::Site { problem: problem.into() }
+}

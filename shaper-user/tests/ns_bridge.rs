@@ -1,0 +1,240 @@
+//! Two interfaces, joined by an impaired link: what gets through, and that both are as they were, however it ends.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use shaper_net::journal::Journal;
+use shaper_net::netns::NetNs;
+use shaper_net::process::ProcessId;
+use shaper_net::rtnl::{Rtnl, VethEnd};
+use support::{SHAPER, Traces, on_own_host, until};
+
+const LEFT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
+const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
+const LEFT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 1);
+const RIGHT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 2);
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 7, 7, 7);
+const PORT: u16 = 7008;
+/// How soon what must happen has happened. Other work on the machine may need most of this.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Two hosts, each at an interface of the test's own: `to-left` and `to-right`. Nothing joins these.
+struct Ends {
+    left: NetNs,
+    right: NetNs,
+    journal: Journal,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let journal = Journal::create("test").unwrap();
+        let host = |name: &str, v4: Ipv4Addr, v6: Ipv6Addr| {
+            let host = NetNs::create(&journal, name).unwrap();
+            let near = format!("to-{name}");
+            let rtnl = Rtnl::open().unwrap();
+            let far = VethEnd::new(Some(&host), "eth0");
+            rtnl.create_veth(&VethEnd::new(None, &near), &far).unwrap();
+            rtnl.set_up(rtnl.link(&near).unwrap().index, true).unwrap();
+            let inside = host.rtnl().unwrap();
+            let device = inside.link("eth0").unwrap().index;
+            inside.set_up(device, true).unwrap();
+            inside.add_address(device, IpAddr::V4(v4), 24).unwrap();
+            inside.add_address(device, IpAddr::V6(v6), 64).unwrap();
+            inside.add_route(&shaper_net::rtnl::Route::ipv4_multicast(device)).unwrap();
+            host
+        };
+        let (left, right) = (host("left", LEFT, LEFT6), host("right", RIGHT, RIGHT6));
+        Self { left, right, journal }
+    }
+
+    /// How long a datagram takes from left to right and back; none when it is lost.
+    fn echo(&self, from: IpAddr, to: IpAddr) -> Option<Duration> {
+        let right = self.right.run(|| UdpSocket::bind((to, PORT)).unwrap()).unwrap();
+        let left = self.left.run(|| UdpSocket::bind((from, 0)).unwrap()).unwrap();
+        right.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        left.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let sent = Instant::now();
+        left.send_to(b"there", SocketAddr::new(to, PORT)).unwrap();
+        let mut buffer = [0; 16];
+        let (length, peer) = right.recv_from(&mut buffer).ok()?;
+        right.send_to(&buffer[..length], peer).unwrap();
+        left.recv(&mut buffer).ok()?;
+        Some(sent.elapsed())
+    }
+
+    fn gone(self) {
+        let rtnl = Rtnl::open().unwrap();
+        for name in ["to-left", "to-right"] {
+            rtnl.delete(rtnl.link(name).unwrap().index).unwrap();
+        }
+        drop((self.left, self.right));
+        self.journal.undo().unwrap();
+    }
+}
+
+fn shaper(arguments: &[&str]) -> Output {
+    Command::new(SHAPER).args(arguments).output().unwrap()
+}
+
+fn bridge(arguments: &[&str]) -> Child {
+    let mut command = Command::new(SHAPER);
+    command.args(["bridge", "to-left", "to-right", "--json"]).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until the bridge stands.
+fn stands() -> bool {
+    until(SOON, || {
+        let output = shaper(&["status", "--json"]);
+        String::from_utf8_lossy(&output.stdout).contains("to-left and to-right")
+    })
+}
+
+fn signal(child: &Child, signal: i32) {
+    ProcessId::of(child.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
+}
+
+/// Tells it to end, and reads how it went.
+fn end(child: Child) -> (Option<i32>, serde_json::Value) {
+    signal(&child, libc::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// Sees that nothing went wrong and every packet is accounted for.
+fn is_sound((code, told): &(Option<i32>, serde_json::Value)) {
+    assert_eq!((*code, told["findings"].as_array().unwrap().len()), (Some(0), 0), "{told}");
+    for direction in told["directions"].as_array().unwrap() {
+        assert_eq!(direction["held"], 0, "{direction}");
+        assert!(direction["arrived"].as_u64().unwrap() > 0, "{direction}");
+    }
+}
+
+#[test]
+fn both_families_and_their_neighbour_discovery_pass_delayed() {
+    on_own_host(|host| {
+        let ends = Ends::new();
+        let before = Traces::now();
+        assert_eq!(ends.echo(LEFT.into(), RIGHT.into()), None, "nothing joins the two");
+        let running = bridge(&["--delay", "10ms", "--down", "--delay 5ms"]);
+        assert!(stands());
+        for (from, to) in [(IpAddr::V4(LEFT), IpAddr::V4(RIGHT)), (IpAddr::V6(LEFT6), IpAddr::V6(RIGHT6))] {
+            // The first waits for the neighbour to be found.
+            assert!(until(SOON, || ends.echo(from, to).is_some()), "{from} does not find {to}");
+            let took = ends.echo(from, to).unwrap();
+            assert!(took >= Duration::from_millis(15), "{took:?}");
+        }
+        let shown = shaper(&["status", "to-right"]);
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(
+            shown.contains("to-left to to-right  delay 10 ms") && shown.contains("promiscuity of to-left"),
+            "{shown}"
+        );
+        is_sound(&end(running));
+        assert_eq!(Traces::now(), before);
+        assert_eq!(ends.echo(LEFT.into(), RIGHT.into()), None, "nothing joins the two any more");
+        assert!(host.folder().exists());
+        ends.gone();
+    });
+}
+
+#[test]
+fn tcp_with_all_offloads_multicast_and_tagged_frames_pass_whole() {
+    const BYTES: usize = 20 << 20;
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let before = Traces::now();
+        let running = bridge(&["--delay", "1ms"]);
+        assert!(stands());
+
+        let listener = ends.right.run(|| TcpListener::bind((RIGHT, PORT)).unwrap()).unwrap();
+        let received = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut all = Vec::new();
+                listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
+                all
+            });
+            let mut stream = ends.left.run(|| TcpStream::connect((RIGHT, PORT)).unwrap()).unwrap();
+            let sent: Vec<u8> = (0..BYTES).map(|at| (at / 7) as u8).collect();
+            stream.write_all(&sent).unwrap();
+            drop(stream);
+            (reader.join().unwrap(), sent)
+        });
+        assert!(received.0 == received.1, "what arrived is not what was sent");
+
+        let member = ends.right.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap()).unwrap();
+        member.join_multicast_v4(&GROUP, &RIGHT).unwrap();
+        member.set_read_timeout(Some(SOON)).unwrap();
+        let sender = ends.left.run(|| UdpSocket::bind((LEFT, 0)).unwrap()).unwrap();
+        sender.send_to(b"all", (GROUP, PORT)).unwrap();
+        assert_eq!(member.recv(&mut [0; 16]).unwrap(), 3);
+
+        // To nobody's address, with a tag: 802.1Q, VLAN 12, and a protocol for experiments.
+        let mut frame = vec![0x02, 0, 0, 0, 0, 0x77, 0x02, 0, 0, 0, 0, 0x66, 0x81, 0x00, 0x00, 12, 0x88, 0xb5];
+        frame.resize(200, 0x5a);
+        let mut tap = ends
+            .right
+            .run(|| {
+                let tap =
+                    pcap::Capture::from_device("eth0").unwrap().immediate_mode(true).promisc(true).open().unwrap();
+                tap.setnonblock().unwrap()
+            })
+            .unwrap();
+        let mut source = ends.left.run(|| pcap::Capture::from_device("eth0").unwrap().open().unwrap()).unwrap();
+        source.sendpacket(frame.as_slice()).unwrap();
+        let arrives = until(SOON, || tap.next_packet().is_ok_and(|packet| packet.data == frame));
+        assert!(arrives, "the tagged frame did not arrive as it was sent");
+
+        is_sound(&end(running));
+        assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}
+
+#[test]
+fn a_bridge_whose_process_stands_still_goes_on_without_impairment_and_ends_with_it() {
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let before = Traces::now();
+        let mut running = bridge(&["--delay", "20ms"]);
+        assert!(stands());
+        let passes = |within: fn(Duration) -> bool| ends.echo(LEFT.into(), RIGHT.into()).is_some_and(within);
+        assert!(until(SOON, || passes(|took| took >= Duration::from_millis(40))));
+        signal(&running, libc::SIGSTOP);
+        assert!(until(SOON, || passes(|took| took < Duration::from_millis(20))), "it fails closed");
+        signal(&running, libc::SIGKILL);
+        running.wait().unwrap();
+        assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
+        ends.gone();
+    });
+}
+
+#[test]
+fn what_cannot_be_bridged_is_refused() {
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let rtnl = Rtnl::open().unwrap();
+        let before = Traces::now();
+        let refused = |arguments: [&str; 2], words: &str| {
+            let output = shaper(&[&["bridge"], &arguments[..]].concat());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+            assert!(said.contains(words), "{arguments:?}: {said}");
+        };
+        refused(["to-left", "to-left"], "named twice");
+        refused(["to-left", "nosuch"], "there is no interface nosuch");
+        let right = rtnl.link("to-right").unwrap();
+        rtnl.set_mtu(right.index, 1400).unwrap();
+        refused(["to-left", "to-right"], "an MTU of 1500 and to-right of 1400");
+        rtnl.set_mtu(right.index, right.mtu).unwrap();
+        assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}
