@@ -128,8 +128,8 @@ impl Object {
         let gone: Vec<_> = gone;
         gone.into_iter().try_for_each(|(program, link)| {
             match classifier(&mut self.ebpf, program)?.detach(link) {
-                // The device is gone, and the link with it.
-                Err(ProgramError::TcError(_)) => Ok(()),
+                // The device is gone, and the filter with it; or else the journal takes it back.
+                Err(ProgramError::TcError(_) | ProgramError::NetlinkError(_)) => Ok(()),
                 detached => detached.map_err(failed(program)),
             }
         })

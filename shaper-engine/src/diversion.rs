@@ -40,6 +40,8 @@ struct Route {
 /// The interfaces of a site and the pairs beside them, one a direction.
 #[derive(Debug)]
 pub(crate) struct Diverted {
+    /// Where the interfaces are: filters are found by the thread's own.
+    netns: NetNs,
     interfaces: Vec<Link>,
     routes: [Route; 2],
     pairs: [Pair; 2],
@@ -70,7 +72,7 @@ impl Diverted {
         let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
         let [first, second] = LETTERS;
         let pairs = [pair(first)?, pair(second)?];
-        Ok(Self { interfaces, routes, pairs, rtnl, hook: None, recorded: Vec::new() })
+        Ok(Self { netns: netns.another()?, interfaces, routes, pairs, rtnl, hook: None, recorded: Vec::new() })
     }
 
     /// The ports of the delay line, by direction.
@@ -89,13 +91,7 @@ impl Diverted {
     }
 
     /// Leads the packets of a direction to the delay line.
-    pub(crate) fn divert(
-        &mut self,
-        netns: &NetNs,
-        journal: &Journal,
-        object: &mut Object,
-        direction: u32,
-    ) -> Result<(), Error> {
+    pub(crate) fn divert(&mut self, journal: &Journal, object: &mut Object, direction: u32) -> Result<(), Error> {
         let near = self.near(direction)?.clone();
         let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
@@ -106,10 +102,11 @@ impl Diverted {
         object.set_diversion(direction, diversion)?;
         let mut recorded = Vec::new();
         if route.forward && !from.promiscuous {
-            let entry = Entry::Promiscuous { netns: within(netns), ifname: from.name.clone() };
+            let entry = Entry::Promiscuous { netns: within(&self.netns), ifname: from.name.clone() };
             recorded.push(journal.record(entry)?);
             self.rtnl.set_promiscuous(from.index, true)?;
         }
+        let netns = &self.netns;
         let hook = netns.run(|| -> Result<_, Error> {
             // First the way back, then that here.
             if object.attach_come_back(&near.name, Hook::Tcx).is_ok() {
@@ -126,6 +123,17 @@ impl Diverted {
         self.hook = Some(hook);
         self.recorded.extend(recorded);
         Ok(())
+    }
+
+    /// Leads no further packet away. What brings those back that were stays.
+    pub(crate) fn end(&self, object: &mut Object) -> Result<(), Error> {
+        Ok(self.netns.run(|| object.detach_diversions())??)
+    }
+
+    /// Brings none back either.
+    pub(crate) fn end_all(&self, object: &mut Object) -> Result<(), Error> {
+        self.end(object)?;
+        Ok(self.netns.run(|| object.detach_come_back())??)
     }
 
     /// Packets that the pair of a direction had no room for.

@@ -105,7 +105,7 @@ impl Engine {
     /// Interfaces that cannot be impaired, and whatever the kernel refuses; nothing stays behind then.
     pub fn start_at(netns: &NetNs, journal: &Journal, spec: SiteSpec, options: Options) -> Result<Self, Error> {
         let SiteSpec { site, forward, backward } = spec;
-        let mut diverted = Diverted::prepare(netns, journal, &site)?;
+        let diverted = Diverted::prepare(netns, journal, &site)?;
         let wanted = [forward.is_some(), backward.is_some()];
         let lanes = diverted.ports().into_iter().zip([forward, backward]).enumerate();
         // What comes out of a pair's far end goes back into it.
@@ -119,10 +119,11 @@ impl Engine {
         let beat = engine.object.take_beat()?;
         let (monitor, done) = (Arc::clone(&engine.monitor), Arc::clone(&engine.done));
         engine.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitor, &done))?);
+        // The engine's own before anything is attached: it detaches in the right namespace.
+        let diverted = engine.diverted.insert(diverted);
         for (direction, _) in (0..).zip(wanted).filter(|(_, wanted)| *wanted) {
-            diverted.divert(netns, journal, &mut engine.object, direction)?;
+            diverted.divert(journal, &mut engine.object, direction)?;
         }
-        engine.diverted = Some(diverted);
         Ok(engine)
     }
 
@@ -362,9 +363,9 @@ impl Engine {
     /// When a thread ended by itself or a map cannot be read.
     pub fn stop(mut self, grace: Duration) -> Result<Outcome, Error> {
         // First no packet comes in any more, then what is held goes out: only then can the account close.
-        match self.diverted {
+        match &self.diverted {
             // What is in the pair already has still to be decided.
-            Some(_) => self.object.detach_diversions()?,
+            Some(diverted) => diverted.end(&mut self.object)?,
             None => self.object.detach()?,
         }
         let deadline = monotonic().saturating_add(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
@@ -399,13 +400,19 @@ impl Engine {
             });
         }
         drop(line);
-        self.object.detach_come_back()?;
+        if let Some(diverted) = &self.diverted {
+            diverted.end_all(&mut self.object)?;
+        }
         Ok(Outcome { directions, leaked_frames: ended.leaked, starved: self.monitor.starved() })
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if let Some(diverted) = &self.diverted {
+            // After `stop` there is nothing left to detach; else the journal has what fails here.
+            let _ = diverted.end_all(&mut self.object);
+        }
         self.control.stop();
         self.done.store(true, Ordering::Release);
         // A thread that panicked has said so; there is nothing more to do for it here.

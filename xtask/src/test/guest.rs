@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{Repo, cargo_messages::Artifact, vm};
 
-/// The binaries: programs against the oracle, the whole data path between the hosts of a lab, and each effect on it.
-const BINARIES: [&str; 7] =
-    ["bpf_frames", "bpf_oracle", "bpf_ports", "bpf_rules", "bpf_traces", "ns_link", "ns_effects"];
+/// The binaries: programs against the oracle, the whole data path between the hosts of a lab, each effect on it, and one
+/// interface.
+const BINARIES: [&str; 8] =
+    ["bpf_frames", "bpf_oracle", "bpf_ports", "bpf_rules", "bpf_traces", "ns_link", "ns_effects", "ns_interface"];
 /// The longest that one of them may take, software emulation included.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 
