@@ -4,12 +4,14 @@
 //! [`guard`] process, the next start or `shaper clear` can take it back for a process that could not.
 //! Nothing here is async: calls block, and take place on a thread that is in the right network namespace.
 
+pub mod enclosure;
 pub mod error;
 pub mod guard;
 pub mod handover;
 pub mod journal;
 pub mod lab;
 pub mod netns;
+pub mod nft;
 pub mod offload;
 pub mod pair;
 pub mod process;

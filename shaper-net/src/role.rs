@@ -5,10 +5,10 @@
 //! *thread* that forked, so all roles are started by one thread that lives as long as the process: [`Role::spawn`] may
 //! be called from any thread.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -37,6 +37,8 @@ pub struct RoleSpec {
     pub stdout: Stdio,
     /// Standard error; by default ours.
     pub stderr: Stdio,
+    /// A file that stands in the place of another for it alone, in a mount namespace of its own: what is shown, and where.
+    pub shown: Option<(PathBuf, PathBuf)>,
     /// Whether it gets a process group of its own, so that a Ctrl-C in the terminal reaches us alone, and we stop it.
     /// On by default; off for a program that a person talks to.
     pub own_group: bool,
@@ -57,6 +59,7 @@ impl RoleSpec {
             stdin: Stdio::null(),
             stdout: Stdio::inherit(),
             stderr: Stdio::inherit(),
+            shown: None,
             own_group: true,
         }
     }
@@ -90,11 +93,15 @@ impl Role {
         if spec.own_group {
             command.process_group(0);
         }
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid and setns are bare system
-        // calls, and an io::Error made of an error number allocates nothing. `fd` is open until spawn returns, since
-        // `netns` is borrowed for longer.
+        let shown = spec.shown.map(|(what, at)| Ok::<_, Error>([as_c(&what)?, as_c(&at)?])).transpose()?;
+        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setns, unshare and mount are
+        // bare system calls, and an io::Error made of an error number allocates nothing. `fd` is open until spawn
+        // returns, since `netns` is borrowed for longer.
         unsafe {
-            command.pre_exec(move || bind_and_enter(us, fd));
+            command.pre_exec(move || {
+                bind_and_enter(us, fd)?;
+                shown.as_ref().map_or(Ok(()), |[what, at]| show(what, at))
+            });
         }
         let child = on_spawner(move || command.spawn())?.map_err(|e| Error::os("start it", &name, e))?;
         let mut role = Self { name, child, running: None, recorded: None, status: None };
@@ -216,6 +223,23 @@ fn bind_and_enter(parent: u32, netns: RawFd) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn as_c(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_encoded_bytes())
+        .map_err(|e| Error::os("name it", path.display().to_string(), std::io::Error::from(e)))
+}
+
+/// Puts a file in the place of another, for this process and its children. Runs in the child between fork and exec.
+fn show(what: &CStr, at: &CStr) -> std::io::Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: bare system calls; the pointers are to strings that live over them, or null where that is allowed.
+    unsafe {
+        let alone = libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_SLAVE, none.cast()) == 0
+            && libc::mount(what.as_ptr(), at.as_ptr(), none, libc::MS_BIND, none.cast()) == 0;
+        if alone { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
 }
 
 type Job = Box<dyn FnOnce() + Send>;

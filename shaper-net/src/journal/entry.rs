@@ -130,6 +130,11 @@ pub enum Entry {
         /// Its priority: all filters of this priority are deleted.
         priority: u16,
     },
+    /// An nf_tables table of ours was made, for IPv4; undone by deleting it with all that is in it.
+    NftTable {
+        /// Its name.
+        table: String,
+    },
     /// A sysctl was written.
     Sysctl {
         /// Namespace it was written in.
@@ -191,6 +196,7 @@ impl fmt::Display for Entry {
                 let way = if *egress { "egress" } else { "ingress" };
                 write!(f, "{way} filter {priority} of {}", Device(netns.as_deref(), ifname))
             }
+            Self::NftTable { table } => write!(f, "nf_tables table {table}"),
             Self::Sysctl { netns: Some(netns), key, .. } => write!(f, "sysctl {key} in {netns}"),
             Self::Sysctl { netns: None, key, .. } => write!(f, "sysctl {key}"),
             Self::Mount { path } => write!(f, "mount {}", path.display()),

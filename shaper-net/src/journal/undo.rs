@@ -11,6 +11,7 @@ use super::entry::{Entry, boot_id};
 use super::file::Locked;
 use super::report::{UndoFailure, UndoReport};
 use crate::netns::{self, NetNs};
+use crate::nft;
 use crate::offload;
 use crate::rtnl::Rtnl;
 use crate::sysctl;
@@ -87,6 +88,7 @@ fn undo(entry: &Entry) -> Result<Undone> {
         Entry::Filter { netns, ifname, egress, priority } => {
             within(netns.as_deref(), || Rtnl::open()?.delete_filter(ifname, *egress, *priority).map(step))
         }
+        Entry::NftTable { table } => nft::remove(table),
         Entry::Sysctl { netns, key, before } => within(netns.as_deref(), || sysctl::restore(key, before)),
         Entry::Mount { path } => match umount2(path, MntFlags::MNT_DETACH) {
             Ok(()) => Ok(Undone::Now),

@@ -39,6 +39,7 @@ pub(crate) struct Attached {
 /// What was asked for.
 struct Told {
     name: String,
+    is_for_a_command: bool,
     directions: [String; 2],
     settings: [Option<String>; 2],
     rule_names: [Vec<String>; 2],
@@ -95,6 +96,8 @@ pub(crate) enum Ended {
 pub(crate) struct Finished {
     /// What is called what.
     pub(crate) name: String,
+    /// Whether it was there for a command alone.
+    pub(crate) is_for_a_command: bool,
     pub(crate) ended: Ended,
     pub(crate) outcome: Outcome,
     /// By direction.
@@ -108,8 +111,17 @@ impl Attached {
     ///
     /// An interface that may not or cannot be impaired; it is as it was then.
     pub(crate) fn up(request: &Request, worked: &Worked) -> anyhow::Result<Self> {
+        let ground = Ground::prepare(&format!("{} {}", request.verb(), request.name()))?;
+        Self::up_on(ground, request, worked)
+    }
+
+    /// The same on a ground on which other things stand already; it is cleared with these.
+    ///
+    /// # Errors
+    ///
+    /// As [`up`](Self::up).
+    pub(crate) fn up_on(ground: Ground, request: &Request, worked: &Worked) -> anyhow::Result<Self> {
         let name = request.name();
-        let ground = Ground::prepare(&format!("{} {name}", request.verb()))?;
         let place = Place::find(request, ground.journal())?;
         let names = request.directions();
         let directions = worked.directions.each_ref().map(Option::as_ref);
@@ -128,6 +140,7 @@ impl Attached {
         let longest = worked.directions.iter().flatten().map(|one| one.held().longest.0).max().unwrap_or(0);
         let told = Told {
             name,
+            is_for_a_command: request.command.is_some(),
             directions: names,
             settings: directions.map(|direction| direction.map(|compiled| compiled.expected.to_string())),
             rule_names: directions
@@ -153,12 +166,25 @@ impl Attached {
         self.ends
     }
 
-    /// Waits until it is to end; in between it answers who asks how it stands, and shows it.
+    /// Waits until it is to end, or somebody says stop; in between it answers who asks how it stands, and shows it.
     ///
     /// # Errors
     ///
     /// When that cannot be found out.
-    pub(crate) fn wait(&self, signals: Signals, mut show: impl FnMut(&[Figures])) -> anyhow::Result<Ended> {
+    pub(crate) fn wait(&self, signals: Signals, show: impl FnMut(&[Figures])) -> anyhow::Result<Ended> {
+        self.wait_for(|left| Ok(signals.wait(Some(left))?.then_some(Ended::Told)), show)
+    }
+
+    /// The same, where `pause` waits for as long as it is told at the most, and says when it is to end, and why.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pause`; and when it cannot be found out how it stands.
+    pub(crate) fn wait_for(
+        &self,
+        mut pause: impl FnMut(Duration) -> anyhow::Result<Option<Ended>>,
+        mut show: impl FnMut(&[Figures]),
+    ) -> anyhow::Result<Ended> {
         let mut rates = Rates::default();
         loop {
             let now = Nanos(clock::monotonic());
@@ -166,8 +192,8 @@ impl Attached {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Ended::Over);
             }
-            if signals.wait(Some(left.map_or(LOOK, |left| left.min(LOOK))))? {
-                return Ok(Ended::Told);
+            if let Some(ended) = pause(left.map_or(LOOK, |left| left.min(LOOK)))? {
+                return Ok(ended);
             }
             if self.engine.has_ended() {
                 return Ok(Ended::Failed);
@@ -238,12 +264,12 @@ impl Attached {
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
         let Self { engine, served, place, told, longest, ground, .. } = self;
         drop(served);
-        let Told { name, rule_names, .. } = told;
+        let Told { name, is_for_a_command, rule_names, .. } = told;
         let outcome = engine.stop(GRACE.saturating_add(longest));
         drop(place);
         ground.clear()?;
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
-        Ok(Finished { name, ended, outcome, rule_names })
+        Ok(Finished { name, is_for_a_command, ended, outcome, rule_names })
     }
 }
 

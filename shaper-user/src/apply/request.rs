@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) site: Site,
     /// Where they are.
     pub(crate) target: Target,
+    /// The command that the interface is for, where it is for one.
+    pub(crate) command: Option<String>,
     /// What leaves at the interface, or goes from the first to the second, goes by the way from `a` to `b` of this one.
     pub(crate) forward: Profile,
     /// What arrives at the interface, or goes from the second to the first, goes by the way from `b` to `a` of this one.
@@ -95,6 +97,7 @@ impl Order {
         Ok(Request {
             site,
             target: self.target,
+            command: None,
             forward: presets::parse("forward", "custom", &self.forward)?,
             backward: presets::parse("backward", "custom", &self.backward)?,
             seed: self.seed,
@@ -128,7 +131,10 @@ impl Request {
 
     /// What it is called.
     pub(crate) fn name(&self) -> String {
-        self.interfaces().join(" and ")
+        match &self.command {
+            Some(command) => format!("the link of {command}"),
+            None => self.interfaces().join(" and "),
+        }
     }
 
     /// The command that asks for it.
@@ -142,6 +148,7 @@ impl Request {
     /// The names of its directions.
     pub(crate) fn directions(&self) -> [String; 2] {
         match &self.site {
+            Site::Interface(_) if self.command.is_some() => ["up", "down"].map(str::to_owned),
             Site::Interface(_) => ["egress", "ingress"].map(str::to_owned),
             Site::Between(one, other) => [format!("{one} to {other}"), format!("{other} to {one}")],
         }
@@ -199,6 +206,7 @@ mod tests {
         Request {
             site: Site::Interface("eth0".into()),
             target: Target::Own,
+            command: None,
             forward: profile(forward),
             backward: profile(backward),
             seed: 1,

@@ -10,8 +10,8 @@ use super::request::{Request, Worked};
 /// Before anything is changed: what each direction gets, and what is to be known of it.
 pub(crate) fn first_lines(request: &Request, worked: &Worked) -> Vec<String> {
     let before = match &request.site {
-        Site::Interface(interface) => format!("{interface} "),
-        Site::Between(..) => String::new(),
+        Site::Interface(interface) if request.command.is_none() => format!("{interface} "),
+        Site::Interface(_) | Site::Between(..) => String::new(),
     };
     let directions =
         request.directions().into_iter().zip(&worked.directions).map(|(name, direction)| match direction {
@@ -27,12 +27,14 @@ pub(crate) fn first_lines(request: &Request, worked: &Worked) -> Vec<String> {
 /// How it went, once everything is as it was.
 pub(crate) fn last_lines(finished: &Finished) -> Vec<String> {
     let why = match finished.ended {
+        _ if finished.is_for_a_command => "it has ended",
         Ended::Told => "as you said",
         Ended::Over => "its time is over",
         Ended::Gone => "it went away",
         Ended::Failed => "a part of the engine ended by itself",
     };
-    let mut lines = vec![format!("{} as before: {why}", finished.name)];
+    let gone = if finished.is_for_a_command { "is gone" } else { "as before" };
+    let mut lines = vec![format!("{} {gone}: {why}", finished.name)];
     for (direction, figures) in finished.figures().filter(|(_, figures)| !figures.is_idle()) {
         lines.push(format!("  {:7}  {}", direction.spec.name, figures.line()));
         lines.extend(figures.more().into_iter().map(|line| format!("           {line}")));

@@ -188,6 +188,7 @@ impl Common {
         Request {
             site,
             target,
+            command: None,
             forward,
             backward,
             seed: self.seed,
@@ -199,7 +200,7 @@ impl Common {
 }
 
 /// What holds in a direction: what holds in both, and over that what is said of this one.
-fn side(both: &LinkFlags, own: Option<&str>) -> anyhow::Result<Profile> {
+pub(super) fn side(both: &LinkFlags, own: Option<&str>) -> anyhow::Result<Profile> {
     let base = |named: Option<&str>| anyhow::Ok(load(named.or(both.named()).unwrap_or("clean"))?);
     let Some(text) = own.map(str::trim) else { return both.apply(&base(None)?) };
     if !text.starts_with('-') {

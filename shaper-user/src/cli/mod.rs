@@ -13,6 +13,8 @@ mod doctor;
 #[cfg(feature = "live")]
 mod exchange;
 #[cfg(feature = "live")]
+mod exec;
+#[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
 mod link_flags;
@@ -83,6 +85,9 @@ enum Command {
     /// Join two interfaces by an impaired link, transparently
     #[cfg(feature = "live")]
     Bridge(Box<apply::BridgeArgs>),
+    /// Run a command behind an impaired link
+    #[cfg(feature = "live")]
+    Exec(Box<exec::Args>),
     /// Say how the interfaces stand that are impaired
     #[cfg(feature = "live")]
     Status(status::Args),
@@ -130,6 +135,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Apply(args) => apply::run(&args),
         #[cfg(feature = "live")]
         Command::Bridge(args) => apply::bridge(&args),
+        #[cfg(feature = "live")]
+        Command::Exec(args) => exec::run(&args),
         #[cfg(feature = "live")]
         Command::Status(args) => status::run(&args),
         #[cfg(feature = "live")]

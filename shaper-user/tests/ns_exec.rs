@@ -1,0 +1,169 @@
+//! One command behind a link, as root: what reaches it, how it ends, and that nothing is left.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::libc;
+use shaper_net::journal::Journal;
+use shaper_net::netns::NetNs;
+use shaper_net::process::ProcessId;
+use shaper_net::rtnl::{Rtnl, VethEnd};
+use support::{SHAPER, Traces, on_own_host, until};
+
+/// This host, and another one that it reaches and that knows the way to this one alone.
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
+const PORT: u16 = 7009;
+/// How soon what must happen has happened. Other work on the machine may need most of this.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A host that answers every datagram, and where those came from.
+fn with_far_host(test: impl FnOnce()) {
+    let journal = Journal::create("test").unwrap();
+    let far = NetNs::create(&journal, "far").unwrap();
+    let rtnl = Rtnl::open().unwrap();
+    rtnl.create_veth(&VethEnd::new(None, "eth0"), &VethEnd::new(Some(&far), "eth0")).unwrap();
+    for (rtnl, address) in [(rtnl, HOST), (far.rtnl().unwrap(), FAR)] {
+        let device = rtnl.link("eth0").unwrap().index;
+        rtnl.set_up(device, true).unwrap();
+        rtnl.add_address(device, IpAddr::V4(address), 24).unwrap();
+    }
+    let server = far.run(|| UdpSocket::bind((FAR, PORT)).unwrap()).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buffer = [0; 64];
+            while !done.load(Ordering::Relaxed) {
+                if let Ok((length, peer)) = server.recv_from(&mut buffer) {
+                    assert_eq!(peer.ip(), HOST, "what comes from inside comes by this host's address");
+                    server.send_to(&buffer[..length], peer).unwrap();
+                }
+            }
+        });
+        test();
+        done.store(true, Ordering::Relaxed);
+    });
+    let rtnl = Rtnl::open().unwrap();
+    rtnl.delete(rtnl.link("eth0").unwrap().index).unwrap();
+    drop(far);
+    journal.undo().unwrap();
+}
+
+/// What a command inside does: it asks the far host over and over, by bash alone, and says how many milliseconds each
+/// answer took.
+fn asking(times: u32) -> String {
+    format!(
+        "exec 3<>/dev/udp/{FAR}/{PORT}; for i in $(seq {times}); do s=$(date +%s%N); echo -n x >&3; \
+         read -r -t 2 -n 1 -u 3 || exit 9; e=$(date +%s%N); echo $(( (e - s) / 1000000 )); done"
+    )
+}
+
+fn shaper(arguments: &[&str]) -> Output {
+    Command::new(SHAPER).args(arguments).output().unwrap()
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The milliseconds of each answer.
+fn took(output: &Output) -> Vec<u64> {
+    assert_eq!(output.status.code(), Some(0), "{}", told(output));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| line.parse().unwrap()).collect()
+}
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = Command::new(SHAPER);
+    command.arg("exec").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+fn is_up() -> bool {
+    String::from_utf8_lossy(&shaper(&["status", "--json"]).stdout).contains("the link of sleep")
+}
+
+#[test]
+fn a_command_reaches_out_through_the_link_and_its_code_is_returned() {
+    on_own_host(|host| {
+        with_far_host(|| {
+            let before = Traces::now();
+            let output =
+                shaper(&["exec", "--up", "--delay 20ms", "--down", "--delay 10ms", "--", "bash", "-c", &asking(5)]);
+            let times = took(&output);
+            assert!(times.len() == 5 && times.iter().all(|millis| *millis >= 30), "{times:?}");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.starts_with("up: delay 20 ms") && said.contains("down: delay 10 ms"), "{said}");
+            assert!(said.contains("  up       in 5  out 5") && said.contains("the link of bash is gone"), "{said}");
+            assert_eq!(Traces::now(), before);
+
+            for (script, code) in [("exit 7", 7), ("kill -TERM $$", 128 + 15)] {
+                let output = shaper(&["exec", "--delay", "1ms", "-q", "--", "sh", "-c", script]);
+                assert_eq!((output.status.code(), told(&output)), (Some(code), String::new()));
+            }
+            let inside = shaper(&["exec", "--delay", "1ms", "-q", "--", "cat", "/etc/resolv.conf"]);
+            assert_eq!(inside.status.code(), Some(0), "{}", told(&inside));
+            assert_eq!(Traces::now(), before);
+        });
+        assert!(host.folder().exists());
+    });
+}
+
+#[test]
+fn one_within_another_adds_up() {
+    on_own_host(|_| {
+        with_far_host(|| {
+            let before = Traces::now();
+            let script = asking(3);
+            let inner = [SHAPER, "exec", "-q", "--delay", "10ms", "--", "bash", "-c", &script];
+            let times = took(&shaper(&[&["exec", "-q", "--delay", "15ms", "--"], &inner[..]].concat()));
+            assert!(times.len() == 3 && times.iter().all(|millis| *millis >= 50), "{times:?}");
+            assert_eq!(Traces::now(), before);
+        });
+    });
+}
+
+#[test]
+fn told_to_end_or_killed_the_command_ends_too_and_nothing_is_left() {
+    on_own_host(|_| {
+        with_far_host(|| {
+            let before = Traces::now();
+            for signal in [libc::SIGTERM, libc::SIGKILL] {
+                let mut running = start(&["--delay", "5ms", "--", "sleep", "1000"]);
+                assert!(until(SOON, is_up), "it does not come up");
+                ProcessId::of(running.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
+                let status = running.wait().unwrap();
+                if signal == libc::SIGTERM {
+                    assert_eq!(status.code(), Some(128 + 15), "that of the command");
+                }
+                assert!(until(SOON, || Traces::now() == before), "{signal}: {:?}", Traces::now());
+                let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+                assert_eq!(forwards.trim(), "0", "{signal}");
+            }
+        });
+    });
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_and_nothing_is_left() {
+    on_own_host(|_| {
+        let before = Traces::now();
+        for (arguments, words) in [
+            (&["--delay", "1ms", "--", "nosuchcommand"][..], "nosuchcommand"),
+            (&["--", "true"], "nothing is asked for"),
+            (&["--up", "--delay 1", "--", "true"], "--up"),
+            (&["--delay", "1ms"], "CMD"),
+        ] {
+            let output = shaper(&[&["exec"], arguments].concat());
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", told(&output));
+            assert!(told(&output).contains(words), "{arguments:?}: {}", told(&output));
+            assert_eq!(Traces::now(), before, "{arguments:?}");
+        }
+    });
+}
