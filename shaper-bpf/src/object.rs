@@ -1,5 +1,6 @@
 //! The BPF object: loaded, filled, attached.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
 
 use aya::maps::{Array, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, XskMap};
@@ -13,6 +14,7 @@ use shaper_common::flow::Bucket;
 use shaper_common::layout::{self, DirectionRules, EdgeCounts, PORT_PROBES, Port, PortPlace, Probe, Setup, State};
 use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
+use shaper_common::timeline::Timeline;
 use shaper_common::units::Nanos;
 
 use super::diversion;
@@ -23,7 +25,7 @@ use super::pod::{
     SchedulePod, SetupPod, SharedPod, TimelinePod,
 };
 use super::records::Records;
-use super::room::{Full, Places, Room, missing};
+use super::room::{Full, Later, Places, Room, missing};
 
 /// The object that the build made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
@@ -143,6 +145,8 @@ pub struct Object {
     timeline_places: Places,
     change_places: Places,
     room: Room,
+    /// Channels with room for changes that are to come.
+    open: BTreeSet<u32>,
     schedule_places: Places,
     backlog_places: Places,
     flow_places: Places,
@@ -198,6 +202,7 @@ impl Object {
             timeline_places: Places::new(TIMELINES, room.timelines),
             change_places: Places::new(SETUPS, room.changes + 1),
             room: *room,
+            open: BTreeSet::new(),
             schedule_places: Places::new(SCHEDULES, room.schedules),
             backlog_places: Places::new(BACKLOGS, room.backlogs),
             flow_places: Places::new(FLOWS, room.buckets),
@@ -246,7 +251,8 @@ impl Object {
             places.schedule = self.schedule_places.give(channel, 1).map_err(full)?;
             self.schedules.set(places.schedule, SchedulePod(**schedule), 0).map_err(writing(SCHEDULES))?;
         }
-        if spec.has_backlog() {
+        let is_open = self.open.contains(&channel);
+        if spec.has_backlog() || is_open {
             places.backlog = self.backlog_places.give(channel, 1).map_err(full)?;
             self.backlogs.set(places.backlog, BacklogPod(Backlog::EMPTY), 0).map_err(writing(BACKLOGS))?;
         }
@@ -267,28 +273,90 @@ impl Object {
             self.feeder.as_mut().ok_or(Error::FeederTaken)?.lay(channel, *own, trace)?;
         }
         // Tables and settings of changes lie one behind another: the channel's own first.
-        let tables = spec.all().map(|(_, tables)| tables.count()).sum();
-        let mut table = self.quantile_places.give(channel, tables).map_err(full)?;
-        if let Some(changes) = &spec.changes {
+        self.quantile_places.give(channel, tables_of(spec)).map_err(full)?;
+        if spec.changes.is_some() || is_open {
             places.timeline = self.timeline_places.give(channel, 1).map_err(full)?;
-            self.timelines.set(places.timeline, TimelinePod(*changes.timeline), 0).map_err(writing(TIMELINES))?;
-            let first = self.change_places.give(channel, changes.settings.len() as u32).map_err(full)?;
+            self.set_timeline(places.timeline, spec)?;
+            let count = spec.changes.as_ref().map_or(0, |changes| changes.settings.len() as u32);
+            let first = self.change_places.give(channel, count).map_err(full)?;
             // The first place of all is nobody's.
             places.changes = self.room.channels + first - 1;
         }
+        self.set_settings(channel, places, spec, 0)?;
+        self.states.set(channel, SharedPod(Default::default()), BPF_F_LOCK).map_err(writing(STATES))
+    }
+
+    /// Keeps room for changes that a channel is to have later on, before it is set: the object was loaded for them
+    /// ([`Room::with_later`]).
+    ///
+    /// # Errors
+    ///
+    /// When it was not.
+    pub fn open_channel(&mut self, channel: u32) -> Result<(), Error> {
+        let full = |Full { map, room }| Error::Full { map, room };
+        self.change_places.give(channel, Later::CHANGES).map_err(full)?;
+        self.quantile_places.give(channel, Later::TABLES).map_err(full)?;
+        self.open.insert(channel);
+        Ok(())
+    }
+
+    /// Adds to the changes of an open channel, while packets flow: `from` of them are there already, and none of the
+    /// others has come to pass.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for them, or the object was loaded without an effect that they need.
+    pub fn add_changes(&mut self, channel: u32, spec: &ChannelSpec, from: usize) -> Result<(), Error> {
+        let missing = missing(&self.room, spec.features());
+        if missing != 0 {
+            return Err(Error::NotLoaded { features: missing });
+        }
+        let count = spec.changes.as_ref().map_or(0, |changes| changes.settings.len() as u32);
+        for (map, wanted, room) in
+            [(SETUPS, count, Later::CHANGES), (QUANTILES, tables_of(spec), Later::TABLES)]
+        {
+            if wanted > room || !self.open.contains(&channel) {
+                return Err(Error::Full { map, room });
+            }
+        }
+        let SetupPod(Setup { places, .. }) = self.setups.get(&channel, 0).map_err(writing(SETUPS))?;
+        // Nobody looks at them before the timeline says so.
+        self.set_settings(channel, places, spec, from + 1)?;
+        self.set_timeline(places.timeline, spec)
+    }
+
+    fn set_timeline(&mut self, place: u32, spec: &ChannelSpec) -> Result<(), Error> {
+        let timeline = spec.changes.as_ref().map_or(&Timeline::EMPTY, |changes| &*changes.timeline);
+        self.timelines.set(place, TimelinePod(*timeline), 0).map_err(writing(TIMELINES))
+    }
+
+    /// Writes the settings of a channel, with their tables: its own are the first ones.
+    fn set_settings(
+        &mut self,
+        channel: u32,
+        mut places: layout::Places,
+        spec: &ChannelSpec,
+        from: usize,
+    ) -> Result<(), Error> {
+        let mut table = self.quantile_places.first(channel);
         for (number, (params, tables)) in (0u32..).zip(spec.all()) {
+            let is_new = number as usize >= from;
             for (place, quantiles) in [(&mut places.quantiles, &tables.delay), (&mut places.slot_table, &tables.slot)] {
                 if let Some(quantiles) = quantiles {
-                    let set = self.quantiles.set(table, QuantilesPod(Quantiles::clone(quantiles)), 0);
-                    set.map_err(writing(QUANTILES))?;
+                    if is_new {
+                        let set = self.quantiles.set(table, QuantilesPod(Quantiles::clone(quantiles)), 0);
+                        set.map_err(writing(QUANTILES))?;
+                    }
                     *place = table;
                     table += 1;
                 }
             }
             let at = if number == 0 { channel } else { places.changes + number - 1 };
-            self.setups.set(at, SetupPod(Setup { params: *params, places }), 0).map_err(writing(SETUPS))?;
+            if is_new {
+                self.setups.set(at, SetupPod(Setup { params: *params, places }), 0).map_err(writing(SETUPS))?;
+            }
         }
-        self.states.set(channel, SharedPod(Default::default()), BPF_F_LOCK).map_err(writing(STATES))
+        Ok(())
     }
 
     /// Writes the rules of a direction; their channels, from `first` on, are set like any other.
@@ -453,6 +521,11 @@ impl Object {
         }
         pod::value(&output).map(|ProbePod(probe)| probe).ok_or(Error::Probe(result.return_value))
     }
+}
+
+/// Tables that a channel's settings need.
+fn tables_of(spec: &ChannelSpec) -> u32 {
+    spec.all().map(|(_, tables)| tables.count()).sum()
 }
 
 pub(super) fn writing(map: &'static str) -> impl Fn(MapError) -> Error {

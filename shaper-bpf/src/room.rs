@@ -72,11 +72,38 @@ impl Room {
         Self { channels: room.channels.max(DIRECTIONS), ..room }
     }
 
+    /// The same with room for settings that so many channels are to change to later on: with all effects but those that
+    /// take much memory, and that none of the channels has.
+    #[must_use]
+    pub const fn with_later(self, channels: u32) -> Self {
+        const LARGE: u32 =
+            features::RULES | features::FLOWS | features::STEPS | features::CAPACITY | features::PACKETS;
+        Self {
+            features: self.features | (features::ALL & !LARGE),
+            backlogs: self.backlogs + channels,
+            quantiles: self.quantiles + channels * Later::TABLES,
+            timelines: self.timelines + channels,
+            changes: self.changes + channels * Later::CHANGES,
+            ..self
+        }
+    }
+
     /// The same with room for so many rules of a direction, whose channels are among the others.
     #[must_use]
     pub const fn with_rules(self, entries: u32) -> Self {
         Self { features: self.features | features::RULES, rules: self.rules + entries, ..self }
     }
+}
+
+/// What there is room for in a channel whose settings are to change later on.
+#[derive(Clone, Copy, Debug)]
+pub struct Later;
+
+impl Later {
+    /// Changes.
+    pub const CHANGES: u32 = 1024;
+    /// Tables of quantiles that these need, each some 18 KiB.
+    pub const TABLES: u32 = 128;
 }
 
 /// Places of one map, given to channels as they ask. The first one is nobody's: what has none points there.
@@ -98,6 +125,11 @@ pub(crate) struct Full {
 impl Places {
     pub(crate) const fn new(map: &'static str, room: u32) -> Self {
         Self { map, room, next: 1, given: BTreeMap::new() }
+    }
+
+    /// The first place of a channel; that which is nobody's where it has none.
+    pub(crate) fn first(&self, channel: u32) -> u32 {
+        self.given.get(&channel).map_or(0, |(first, _)| *first)
     }
 
     /// The first of so many places for a channel: those that it had, where they suffice or can be added to.

@@ -23,6 +23,13 @@ impl Memories {
         }
     }
 
+    /// Makes room for what settings ask for that are to come; what is remembered stays.
+    pub(crate) fn extend(&mut self, spec: &ChannelSpec) {
+        if self.backlog.is_none() {
+            self.backlog = Self::new(spec).backlog;
+        }
+    }
+
     /// What a packet of this flow meets.
     pub(crate) fn of(&mut self, flow_hash: u32) -> Memory<'_> {
         let mask = u32::try_from(self.buckets.len()).unwrap_or(0).wrapping_sub(1);

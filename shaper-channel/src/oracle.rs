@@ -79,6 +79,12 @@ impl Oracle {
         }
     }
 
+    /// Goes on with settings that change later on too; those until then are the same.
+    pub fn extend(&mut self, spec: ChannelSpec) {
+        self.memories.extend(&spec);
+        self.spec = spec;
+    }
+
     /// Replays one record. Records must come in the order of the decisions; gaps are allowed.
     pub fn check(&mut self, record: &Record) {
         if record.cause() == Some(Cause::Trace) {

@@ -159,6 +159,25 @@ impl ChannelSpec {
         self.changes.is_some() || self.trace.is_some()
     }
 
+    /// How many changes are new, where this has all the settings of another one, and others that come after those.
+    #[must_use]
+    pub fn extends(&self, other: &Self) -> Option<usize> {
+        let settings = |spec: &Self| spec.changes.as_ref().map_or(0, |changes| changes.settings.len());
+        let (own, others) = (settings(self), settings(other));
+        let same = |at: usize| {
+            let of = |spec: &Self| {
+                let changes = spec.changes.as_ref()?;
+                let (params, tables) = changes.settings.get(at)?;
+                Some((*changes.timeline.at.get(at)?, *params, tables.clone()))
+            };
+            of(self) == of(other)
+        };
+        let repeats = |spec: &Self| spec.changes.as_ref().is_some_and(|changes| changes.timeline.repeat != Nanos::ZERO);
+        let begins_alike = Self { changes: None, ..self.clone() } == Self { changes: None, ..other.clone() };
+        let goes_on = own >= others && (0..others).all(same) && !repeats(self) && !repeats(other);
+        (begins_alike && goes_on).then(|| own - others)
+    }
+
     /// Whether it remembers flows.
     #[must_use]
     pub fn has_flows(&self) -> bool {

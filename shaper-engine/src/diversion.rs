@@ -47,6 +47,8 @@ pub(crate) struct Diverted {
     pairs: [Pair; 2],
     rtnl: Rtnl,
     hook: Option<Hook>,
+    /// By direction: whether its packets are led away.
+    leads: [bool; 2],
     /// What the journal takes back.
     recorded: Vec<Recorded>,
 }
@@ -72,7 +74,7 @@ impl Diverted {
         let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
         let [first, second] = LETTERS;
         let pairs = [pair(first)?, pair(second)?];
-        Ok(Self { netns: netns.another()?, interfaces, routes, pairs, rtnl, hook: None, recorded: Vec::new() })
+        Ok(Self { netns: netns.another()?, interfaces, routes, pairs, rtnl, hook: None, leads: [false; 2], recorded: Vec::new() })
     }
 
     /// The ports of the delay line, by direction.
@@ -88,6 +90,11 @@ impl Diverted {
     /// How packets are led away; `None` as long as none are.
     pub(crate) fn hook(&self) -> Option<Hook> {
         self.hook
+    }
+
+    /// Whether the packets of a direction are led away.
+    pub(crate) fn leads(&self, direction: u32) -> bool {
+        self.leads.get(direction as usize).copied().unwrap_or(false)
     }
 
     /// Leads the packets of a direction to the delay line.
@@ -121,6 +128,9 @@ impl Diverted {
             Ok(hook)
         })??;
         self.hook = Some(hook);
+        if let Some(leads) = self.leads.get_mut(direction as usize) {
+            *leads = true;
+        }
         self.recorded.extend(recorded);
         Ok(())
     }

@@ -29,6 +29,14 @@ pub enum Error {
         /// Why not, and what to do.
         problem: String,
     },
+    /// Settings that a running direction cannot change to.
+    #[error("{direction} cannot be changed: {problem}")]
+    Change {
+        /// The direction's name.
+        direction: String,
+        /// Why not.
+        problem: String,
+    },
     /// A thread of the engine could not be started or ended by a panic.
     #[error("the {thread} thread {what}")]
     Thread {

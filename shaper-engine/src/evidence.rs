@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use shaper_bpf::Records;
@@ -27,6 +27,8 @@ pub enum Keep {
 
 /// How long the collector waits for releases before it looks for records again.
 const ROUND: Duration = Duration::from_millis(1);
+/// Records that are read before it looks elsewhere.
+const READ: usize = 4096;
 /// Records of different CPUs reach the ring a little out of the order of the decisions: so many are held back
 /// to sort them.
 const HELD_BACK: usize = 4096;
@@ -93,6 +95,13 @@ impl<'a> Direction<'a> {
         }
     }
 
+    /// Goes on with settings that change later on too.
+    fn extend(&mut self, spec: ChannelSpec) {
+        if let Some(channel) = self.channels.first_mut() {
+            channel.oracle.extend(spec);
+        }
+    }
+
     fn settle_one(&mut self, number: usize, keep: Keep) -> bool {
         let Some(channel) = self.channels.get_mut(number) else { return false };
         let Some(Reverse(BySequence(record))) = channel.waiting.pop() else {
@@ -134,11 +143,19 @@ impl<'a> Direction<'a> {
     }
 }
 
+/// Settings that a direction changes to, and whom to tell that they are known here.
+pub(crate) struct Extended {
+    pub(crate) direction: u32,
+    pub(crate) channel: ChannelSpec,
+    pub(crate) known: Sender<()>,
+}
+
 /// Collects until `done` is set and both sources are dry.
 pub(crate) fn collect(
     specs: &[DirectionSpec],
     mut ring: Records,
     releases: &Receiver<Vec<Released>>,
+    extended: &Receiver<Extended>,
     keep: Keep,
     start: &AtomicU64,
     done: &AtomicBool,
@@ -147,14 +164,23 @@ pub(crate) fn collect(
     loop {
         // Read before the sources: what is set now was written after all that they will ever hold.
         let last = done.load(Ordering::Acquire);
-        for record in ring.by_ref() {
+        for Extended { direction, channel, known } in extended.try_iter() {
+            if let Some(direction) = directions.get_mut(direction as usize) {
+                direction.extend(channel);
+            }
+            // Who does not wait for it any more need not be told.
+            let _ = known.send(());
+        }
+        let mut read = 0;
+        for record in ring.by_ref().take(READ) {
+            read += 1;
             if let Some(direction) = directions.get_mut(usize::from(record.direction)) {
                 direction.take(record, keep);
             }
         }
         let mut waited = false;
         loop {
-            let wait = if waited || last { Duration::ZERO } else { ROUND };
+            let wait = if waited || last || read == READ { Duration::ZERO } else { ROUND };
             match releases.recv_timeout(wait) {
                 Ok(chunk) => {
                     for release in chunk {
@@ -166,14 +192,14 @@ pub(crate) fn collect(
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
-                    if !last {
+                    if !last && read < READ {
                         std::thread::sleep(ROUND);
                     }
                     break;
                 }
             }
         }
-        if last {
+        if last && read < READ {
             break;
         }
     }

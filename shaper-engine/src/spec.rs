@@ -92,6 +92,9 @@ pub struct Options {
     pub records: bool,
     /// What is kept of the records.
     pub keep: Keep,
+    /// Whether the settings of directions can be changed while packets flow: then the programs know all effects that take
+    /// little memory, and a decision takes as long as one with all of them.
+    pub changeable: bool,
     /// What keeps the decisions of a direction apart; `None` for what the devices allow.
     pub exclusion: Option<Exclusion>,
 }
@@ -105,6 +108,7 @@ impl Default for Options {
             record_ring: 1 << 24,
             records: true,
             keep: Keep::First(1 << 22),
+            changeable: false,
             exclusion: None,
         }
     }

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use shaper_bpf::{Beat, Exclusion, Feeder, Hook, Object, Program, Room};
+use shaper_channel::ChannelSpec;
 use shaper_common::layout::{Counts, DIRECTIONS, Port};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor};
@@ -21,7 +22,7 @@ use crate::account::{Account, Led, SentStraight, Sources};
 use crate::clock::monotonic;
 use crate::diversion::Diverted;
 use crate::error::Error;
-use crate::evidence::{Collected, collect};
+use crate::evidence::{Collected, Extended, collect};
 use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
 use crate::spec::{Behind, DirectionSpec, LinkSpec, Options, SiteSpec};
 
@@ -63,6 +64,8 @@ pub struct Engine {
     /// Of the namespace of the ports.
     rtnl: Rtnl,
     records: bool,
+    /// Tells the oracles of settings that are changed to.
+    to_oracle: Sender<Extended>,
     control: Control,
     monitor: Arc<Monitor>,
     line: Option<JoinHandle<(DelayLine, Result<shaper_delayline::Outcome, DelayLineError>)>>,
@@ -154,6 +157,9 @@ impl Engine {
         };
         let mut room = Room::of(directions.iter().flat_map(DirectionSpec::channels));
         room.channels += DIRECTIONS;
+        if options.changeable {
+            room = room.with_later(directions.len() as u32);
+        }
         for spec in directions.iter().filter(|spec| !spec.rules.channels.is_empty()) {
             room = room.with_rules(spec.rules.entries.len() as u32);
         }
@@ -163,6 +169,9 @@ impl Engine {
         let mut rule_channels = Vec::with_capacity(directions.len());
         for (direction, spec) in (0..).zip(&mut directions) {
             spec.channel.begin(start);
+            if options.changeable {
+                object.open_channel(direction)?;
+            }
             object.set_channel(direction, &spec.channel)?;
             for (channel, rule) in (first..).zip(&mut spec.rules.channels) {
                 rule.begin(start);
@@ -176,6 +185,7 @@ impl Engine {
         }
         let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: frame, headroom: 0 })?;
         let (to_collector, releases) = mpsc::channel();
+        let (to_oracle, extended) = mpsc::channel();
         let (object, mut line) = netns.run(|| -> Result<_, Error> {
             let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
             let mut line_ports = Vec::with_capacity(ports.len());
@@ -225,6 +235,7 @@ impl Engine {
             straight,
             rtnl,
             records: options.records,
+            to_oracle,
             control: control.clone(),
             monitor,
             line: None,
@@ -243,7 +254,7 @@ impl Engine {
             engine.feeder = Some(spawn("traces", move || feed(feeder, &begin, &done))?);
         }
         engine.collector =
-            Some(spawn("evidence", move || collect(&specs, ring, &releases, options.keep, &begin, &done))?);
+            Some(spawn("evidence", move || collect(&specs, ring, &releases, &extended, options.keep, &begin, &done))?);
         Ok(engine)
     }
 
@@ -266,6 +277,49 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Lets a direction change to other settings, at times that are still to come: `channel` has all the settings that the
+    /// direction has had so far, and others after those. State, indices and what is held stay as they are. Needs
+    /// [`Options::changeable`].
+    ///
+    /// # Errors
+    ///
+    /// Settings that do not go on from those that hold, effects that the programs were loaded without, and no room.
+    pub fn change(&mut self, direction: u32, mut channel: ChannelSpec) -> Result<(), Error> {
+        /// The evidence thread comes round every millisecond; where it cannot, something is wrong.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        channel.begin(Nanos(self.start.load(Ordering::Acquire)));
+        let Some(spec) = self.directions.get_mut(direction as usize) else {
+            return Err(Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") });
+        };
+        let wrong = |problem: &str| Error::Change { direction: spec.name.clone(), problem: problem.to_owned() };
+        let Some(new) = channel.extends(&spec.channel) else {
+            return Err(wrong("the settings do not go on from those that hold"));
+        };
+        let there = channel.changes.as_ref().map_or(0, |changes| changes.settings.len()) - new;
+        // First the oracle, then the programs: no record is to be replayed by settings that it was not decided by.
+        let (known, is_known) = mpsc::channel();
+        let extended = Extended { direction, channel: channel.clone(), known };
+        let told = self.to_oracle.send(extended).is_ok() && is_known.recv_timeout(PATIENCE).is_ok();
+        if !told {
+            return Err(wrong("the evidence thread does not answer"));
+        }
+        self.object.add_changes(direction, &channel, there)?;
+        spec.channel = channel;
+        Ok(())
+    }
+
+    /// Leads the packets of a direction to the delay line, which were left alone so far.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn lead(&mut self, journal: &Journal, direction: u32) -> Result<(), Error> {
+        match &mut self.diverted {
+            Some(diverted) if !diverted.leads(direction) => diverted.divert(journal, &mut self.object, direction),
+            _ => Ok(()),
+        }
     }
 
     /// What keeps the decisions of a direction apart.

@@ -80,6 +80,42 @@ fn neighbours_have_the_stated_correlation_and_the_ratio_is_kept() {
     }
 }
 
+/// The shares of run lengths of losses, from one on, and of all those longer than the last; a chain that goes from state to
+/// state by `step` and loses with `lose` in each. What a run begins with follows a packet that came through.
+fn run_lengths<const N: usize>(step: [[f64; N]; N], lose: [f64; N], longest: usize) -> Vec<f64> {
+    let next = |from: [f64; N]| -> [f64; N] {
+        std::array::from_fn(|to| from.iter().zip(step).map(|(share, row)| share * row[to]).sum())
+    };
+    let mut share = [1.0 / N as f64; N];
+    for _ in 0..100_000 {
+        share = next(share);
+    }
+    let through = std::array::from_fn(|state| share[state] * (1.0 - lose[state]));
+    let goes_on = |from| {
+        let next = next(from);
+        std::array::from_fn(|state| next[state] * lose[state])
+    };
+    let mut lost: [f64; N] = goes_on(through);
+    let all: f64 = lost.iter().sum();
+    let mut shares = Vec::new();
+    for _ in 0..longest {
+        let before: f64 = lost.iter().sum();
+        lost = goes_on(lost);
+        shares.push((before - lost.iter().sum::<f64>()) / all);
+    }
+    shares.push(lost.iter().sum::<f64>() / all);
+    shares
+}
+
+/// Holds the lengths of runs of losses against those shares, of every twentieth run: those between let the chain forget.
+fn assert_run_lengths(lost: &[bool], shares: &[f64], what: &str) {
+    let mut seen = vec![0; shares.len()];
+    for length in runs(lost, true).into_iter().step_by(20) {
+        seen[(length as usize - 1).min(shares.len() - 1)] += 1;
+    }
+    assert_counts(&seen, shares, what);
+}
+
 #[test]
 fn gilbert_elliott_loses_in_both_states() {
     let (p, r, bad, good) = (0.02, 0.08, 0.7, 0.01);
@@ -94,6 +130,8 @@ fn gilbert_elliott_loses_in_both_states() {
     let both = lost.windows(2).filter(|pair| pair[0] && pair[1]).count();
     // Pairs overlap, so that neighbouring ones hang together too: twice the width covers it.
     assert_share(both, behind, ratio + explained * rho * (1.0 - ratio), 2.0 * inflation, "neighbours");
+    let shares = run_lengths([[1.0 - p, p], [r, 1.0 - r]], [good, bad], 7);
+    assert_run_lengths(&lost, &shares, "lengths of bursts");
 }
 
 #[test]
@@ -103,13 +141,14 @@ fn four_states_keep_the_balance_of_their_flows() {
     let count = lost.iter().filter(|lost| **lost).count();
     // Bursts are left after 1 / (p31 + p32) packets in the mean: twice that is more than any memory.
     assert_share(count, MILLION, share[2] + share[3], 2.0 / 0.6, "ratio");
-    // A single loss ends at once, a burst with p31 + p32: their mixture, by how often each begins.
-    let (single, burst) = (share[0] * 0.005, share[0] * 0.01 + share[1] * 0.3);
-    let lengths = runs(&lost, true);
-    let mean = lengths.iter().sum::<u64>() as f64 / lengths.len() as f64;
-    let expected = (single + burst / 0.6) / (single + burst);
-    let bound = Z_999 * (2.0 / lengths.len() as f64).sqrt();
-    assert!((mean - expected).abs() < bound, "bursts of {mean} packets, {expected} expected");
+    let [p13, p31, p32, p23, p14] = [0.01, 0.5, 0.1, 0.3, 0.005];
+    let step = [
+        [1.0 - p13 - p14, 0.0, p13, p14],
+        [0.0, 1.0 - p23, p23, 0.0],
+        [p31, p32, 1.0 - p31 - p32, 0.0],
+        [1.0, 0.0, 0.0, 0.0],
+    ];
+    assert_run_lengths(&lost, &run_lengths(step, [0.0, 0.0, 1.0, 1.0], 4), "lengths of bursts");
 }
 
 #[test]
