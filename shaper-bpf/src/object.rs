@@ -312,9 +312,7 @@ impl Object {
             return Err(Error::NotLoaded { features: missing });
         }
         let count = spec.changes.as_ref().map_or(0, |changes| changes.settings.len() as u32);
-        for (map, wanted, room) in
-            [(SETUPS, count, Later::CHANGES), (QUANTILES, tables_of(spec), Later::TABLES)]
-        {
+        for (map, wanted, room) in [(SETUPS, count, Later::CHANGES), (QUANTILES, tables_of(spec), Later::TABLES)] {
             if wanted > room || !self.open.contains(&channel) {
                 return Err(Error::Full { map, room });
             }

@@ -76,8 +76,7 @@ impl Room {
     /// take much memory, and that none of the channels has.
     #[must_use]
     pub const fn with_later(self, channels: u32) -> Self {
-        const LARGE: u32 =
-            features::RULES | features::FLOWS | features::STEPS | features::CAPACITY | features::PACKETS;
+        const LARGE: u32 = features::RULES | features::FLOWS | features::STEPS | features::CAPACITY | features::PACKETS;
         Self {
             features: self.features | (features::ALL & !LARGE),
             backlogs: self.backlogs + channels,

@@ -74,7 +74,16 @@ impl Diverted {
         let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
         let [first, second] = LETTERS;
         let pairs = [pair(first)?, pair(second)?];
-        Ok(Self { netns: netns.another()?, interfaces, routes, pairs, rtnl, hook: None, leads: [false; 2], recorded: Vec::new() })
+        Ok(Self {
+            netns: netns.another()?,
+            interfaces,
+            routes,
+            pairs,
+            rtnl,
+            hook: None,
+            leads: [false; 2],
+            recorded: Vec::new(),
+        })
     }
 
     /// The ports of the delay line, by direction.
