@@ -300,13 +300,12 @@ impl Object {
         Ok(())
     }
 
-    /// Adds to the changes of an open channel, while packets flow: `from` of them are there already, and none of the
-    /// others has come to pass.
+    /// Whether an open channel can have these changes.
     ///
     /// # Errors
     ///
     /// When there is no room for them, or the object was loaded without an effect that they need.
-    pub fn add_changes(&mut self, channel: u32, spec: &ChannelSpec, from: usize) -> Result<(), Error> {
+    pub fn has_room_for(&self, channel: u32, spec: &ChannelSpec) -> Result<(), Error> {
         let missing = missing(&self.room, spec.features());
         if missing != 0 {
             return Err(Error::NotLoaded { features: missing });
@@ -317,6 +316,17 @@ impl Object {
                 return Err(Error::Full { map, room });
             }
         }
+        Ok(())
+    }
+
+    /// Adds to the changes of an open channel, while packets flow: `from` of them are there already, and none of the
+    /// others has come to pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`has_room_for`](Self::has_room_for).
+    pub fn add_changes(&mut self, channel: u32, spec: &ChannelSpec, from: usize) -> Result<(), Error> {
+        self.has_room_for(channel, spec)?;
         let SetupPod(Setup { places, .. }) = self.setups.get(&channel, 0).map_err(writing(SETUPS))?;
         // Nobody looks at them before the timeline says so.
         self.set_settings(channel, places, spec, from + 1)?;

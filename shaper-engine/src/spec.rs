@@ -62,10 +62,10 @@ pub enum Site {
 pub struct SiteSpec {
     /// Where they are.
     pub site: Site,
-    /// The first direction; `None` leaves it alone.
-    pub forward: Option<DirectionSpec>,
-    /// The second direction; `None` leaves it alone.
-    pub backward: Option<DirectionSpec>,
+    /// The two directions, forward first.
+    pub directions: [DirectionSpec; 2],
+    /// Which of them are led to the delay line; the others are left alone, until [`Engine::lead`](crate::Engine::lead).
+    pub led: [bool; 2],
 }
 
 /// The device behind a port.

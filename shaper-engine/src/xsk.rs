@@ -107,24 +107,18 @@ impl Engine {
     ///
     /// Interfaces that cannot be impaired, and whatever the kernel refuses; nothing stays behind then.
     pub fn start_at(netns: &NetNs, journal: &Journal, spec: SiteSpec, options: Options) -> Result<Self, Error> {
-        let SiteSpec { site, forward, backward } = spec;
+        let SiteSpec { site, directions, led } = spec;
         let diverted = Diverted::prepare(netns, journal, &site)?;
-        let wanted = [forward.is_some(), backward.is_some()];
-        let lanes = diverted.ports().into_iter().zip([forward, backward]).enumerate();
+        let lanes = diverted.ports().into_iter().zip(directions).enumerate();
         // What comes out of a pair's far end goes back into it.
-        let lanes = lanes.map(|(number, (ifindex, spec))| Lane {
-            ifindex,
-            output: number,
-            direction: spec.unwrap_or_default(),
-            behind: None,
-        });
+        let lanes = lanes.map(|(output, (ifindex, direction))| Lane { ifindex, output, direction, behind: None });
         let mut engine = Self::bring_up(netns, lanes.collect(), diverted.frame(), options)?;
         let beat = engine.object.take_beat()?;
         let (monitor, done) = (Arc::clone(&engine.monitor), Arc::clone(&engine.done));
         engine.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitor, &done))?);
         // The engine's own before anything is attached: it detaches in the right namespace.
         let diverted = engine.diverted.insert(diverted);
-        for (direction, _) in (0..).zip(wanted).filter(|(_, wanted)| *wanted) {
+        for (direction, _) in (0..).zip(led).filter(|(_, led)| *led) {
             diverted.divert(journal, &mut engine.object, direction)?;
         }
         Ok(engine)
@@ -298,6 +292,7 @@ impl Engine {
             return Err(wrong("the settings do not go on from those that hold"));
         };
         let there = channel.changes.as_ref().map_or(0, |changes| changes.settings.len()) - new;
+        self.object.has_room_for(direction, &channel)?;
         // First the oracle, then the programs: no record is to be replayed by settings that it was not decided by.
         let (known, is_known) = mpsc::channel();
         let extended = Extended { direction, channel: channel.clone(), known };

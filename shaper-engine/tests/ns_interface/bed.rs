@@ -45,16 +45,14 @@ impl Bed {
     }
 
     pub(crate) fn shape(&self, egress: Option<Params>, ingress: Option<Params>) -> Engine {
-        let direction = |name: &str, params: Params| DirectionSpec {
+        let led = [egress.is_some(), ingress.is_some()];
+        let direction = |name: &str, params: Option<Params>| DirectionSpec {
             name: name.into(),
-            channel: ChannelSpec::plain(params),
+            channel: ChannelSpec::plain(params.unwrap_or_default()),
             ..DirectionSpec::default()
         };
-        let spec = SiteSpec {
-            site: Site::Interface(DEVICE.into()),
-            forward: egress.map(|params| direction("egress", params)),
-            backward: ingress.map(|params| direction("ingress", params)),
-        };
+        let directions = [direction("egress", egress), direction("ingress", ingress)];
+        let spec = SiteSpec { site: Site::Interface(DEVICE.into()), directions, led };
         Engine::start_at(&self.a, &self.journal, spec, Options::default()).unwrap()
     }
 

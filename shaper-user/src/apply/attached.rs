@@ -7,11 +7,13 @@ use shaper_common::units::Nanos;
 use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, SiteSpec, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
+use shaper_profile::quantity::Duration as ProfileDuration;
 
+use super::change::{LEAD as CHANGE_LEAD, Running};
 use super::figures::Figures;
 use super::place::{DEFAULT_FOR_MINUTES, Place};
-use super::request::{Request, Target, Worked};
-use super::status::{DirectionStatus, Served, Status};
+use super::request::{Order, Request, Target, Worked};
+use super::status::{Answer, Ask, DirectionStatus, Served, Status, answer};
 use crate::run::Ground;
 
 /// How often it is looked whether anybody asks, and whether all is well.
@@ -30,6 +32,7 @@ pub(crate) struct Attached {
     place: Place,
     /// What was asked of it, as far as it is told.
     told: Told,
+    running: [Running; 2],
     start: Nanos,
     ends: Option<Nanos>,
     longest: Duration,
@@ -124,12 +127,21 @@ impl Attached {
         let name = request.name();
         let place = Place::find(request, ground.journal())?;
         let names = request.directions();
-        let directions = worked.directions.each_ref().map(Option::as_ref);
-        let mut specs = names.iter().zip(directions).map(|(name, compiled)| Some(specification(name, compiled?)));
-        let spec =
-            SiteSpec { site: request.site.clone(), forward: specs.next().flatten(), backward: specs.next().flatten() };
-        let options =
-            Options { frames: worked.frames, busy_poll: request.busy_poll, keep: Keep::Nothing, ..Options::default() };
+        let [first, second] = &names;
+        let [forward, backward] = &worked.directions;
+        let spec = SiteSpec {
+            site: request.site.clone(),
+            directions: [specification(first, forward), specification(second, backward)],
+            led: worked.acts,
+        };
+        let options = Options {
+            frames: worked.frames,
+            busy_poll: request.busy_poll,
+            keep: Keep::Nothing,
+            // A command's link has no name by which anybody could ask for it.
+            changeable: request.command.is_none(),
+            ..Options::default()
+        };
         let mut engine = Engine::start_at(&place.netns, ground.journal(), spec, options)
             .with_context(|| format!("cannot impair {name}"))?;
         let start = Nanos(clock::monotonic().saturating_add(LEAD));
@@ -137,14 +149,13 @@ impl Attached {
         let duration = request.duration.map(|duration| duration.0);
         let own = request.allow_default_route.then_some(Nanos(DEFAULT_FOR_MINUTES * 60_000_000_000));
         let ends = duration.or(own).map(|duration| start.saturating_add(duration));
-        let longest = worked.directions.iter().flatten().map(|one| one.held().longest.0).max().unwrap_or(0);
+        let longest = worked.directions.iter().map(|one| one.held().longest.0).max().unwrap_or(0);
         let told = Told {
             name,
             is_for_a_command: request.command.is_some(),
             directions: names,
-            settings: directions.map(|direction| direction.map(|compiled| compiled.expected.to_string())),
-            rule_names: directions
-                .map(|direction| direction.map(|compiled| compiled.rule_names.clone()).unwrap_or_default()),
+            settings: worked.acting().map(|direction| direction.map(|compiled| compiled.expected.to_string())),
+            rule_names: worked.directions.each_ref().map(|compiled| compiled.rule_names.clone()),
             netns: match &request.target {
                 Target::Own => None,
                 Target::Named(_) | Target::Process(_) => Some(place.netns.name().to_owned()),
@@ -152,8 +163,12 @@ impl Attached {
             seed: request.seed,
             room: worked.room,
         };
+        let running = [
+            Running::forward(&request.forward, request.seed, worked.horizon),
+            Running::backward(&request.backward, request.seed, worked.horizon),
+        ];
         let served = Served::open(ground.journal())?;
-        Ok(Self { engine, served, place, told, start, ends, longest: Duration::from_nanos(longest), ground })
+        Ok(Self { engine, served, place, told, running, start, ends, longest: Duration::from_nanos(longest), ground })
     }
 
     /// Its identifier.
@@ -171,7 +186,7 @@ impl Attached {
     /// # Errors
     ///
     /// When that cannot be found out.
-    pub(crate) fn wait(&self, signals: Signals, show: impl FnMut(&[Figures])) -> anyhow::Result<Ended> {
+    pub(crate) fn wait(&mut self, signals: Signals, show: impl FnMut(&[Figures])) -> anyhow::Result<Ended> {
         self.wait_for(|left| Ok(signals.wait(Some(left))?.then_some(Ended::Told)), show)
     }
 
@@ -181,7 +196,7 @@ impl Attached {
     ///
     /// Those of `pause`; and when it cannot be found out how it stands.
     pub(crate) fn wait_for(
-        &self,
+        &mut self,
         mut pause: impl FnMut(Duration) -> anyhow::Result<Option<Ended>>,
         mut show: impl FnMut(&[Figures]),
     ) -> anyhow::Result<Ended> {
@@ -205,9 +220,51 @@ impl Attached {
             }
             let figures = self.figures()?;
             rates.see(Nanos(clock::monotonic()), &figures);
-            self.served.answer(|| self.status(&rates))?;
+            while let Some((stream, ask)) = self.served.asked()? {
+                let said = match ask {
+                    Ask::Status => Answer::Status(Box::new(self.status(&rates)?)),
+                    Ask::Change(order) => match self.change(*order) {
+                        Ok(lines) => Answer::Changed(lines),
+                        Err(error) => Answer::Failed(format!("{error:#}")),
+                    },
+                };
+                answer(stream, &said)?;
+            }
             show(&figures);
         }
+    }
+
+    /// Changes both directions to other settings, from a little later on; says what they do then.
+    fn change(&mut self, order: Order) -> anyhow::Result<Vec<String>> {
+        let request = order.request()?;
+        let now = Nanos(clock::monotonic());
+        let at = ProfileDuration(now.saturating_sub(self.start).saturating_add(CHANGE_LEAD));
+        // Both are worked out before either is changed.
+        let profiles = [&request.forward, &request.backward];
+        let mut changed = Vec::new();
+        for (running, profile) in self.running.iter().zip(profiles) {
+            changed.push(running.to(profile, at)?);
+        }
+        let mut lines = Vec::new();
+        for (direction, changed) in (0u32..).zip(changed) {
+            let place = direction as usize;
+            let (Some(name), Some(settings), Some(running)) =
+                (self.told.directions.get(place), self.told.settings.get_mut(place), self.running.get_mut(place))
+            else {
+                continue;
+            };
+            if settings.is_none() && !changed.acts {
+                lines.push(format!("{name}: left alone"));
+                continue;
+            }
+            self.engine.change(direction, changed.channel.clone())?;
+            self.engine.lead(self.ground.journal(), direction)?;
+            lines.push(format!("{name}: {}", changed.words));
+            *settings = Some(changed.words.clone());
+            self.longest = self.longest.max(Duration::from_nanos(changed.longest.0));
+            running.became(changed);
+        }
+        Ok(lines)
     }
 
     fn figures(&self) -> anyhow::Result<Vec<Figures>> {

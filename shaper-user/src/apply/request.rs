@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
 use shaper_engine::Site;
 use shaper_profile::quantity::Duration;
-use shaper_profile::{CompiledDirection, CompiledLink, Direction, Link, Profile, presets};
+use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
 
 use crate::run::OpenEnded;
 
@@ -110,8 +110,12 @@ impl Order {
 
 /// The same, worked out before anything is changed.
 pub(crate) struct Worked {
-    /// By direction; `None` for one that is left alone.
-    pub(crate) directions: [Option<CompiledDirection>; 2],
+    /// The two directions, forward first.
+    pub(crate) directions: [CompiledDirection; 2],
+    /// Which of them do anything; the others are left alone.
+    pub(crate) acts: [bool; 2],
+    /// Until when outages come.
+    pub(crate) horizon: Duration,
     /// What their changes, rules and warnings are, a line each.
     pub(crate) notes: Vec<String>,
     /// Frames that packets are held in.
@@ -134,6 +138,14 @@ impl Request {
         match &self.command {
             Some(command) => format!("the link of {command}"),
             None => self.interfaces().join(" and "),
+        }
+    }
+
+    /// The name of the namespace that it is in, where it has one by itself.
+    pub(crate) fn netns(&self) -> Option<String> {
+        match &self.target {
+            Target::Named(name) => Some(name.clone()),
+            Target::Own | Target::Process(_) => None,
         }
     }
 
@@ -169,7 +181,7 @@ impl Request {
         if acts == [false, false] {
             bail!("nothing is asked for in either direction: give, for example, --delay 20ms, or --profile wifi");
         }
-        let OpenEnded { links, frames, room, .. } =
+        let OpenEnded { links, frames, room, horizon } =
             OpenEnded::new([(forward, 0), (backward, 0)].into_iter(), self.seed, PACKETS_PER_SECOND)?;
         let mut notes = Vec::new();
         let mut note = |line: String| {
@@ -182,18 +194,22 @@ impl Request {
             link.warnings(None).into_iter().map(|warning| format!("note: {warning}")).for_each(&mut note);
         }
         let mut links = links.into_iter();
-        let mut direction = |acts: bool, of: fn(CompiledLink) -> CompiledDirection| {
-            let link = links.next();
-            link.filter(|_| acts).map(of)
-        };
-        let [first, second] = acts;
-        let directions = [direction(first, |link| link.a_to_b), direction(second, |link| link.b_to_a)];
-        Ok(Worked { directions, notes, frames, room })
+        let (Some(first), Some(second)) = (links.next(), links.next()) else { bail!("a link was not compiled") };
+        Ok(Worked { directions: [first.a_to_b, second.b_to_a], acts, horizon, notes, frames, room })
+    }
+}
+
+impl Worked {
+    /// By direction, forward first; `None` for one that is left alone.
+    pub(crate) fn acting(&self) -> [Option<&CompiledDirection>; 2] {
+        let [first, second] = &self.directions;
+        let [first_acts, second_acts] = self.acts;
+        [Some(first).filter(|_| first_acts), Some(second).filter(|_| second_acts)]
     }
 }
 
 /// Whether anything happens to packets of a direction.
-fn acts(link: &Link, of: fn(&Link) -> &Direction) -> bool {
+pub(super) fn acts(link: &Link, of: fn(&Link) -> &Direction) -> bool {
     *of(link) != Direction::default() || !link.outages.is_none() || !link.changes.is_empty() || !link.rules.is_empty()
 }
 
@@ -226,12 +242,12 @@ mod tests {
             ("", "[[rule]]\nmatch = \"tcp\"\ndelay = \"1ms\"", [false, true]),
         ] {
             let worked = request(egress, ingress).work_out().unwrap();
-            assert_eq!(worked.directions.map(|direction| direction.is_some()), wanted, "{egress:?} {ingress:?}");
+            assert_eq!(worked.acts, wanted, "{egress:?} {ingress:?}");
         }
         let nothing = request("", "").work_out().map(drop).unwrap_err().to_string();
         assert!(nothing.contains("--delay 20ms"), "{nothing}");
         let bridge = Request { site: Site::Between("a0".into(), "b0".into()), ..request("", "") };
-        assert!(bridge.work_out().unwrap().directions.iter().all(Option::is_some), "nothing would pass without it");
+        assert_eq!(bridge.work_out().unwrap().acts, [true, true], "nothing would pass without it");
     }
 
     #[test]
@@ -253,7 +269,7 @@ mod tests {
     #[test]
     fn each_direction_draws_from_a_stream_of_its_own() {
         let worked = request("loss = \"1%\"", "loss = \"1%\"").work_out().unwrap();
-        let streams = worked.directions.map(|direction| direction.unwrap().channel.params.stream);
+        let streams = worked.directions.map(|direction| direction.channel.params.stream);
         assert_eq!(streams, [0, 1]);
     }
 }

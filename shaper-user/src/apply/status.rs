@@ -1,19 +1,24 @@
 //! How an impaired interface stands: told by its process on a socket of its own, `/run/shaper/<id>.sock`.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_net::journal::{self, Entry, Journal, Recorded, Summary};
 
 use super::figures::Figures;
+use super::request::{Order, Request};
 
 /// How long a process may take over its answer, and whoever asks over reading it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon whoever asks has said what.
+const AT_ONCE: Duration = Duration::from_millis(500);
+/// Bytes of the longest question: two profiles with all their rules.
+const LONGEST: u64 = 64 << 20;
 
 /// An impaired interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +74,28 @@ impl Status {
     }
 }
 
+/// What a process can be asked, a line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ask {
+    /// How it stands.
+    Status,
+    /// To change its settings.
+    Change(Box<Order>),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// How it stands.
+    Status(Box<Status>),
+    /// What it does from now on, a line each.
+    Changed(Vec<String>),
+    /// It could not.
+    Failed(String),
+}
+
 /// The socket of a process.
 pub(super) struct Served {
     listener: UnixListener,
@@ -86,26 +113,36 @@ impl Served {
         Ok(Self { listener, path, recorded: Some(recorded) })
     }
 
-    /// Answers whoever asked meanwhile. That one goes away is nothing to us.
-    pub(super) fn answer(&self, status: impl Fn() -> anyhow::Result<Status>) -> anyhow::Result<()> {
+    /// Who asked meanwhile, and what. Who says nothing that is understood is let go.
+    pub(super) fn asked(&self) -> anyhow::Result<Option<(UnixStream, Ask)>> {
         loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    let text = serde_json::to_vec(&status()?)?;
-                    let _ = say(stream, &text);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("cannot be asked how it stands"),
+            };
+            if let Ok(ask) = hear(&stream) {
+                return Ok(Some((stream, ask)));
             }
         }
     }
 }
 
-fn say(mut stream: UnixStream, text: &[u8]) -> io::Result<()> {
+/// Reads what is asked. Root alone can ask, and asks at once: nobody else waits meanwhile.
+fn hear(stream: &UnixStream) -> anyhow::Result<Ask> {
     stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(AT_ONCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(text)
+    let mut line = String::new();
+    BufReader::new(stream).take(LONGEST).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// Answers. That who asked goes away is nothing to us.
+pub(super) fn answer(mut stream: UnixStream, answer: &Answer) -> anyhow::Result<()> {
+    let _ = stream.write_all(&serde_json::to_vec(answer)?);
+    Ok(())
 }
 
 impl Drop for Served {
@@ -143,7 +180,7 @@ pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
         if !path.exists() {
             continue;
         }
-        match ask(&path) {
+        match status(&path) {
             Ok(status) => found.push(Found { journal: summary.path, status }),
             // It may have ended just now.
             Err(_) if !summary.path.exists() => {}
@@ -154,9 +191,41 @@ pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
     Ok((found, mute))
 }
 
-fn ask(path: &Path) -> anyhow::Result<Status> {
+/// Lets the process that impairs what is asked for change its settings; says what it does from now on.
+///
+/// # Errors
+///
+/// When there is none, and what that process says.
+pub(crate) fn change(request: &Request) -> anyhow::Result<Vec<String>> {
+    let (found, _) = all()?;
+    let (name, netns) = (request.name(), request.netns());
+    let matches = |found: &&Found| {
+        found.status.interface == name && netns.as_ref().is_none_or(|netns| found.status.netns.as_ref() == Some(netns))
+    };
+    match found.iter().filter(matches).collect::<Vec<_>>().as_slice() {
+        [] => bail!("{name} is not impaired: leave --change out"),
+        [one] => match ask(&of(&one.journal), &Ask::Change(Box::new(Order::of(request)?)))? {
+            Answer::Changed(lines) => Ok(lines),
+            Answer::Failed(why) => bail!(why),
+            Answer::Status(_) => bail!("process {} is of another version: clear and apply anew", one.status.pid),
+        },
+        more => bail!("{} of this name are impaired: say which by --netns", more.len()),
+    }
+}
+
+fn status(path: &Path) -> anyhow::Result<Status> {
+    match ask(path, &Ask::Status)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Changed(_) | Answer::Failed(_) => bail!("it does not say how it stands"),
+    }
+}
+
+fn ask(path: &Path, ask: &Ask) -> anyhow::Result<Answer> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(ask)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)

@@ -13,11 +13,10 @@ pub(crate) fn first_lines(request: &Request, worked: &Worked) -> Vec<String> {
         Site::Interface(interface) if request.command.is_none() => format!("{interface} "),
         Site::Interface(_) | Site::Between(..) => String::new(),
     };
-    let directions =
-        request.directions().into_iter().zip(&worked.directions).map(|(name, direction)| match direction {
-            Some(direction) => format!("{before}{name}: {}", direction.expected),
-            None => format!("{before}{name}: left alone"),
-        });
+    let directions = request.directions().into_iter().zip(worked.acting()).map(|(name, direction)| match direction {
+        Some(direction) => format!("{before}{name}: {}", direction.expected),
+        None => format!("{before}{name}: left alone"),
+    });
     let mut lines: Vec<String> = directions.collect();
     lines.extend(worked.notes.iter().cloned());
     lines.push(format!("room for {} packets under way, seed {}", worked.room, request.seed));

@@ -12,7 +12,7 @@ use shaper_profile::{Profile, load};
 
 use super::link_flags::LinkFlags;
 use super::{Outcome, background};
-use crate::apply::{Attached, Ended, Figures, Order, Request, Target, Told, first_lines, last_lines};
+use crate::apply::{Attached, Ended, Figures, Order, Request, Target, Told, change_running, first_lines, last_lines};
 
 /// `shaper apply`.
 #[derive(Debug, ClapArgs)]
@@ -82,6 +82,9 @@ struct Common {
     /// Go on in the background: shaper status shows it, shaper clear ends it
     #[arg(long)]
     detach: bool,
+    /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
+    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll"])]
+    change: bool,
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
@@ -118,6 +121,12 @@ pub(super) fn bridge(args: &BridgeArgs) -> anyhow::Result<Outcome> {
 }
 
 fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
+    if common.change {
+        for line in change_running(request)? {
+            writeln!(io::stdout(), "{line}")?;
+        }
+        return Ok(Outcome::Held);
+    }
     let worked = request.work_out()?;
     let name = request.name();
     for line in first_lines(request, &worked) {
@@ -130,7 +139,7 @@ fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Held);
     }
     let signals = Signals::install()?;
-    let attached = Attached::up(request, &worked)?;
+    let mut attached = Attached::up(request, &worked)?;
     let ends = match (common.duration, attached.ends()) {
         (Some(duration), _) => format!("for {duration:#}, or until Ctrl-C"),
         (None, Some(_)) => "until Ctrl-C, and for 5 minutes at most".to_owned(),
@@ -160,7 +169,7 @@ pub(super) fn daemon(order: Order) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     background::leave()?;
     let attached = order.request().and_then(|request| Attached::up(&request, &request.work_out()?));
-    let attached = match attached {
+    let mut attached = match attached {
         Ok(attached) => attached,
         Err(error) => return background::failed::<String>(&error),
     };

@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
     }
     let journal = ground.journal().clone();
-    let attached = Attached::up_on(ground, &request, &worked)?;
+    let mut attached = Attached::up_on(ground, &request, &worked)?;
     let mut role = RoleSpec::new(named.clone(), arguments).program(program);
     (role.stdin, role.own_group) = (Stdio::inherit(), false);
     role.shown = match (enclosure.resolver(), std::fs::canonicalize("/etc/resolv.conf")) {
