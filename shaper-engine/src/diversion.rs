@@ -66,7 +66,7 @@ impl Diverted {
             }
         };
         let interfaces = names.into_iter().map(|name| rtnl.link(name)).collect::<Result<Vec<_>, _>>()?;
-        interfaces.iter().try_for_each(check)?;
+        interfaces.iter().try_for_each(impairable)?;
         if let [one, other] = interfaces.as_slice() {
             check_between(one, other)?;
         }
@@ -186,7 +186,11 @@ fn filter(netns: &NetNs, journal: &Journal, link: &Link, egress: bool) -> Result
     Ok(recorded)
 }
 
-fn check(link: &Link) -> Result<(), Error> {
+/// Whether packets of an interface can be led to the delay line.
+///
+/// # Errors
+/// Why not, and what to do.
+pub fn impairable(link: &Link) -> Result<(), Error> {
     let Link { name, mtu, .. } = link;
     if link.loopback {
         return Err(wrong("the loopback device leads to nobody: impair an end of a veth pair instead"));

@@ -14,6 +14,7 @@ mod spec;
 mod xsk;
 
 pub use account::Account;
+pub use diversion::impairable;
 pub use error::Error;
 pub use evidence::Keep;
 pub use outcome::{DirectionOutcome, Outcome, Snapshot};

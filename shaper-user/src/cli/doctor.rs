@@ -4,6 +4,7 @@
 
 mod trial;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 
@@ -12,8 +13,9 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_bpf::{Exclusion, Object, Room, VERIFIED_INSTRUCTIONS_BUDGET};
 use shaper_common::layout::features;
-use shaper_engine::clock;
+use shaper_engine::{clock, impairable};
 use shaper_net::journal;
+use shaper_net::rtnl::Rtnl;
 
 use super::Outcome;
 use super::told::in_full;
@@ -42,7 +44,7 @@ enum Has {
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    item: &'static str,
+    item: Cow<'static, str>,
     has: Has,
     /// Whether a run cannot be without it.
     needed: bool,
@@ -52,16 +54,16 @@ struct Finding {
 }
 
 impl Finding {
-    fn yes(item: &'static str, found: impl Into<String>) -> Self {
-        Self { item, has: Has::Yes, needed: true, found: found.into(), advice: None }
+    fn yes(item: impl Into<Cow<'static, str>>, found: impl Into<String>) -> Self {
+        Self { item: item.into(), has: Has::Yes, needed: true, found: found.into(), advice: None }
     }
 
-    fn no(item: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { item, has: Has::No, needed: true, found: found.into(), advice: Some(advice.into()) }
+    fn no(item: impl Into<Cow<'static, str>>, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { item: item.into(), has: Has::No, needed: true, found: found.into(), advice: Some(advice.into()) }
     }
 
-    fn unknown(item: &'static str, found: impl Into<String>) -> Self {
-        Self { item, has: Has::Unknown, needed: true, found: found.into(), advice: None }
+    fn unknown(item: impl Into<Cow<'static, str>>, found: impl Into<String>) -> Self {
+        Self { item: item.into(), has: Has::Unknown, needed: true, found: found.into(), advice: None }
     }
 
     /// Good to know; a run can be without it.
@@ -85,6 +87,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut findings = vec![privileges(), kernel(), btf(), programs(privileged)];
     findings.extend(trial::findings(privileged));
     findings.extend([fq(), timer(), processors(), leftovers]);
+    findings.extend(interfaces());
     let can_run = !findings.iter().any(Finding::stands_in_the_way);
     let mut out = io::stdout().lock();
     if args.json {
@@ -249,6 +252,30 @@ fn programs(privileged: bool) -> Finding {
             Finding::no(ITEM, first, "shaper doctor --verifier prints all that the kernel said")
         }
     }
+}
+
+/// Each interface of this namespace: whether `shaper apply` can impair it, and how.
+fn interfaces() -> Vec<Finding> {
+    let looked = Rtnl::open().and_then(|rtnl| Ok((rtnl.links()?, rtnl.default_route_devices()?)));
+    let (links, default) = match looked {
+        Ok(looked) => looked,
+        Err(error) => return vec![Finding::unknown("interfaces", error.to_string()).optional()],
+    };
+    let findings = links.iter().filter(|link| !link.loopback).map(|link| {
+        let item = format!("interface {}", link.name);
+        let kind = if link.kind.is_empty() { "hardware" } else { &link.kind };
+        let found = format!("{kind}, MTU {}", link.mtu);
+        match impairable(link) {
+            Ok(()) if default.contains(&link.index) => Finding::yes(
+                item,
+                format!("{found}: engine xsk by way of a pair of ours; has the default route: --allow-default-route"),
+            ),
+            Ok(()) => Finding::yes(item, format!("{found}: engine xsk by way of a pair of ours")),
+            Err(error) => Finding::no(item, found, error.to_string()),
+        }
+        .optional()
+    });
+    findings.collect()
 }
 
 fn fq() -> Finding {

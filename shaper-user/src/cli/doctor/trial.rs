@@ -21,7 +21,7 @@ const CROSSING: &str = "packets cross";
 /// Tries each step as far as the one before it went.
 pub(super) fn findings(privileged: bool) -> Vec<Finding> {
     let untried = |items: &[&'static str], why: &str| -> Vec<Finding> {
-        items.iter().map(|item| Finding::unknown(item, why)).collect()
+        items.iter().map(|item| Finding::unknown(*item, why)).collect()
     };
     if !privileged {
         return untried(&[BED, CAPTURE, ENGINE, CROSSING], "tried as root only");
