@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use children::child;
 use nix::libc;
+use shaper_bpf::{Exclusion, Hook, Object, Room};
+use shaper_common::layout::Diversion;
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::process::ProcessId;
@@ -340,6 +342,53 @@ fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("passed unimpaired while the delay line did not come round"), "{said}");
+        cable.cut();
+    });
+}
+
+/// What `tc` says of the interface.
+fn tc(arguments: &str) -> String {
+    let output = Command::new("tc").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "tc {arguments}: {}", stderr(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_others_have_at_the_interface_stays_and_sees_each_packet_once() {
+    const PACKETS: u32 = 20;
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        tc("qdisc add dev eth0 root handle 7: tbf rate 1gbit burst 100kb latency 50ms");
+        tc("qdisc add dev eth0 clsact");
+        // Of somebody else: a program that lets everything pass, and counts what does.
+        let mut theirs = Object::load(1 << 16, Exclusion::Lock, &Room::PLAIN).unwrap();
+        theirs.set_diversion(0, Diversion { into: 1, on: 1, ..Diversion::default() }).unwrap();
+        theirs.attach_diversion(0, DEVICE, true, Hook::Tcx).unwrap();
+        let seen = || theirs.edge_counts(0).unwrap().let_pass;
+        let (before, qdiscs) = (Traces::now(), tc("qdisc show dev eth0"));
+        assert!(qdiscs.contains("tbf 7:") && qdiscs.contains("clsact"), "{qdiscs}");
+        for killed in [false, true] {
+            let output = shaper(&["apply", DEVICE, "--delay", "5ms", "--detach"]);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let already = seen();
+            assert!(cable.echo(PACKETS).iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));
+            let new = seen() - already;
+            // And perhaps who has the address was asked once or twice.
+            assert!((u64::from(PACKETS)..=u64::from(PACKETS) + 4).contains(&new), "{new} of {PACKETS} packets");
+            if killed {
+                let pid = status()[0]["pid"].as_u64().unwrap();
+                signal(ProcessId::of(u32::try_from(pid).unwrap()).unwrap(), libc::SIGKILL);
+                assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
+            } else {
+                assert!(shaper(&["clear", DEVICE]).status.success());
+            }
+            assert_eq!(Traces::now(), before);
+            assert_eq!(tc("qdisc show dev eth0"), qdiscs);
+            let already = seen();
+            assert!(cable.takes(|_| true));
+            assert!(seen() > already, "their program is there no more");
+        }
+        drop(theirs);
         cable.cut();
     });
 }

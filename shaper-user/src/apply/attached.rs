@@ -18,6 +18,8 @@ use crate::run::Ground;
 
 /// How often it is looked whether anybody asks, and whether all is well.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often it is counted what has passed, in nanoseconds: that takes the delay line's own figures for a moment.
+const COUNT: u64 = 500_000_000;
 /// Over how long packets per second are counted, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 /// How long what is held is waited for at the end, at the most, beyond the longest that any packet is held.
@@ -201,6 +203,7 @@ impl Attached {
         mut show: impl FnMut(&[Figures]),
     ) -> anyhow::Result<Ended> {
         let mut rates = Rates::default();
+        let mut counted = Nanos::ZERO;
         loop {
             let now = Nanos(clock::monotonic());
             let left = self.ends.map(|ends| Duration::from_nanos(ends.saturating_sub(now).0));
@@ -218,8 +221,12 @@ impl Attached {
                     return Ok(Ended::Gone);
                 }
             }
-            let figures = self.figures()?;
-            rates.see(Nanos(clock::monotonic()), &figures);
+            if now.saturating_sub(counted).0 >= COUNT {
+                counted = now;
+                let figures = self.figures()?;
+                rates.see(now, &figures);
+                show(&figures);
+            }
             while let Some((stream, ask)) = self.served.asked()? {
                 let said = match ask {
                     Ask::Status => Answer::Status(Box::new(self.status(&rates)?)),
@@ -230,7 +237,6 @@ impl Attached {
                 };
                 answer(stream, &said)?;
             }
-            show(&figures);
         }
     }
 
