@@ -283,6 +283,8 @@ impl Engine {
     pub fn change(&mut self, direction: u32, mut channel: ChannelSpec) -> Result<(), Error> {
         /// The evidence thread comes round every millisecond; where it cannot, something is wrong.
         const PATIENCE: Duration = Duration::from_secs(5);
+        /// How long it takes at least until the programs know, in nanoseconds.
+        const AHEAD: u64 = 50_000_000;
         channel.begin(Nanos(self.start.load(Ordering::Acquire)));
         let Some(spec) = self.directions.get_mut(direction as usize) else {
             return Err(Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") });
@@ -293,6 +295,11 @@ impl Engine {
         };
         let there = channel.changes.as_ref().map_or(0, |changes| changes.settings.len()) - new;
         self.object.has_room_for(direction, &channel)?;
+        let first = channel.changes.as_ref().and_then(|changes| changes.timeline.at.get(there));
+        let comes = first.is_none_or(|at| channel.params.start.saturating_add(*at).0 > monotonic() + AHEAD);
+        if !comes {
+            return Err(wrong("the time for it has passed"));
+        }
         // First the oracle, then the programs: no record is to be replayed by settings that it was not decided by.
         let (known, is_known) = mpsc::channel();
         let extended = Extended { direction, channel: channel.clone(), known };

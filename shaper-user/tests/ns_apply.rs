@@ -189,6 +189,12 @@ fn in_the_foreground_it_ends_by_itself_or_when_told_and_says_how_it_went() {
         }
         assert_eq!(Traces::now(), before);
 
+        // Of what nobody measured nothing is known.
+        let expects = apply(&[DEVICE, "--loss", "1%", "--for", "100ms", "--json", "--expect", "loss.egress < 50%"]);
+        let output = expects.wait_with_output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), told["expectations"][0]["held"].as_bool()), (Some(1), Some(false)), "{told}");
+
         let told_to = apply(&[DEVICE, "--egress", "--delay 10ms"]);
         assert!(impaired());
         assert!(cable.takes(|took| took >= Duration::from_millis(10)));

@@ -107,6 +107,16 @@ fn a_command_reaches_out_through_the_link_and_its_code_is_returned() {
                 let output = shaper(&["exec", "--delay", "1ms", "-q", "--", "sh", "-c", script]);
                 assert_eq!((output.status.code(), told(&output)), (Some(code), String::new()));
             }
+            let script = asking(3);
+            for (expectation, code, words) in [
+                ("arrived.up == 3", 0, "held, measured 3"),
+                ("loss.up < 1%", 0, "held, measured 0.000 % (0 of 3)"),
+                ("out.down > 3", 1, "FAILED, measured 3"),
+            ] {
+                let output = shaper(&["exec", "--delay", "1ms", "--expect", expectation, "--", "bash", "-c", &script]);
+                assert_eq!(output.status.code(), Some(code), "{expectation}: {}", told(&output));
+                assert!(told(&output).contains(words), "{expectation}: {}", told(&output));
+            }
             let inside = shaper(&["exec", "--delay", "1ms", "-q", "--", "cat", "/etc/resolv.conf"]);
             assert_eq!(inside.status.code(), Some(0), "{}", told(&inside));
             assert_eq!(Traces::now(), before);

@@ -10,6 +10,7 @@ use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
 
 use super::change::{LEAD as CHANGE_LEAD, Running};
+use super::expect::Expectation;
 use super::figures::Figures;
 use super::place::{DEFAULT_FOR_MINUTES, Place};
 use super::request::{Order, Request, Target, Worked};
@@ -45,6 +46,7 @@ pub(crate) struct Attached {
 struct Told {
     name: String,
     is_for_a_command: bool,
+    expected: Vec<Expectation>,
     directions: [String; 2],
     settings: [Option<String>; 2],
     rule_names: [Vec<String>; 2],
@@ -107,6 +109,8 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     /// By direction.
     pub(crate) rule_names: [Vec<String>; 2],
+    /// What was demanded of it.
+    pub(crate) expected: Vec<Expectation>,
 }
 
 impl Attached {
@@ -155,6 +159,7 @@ impl Attached {
         let told = Told {
             name,
             is_for_a_command: request.command.is_some(),
+            expected: request.expected.clone(),
             directions: names,
             settings: worked.acting().map(|direction| direction.map(|compiled| compiled.expected.to_string())),
             rule_names: worked.directions.each_ref().map(|compiled| compiled.rule_names.clone()),
@@ -243,14 +248,20 @@ impl Attached {
     /// Changes both directions to other settings, from a little later on; says what they do then.
     fn change(&mut self, order: Order) -> anyhow::Result<Vec<String>> {
         let request = order.request()?;
-        let now = Nanos(clock::monotonic());
-        let at = ProfileDuration(now.saturating_sub(self.start).saturating_add(CHANGE_LEAD));
-        // Both are worked out before either is changed.
+        // Both are worked out before either is changed, ahead by as long as that takes and a little more.
         let profiles = [&request.forward, &request.backward];
-        let mut changed = Vec::new();
-        for (running, profile) in self.running.iter().zip(profiles) {
-            changed.push(running.to(profile, at)?);
-        }
+        let mut lead = CHANGE_LEAD;
+        let changed = loop {
+            let now = Nanos(clock::monotonic());
+            let at = ProfileDuration(now.saturating_sub(self.start).saturating_add(lead));
+            let changed = self.running.iter().zip(profiles).map(|(running, profile)| running.to(profile, at));
+            let changed = changed.collect::<anyhow::Result<Vec<_>>>()?;
+            let took = Nanos(clock::monotonic()).saturating_sub(now);
+            if took.0 < lead.0 / 2 {
+                break changed;
+            }
+            lead = Nanos(took.0.saturating_mul(4));
+        };
         let mut lines = Vec::new();
         for (direction, changed) in (0u32..).zip(changed) {
             let place = direction as usize;
@@ -327,12 +338,12 @@ impl Attached {
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
         let Self { engine, served, place, told, longest, ground, .. } = self;
         drop(served);
-        let Told { name, is_for_a_command, rule_names, .. } = told;
+        let Told { name, is_for_a_command, expected, rule_names, .. } = told;
         let outcome = engine.stop(GRACE.saturating_add(longest));
         drop(place);
         ground.clear()?;
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
-        Ok(Finished { name, is_for_a_command, ended, outcome, rule_names })
+        Ok(Finished { name, is_for_a_command, ended, outcome, rule_names, expected })
     }
 }
 

@@ -1,10 +1,12 @@
 //! One interface of this host, or of a container, impaired until somebody says stop; or two, bridged.
 //!
 //! `request` is what is asked for, `place` the interfaces and whether they may be impaired at all, `attached` what stands
-//! while it is, `change` other settings for that, `status` what its process tells others, `figures` and `told` what people read of it.
+//! while it is, `change` other settings for that, `status` what its process tells others, `figures` and `told` what people read of it, `expect` what
+//! they demand of it.
 
 mod attached;
 mod change;
+mod expect;
 mod figures;
 mod place;
 mod request;
@@ -12,6 +14,7 @@ mod status;
 mod told;
 
 pub(crate) use attached::{Attached, Ended};
+pub(crate) use expect::Expectation;
 pub(crate) use figures::Figures;
 pub(crate) use request::{Order, Request, Target};
 pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running};

@@ -9,6 +9,7 @@ use shaper_engine::Site;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
 
+use super::expect::Expectation;
 use crate::run::OpenEnded;
 
 /// Packets a second that room is found for, both directions together: 1.2 Gbit/s in full packets.
@@ -46,6 +47,8 @@ pub(crate) struct Request {
     pub(crate) allow_default_route: bool,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
+    /// What is demanded of it.
+    pub(crate) expected: Vec<Expectation>,
 }
 
 /// The same for a process of its own: profiles as TOML, with the files that they name from anywhere.
@@ -104,6 +107,8 @@ impl Order {
             duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
             allow_default_route: self.allow_default_route,
             busy_poll: self.busy_poll,
+            // Nobody would hear what came of them.
+            expected: Vec::new(),
         })
     }
 }
@@ -229,6 +234,7 @@ mod tests {
             duration: None,
             allow_default_route: false,
             busy_poll: false,
+            expected: Vec::new(),
         }
     }
 

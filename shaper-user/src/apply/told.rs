@@ -4,6 +4,7 @@ use serde::Serialize;
 use shaper_engine::{DirectionOutcome, Site};
 
 use super::attached::{Ended, Finished};
+use super::expect::Judged;
 use super::figures::Figures;
 use super::request::{Request, Worked};
 
@@ -38,6 +39,7 @@ pub(crate) fn last_lines(finished: &Finished) -> Vec<String> {
         lines.push(format!("  {:7}  {}", direction.spec.name, figures.line()));
         lines.extend(figures.more().into_iter().map(|line| format!("           {line}")));
     }
+    lines.extend(finished.judged().iter().map(ToString::to_string));
     lines.extend(finished.findings().into_iter().map(|finding| format!("ERROR: {finding}")));
     lines
 }
@@ -46,6 +48,17 @@ impl Finished {
     fn figures(&self) -> impl Iterator<Item = (&DirectionOutcome, Figures)> {
         let directions = self.outcome.directions.iter().zip(&self.rule_names);
         directions.map(|(direction, names)| (direction, Figures::at_the_end(direction, names)))
+    }
+
+    /// What came of the expectations.
+    pub(crate) fn judged(&self) -> Vec<Judged> {
+        let figures: Vec<Figures> = self.figures().map(|(_, figures)| figures).collect();
+        self.expected.iter().map(|expectation| expectation.judge(&figures)).collect()
+    }
+
+    /// Whether everything is as it should be: no finding, and all expectations held.
+    pub(crate) fn is_good(&self) -> bool {
+        self.findings().is_empty() && self.judged().iter().all(|judged| judged.held)
     }
 
     /// What must not be, a line each: the harness did not do what it said, or does not know what it did.
@@ -90,6 +103,7 @@ pub(crate) struct Told {
     interface: String,
     ended: &'static str,
     directions: Vec<ToldDirection>,
+    expectations: Vec<Judged>,
     findings: Vec<String>,
 }
 
@@ -120,6 +134,7 @@ impl From<&Finished> for Told {
                 Ended::Failed => "failed",
             },
             directions: directions.collect(),
+            expectations: finished.judged(),
             findings: finished.findings(),
         }
     }

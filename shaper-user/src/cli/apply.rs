@@ -12,7 +12,9 @@ use shaper_profile::{Profile, load};
 
 use super::link_flags::LinkFlags;
 use super::{Outcome, background};
-use crate::apply::{Attached, Ended, Figures, Order, Request, Target, Told, change_running, first_lines, last_lines};
+use crate::apply::{
+    Attached, Ended, Expectation, Figures, Order, Request, Target, Told, change_running, first_lines, last_lines,
+};
 
 /// `shaper apply`.
 #[derive(Debug, ClapArgs)]
@@ -79,11 +81,14 @@ struct Common {
     /// Do it to the interface of the default route or of your own ssh session; without --for it is undone after 5 minutes
     #[arg(long)]
     allow_default_route: bool,
+    /// What is demanded, such as 'loss.egress < 6%': the exit code is 1 where it does not hold; may be given again
+    #[arg(long, value_name = "EXPECTATION", conflicts_with = "detach")]
+    expect: Vec<Expectation>,
     /// Go on in the background: shaper status shows it, shaper clear ends it
     #[arg(long)]
     detach: bool,
     /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
-    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll"])]
+    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "expect"])]
     change: bool,
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
@@ -161,7 +166,7 @@ fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
         }
     }
     out.flush()?;
-    Ok(if finished.findings().is_empty() { Outcome::Held } else { Outcome::Failed })
+    Ok(if finished.is_good() { Outcome::Held } else { Outcome::Failed })
 }
 
 /// Impairs an interface until a signal says stop, its time is over, or it goes away.
@@ -204,6 +209,7 @@ impl Common {
             duration: self.duration,
             allow_default_route: self.allow_default_route,
             busy_poll: self.busy_poll,
+            expected: self.expect.clone(),
         }
     }
 }

@@ -17,7 +17,7 @@ use shaper_net::signals::Signals;
 use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
-use crate::apply::{Attached, Ended, Request, Target, first_lines, last_lines};
+use crate::apply::{Attached, Ended, Expectation, Request, Target, first_lines, last_lines};
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// The seed of every draw: the same seed gives the same draws to the same packet index
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What is demanded, such as 'loss.up < 6%': the exit code is 1 where it does not hold and the command's is 0; may be
+    /// given again
+    #[arg(long, value_name = "EXPECTATION")]
+    expect: Vec<Expectation>,
     /// Say nothing unless something is wrong
     #[arg(long, short)]
     quiet: bool,
@@ -66,6 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         duration: None,
         allow_default_route: false,
         busy_poll: false,
+        expected: args.expect.clone(),
     };
     let worked = request.work_out()?;
     let signals = Signals::install()?;
@@ -117,14 +122,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let findings = finished.findings();
     if !args.quiet {
         say(last_lines(&finished))?;
-    } else if !findings.is_empty() {
-        say(findings.iter().map(|finding| format!("ERROR: {finding}")).collect())?;
+    } else {
+        let failed = finished.judged().into_iter().filter(|judged| !judged.held).map(|judged| judged.to_string());
+        say(failed.chain(findings.iter().map(|finding| format!("ERROR: {finding}"))).collect())?;
     }
     let code = code_of(status);
     if code == 0 && !findings.is_empty() {
         bail!("{named} ended well, but not behind the link that was asked for");
     }
-    Ok(Outcome::Code(code))
+    Ok(if code == 0 && !finished.is_good() { Outcome::Failed } else { Outcome::Code(code) })
 }
 
 /// A shell's code for how a command ended.
