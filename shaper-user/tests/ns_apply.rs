@@ -4,6 +4,8 @@
 
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/moments.rs"]
+mod moments;
 mod support;
 
 use std::fs;
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use children::child;
+use moments::moment;
 use nix::libc;
 use shaper_bpf::{Exclusion, Hook, Object, Room};
 use shaper_common::layout::Diversion;
@@ -443,7 +446,7 @@ fn flags(number: u64) -> Vec<String> {
         &["--delay", "5ms", "--reorder", "10%", "--slot", "4ms"],
         &["--delay", "6ms", "--jitter", "3ms", "--order", "keep", "--correlation-time", "20ms"],
     ];
-    let drawn = moment(number).as_nanos() as usize;
+    let drawn = moment(number, FIRST, LAST).as_nanos() as usize;
     CHOICES.get(drawn % CHOICES.len()).copied().unwrap_or_default().iter().map(|flag| (*flag).to_owned()).collect()
 }
 
@@ -521,14 +524,9 @@ fn moments() -> (u64, u64) {
     if std::env::var_os("SHAPER_TEST_FULL").is_some() { (200, 4) } else { (20, 4) }
 }
 
-/// A moment from 5 ms to 1 s after the start, the same in every run of this test.
-fn moment(number: u64) -> Duration {
-    // SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Duration::from_millis(5 + (z ^ (z >> 31)) % 995)
-}
+/// When, after the start.
+const FIRST: Duration = Duration::from_millis(5);
+const LAST: Duration = Duration::from_millis(1000);
 
 #[test]
 fn killed_at_any_moment_it_leaves_the_interface_as_it_was() {
@@ -538,7 +536,7 @@ fn killed_at_any_moment_it_leaves_the_interface_as_it_was() {
         let before = Traces::now();
         let (mut stood, mut kept) = (0, 0);
         for number in 0..moments {
-            let moment = moment(number);
+            let moment = moment(number, FIRST, LAST);
             // The moments fall into its set-up, its traffic, and its way back.
             let mut running = apply(&[DEVICE, "--profile", "wifi", "--for", "700ms"]);
             let process = ProcessId::of(running.id()).unwrap();

@@ -4,6 +4,8 @@
 
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/moments.rs"]
+mod moments;
 #[path = "support/runs.rs"]
 mod runs;
 mod support;
@@ -14,6 +16,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use children::child;
+use moments::moment;
 use nix::libc;
 use shaper_net::process::ProcessId;
 use support::{SHAPER, Traces, on_own_host, until};
@@ -30,14 +33,9 @@ fn moments() -> (u64, u64) {
     if std::env::var_os("SHAPER_TEST_FULL").is_some() { (250, 5) } else { (25, 5) }
 }
 
-/// A moment from 20 ms to 4 s after the start, the same in every run of this test.
-fn moment(number: u64) -> Duration {
-    // SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Duration::from_millis(20 + (z ^ (z >> 31)) % 3_980)
-}
+/// When, after the start.
+const FIRST: Duration = Duration::from_millis(20);
+const LAST: Duration = Duration::from_millis(4000);
 
 #[test]
 fn a_run_killed_at_any_moment_leaves_nothing() {
@@ -54,7 +52,7 @@ fn a_run_killed_at_any_moment_leaves_nothing() {
             fs::create_dir(&out).unwrap();
             fs::set_permissions(&out, fs::Permissions::from_mode(MODE)).unwrap();
             let run = host.start_with(RUN, &out, |_| {});
-            let moment = moment(number);
+            let moment = moment(number, FIRST, LAST);
             std::thread::sleep(moment.saturating_sub(started.elapsed()));
             let without_guard = number % every == 0;
             let guard = child(run.pid(), "__guard").filter(|_| without_guard);
