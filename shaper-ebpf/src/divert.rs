@@ -11,7 +11,7 @@ use aya_ebpf::bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_redirect};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-use shaper_common::layout::{Diversion, RETURNED, STALE};
+use shaper_common::layout::{Diversion, STALE};
 
 use crate::count;
 use crate::maps::{DIVERSIONS, HEARTBEAT};
@@ -25,15 +25,15 @@ const BACKWARD: u32 = 1;
 /// Leads a packet away, unless it has been.
 #[inline(always)]
 fn divert(ctx: &TcContext, direction: u32) -> i32 {
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own.
-    if unsafe { (*skb).tc_index } == RETURNED {
-        // SAFETY: as above. Whatever else the packet meets is not to take it for returned.
-        unsafe { (*skb).tc_index = 0 };
-        return GO_ON;
-    }
     let (Some(diversion), Some(beat)) = (DIVERSIONS.get(direction), HEARTBEAT.get(0)) else { return GO_ON };
     if diversion.into == 0 {
+        return GO_ON;
+    }
+    let skb = ctx.skb.skb;
+    // SAFETY: the context is the program's own.
+    if diversion.mark != 0 && unsafe { (*skb).tc_index } == diversion.mark {
+        // SAFETY: as above. Whatever else the packet meets is not to take it for returned.
+        unsafe { (*skb).tc_index = 0 };
         return GO_ON;
     }
     // SAFETY: userspace writes the beat while packets flow; the helper has no preconditions.
@@ -87,7 +87,7 @@ pub(crate) fn come_back(ctx: TcContext) -> i32 {
         return TC_ACT_SHOT as i32;
     };
     // SAFETY: as above.
-    unsafe { (*skb).tc_index = RETURNED };
+    unsafe { (*skb).tc_index = diversion.mark };
     count(direction, |edge| edge.returned += 1);
     send_on(diversion)
 }

@@ -114,11 +114,14 @@ impl Diverted {
             return Err(no_direction(direction));
         };
         let arrive = u32::from(!route.egress && !route.forward);
-        let diversion = Diversion { into: near.index, on: on.index, arrive, forward: u32::from(route.forward) };
+        // On a bridge packets come by none of our programs again, and carry nothing away with them.
+        let mark = if route.forward { 0 } else { mark(journal.id()) };
+        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, forward: u32::from(route.forward) };
         object.set_diversion(direction, diversion)?;
         let mut recorded = Vec::new();
         if route.forward && !from.promiscuous {
-            let entry = Entry::Promiscuous { netns: within(&self.netns), ifname: from.name.clone() };
+            let (netns, ifname) = (within(&self.netns), from.name.clone());
+            let entry = Entry::Promiscuous { netns, ifname, index: from.index };
             recorded.push(journal.record(entry)?);
             self.rtnl.set_promiscuous(from.index, true)?;
         }
@@ -166,6 +169,11 @@ impl Diverted {
     }
 }
 
+/// Of 16 bits, and not zero: two attachments on the way of one packet have the same once in 65,535 times.
+fn mark(id: &str) -> u32 {
+    u32::from_str_radix(id, 16).unwrap_or(0) % 0xffff + 1
+}
+
 fn largest_mtu(interfaces: &[Link]) -> u32 {
     interfaces.iter().map(|link| link.mtu).max().unwrap_or(0)
 }
@@ -179,6 +187,12 @@ fn filter(netns: &NetNs, journal: &Journal, link: &Link, egress: bool) -> Result
     let (netns, ifname) = (within(netns), link.name.clone());
     let has_clsact = Rtnl::open()?.qdiscs(link.index)?.iter().any(|qdisc| qdisc.kind == "clsact");
     if has_clsact {
+        if Rtnl::open()?.filter_priorities(link.index, egress)?.contains(&PRIORITY) {
+            return Err(wrong(format!(
+                "{} has a filter of priority {PRIORITY} already, and ours must come first: give it another one (tc filter)",
+                link.name
+            )));
+        }
         return Ok(journal.record(Entry::Filter { netns, ifname, egress, priority: PRIORITY })?);
     }
     let recorded = journal.record(Entry::Qdisc { netns, ifname, kind: "clsact".into() })?;

@@ -273,20 +273,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets a direction change to other settings, at times that are still to come: `channel` has all the settings that the
-    /// direction has had so far, and others after those. State, indices and what is held stay as they are. Needs
-    /// [`Options::changeable`].
+    /// Whether a direction can change to other settings, see [`change`](Self::change).
     ///
     /// # Errors
     ///
-    /// Settings that do not go on from those that hold, effects that the programs were loaded without, and no room.
-    pub fn change(&mut self, direction: u32, mut channel: ChannelSpec) -> Result<(), Error> {
-        /// The evidence thread comes round every millisecond; where it cannot, something is wrong.
-        const PATIENCE: Duration = Duration::from_secs(5);
+    /// Why not.
+    pub fn can_change(&self, direction: u32, channel: &ChannelSpec) -> Result<(), Error> {
+        self.additions(direction, channel.clone()).map(drop)
+    }
+
+    /// The settings as the engine has them, and how many changes of them are there already.
+    fn additions(&self, direction: u32, mut channel: ChannelSpec) -> Result<(ChannelSpec, usize), Error> {
         /// How long it takes at least until the programs know, in nanoseconds.
         const AHEAD: u64 = 50_000_000;
         channel.begin(Nanos(self.start.load(Ordering::Acquire)));
-        let Some(spec) = self.directions.get_mut(direction as usize) else {
+        let Some(spec) = self.directions.get(direction as usize) else {
             return Err(Error::Thread { thread: "delay line", what: format!("knows no direction {direction}") });
         };
         let wrong = |problem: &str| Error::Change { direction: spec.name.clone(), problem: problem.to_owned() };
@@ -297,18 +298,30 @@ impl Engine {
         self.object.has_room_for(direction, &channel)?;
         let first = channel.changes.as_ref().and_then(|changes| changes.timeline.at.get(there));
         let comes = first.is_none_or(|at| channel.params.start.saturating_add(*at).0 > monotonic() + AHEAD);
-        if !comes {
-            return Err(wrong("the time for it has passed"));
-        }
+        if comes { Ok((channel, there)) } else { Err(wrong("the time for it has passed")) }
+    }
+
+    /// Lets a direction change to other settings, at times that are still to come: `channel` has all the settings that the
+    /// direction has had so far, and others after those. State, indices and what is held stay as they are. Needs
+    /// [`Options::changeable`].
+    ///
+    /// # Errors
+    ///
+    /// Settings that do not go on from those that hold, effects that the programs were loaded without, and no room.
+    pub fn change(&mut self, direction: u32, channel: ChannelSpec) -> Result<(), Error> {
+        /// The evidence thread comes round every millisecond; where it cannot, something is wrong.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let (channel, there) = self.additions(direction, channel)?;
         // First the oracle, then the programs: no record is to be replayed by settings that it was not decided by.
         let (known, is_known) = mpsc::channel();
         let extended = Extended { direction, channel: channel.clone(), known };
-        let told = self.to_oracle.send(extended).is_ok() && is_known.recv_timeout(PATIENCE).is_ok();
-        if !told {
-            return Err(wrong("the evidence thread does not answer"));
+        if self.to_oracle.send(extended).is_err() || is_known.recv_timeout(PATIENCE).is_err() {
+            return Err(Error::Thread { thread: "evidence", what: "does not answer".into() });
         }
         self.object.add_changes(direction, &channel, there)?;
-        spec.channel = channel;
+        if let Some(spec) = self.directions.get_mut(direction as usize) {
+            spec.channel = channel;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Entry, Journal, RUN_DIR};
+use crate::journal::{Entry, Journal, RUN_DIR, Recorded};
 use crate::netns::NetNs;
 use crate::nft::Masquerade;
 use crate::rtnl::{Route, Rtnl, VethEnd};
@@ -21,8 +21,8 @@ const PREFIX: u8 = 30;
 /// Such a namespace. Dropped, it is gone, and with it all that leads to it.
 #[derive(Debug)]
 pub struct Enclosure {
+    cable: Cable,
     netns: NetNs,
-    host_end: String,
     addresses: [Ipv4Addr; 2],
     resolver: Option<PathBuf>,
     _masquerade: Option<Masquerade>,
@@ -37,7 +37,11 @@ impl Enclosure {
         let [host, inside] = free_addresses(&rtnl)?;
         let netns = NetNs::create(journal, &format!("shaper-{id}"))?;
         let host_end = format!("sh{id}x");
-        // The other end goes with the namespace, and this one with it.
+        // The other end goes with the namespace, and this one with it: but not as long as a process is left inside.
+        let cable = Cable {
+            name: host_end.clone(),
+            recorded: Some(journal.record(Entry::Link { netns: None, ifname: host_end.clone() })?),
+        };
         rtnl.create_veth(&VethEnd::new(None, &host_end), &VethEnd::new(Some(&netns), INSIDE))?;
         let device = rtnl.link(&host_end)?.index;
         rtnl.set_up(device, true)?;
@@ -61,14 +65,7 @@ impl Enclosure {
             (None, None)
         };
         let resolver = resolver(journal)?;
-        Ok(Self {
-            netns,
-            host_end,
-            addresses: [host, inside],
-            resolver,
-            _masquerade: masquerade,
-            _forwarding: forwarding,
-        })
+        Ok(Self { cable, netns, addresses: [host, inside], resolver, _masquerade: masquerade, _forwarding: forwarding })
     }
 
     /// The namespace.
@@ -78,7 +75,12 @@ impl Enclosure {
 
     /// The name of the cable's end at this host.
     pub fn host_end(&self) -> &str {
-        &self.host_end
+        &self.cable.name
+    }
+
+    /// The processes inside.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        self.netns.processes()
     }
 
     /// The addresses of its ends: this host's, and that inside.
@@ -95,6 +97,27 @@ impl Enclosure {
     /// is known.
     pub fn resolver(&self) -> Option<&Path> {
         self.resolver.as_deref()
+    }
+}
+
+/// The end of a veth pair at this host; dropped, both are gone.
+#[derive(Debug)]
+struct Cable {
+    name: String,
+    recorded: Option<Recorded>,
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        let deleted = Rtnl::open().and_then(|rtnl| match rtnl.find(&self.name)? {
+            Some(link) => rtnl.delete(link.index),
+            None => Ok(()),
+        });
+        match (deleted, self.recorded.take()) {
+            (Ok(()), Some(recorded)) => recorded.taken_back(),
+            (Err(error), _) => tracing::warn!("{error}"),
+            _ => {}
+        }
     }
 }
 

@@ -95,8 +95,7 @@ impl NetNs {
         Ok(Self { name: name.into(), file, made: None })
     }
 
-    /// The namespace of a process, under `name` for as long as the answer lives: the name goes away with it, the
-    /// namespace when its processes do.
+    /// The namespace of a process, under `name` for as long as the answer lives, which keeps it there.
     ///
     /// # Errors
     /// [`Error::Missing`] when there is no such process, [`Error::Exists`] when the name is taken.
@@ -129,6 +128,27 @@ impl NetNs {
             .map_err(|e| Error::os("keep the namespace (bind mount)", name, e))?;
         let made = unmake.keep();
         Ok(Self { name: name.into(), file, made })
+    }
+
+    /// The namespace with this inode, as long as a name in `/run/netns` or a process leads to it.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when nothing does.
+    pub fn by_inode(inode: u64) -> Result<Self> {
+        let is_it = |file: &File| file.metadata().is_ok_and(|found| found.ino() == inode);
+        let names = fs::read_dir(NETNS_DIR).into_iter().flatten().flatten();
+        let named = names.filter_map(|entry| Self::open(entry.file_name().to_str()?).ok());
+        if let Some(found) = named.into_iter().find(|found| is_it(&found.file)) {
+            return Ok(found);
+        }
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut files = processes.filter_map(|entry| File::open(entry.path().join("ns/net")).ok());
+        let file = files.find(|file| is_it(file)).ok_or_else(|| Error::Missing {
+            what: "network namespace",
+            name: inode.to_string(),
+            within: String::new(),
+        })?;
+        Ok(Self { name: String::new(), file, made: None })
     }
 
     /// Whether it is that of the calling thread.

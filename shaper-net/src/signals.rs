@@ -6,7 +6,7 @@
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -15,6 +15,8 @@ use crate::process::readable;
 use crate::{Error, Result};
 
 static SEEN: AtomicI32 = AtomicI32::new(0);
+static LATEST: AtomicI32 = AtomicI32::new(0);
+static COUNT: AtomicU32 = AtomicU32::new(0);
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
 
@@ -25,7 +27,9 @@ pub struct Signals {
 }
 
 extern "C" fn on_signal(signal: libc::c_int) {
-    // Only the first one counts; of what is allowed in a signal handler (signal-safety(7)) this uses write alone.
+    LATEST.store(signal, Ordering::SeqCst);
+    COUNT.fetch_add(1, Ordering::SeqCst);
+    // The first one is the request; of what is allowed in a signal handler (signal-safety(7)) this uses write alone.
     if SEEN.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
         let byte = 0u8;
         // SAFETY: the descriptor is that of a pipe that is never closed; the pointer is to one byte that lives over the
@@ -59,6 +63,11 @@ impl Signals {
             0 => None,
             signal => Some(signal),
         }
+    }
+
+    /// How many signals came so far, and the latest of them.
+    pub fn latest(self) -> (u32, i32) {
+        (COUNT.load(Ordering::SeqCst), LATEST.load(Ordering::SeqCst))
     }
 
     /// Waits until a stop is asked for, at most for `timeout`; true when it was.

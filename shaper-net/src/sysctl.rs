@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Entry, Journal, Recorded, Undone};
+use crate::journal::{self, Entry, Header, Journal, Recorded, Undone};
 use crate::netns::NetNs;
 use crate::{Error, Result};
 
@@ -21,8 +21,13 @@ impl SysctlGuard {
     /// Writes `value` to `key` (a name with slashes, such as `net/core/rmem_max`), journalled, in the namespace `netns`
     /// or, with `None`, that of the calling thread, which must be the host's.
     pub fn set(journal: &Journal, netns: Option<&NetNs>, key: &str, value: &str) -> Result<Self> {
-        let before = within(netns, || read(key))?;
         let netns_name = netns.map(|n| n.name().to_owned());
+        // Where somebody else has set it already, what it was is what it was before that.
+        let inode = journal.header().network_namespace;
+        let before = match held_beside(journal.path(), netns_name.as_deref(), inode, key) {
+            Some(before) => before,
+            None => within(netns, || read(key))?,
+        };
         let entry = Entry::Sysctl { netns: netns_name.clone(), key: key.into(), before: before.clone() };
         let recorded = journal.record(entry)?;
         within(netns, || write_unjournalled(key, value))?;
@@ -35,8 +40,36 @@ impl SysctlGuard {
     }
 }
 
+/// What a setting was before another journal's owner set it, where one has it set.
+fn held_beside(own: &Path, netns: Option<&str>, inode: u64, key: &str) -> Option<String> {
+    let others = own.parent().and_then(|dir| journal::standing_in(dir).ok()).unwrap_or_default();
+    let same = |(path, header, entry): (PathBuf, Header, Entry)| match entry {
+        Entry::Sysctl { netns: other, key: theirs, before } => {
+            let same_place = other.as_deref() == netns && (netns.is_some() || header.network_namespace == inode);
+            (path != own && theirs == key && same_place).then_some(before)
+        }
+        _ => None,
+    };
+    others.into_iter().find_map(same)
+}
+
+/// Whether another journal's owner has it set.
+pub(crate) fn is_held_beside(own: &Path, netns: Option<&str>, inode: u64, key: &str) -> bool {
+    held_beside(own, netns, inode, key).is_some()
+}
+
 impl Drop for SysctlGuard {
     fn drop(&mut self) {
+        if let Some(recorded) = &self.recorded {
+            let journal = recorded.journal();
+            let inode = journal.header().network_namespace;
+            if is_held_beside(journal.path(), self.netns.as_deref(), inode, &self.key) {
+                if let Some(recorded) = self.recorded.take() {
+                    recorded.taken_back();
+                }
+                return;
+            }
+        }
         let restored = match &self.netns {
             None => restore(&self.key, &self.before),
             Some(name) => match NetNs::open(name) {

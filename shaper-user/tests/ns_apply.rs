@@ -300,11 +300,64 @@ fn an_interface_elsewhere_is_found_by_name_and_by_process() {
             assert!(output.status.success(), "{}", stderr(&output));
             assert!(cable.takes(|took| took >= Duration::from_millis(30)));
             assert!(status()[0]["netns"].is_string());
-            assert!(shaper(&["clear", DEVICE]).status.success());
+            // Of this name there is one here too, and it is another.
+            for arguments in [&["apply", DEVICE, "--change", "--delay", "1ms"][..], &["clear", DEVICE]] {
+                let refused = shaper(arguments);
+                assert_eq!(refused.status.code(), Some(2));
+                assert!(stderr(&refused).contains("eth0 is not impaired"), "{}", stderr(&refused));
+            }
+            let changed = shaper(&[&["apply", DEVICE, "--change", "--delay", "25ms"], &place[..]].concat());
+            assert!(changed.status.success(), "{}", stderr(&changed));
+            assert!(until(SOON, || cable.takes(|took| took >= Duration::from_millis(50))));
+            assert!(shaper(&[&["clear", DEVICE], &place[..]].concat()).status.success());
         }
         inside.kill().unwrap();
         inside.wait().unwrap();
         assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn what_a_dead_one_left_is_taken_back_where_it_was_whoever_clears() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let devices = || -> Vec<String> {
+            cable.far.rtnl().unwrap().links().unwrap().into_iter().map(|link| format!("{link:?}")).collect()
+        };
+        let there = devices();
+        // In the other namespace, which it does not know by any name.
+        let mut running = cable.far.run(|| apply(&[DEVICE, "--delay", "5ms"])).unwrap();
+        assert!(impaired());
+        assert!(devices().len() > there.len());
+        let guard = child(running.id(), "__guard").unwrap();
+        signal(guard, libc::SIGKILL);
+        assert!(until(SOON, || !guard.is_running().unwrap()));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(until(SOON, || Traces::now().processes == before.processes));
+        assert!(devices().len() > there.len(), "nothing was left that could be taken back");
+        let cleared = shaper(&["clear"]);
+        assert!(cleared.status.success(), "{}", stderr(&cleared));
+        assert_eq!(devices(), there);
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn what_is_held_comes_out_before_it_is_cleared() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let running = apply(&[DEVICE, "--egress", "--delay 6s", "--json"]);
+        assert!(impaired());
+        UdpSocket::bind((NEAR, 0)).unwrap().send_to(b"late", (FAR, 9)).unwrap();
+        assert!(until(SOON, || status()[0]["directions"][0]["arrived"] == 1));
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        let output = running.wait_with_output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &told["directions"][0]["out"]), (Some(0), &1.into()), "{told}");
         cable.cut();
     });
 }

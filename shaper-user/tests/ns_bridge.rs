@@ -217,6 +217,44 @@ fn a_bridge_whose_process_stands_still_goes_on_without_impairment_and_ends_with_
 }
 
 #[test]
+fn what_has_been_through_one_is_impaired_by_the_next_too() {
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let before = Traces::now();
+        let running = bridge(&["--delay", "10ms"]);
+        assert!(stands());
+        let arguments = ["apply", "eth0", "--netns", "right", "--ingress", "--delay 30ms", "--detach"];
+        assert!(shaper(&arguments).status.success());
+        let echo = || ends.echo(LEFT.into(), RIGHT.into());
+        assert!(until(SOON, || echo().is_some()));
+        let took = echo().unwrap();
+        assert!(took >= Duration::from_millis(50), "{took:?}");
+        assert!(shaper(&["clear", "eth0", "--netns", "right"]).status.success());
+        is_sound(&end(running));
+        assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}
+
+#[test]
+fn a_bridged_interface_with_another_name_is_put_back_too() {
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let rtnl = Rtnl::open().unwrap();
+        let before = Traces::now();
+        let running = bridge(&["--delay", "1ms"]);
+        assert!(stands());
+        let left = rtnl.link("to-left").unwrap().index;
+        rtnl.rename(left, "renamed0").unwrap();
+        signal(&running, libc::SIGTERM);
+        assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
+        rtnl.rename(left, "to-left").unwrap();
+        assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}
+
+#[test]
 fn what_cannot_be_bridged_is_refused() {
     on_own_host(|_| {
         let ends = Ends::new();

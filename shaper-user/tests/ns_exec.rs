@@ -140,6 +140,60 @@ fn one_within_another_adds_up() {
 }
 
 #[test]
+fn one_that_ends_takes_no_other_ones_way_out() {
+    on_own_host(|_| {
+        with_far_host(|| {
+            let before = Traces::now();
+            let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim().to_owned();
+            assert_eq!(forwards(), "0");
+            let mut first = start(&["--delay", "1ms", "--", "sleep", "2"]);
+            assert!(until(SOON, is_up), "it does not come up");
+            let script = format!("sleep 3; {}", asking(3));
+            let output = shaper(&["exec", "-q", "--delay", "5ms", "--", "bash", "-c", &script]);
+            assert_eq!(took(&output).len(), 3);
+            assert_eq!(first.wait().unwrap().code(), Some(0));
+            assert_eq!(forwards(), "0");
+            assert_eq!(Traces::now(), before);
+        });
+    });
+}
+
+#[test]
+fn what_a_command_leaves_behind_is_cut_off_and_told() {
+    on_own_host(|_| {
+        with_far_host(|| {
+            let before = Traces::now();
+            let output =
+                shaper(&["exec", "-q", "--delay", "1ms", "--", "sh", "-c", "sleep 600 >&- 2>&- <&- & echo $!"]);
+            assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+            assert!(told(&output).contains("1 processes that sh left behind"), "{}", told(&output));
+            assert_eq!(Traces::now().devices, before.devices);
+            let pid: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+            ProcessId::of(pid).unwrap().open().unwrap().unwrap().signal(libc::SIGKILL).unwrap();
+            assert!(until(SOON, || Traces::now() == before));
+        });
+    });
+}
+
+#[test]
+fn each_signal_reaches_the_command() {
+    on_own_host(|_| {
+        with_far_host(|| {
+            let before = Traces::now();
+            let mut running = start(&["--delay", "5ms", "--", "sleep", "1000"]);
+            assert!(until(SOON, is_up), "it does not come up");
+            let signal = |signal| ProcessId::of(running.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
+            // That of a terminal that is interrupted: it would have reached the command by itself.
+            signal(libc::SIGINT);
+            std::thread::sleep(Duration::from_millis(300));
+            signal(libc::SIGTERM);
+            assert_eq!(running.wait().unwrap().code(), Some(128 + 15));
+            assert_eq!(Traces::now(), before);
+        });
+    });
+}
+
+#[test]
 fn told_to_end_or_killed_the_command_ends_too_and_nothing_is_left() {
     on_own_host(|_| {
         with_far_host(|| {

@@ -121,14 +121,13 @@ pub struct Diversion {
     pub on: u32,
     /// One where they go on as if they arrived there, zero where they leave.
     pub arrive: u32,
+    /// What a packet that has been through carries in its `tc_index`, where it comes by our programs once more: those of
+    /// no other attachment have the same. Nobody else has used that field since Linux 6.3. Zero for none.
+    pub mark: u32,
     /// One where they are sent on past a delay line that does not come round; zero where they are let pass, for they
     /// are on their way already.
     pub forward: u32,
 }
-
-/// What a packet that has been through the delay line carries in its `tc_index`, which nobody else has used since
-/// Linux 6.3.
-pub const RETURNED: u32 = 0x5368;
 
 /// How long ago the delay line may have come round for an interface's packets to be led to it.
 pub const STALE: Nanos = Nanos(200_000_000);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::handover::Handover;
+use crate::netns::NetNs;
 use crate::process::ProcessId;
 use crate::{Error, Result};
 
@@ -28,6 +29,9 @@ pub struct Header {
     pub boot_id: String,
     /// The pid namespace in which the owner has its pid.
     pub pid_namespace: u64,
+    /// The network namespace in which the owner runs, by its inode: that of changes without a name of another.
+    #[serde(default)]
+    pub network_namespace: u64,
     /// Version of this crate.
     pub version: String,
     /// What the owner does, for people.
@@ -42,6 +46,7 @@ impl Header {
             owner,
             boot_id: boot_id()?,
             pid_namespace: pid_namespace()?,
+            network_namespace: NetNs::current()?.inode()?,
             version: env!("CARGO_PKG_VERSION").into(),
             command: command.into(),
         })
@@ -70,7 +75,7 @@ fn pid_namespace() -> Result<u64> {
     Ok(found.ino())
 }
 
-/// A change on the host. `netns` is a name in `/run/netns`; `None` is the namespace of whoever undoes.
+/// A change on the host. `netns` is a name in `/run/netns`; `None` is the namespace of the journal's owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Entry {
@@ -109,6 +114,8 @@ pub enum Entry {
         netns: Option<String>,
         /// The device.
         ifname: String,
+        /// Its index, by which it is found: names change.
+        index: u32,
     },
     /// A qdisc was added (`clsact`, `ingress`, or a root qdisc); undone by deleting it, filters with it.
     Qdisc {
@@ -149,6 +156,11 @@ pub enum Entry {
         /// Where.
         path: PathBuf,
     },
+    /// A file was created, to be locked; undone by removing it, unless somebody else has locked it since.
+    Lock {
+        /// Where.
+        path: PathBuf,
+    },
     /// A file was created.
     File {
         /// Where.
@@ -186,7 +198,7 @@ impl fmt::Display for Entry {
                 write!(f, "features {} of {}", names.join(", "), Device(netns.as_deref(), ifname))
             }
             Self::Link { netns, ifname } => write!(f, "device {}", Device(netns.as_deref(), ifname)),
-            Self::Promiscuous { netns, ifname } => {
+            Self::Promiscuous { netns, ifname, .. } => {
                 write!(f, "promiscuity of {}", Device(netns.as_deref(), ifname))
             }
             Self::Qdisc { netns, ifname, kind } => {
@@ -200,6 +212,7 @@ impl fmt::Display for Entry {
             Self::Sysctl { netns: Some(netns), key, .. } => write!(f, "sysctl {key} in {netns}"),
             Self::Sysctl { netns: None, key, .. } => write!(f, "sysctl {key}"),
             Self::Mount { path } => write!(f, "mount {}", path.display()),
+            Self::Lock { path } => write!(f, "lock {}", path.display()),
             Self::File { path } => write!(f, "file {}", path.display()),
             Self::Dir { path } => write!(f, "folder {}", path.display()),
             Self::Handover { path, .. } => write!(f, "owner of {}", path.display()),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use entry::{Entry, Header};
+pub(crate) use recover::standing_in;
 pub use recover::{Owners, Summary, list, list_in, recover, recover_in, recover_journal};
 pub use report::{UndoFailure, UndoReport};
 pub(crate) use undo::{Undone, undo_path};

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::entry::Header;
+use super::entry::{Entry, Header};
 use super::report::{UndoFailure, UndoReport};
 use super::{RUN_DIR, file, undo_path};
 use crate::process::ProcessId;
@@ -50,6 +50,18 @@ pub fn list_in(dir: &Path) -> Result<Vec<Summary>> {
             && let Ok(owner_runs) = contents.header.owner_runs()
         {
             all.push(Summary { path, header: contents.header, owner_runs, standing: contents.standing.len() });
+        }
+    }
+    Ok(all)
+}
+
+/// The changes that stand in the journals of `dir`, each with its journal.
+pub(crate) fn standing_in(dir: &Path) -> Result<Vec<(PathBuf, Header, Entry)>> {
+    let mut all = Vec::new();
+    for path in journals(dir)? {
+        if let Ok(contents) = file::read(&path) {
+            let of = |(_, entry)| (path.clone(), contents.header.clone(), entry);
+            all.extend(contents.standing.into_iter().map(of));
         }
     }
     Ok(all)

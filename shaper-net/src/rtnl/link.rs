@@ -8,7 +8,7 @@ use super::socket::{Rtnl, What};
 use crate::{Error, Result};
 
 /// A network device as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// Interface index.
     pub index: u32,

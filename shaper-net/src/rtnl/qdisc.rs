@@ -64,14 +64,32 @@ impl Rtnl {
         }
     }
 
+    /// The priorities of the filters of a device's `clsact` qdisc; none where it has no such qdisc.
+    pub fn filter_priorities(&self, index: u32, egress: bool) -> Result<Vec<u16>> {
+        let what = What { tried: "list the filters", on: &on(index) };
+        let mut message = TcMessage::default();
+        message.header.index = i32::try_from(index).unwrap_or(i32::MAX);
+        message.header.parent = clsact(egress);
+        let answers = self.dump(RouteNetlinkMessage::GetTrafficFilter(message), &what)?;
+        let mut priorities: Vec<u16> = answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                // Priority above, protocol below.
+                RouteNetlinkMessage::NewTrafficFilter(filter) => u16::try_from(filter.header.info >> 16).ok(),
+                _ => None,
+            })
+            .collect();
+        priorities.sort_unstable();
+        priorities.dedup();
+        Ok(priorities)
+    }
+
     /// Deletes the filters of one priority of a device's `clsact` qdisc; false when there is no such priority.
     pub fn delete_filter(&self, ifname: &str, egress: bool, priority: u16) -> Result<bool> {
         let Some(link) = self.find(ifname)? else { return Ok(false) };
         let mut message = TcMessage::default();
         message.header.index = i32::try_from(link.index).unwrap_or(i32::MAX);
-        // TC_H_MIN_INGRESS and TC_H_MIN_EGRESS of include/uapi/linux/pkt_sched.h.
-        let minor = if egress { 0xfff3 } else { 0xfff2 };
-        message.header.parent = TcHandle { major: 0xffff, minor };
+        message.header.parent = clsact(egress);
         // Priority above, protocol below; protocol 0 matches any (`tc_del_tfilter`, net/sched/cls_api.c).
         message.header.info = u32::from(priority) << 16;
         let what = What { tried: "delete the filter", on: ifname };
@@ -82,4 +100,10 @@ impl Rtnl {
             Err(e) => Err(e),
         }
     }
+}
+
+/// A side of a `clsact` qdisc.
+fn clsact(egress: bool) -> TcHandle {
+    // TC_H_MIN_INGRESS and TC_H_MIN_EGRESS of include/uapi/linux/pkt_sched.h.
+    TcHandle { major: 0xffff, minor: if egress { 0xfff3 } else { 0xfff2 } }
 }

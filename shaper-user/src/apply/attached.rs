@@ -46,6 +46,8 @@ pub(crate) struct Attached {
 struct Told {
     name: String,
     is_for_a_command: bool,
+    /// Whether the namespace was named by a process of it.
+    is_of_a_process: bool,
     expected: Vec<Expectation>,
     directions: [String; 2],
     settings: [Option<String>; 2],
@@ -159,6 +161,7 @@ impl Attached {
         let told = Told {
             name,
             is_for_a_command: request.command.is_some(),
+            is_of_a_process: matches!(request.target, Target::Process(_)),
             expected: request.expected.clone(),
             directions: names,
             settings: worked.acting().map(|direction| direction.map(|compiled| compiled.expected.to_string())),
@@ -228,6 +231,10 @@ impl Attached {
             }
             if now.saturating_sub(counted).0 >= COUNT {
                 counted = now;
+                // By a name of ours alone it would be kept for nobody.
+                if self.told.is_of_a_process && self.place.netns.processes()?.is_empty() {
+                    return Ok(Ended::Gone);
+                }
                 let figures = self.figures()?;
                 rates.see(now, &figures);
                 show(&figures);
@@ -262,6 +269,9 @@ impl Attached {
             }
             lead = Nanos(took.0.saturating_mul(4));
         };
+        for (direction, changed) in (0u32..).zip(&changed) {
+            self.engine.can_change(direction, &changed.channel)?;
+        }
         let mut lines = Vec::new();
         for (direction, changed) in (0u32..).zip(changed) {
             let place = direction as usize;
@@ -315,6 +325,8 @@ impl Attached {
             // That of the devices of ours, whatever the interface's driver can.
             xdp_mode: "driver".to_owned(),
             seed: *seed,
+            netns_inode: self.place.netns.inode()?,
+            drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
             running_s: seconds(now.saturating_sub(self.start)),
             ends_in_s: self.ends.map(|ends| seconds(ends.saturating_sub(now))),
             room_packets: *room,

@@ -17,5 +17,5 @@ pub(crate) use attached::{Attached, Ended};
 pub(crate) use expect::Expectation;
 pub(crate) use figures::Figures;
 pub(crate) use request::{Order, Request, Target};
-pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running};
+pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running, of_interface};
 pub(crate) use told::{Told, first_lines, last_lines};

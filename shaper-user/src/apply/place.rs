@@ -67,12 +67,36 @@ fn unknown(name: &str, rtnl: &Rtnl) -> anyhow::Result<String> {
 
 /// What of the caller's hangs on an interface of its own namespace.
 fn hangs_on(link: &Link, rtnl: &Rtnl) -> anyhow::Result<Option<String>> {
-    if rtnl.default_route_devices()?.contains(&link.index) {
-        return Ok(Some("has the default route".to_owned()));
+    let all = rtnl.links()?;
+    let above = above(link, &all);
+    if rtnl.default_route_devices()?.iter().any(|device| above.contains(device)) {
+        return Ok(Some("has the default route, or what has it stands on it".to_owned()));
     }
-    let addresses = rtnl.addresses(link.index)?;
+    let mut addresses = Vec::new();
+    for device in above {
+        addresses.extend(rtnl.addresses(device)?);
+    }
     let session = ssh_addresses().into_iter().find(|server| addresses.iter().any(|(address, _)| address == server));
     Ok(session.map(|server| format!("carries an ssh session of yours (to {server})")))
+}
+
+/// The indices of a device and of all that stand on it: bridges and bonds that it is a port of, and VLANs and the like that
+/// it is the lower device of.
+fn above(link: &Link, all: &[Link]) -> Vec<u32> {
+    let mut above = vec![link.index];
+    let mut at = 0;
+    while let Some(below) = above.get(at).copied() {
+        at += 1;
+        let master = all.iter().find(|link| link.index == below).and_then(|link| link.master);
+        // A veth's other end stands on nothing.
+        let uppers = all.iter().filter(|upper| upper.peer == Some(below) && upper.kind != "veth");
+        for index in master.into_iter().chain(uppers.map(|upper| upper.index)) {
+            if !above.contains(&index) {
+                above.push(index);
+            }
+        }
+    }
+    above
 }
 
 /// The addresses at this host's end of the ssh sessions that this process runs in: what sshd tells its children, as far
@@ -134,7 +158,7 @@ fn lock(netns: &NetNs, link: &Link, journal: &Journal) -> anyhow::Result<Lock> {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) if file.metadata()?.nlink() > 0 => {
                 // Ours from here on, and so ours to take away.
-                let recorded = Some(journal.record(Entry::File { path: path.clone() })?);
+                let recorded = Some(journal.record(Entry::Lock { path: path.clone() })?);
                 return Ok(Lock { path, recorded, _file: file });
             }
             Ok(_) => {}
@@ -165,6 +189,24 @@ mod tests {
             let wanted: Option<IpAddr> = address.map(|address| address.parse().unwrap());
             assert_eq!(server_address(variable.as_bytes()), wanted, "{variable}");
         }
+    }
+
+    #[test]
+    fn what_stands_on_a_device_is_found() {
+        let link = |index: u32, kind: &str, master: Option<u32>, peer: Option<u32>| {
+            let (name, kind) = (format!("dev{index}"), kind.to_owned());
+            Link { index, name, kind, master, peer, ..Link::default() }
+        };
+        let all = [
+            link(1, "", Some(2), None),
+            link(2, "bond", Some(3), None),
+            link(3, "bridge", None, None),
+            link(4, "vlan", None, Some(3)),
+            link(5, "veth", None, Some(1)),
+            link(6, "", None, None),
+        ];
+        assert_eq!(above(&all[0], &all), [1, 2, 3, 4]);
+        assert_eq!(above(&all[5], &all), [6]);
     }
 
     #[test]

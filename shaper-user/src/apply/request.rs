@@ -1,11 +1,14 @@
 //! What is asked for.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::absolute;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
 use shaper_engine::Site;
+use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
 
@@ -25,6 +28,37 @@ pub(crate) enum Target {
     /// That of a process.
     Process(u32),
 }
+
+impl Target {
+    /// That which is said by name or by process; the caller's own where nothing is.
+    pub(crate) fn of(name: Option<&str>, process: Option<u32>) -> Self {
+        match (name, process) {
+            (Some(name), _) => Self::Named(name.to_owned()),
+            (None, Some(pid)) => Self::Process(pid),
+            (None, None) => Self::Own,
+        }
+    }
+
+    /// What tells the namespace from others.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn inode(&self) -> anyhow::Result<u64> {
+        match self {
+            Self::Own => Ok(NetNs::current()?.inode()?),
+            Self::Named(name) => Ok(NetNs::open(name)?.inode()?),
+            Self::Process(pid) => {
+                let path = format!("/proc/{pid}/ns/net");
+                let found = fs::metadata(&path).with_context(|| format!("there is no process {pid}"))?;
+                Ok(found.ino())
+            }
+        }
+    }
+}
+
+/// What the link of a command is called, before the command's name.
+pub(super) const FOR_A_COMMAND: &str = "the link of ";
 
 /// What is to be done to which interfaces.
 #[derive(Clone, Debug)]
@@ -141,16 +175,8 @@ impl Request {
     /// What it is called.
     pub(crate) fn name(&self) -> String {
         match &self.command {
-            Some(command) => format!("the link of {command}"),
+            Some(command) => format!("{FOR_A_COMMAND}{command}"),
             None => self.interfaces().join(" and "),
-        }
-    }
-
-    /// The name of the namespace that it is in, where it has one by itself.
-    pub(crate) fn netns(&self) -> Option<String> {
-        match &self.target {
-            Target::Named(name) => Some(name.clone()),
-            Target::Own | Target::Process(_) => None,
         }
     }
 
@@ -178,6 +204,9 @@ impl Request {
     /// Settings that cannot be compiled, and those by which nothing would happen.
     pub(crate) fn work_out(&self) -> anyhow::Result<Worked> {
         let Self { forward, backward, .. } = self;
+        if self.duration.is_some_and(Duration::is_zero) {
+            bail!("--for 0 is no time: give, for example, --for 10min");
+        }
         let acts = match self.site {
             Site::Interface(_) => [acts(&forward.link, |link| &link.a_to_b), acts(&backward.link, |link| &link.b_to_a)],
             // Without us nothing would get from one to the other.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shaper_net::journal::{self, Entry, Journal, Recorded, Summary};
 
 use super::figures::Figures;
-use super::request::{Order, Request};
+use super::request::{FOR_A_COMMAND, Order, Request, Target};
 
 /// How long a process may take over its answer, and whoever asks over reading it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub(crate) struct Status {
     pub(crate) interface: String,
     /// The name of its namespace; absent for the process's own.
     pub(crate) netns: Option<String>,
+    /// What tells that namespace from others, as long as it stands.
+    pub(crate) netns_inode: u64,
     /// The engine.
     pub(crate) engine: String,
     /// How packets are led to it: `tcx` or `clsact`.
@@ -45,6 +48,8 @@ pub(crate) struct Status {
     pub(crate) running_s: f64,
     /// When it ends by itself; absent where it does not.
     pub(crate) ends_in_s: Option<f64>,
+    /// How long it may take to end, until what is held is out.
+    pub(crate) drains_s: f64,
     /// How many packets are held at once, both directions together.
     pub(crate) room_packets: u32,
     /// What was changed on the host, and will be put back.
@@ -70,7 +75,9 @@ pub(crate) struct DirectionStatus {
 impl Status {
     /// Whether an interface is among them.
     pub(crate) fn is_of(&self, interface: &str) -> bool {
-        self.interface.split(" and ").any(|name| name == interface)
+        // That of a command is called after the command, whatever is in its name.
+        let is_for_a_command = self.interface.starts_with(FOR_A_COMMAND);
+        !is_for_a_command && self.interface.split(" and ").any(|name| name == interface)
     }
 }
 
@@ -109,6 +116,7 @@ impl Served {
         let path = of(journal.path());
         let recorded = journal.record(Entry::File { path: path.clone() })?;
         let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener, path, recorded: Some(recorded) })
     }
@@ -197,20 +205,42 @@ pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
 ///
 /// When there is none, and what that process says.
 pub(crate) fn change(request: &Request) -> anyhow::Result<Vec<String>> {
+    let (name, inode) = (request.name(), request.target.inode()?);
     let (found, _) = all()?;
-    let (name, netns) = (request.name(), request.netns());
-    let matches = |found: &&Found| {
-        found.status.interface == name && netns.as_ref().is_none_or(|netns| found.status.netns.as_ref() == Some(netns))
-    };
-    match found.iter().filter(matches).collect::<Vec<_>>().as_slice() {
-        [] => bail!("{name} is not impaired: leave --change out"),
-        [one] => match ask(&of(&one.journal), &Ask::Change(Box::new(Order::of(request)?)))? {
-            Answer::Changed(lines) => Ok(lines),
-            Answer::Failed(why) => bail!(why),
-            Answer::Status(_) => bail!("process {} is of another version: clear and apply anew", one.status.pid),
-        },
-        more => bail!("{} of this name are impaired: say which by --netns", more.len()),
+    let is_it = |found: &&Found| found.status.interface == name && found.status.netns_inode == inode;
+    let Some(one) = found.iter().find(is_it) else { bail!("{name} is not impaired: leave --change out") };
+    match ask(&of(&one.journal), &Ask::Change(Box::new(Order::of(request)?)))? {
+        Answer::Changed(lines) => Ok(lines),
+        Answer::Failed(why) => bail!(why),
+        Answer::Status(_) => bail!("process {} is of another version: clear and apply anew", one.status.pid),
     }
+}
+
+/// Those that impair an interface of this name in the namespace that is meant.
+///
+/// # Errors
+///
+/// When there is none: says where there are others, and who does not answer.
+pub(crate) fn of_interface(interface: &str, target: &Target) -> anyhow::Result<Vec<Found>> {
+    let inode = target.inode()?;
+    let (found, mute) = all()?;
+    let (here, elsewhere): (Vec<Found>, Vec<Found>) = found
+        .into_iter()
+        .filter(|found| found.status.is_of(interface))
+        .partition(|found| found.status.netns_inode == inode);
+    if !here.is_empty() {
+        return Ok(here);
+    }
+    let mut problem = format!("{interface} is not impaired by any shaper of this host in this namespace");
+    for Found { status, .. } in elsewhere {
+        let name = status.netns.unwrap_or_else(|| "another one".to_owned());
+        problem += &format!("; one of that name in {name} is, by process {}: --netns or --pid", status.pid);
+    }
+    for summary in mute {
+        let (command, pid) = (&summary.header.command, summary.header.owner.pid);
+        problem += &format!("; {command}: process {pid} does not say what it does: shaper clear --all ends it");
+    }
+    bail!(problem)
 }
 
 fn status(path: &Path) -> anyhow::Result<Status> {

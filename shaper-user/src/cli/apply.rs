@@ -194,11 +194,7 @@ pub(super) fn daemon(order: Order) -> anyhow::Result<()> {
 
 impl Common {
     fn request(&self, site: Site, forward: Profile, backward: Profile) -> Request {
-        let target = match (&self.netns, self.pid) {
-            (Some(name), _) => Target::Named(name.clone()),
-            (None, Some(pid)) => Target::Process(pid),
-            (None, None) => Target::Own,
-        };
+        let target = Target::of(self.netns.as_deref(), self.pid);
         Request {
             site,
             target,

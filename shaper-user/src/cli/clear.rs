@@ -1,21 +1,29 @@
 //! `shaper clear`: takes back what processes left behind that did not end in order.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_net::journal::{self, Owners, Summary, UndoReport};
+use shaper_net::process::ProcessId;
 
 use super::Outcome;
-use crate::apply::all;
+use crate::apply::{Found, Target, of_interface};
 
 /// `shaper clear`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// Only end what impairs this interface, wherever it is
+    /// Only end what impairs this interface
     #[arg(value_name = "IFACE", conflicts_with = "all")]
     interface: Option<String>,
+    /// The network namespace that the interface is in, by its name
+    #[arg(long, value_name = "NAME", conflicts_with = "pid", requires = "interface")]
+    netns: Option<String>,
+    /// The process, such as a container's, in whose network namespace the interface is
+    #[arg(long, value_name = "PID", requires = "interface")]
+    pid: Option<u32>,
     /// Also end what still runs: labs, runs, and whatever they changed
     #[arg(long)]
     all: bool,
@@ -46,7 +54,7 @@ struct Failure {
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let before = running()?;
     let reports = match &args.interface {
-        Some(interface) => of_interface(interface)?,
+        Some(interface) => end(interface, &Target::of(args.netns.as_deref(), args.pid))?,
         None => journal::recover(if args.all { Owners::All } else { Owners::Dead })
             .context("cannot look for what was left behind")?,
     };
@@ -88,15 +96,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Held)
 }
 
-/// Ends what impairs an interface.
-fn of_interface(interface: &str) -> anyhow::Result<Vec<UndoReport>> {
-    let (found, _) = all()?;
-    let journals: Vec<_> = found.into_iter().filter(|found| found.status.is_of(interface)).collect();
-    if journals.is_empty() {
-        bail!("{interface} is not impaired by any shaper of this host; what dead ones left is undone by shaper clear");
+/// Ends what impairs an interface, and waits until what is held is out.
+fn end(interface: &str, target: &Target) -> anyhow::Result<Vec<UndoReport>> {
+    /// Beyond that, for a busy host.
+    const MORE: Duration = Duration::from_secs(3);
+    let mut reports = Vec::new();
+    for Found { journal, status } in of_interface(interface, target)? {
+        if let Some(owner) = ProcessId::of(status.pid)?.open()? {
+            owner.terminate(Duration::from_secs_f64(status.drains_s).saturating_add(MORE))?;
+        }
+        reports.extend(journal::recover_journal(&journal, Owners::All)?);
     }
-    let undone = journals.iter().map(|found| journal::recover_journal(&found.journal, Owners::All));
-    Ok(undone.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    Ok(reports)
 }
 
 /// The journals whose owner runs.

@@ -96,11 +96,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         _ => None,
     };
     let mut role = Role::spawn(&journal, enclosure.netns(), role)?;
-    let mut told = false;
+    let mut told = 0;
     let ended = attached.wait_for(
         |left| {
-            if let Some(signal) = signals.requested().filter(|_| !told) {
-                told = true;
+            let (count, signal) = signals.latest();
+            if count > told {
+                told = count;
                 // Ctrl-C reaches the command by itself: it is in our group.
                 if signal != libc::SIGINT {
                     role.signal(signal)?;
@@ -116,6 +117,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Ok(Ended::Gone | Ended::Failed) | Err(_) => role.terminate(GRACE)?,
     };
     drop(role);
+    let left = enclosure.processes().map_or(0, |processes| processes.len());
+    if left > 0 {
+        say(vec![format!("{left} processes that {named} left behind have no link any more")])?;
+    }
     let finished = attached.down(*ended.as_ref().unwrap_or(&Ended::Failed))?;
     drop(enclosure);
     ended?;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 use clap::Args as ClapArgs;
+use nix::unistd::geteuid;
 
 use super::Outcome;
 use crate::apply::{DirectionStatus, Found, Status, all};
@@ -21,6 +22,9 @@ pub(crate) struct Args {
 
 /// Says how they stand.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if !geteuid().is_root() {
+        bail!("only root is told how interfaces stand: sudo shaper status");
+    }
     let (found, mute) = all()?;
     let wanted = |status: &Status| args.interface.as_ref().is_none_or(|name| status.is_of(name));
     let shown: Vec<Status> = found.into_iter().map(|Found { status, .. }| status).filter(wanted).collect();
