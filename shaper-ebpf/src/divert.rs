@@ -77,14 +77,14 @@ pub(crate) fn come_back(ctx: TcContext) -> i32 {
     // SAFETY: the context is the program's own.
     let here = unsafe { (*skb).ifindex };
     let (Some(forward), Some(backward)) = (DIVERSIONS.get(FORWARD), DIVERSIONS.get(BACKWARD)) else {
-        return TC_ACT_SHOT as i32;
+        return TC_ACT_SHOT;
     };
     let (direction, diversion) = if forward.into == here {
         (FORWARD, forward)
     } else if backward.into == here {
         (BACKWARD, backward)
     } else {
-        return TC_ACT_SHOT as i32;
+        return TC_ACT_SHOT;
     };
     // SAFETY: as above.
     unsafe { (*skb).tc_index = diversion.mark };
