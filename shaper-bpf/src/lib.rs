@@ -15,7 +15,7 @@ pub use error::Error;
 pub use feeder::Feeder;
 pub use object::{Exclusion, Object, Program, ProgramSize};
 pub use records::Records;
-pub use room::{Later, Room};
+pub use room::Room;
 
 /// What the verifier may walk through of any one program with every effect in it, a fifth of what the kernel allows:
 /// raised knowingly, never by accident.

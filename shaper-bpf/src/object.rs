@@ -25,7 +25,7 @@ use super::pod::{
     SchedulePod, SetupPod, SharedPod, TimelinePod,
 };
 use super::records::Records;
-use super::room::{Full, Later, Places, Room, missing};
+use super::room::{Full, Places, Room, missing};
 
 /// The object that the build made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/shaper.bpf.o"));
@@ -294,8 +294,8 @@ impl Object {
     /// When it was not.
     pub fn open_channel(&mut self, channel: u32) -> Result<(), Error> {
         let full = |Full { map, room }| Error::Full { map, room };
-        self.change_places.give(channel, Later::CHANGES).map_err(full)?;
-        self.quantile_places.give(channel, Later::TABLES).map_err(full)?;
+        self.change_places.give(channel, Room::LATER_CHANGES).map_err(full)?;
+        self.quantile_places.give(channel, Room::LATER_TABLES).map_err(full)?;
         self.open.insert(channel);
         Ok(())
     }
@@ -311,7 +311,9 @@ impl Object {
             return Err(Error::NotLoaded { features: missing });
         }
         let count = spec.changes.as_ref().map_or(0, |changes| changes.settings.len() as u32);
-        for (map, wanted, room) in [(SETUPS, count, Later::CHANGES), (QUANTILES, tables_of(spec), Later::TABLES)] {
+        for (map, wanted, room) in
+            [(SETUPS, count, Room::LATER_CHANGES), (QUANTILES, tables_of(spec), Room::LATER_TABLES)]
+        {
             if wanted > room || !self.open.contains(&channel) {
                 return Err(Error::Full { map, room });
             }

@@ -33,6 +33,11 @@ pub struct Room {
 }
 
 impl Room {
+    /// The changes that a channel may have later on, see [`with_later`](Self::with_later).
+    pub const LATER_CHANGES: u32 = 1024;
+    /// The tables of quantiles that these may need, each some 18 KiB.
+    pub const LATER_TABLES: u32 = 128;
+
     /// For the directions alone, with settings that need nothing else.
     pub const PLAIN: Self = Self {
         features: 0,
@@ -80,9 +85,9 @@ impl Room {
         Self {
             features: self.features | (features::ALL & !LARGE),
             backlogs: self.backlogs + channels,
-            quantiles: self.quantiles + channels * Later::TABLES,
+            quantiles: self.quantiles + channels * Self::LATER_TABLES,
             timelines: self.timelines + channels,
-            changes: self.changes + channels * Later::CHANGES,
+            changes: self.changes + channels * Self::LATER_CHANGES,
             ..self
         }
     }
@@ -92,17 +97,6 @@ impl Room {
     pub const fn with_rules(self, entries: u32) -> Self {
         Self { features: self.features | features::RULES, rules: self.rules + entries, ..self }
     }
-}
-
-/// What there is room for in a channel whose settings are to change later on.
-#[derive(Clone, Copy, Debug)]
-pub struct Later;
-
-impl Later {
-    /// Changes.
-    pub const CHANGES: u32 = 1024;
-    /// Tables of quantiles that these need, each some 18 KiB.
-    pub const TABLES: u32 = 128;
 }
 
 /// Places of one map, given to channels as they ask. The first one is nobody's: what has none points there.

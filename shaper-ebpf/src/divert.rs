@@ -40,7 +40,7 @@ fn divert(ctx: &TcContext, direction: u32) -> i32 {
     let (beat, now) = unsafe { (core::ptr::read_volatile(beat), bpf_ktime_get_ns()) };
     if now.saturating_sub(beat) > STALE.0 {
         count(direction, |edge| edge.let_pass += 1);
-        return if diversion.forward != 0 { send_on(diversion) } else { GO_ON };
+        return if diversion.bridged != 0 { send_on(diversion) } else { GO_ON };
     }
     count(direction, |edge| edge.diverted += 1);
     // SAFETY: the helper has no preconditions.

@@ -34,7 +34,7 @@ struct Route {
     /// The number of the interface that they go on at.
     on: usize,
     /// Whether they would get nowhere without us.
-    forward: bool,
+    bridged: bool,
 }
 
 /// The interfaces of a site and the pairs beside them, one a direction.
@@ -59,10 +59,10 @@ impl Diverted {
         let rtnl = netns.rtnl()?;
         let (names, routes) = match site {
             Site::Interface(name) => {
-                (vec![name], [true, false].map(|egress| Route { from: 0, egress, on: 0, forward: false }))
+                (vec![name], [true, false].map(|egress| Route { from: 0, egress, on: 0, bridged: false }))
             }
             Site::Between(one, other) => {
-                (vec![one, other], [0, 1].map(|from| Route { from, egress: false, on: 1 - from, forward: true }))
+                (vec![one, other], [0, 1].map(|from| Route { from, egress: false, on: 1 - from, bridged: true }))
             }
         };
         let interfaces = names.into_iter().map(|name| rtnl.link(name)).collect::<Result<Vec<_>, _>>()?;
@@ -113,13 +113,13 @@ impl Diverted {
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
             return Err(no_direction(direction));
         };
-        let arrive = u32::from(!route.egress && !route.forward);
+        let arrive = u32::from(!route.egress && !route.bridged);
         // On a bridge packets come by none of our programs again, and carry nothing away with them.
-        let mark = if route.forward { 0 } else { mark(journal.id()) };
-        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, forward: u32::from(route.forward) };
+        let mark = if route.bridged { 0 } else { mark(journal.id()) };
+        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, bridged: u32::from(route.bridged) };
         object.set_diversion(direction, diversion)?;
         let mut recorded = Vec::new();
-        if route.forward && !from.promiscuous {
+        if route.bridged && !from.promiscuous {
             let (netns, ifname) = (within(&self.netns), from.name.clone());
             let entry = Entry::Promiscuous { netns, ifname, index: from.index };
             recorded.push(journal.record(entry)?);

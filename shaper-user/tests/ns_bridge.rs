@@ -119,7 +119,7 @@ fn is_sound((code, told): &(Option<i32>, serde_json::Value)) {
 
 #[test]
 fn both_families_and_their_neighbour_discovery_pass_delayed() {
-    on_own_host(|host| {
+    on_own_host(|_| {
         let ends = Ends::new();
         let before = Traces::now();
         assert_eq!(ends.echo(LEFT.into(), RIGHT.into()), None, "nothing joins the two");
@@ -140,7 +140,6 @@ fn both_families_and_their_neighbour_discovery_pass_delayed() {
         is_sound(&end(running));
         assert_eq!(Traces::now(), before);
         assert_eq!(ends.echo(LEFT.into(), RIGHT.into()), None, "nothing joins the two any more");
-        assert!(host.folder().exists());
         ends.gone();
     });
 }

@@ -34,7 +34,7 @@ fn run_into(host: &Host, out: &Path, how: impl FnOnce(&mut Command)) -> Ended {
 #[test]
 fn an_empty_run_directory_is_taken_and_any_other_is_not() {
     on_own_host(|host| {
-        let out = host.folder().join("mine");
+        let out = host.folder.path().join("mine");
         fs::create_dir(&out).unwrap();
         assert_eq!(run_into(host, &out, |_| {}).summary().run.workload, "toast");
         let before: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -43,7 +43,7 @@ fn an_empty_run_directory_is_taken_and_any_other_is_not() {
         let after: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(before, after);
 
-        let file = host.folder().join("file");
+        let file = host.folder.path().join("file");
         fs::write(&file, "mine").unwrap();
         could_not_run(&run_into(host, &file, |_| {}), &[file.to_str().unwrap(), "--out"]);
         assert_eq!(fs::read(&file).unwrap(), b"mine");
@@ -54,7 +54,7 @@ fn an_empty_run_directory_is_taken_and_any_other_is_not() {
 #[test]
 fn a_disk_that_is_full_is_told_with_its_path_and_nothing_stays() {
     on_own_host(|host| {
-        let disk = host.folder().join("disk");
+        let disk = host.folder.path().join("disk");
         fs::create_dir(&disk).unwrap();
         mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).unwrap();
 
@@ -78,7 +78,7 @@ fn a_disk_that_is_full_is_told_with_its_path_and_nothing_stays() {
 #[test]
 fn a_folder_that_cannot_be_written_is_told_with_its_path() {
     on_own_host(|host| {
-        let disk = host.folder().join("disk");
+        let disk = host.folder.path().join("disk");
         fs::create_dir(&disk).unwrap();
         mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>).unwrap();
         let out = disk.join("out");
@@ -92,7 +92,7 @@ fn a_kernel_without_af_xdp_is_told() {
     on_own_host(|host| {
         // With it, the same run works.
         assert_eq!(host.run(RUN).summary().run.engine, "xsk");
-        let out = host.folder().join("out");
+        let out = host.folder.path().join("out");
         let ended = run_into(host, &out, |command| {
             // SAFETY: between fork and exec two bare system calls are made, on memory that lives over them.
             unsafe {

@@ -50,7 +50,7 @@ fn a_run_that_is_interrupted_while_it_is_built_says_so_and_leaves_nothing() {
 #[test]
 fn an_empty_directory_that_the_caller_named_outlives_a_run_that_came_to_nothing() {
     on_own_host(|host| {
-        let out = host.folder().join("mine");
+        let out = host.folder.path().join("mine");
         fs::create_dir(&out).unwrap();
         std::os::unix::fs::chown(&out, Some(NOBODY), Some(NOBODY)).unwrap();
         fs::set_permissions(&out, fs::Permissions::from_mode(0o751)).unwrap();
@@ -66,7 +66,7 @@ fn an_empty_directory_that_the_caller_named_outlives_a_run_that_came_to_nothing(
 #[test]
 fn what_the_run_wrote_is_the_callers_and_nothing_else() {
     on_own_host(|host| {
-        let folder = host.folder();
+        let folder = host.folder.path();
         let out = folder.join("x/y/run");
         let victim = folder.join("victim");
         fs::write(&victim, "root's").unwrap();
@@ -94,7 +94,7 @@ fn what_the_run_wrote_is_the_callers_and_nothing_else() {
 #[test]
 fn a_file_that_stands_where_one_is_to_be_written_ends_the_run() {
     on_own_host(|host| {
-        let victim = host.folder().join("victim");
+        let victim = host.folder.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
         let run = host.start("probe --profile clean --packets 200 --interval 1ms");
         assert!(until(SOON, || run.out.join("manifest.json").exists()));

@@ -48,7 +48,7 @@ fn a_run_killed_at_any_moment_leaves_nothing() {
         let (mut stood, mut kept) = (0, 0);
         for number in 0..moments {
             let started = Instant::now();
-            let out = host.folder().join(format!("out{number}"));
+            let out = host.folder.path().join(format!("out{number}"));
             fs::create_dir(&out).unwrap();
             fs::set_permissions(&out, fs::Permissions::from_mode(MODE)).unwrap();
             let run = host.start_with(RUN, &out, |_| {});

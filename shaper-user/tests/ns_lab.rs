@@ -186,9 +186,9 @@ fn labs_stand_beside_each_other_and_are_told_apart() {
 fn paths_of_a_labs_profile_are_relative_to_where_the_command_was_given() {
     on_own_host(|host| {
         let _cleared = Cleared;
-        fs::write(host.folder().join("slow.csv"), "time_ms,delay_ms\n0,30\n").unwrap();
+        fs::write(host.folder.path().join("slow.csv"), "time_ms,delay_ms\n0,30\n").unwrap();
         let up = ["lab", "up", "--json", "--trace", "slow.csv"];
-        let output = Command::new(SHAPER).args(up).current_dir(host.folder()).output().unwrap();
+        let output = Command::new(SHAPER).args(up).current_dir(host.folder.path()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lab = Lab(serde_json::from_slice(&output.stdout).unwrap());
         let sockets = lab.sockets();
@@ -238,7 +238,7 @@ fn without_root_a_lab_is_refused_and_nothing_is_left_behind() {
         let before = Traces::now();
         const NOBODY: u32 = 65_534;
         // Where the binary was built may be closed to others.
-        let binary = host.folder().join("shaper");
+        let binary = host.folder.path().join("shaper");
         fs::copy(SHAPER, &binary).unwrap();
         let output =
             Command::new(&binary).args(["lab", "up"]).current_dir("/").uid(NOBODY).gid(NOBODY).output().unwrap();

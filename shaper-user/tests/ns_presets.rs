@@ -325,7 +325,7 @@ fn losses_come_in_bursts_as_asked() {
         for (loss, ratio, burst, deviation) in
             [("5% burst 3", 0.05, 3.0, 6f64.sqrt()), ("gemodel 2% 25%", 2.0 / 27.0, 4.0, 12f64.sqrt())]
         {
-            let profile = host.folder().join("bursts.toml");
+            let profile = host.folder.path().join("bursts.toml");
             std::fs::write(&profile, format!("loss = \"{loss}\"\n")).unwrap();
             let probe = format!("probe --profile {} --seed 7 --packets {PACKETS} --interval 100us", profile.display());
             let summary = host.run(&probe).summary();

@@ -36,7 +36,7 @@ fn a_preview_from_the_run_decides_every_packet_as_the_kernel_did() {
         format!("loss = \"1%\"\n[[rule]]\nmatch = \"tcp\"\n[[rule]]\nmatch = \"udp\"\n{effects}[rule.{down}"),
     ];
     on_own_host(|host| {
-        let path = host.folder().join("effects.toml");
+        let path = host.folder.path().join("effects.toml");
         for (profile, rule) in profiles.iter().zip([0, 2]) {
             fs::write(&path, profile).unwrap();
             let run =
@@ -87,7 +87,7 @@ fn a_preview_from_the_run_follows_settings_that_change_and_begin_anew() {
         jitter = "2ms"
     "#;
     on_own_host(|host| {
-        let path = host.folder().join("changes.toml");
+        let path = host.folder.path().join("changes.toml");
         fs::write(&path, profile).unwrap();
         let run = host.run(&format!("probe --profile {} --packets 3000 --interval 500us --seed 22", path.display()));
         let rows = fs::read_to_string(run.out.join("records.csv")).unwrap();
@@ -130,7 +130,7 @@ fn a_preview_from_the_run_follows_its_traces_from_anywhere() {
         (0..500).map(|number| format!("{},{}\n", 9_000 + number, u64::from(number % 9 == 2))).collect();
     let traces = [format!("time_ms,rate_kbit,delay_ms\n{over_time}"), format!("delay_us,lost\n{by_packet}")];
     on_own_host(|host| {
-        let (path, trace) = (host.folder().join("trace.toml"), host.folder().join("trace.csv"));
+        let (path, trace) = (host.folder.path().join("trace.toml"), host.folder.path().join("trace.csv"));
         for (text, cause) in traces.iter().zip(["queue", "loss"]) {
             fs::write(&trace, text).unwrap();
             fs::write(&path, "trace = \"trace.csv loop\"\njitter = \"2ms\"\n").unwrap();
@@ -156,23 +156,23 @@ fn a_preview_from_the_run_follows_its_traces_from_anywhere() {
 #[test]
 fn a_run_is_decided_again_from_anywhere_and_without_the_files_that_its_profile_named() {
     on_own_host(|host| {
-        let links = host.folder().join("links");
+        let links = host.folder.path().join("links");
         fs::create_dir(&links).unwrap();
         fs::write(links.join("quick.csv"), "time_ms,delay_ms\n0,5\n500,40\n").unwrap();
         fs::write(links.join("quick.toml"), "loss = \"5%\"\ntrace = \"quick.csv\"\n").unwrap();
-        fs::write(host.folder().join("delays.txt"), "0 1ms\n1 9ms\n").unwrap();
+        fs::write(host.folder.path().join("delays.txt"), "0 1ms\n1 9ms\n").unwrap();
         // The profile's path is relative to itself, the flag's to where the command was given.
-        let out = host.folder().join("kept");
+        let out = host.folder.path().join("kept");
         let probe = "probe --profile links/quick.toml --packets 1000 --interval 1ms --seed 5";
         let run = host.start_with(probe, &out, |command| {
-            command.args(["--distribution", "table delays.txt"]).current_dir(host.folder());
+            command.args(["--distribution", "table delays.txt"]).current_dir(host.folder.path());
         });
         let run = run.end();
         let measured = &run.summary().directions["a_to_b"].measured;
         assert_eq!(measured.packets, 1000, "{}", run.stderr);
         assert!(measured.intended_delay_ms.max.unwrap() > 30.0, "{measured:?}");
         fs::remove_dir_all(&links).unwrap();
-        let moved = host.folder().join("moved");
+        let moved = host.folder.path().join("moved");
         fs::rename(&out, &moved).unwrap();
         let again =
             Command::new(SHAPER).args(["profile", "preview", "--from", "."]).current_dir(&moved).output().unwrap();

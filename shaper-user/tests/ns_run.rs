@@ -151,7 +151,7 @@ fn what_a_capture_dropped_is_told_and_is_no_loss_of_the_link() {
 fn what_is_written_belongs_to_who_called_sudo() {
     const CALLER: (u32, u32) = (65_534, 65_533);
     on_own_host(|host| {
-        let made = host.folder().join("made");
+        let made = host.folder.path().join("made");
         let out = made.join("run");
         let run = host.start_with("toast --profile clean --duration 1s", &out, |command| {
             command.env("SUDO_UID", CALLER.0.to_string()).env("SUDO_GID", CALLER.1.to_string());
@@ -330,7 +330,7 @@ fn the_run_of_the_demo_is_graded_where_its_sender_kept_the_schedule() {
 #[test]
 fn a_person_reads_the_grade_and_where_the_evidence_is() {
     on_own_host(|host| {
-        let out = host.folder().join("told");
+        let out = host.folder.path().join("told");
         let arguments = "run toast --profile clean --duration 2s --seed 15 --out";
         let output = Command::new(SHAPER).args(arguments.split_whitespace()).arg(&out).output().unwrap();
         let table = String::from_utf8(output.stdout).unwrap();

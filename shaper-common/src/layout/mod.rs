@@ -124,9 +124,9 @@ pub struct Diversion {
     /// What a packet that has been through carries in its `tc_index`, where it comes by our programs once more: those of
     /// no other attachment have the same. Nobody else has used that field since Linux 6.3. Zero for none.
     pub mark: u32,
-    /// One where they are sent on past a delay line that does not come round; zero where they are let pass, for they
-    /// are on their way already.
-    pub forward: u32,
+    /// One on a bridge, where packets get nowhere without us: past a delay line that does not come round they are sent on.
+    /// Zero where they are on their way already, and are let pass then.
+    pub bridged: u32,
 }
 
 /// How long ago the delay line may have come round for an interface's packets to be led to it.

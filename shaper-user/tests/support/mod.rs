@@ -8,7 +8,6 @@ mod traces;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,8 @@ pub(crate) const SHAPER: &str = env!("CARGO_BIN_EXE_shaper");
 
 /// A host of its own.
 pub(crate) struct Host {
-    folder: TempDir,
+    /// A folder that goes with the test.
+    pub(crate) folder: TempDir,
     before: Traces,
     programs: Programs,
 }
@@ -45,6 +45,7 @@ pub(crate) fn on_own_host(test: impl FnOnce(&Host) + Send) {
             test(&host);
             assert_eq!(Traces::now(), host.before, "left behind");
             host.programs.assert_none_left();
+            host.folder.close().unwrap();
         });
         inside.join()
     });
@@ -66,13 +67,6 @@ fn leave_the_real_host() {
     rtnl.create_veth(&VethEnd::new(None, "bystander0"), &VethEnd::new(None, "bystander1")).unwrap();
     for end in rtnl.links().unwrap() {
         rtnl.set_up(end.index, true).unwrap();
-    }
-}
-
-impl Host {
-    /// A folder that goes with the test.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -21,14 +21,14 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 impl Host {
     /// Starts `shaper run` with these arguments and a new run directory.
     pub(crate) fn start(&self, arguments: &str) -> Started {
-        let out = self.folder().join(format!("run{}", STARTED.load(Ordering::Relaxed)));
+        let out = self.folder.path().join(format!("run{}", STARTED.load(Ordering::Relaxed)));
         self.start_with(arguments, &out, |_| {})
     }
 
     /// Starts `shaper run` with a run directory of the caller's choice, and a last word on how.
     pub(crate) fn start_with(&self, arguments: &str, out: &Path, how: impl FnOnce(&mut Command)) -> Started {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder().join(format!("run{number}.{name}")));
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.folder.path().join(format!("run{number}.{name}")));
         let mut command = Command::new(SHAPER);
         command.arg("run").args(arguments.split_whitespace()).arg("--json").arg("--out").arg(out);
         command.stdin(Stdio::null());

@@ -1,0 +1,193 @@
+//! What keeps whoever impairs an interface safe: it fails open, what others have there stays, and nothing is left behind.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+#[path = "support/cable.rs"]
+mod cable;
+#[path = "support/children.rs"]
+mod children;
+#[path = "support/moments.rs"]
+mod moments;
+mod support;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cable::{Cable, DEVICE, FAR, NEAR, SOON, apply, impaired, shaper, signal, status, stderr};
+use children::child;
+use moments::moment;
+use nix::libc;
+use shaper_bpf::{Exclusion, Hook, Object, Room};
+use shaper_common::layout::Diversion;
+use shaper_net::process::ProcessId;
+use support::{Traces, on_own_host, until};
+
+#[test]
+fn what_a_dead_one_left_is_taken_back_where_it_was_whoever_clears() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let devices = || -> Vec<String> {
+            cable.far.rtnl().unwrap().links().unwrap().into_iter().map(|link| format!("{link:?}")).collect()
+        };
+        let there = devices();
+        // In the other namespace, which it does not know by any name.
+        let mut running = cable.far.run(|| apply(&[DEVICE, "--delay", "5ms"])).unwrap();
+        assert!(impaired());
+        assert!(devices().len() > there.len());
+        let guard = child(running.id(), "__guard").unwrap();
+        signal(guard, libc::SIGKILL);
+        assert!(until(SOON, || !guard.is_running().unwrap()));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(until(SOON, || Traces::now().processes == before.processes));
+        assert!(devices().len() > there.len(), "nothing was left that could be taken back");
+        let cleared = shaper(&["clear"]);
+        assert!(cleared.status.success(), "{}", stderr(&cleared));
+        assert_eq!(devices(), there);
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn what_is_held_comes_out_before_it_is_cleared() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let running = apply(&[DEVICE, "--egress", "--delay 6s", "--json"]);
+        assert!(impaired());
+        UdpSocket::bind((NEAR, 0)).unwrap().send_to(b"late", (FAR, 9)).unwrap();
+        assert!(until(SOON, || status()[0]["directions"][0]["arrived"] == 1));
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        let output = running.wait_with_output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &told["directions"][0]["out"]), (Some(0), &1.into()), "{told}");
+        cable.cut();
+    });
+}
+
+#[test]
+fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let running = apply(&[DEVICE, "--delay", "20ms"]);
+        assert!(impaired());
+        let process = ProcessId::of(running.id()).unwrap();
+        assert!(cable.takes(|took| took >= Duration::from_millis(40)));
+        signal(process, libc::SIGSTOP);
+        let stopped = Instant::now();
+        let passes = until(SOON, || cable.takes(|took| took < Duration::from_millis(20)));
+        assert!(passes, "nothing passes while its process stands still");
+        println!("traffic passed {:?} after SIGSTOP", stopped.elapsed());
+        assert!(cable.echo(20).iter().all(Option::is_some));
+        signal(process, libc::SIGCONT);
+        assert!(until(SOON, || cable.takes(|took| took >= Duration::from_millis(40))), "it is impaired again");
+        signal(process, libc::SIGTERM);
+        let output = running.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("passed unimpaired while the delay line did not come round"), "{said}");
+        cable.cut();
+    });
+}
+
+/// What `tc` says of the interface.
+fn tc(arguments: &str) -> String {
+    let output = Command::new("tc").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "tc {arguments}: {}", stderr(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn what_others_have_at_the_interface_stays_and_sees_each_packet_once() {
+    const PACKETS: u32 = 20;
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        tc("qdisc add dev eth0 root handle 7: tbf rate 1gbit burst 100kb latency 50ms");
+        tc("qdisc add dev eth0 clsact");
+        // Of somebody else: a program that lets everything pass, and counts what does.
+        let mut theirs = Object::load(1 << 16, Exclusion::Lock, &Room::PLAIN).unwrap();
+        theirs.set_diversion(0, Diversion { into: 1, on: 1, ..Diversion::default() }).unwrap();
+        theirs.attach_diversion(0, DEVICE, true, Hook::Tcx).unwrap();
+        let seen = || theirs.edge_counts(0).unwrap().let_pass;
+        let (before, qdiscs) = (Traces::now(), tc("qdisc show dev eth0"));
+        assert!(qdiscs.contains("tbf 7:") && qdiscs.contains("clsact"), "{qdiscs}");
+        for killed in [false, true] {
+            let output = shaper(&["apply", DEVICE, "--delay", "5ms", "--detach"]);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let already = seen();
+            assert!(cable.echo(PACKETS).iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));
+            let new = seen() - already;
+            // And perhaps who has the address was asked once or twice.
+            assert!((u64::from(PACKETS)..=u64::from(PACKETS) + 4).contains(&new), "{new} of {PACKETS} packets");
+            if killed {
+                let pid = status()[0]["pid"].as_u64().unwrap();
+                signal(ProcessId::of(u32::try_from(pid).unwrap()).unwrap(), libc::SIGKILL);
+                assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
+            } else {
+                assert!(shaper(&["clear", DEVICE]).status.success());
+            }
+            assert_eq!(Traces::now(), before);
+            assert_eq!(tc("qdisc show dev eth0"), qdiscs);
+            let already = seen();
+            assert!(cable.takes(|_| true));
+            assert!(seen() > already, "their program is there no more");
+        }
+        drop(theirs);
+        cable.cut();
+    });
+}
+
+/// How many moments, and at which of them the guard dies too: at one of four.
+fn moments() -> (u64, u64) {
+    if std::env::var_os("SHAPER_TEST_FULL").is_some() { (200, 4) } else { (20, 4) }
+}
+
+/// When, after the start.
+const FIRST: Duration = Duration::from_millis(5);
+const LAST: Duration = Duration::from_millis(1000);
+
+#[test]
+fn killed_at_any_moment_it_leaves_the_interface_as_it_was() {
+    let (moments, every) = moments();
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        let (mut stood, mut kept) = (0, 0);
+        for number in 0..moments {
+            let moment = moment(number, FIRST, LAST);
+            // The moments fall into its set-up, its traffic, and its way back.
+            let mut running = apply(&[DEVICE, "--profile", "wifi", "--for", "700ms"]);
+            let process = ProcessId::of(running.id()).unwrap();
+            std::thread::sleep(moment);
+            let without_guard = number % every == 0;
+            let guard = child(running.id(), "__guard").filter(|_| without_guard);
+            // While it stands still nobody can undo, and what is there can be seen.
+            signal(process, libc::SIGSTOP);
+            stood += u32::from(Traces::now().devices.len() > before.devices.len());
+            if let Some(guard) = guard {
+                signal(guard, libc::SIGKILL);
+                assert!(until(SOON, || !guard.is_running().unwrap()), "the guard outlives SIGKILL");
+            }
+            running.kill().unwrap();
+            running.wait().unwrap();
+            if without_guard {
+                assert!(until(SOON, || Traces::now().processes == before.processes), "{:?}", Traces::now());
+                kept += u32::from(Traces::now() != before);
+                let cleared = shaper(&["clear"]);
+                assert!(cleared.status.success(), "{}", stderr(&cleared));
+                assert_eq!(Traces::now(), before, "killed with its guard after {moment:?}, and cleared");
+            } else {
+                let gone = until(SOON, || Traces::now() == before);
+                assert!(gone, "killed after {moment:?}: {:?} instead of {before:?}", Traces::now());
+            }
+            assert!(cable.takes(|_| true), "killed after {moment:?}: nothing passes any more");
+        }
+        assert!(stood >= moments as u32 / 3, "of {moments} moments only {stood} met an impaired interface");
+        assert!(kept > 0, "no moment left anything to clear");
+        assert!(fs::read_dir("/run/shaper").unwrap().count() <= 1);
+        cable.cut();
+    });
+}
