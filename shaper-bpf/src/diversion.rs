@@ -72,14 +72,25 @@ impl Object {
         map.set(direction, DiversionPod(diversion), 0).map_err(|source| Error::Map { map: DIVERSIONS, source })
     }
 
-    /// Attaches what sends packets that come back from the delay line on, at the near end of a pair in the calling
-    /// thread's network namespace.
+    /// Attaches what sends packets on that come back out of the near end of a pair in the calling thread's network
+    /// namespace: from the delay line, or where `held_by_fq` from that.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn attach_come_back(&mut self, near: &str, hook: Hook) -> Result<(), Error> {
-        self.attach_tc(Program::ComeBack, near, TcAttachType::Ingress, hook)
+    pub fn attach_come_back(&mut self, near: &str, held_by_fq: bool, hook: Hook) -> Result<(), Error> {
+        let program = if held_by_fq { Program::Released } else { Program::ComeBack };
+        self.attach_tc(program, near, TcAttachType::Ingress, hook)
+    }
+
+    /// Attaches what decides in front of the `fq` at the far end of a pair in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, with the verifier's words.
+    pub fn attach_schedule(&mut self, far: &str, hook: Hook) -> Result<(), Error> {
+        self.attach_tc(Program::Schedule, far, TcAttachType::Egress, hook)?;
+        self.attach_tc(Program::TurnRound, far, TcAttachType::Ingress, hook)
     }
 
     /// Attaches what leads the packets of a direction, 0 or 1, away, where they leave or arrive at a device of the calling
@@ -110,16 +121,16 @@ impl Object {
     ///
     /// When the kernel refuses.
     pub fn detach_diversions(&mut self) -> Result<(), Error> {
-        self.detach_tc(|program| program != Program::ComeBack)
+        self.detach_tc(|program| matches!(program, Program::DivertForward | Program::DivertBackward))
     }
 
-    /// Detaches what brings packets back.
+    /// Detaches those and what brings packets back.
     ///
     /// # Errors
     ///
     /// When the kernel refuses.
-    pub fn detach_come_back(&mut self) -> Result<(), Error> {
-        self.detach_tc(|program| program == Program::ComeBack)
+    pub fn detach_all_diversions(&mut self) -> Result<(), Error> {
+        self.detach_tc(|_| true)
     }
 
     fn detach_tc(&mut self, which: impl Fn(Program) -> bool) -> Result<(), Error> {

@@ -14,7 +14,7 @@ pub use diversion::{Beat, Hook, add_clsact};
 pub use error::Error;
 pub use feeder::Feeder;
 pub use object::{Exclusion, Object, Program, ProgramSize};
-pub use records::Records;
+pub use records::{Records, Releases};
 pub use room::Room;
 
 /// What the verifier may walk through of any one program with every effect in it, a fifth of what the kernel allows:

@@ -24,7 +24,7 @@ use super::pod::{
     self, BacklogPod, BucketPod, DirectionRulesPod, EdgePod, PROBE, PortPod, ProbePod, QuantilesPod, RuleKeyPod,
     SchedulePod, SetupPod, SharedPod, TimelinePod,
 };
-use super::records::Records;
+use super::records::{Records, Releases};
 use super::room::{Full, Places, Room, missing};
 
 /// The object that the build made.
@@ -70,11 +70,17 @@ pub enum Program {
     DivertBackward,
     /// Sends on what comes back from the delay line, at a TC hook.
     ComeBack,
+    /// Engine `edt`: lets what arrives at the far end leave by it, at a TC hook.
+    TurnRound,
+    /// Engine `edt`: decides when packets depart, at a TC hook.
+    Schedule,
+    /// Engine `edt`: sends on what departed, at a TC hook.
+    Released,
 }
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Link,
         Self::Probe,
         Self::Empty,
@@ -86,6 +92,9 @@ impl Program {
         Self::DivertForward,
         Self::DivertBackward,
         Self::ComeBack,
+        Self::TurnRound,
+        Self::Schedule,
+        Self::Released,
     ];
 
     /// The name in the object.
@@ -103,7 +112,24 @@ impl Program {
             Self::DivertForward => "divert_forward",
             Self::DivertBackward => "divert_backward",
             Self::ComeBack => "come_back",
+            Self::TurnRound => "turn_round",
+            Self::Schedule => "schedule",
+            Self::Released => "released",
         }
+    }
+
+    /// Whether it is one of a TC hook, and not of XDP.
+    #[must_use]
+    pub const fn is_classifier(self) -> bool {
+        matches!(
+            self,
+            Self::DivertForward
+                | Self::DivertBackward
+                | Self::ComeBack
+                | Self::TurnRound
+                | Self::Schedule
+                | Self::Released
+        )
     }
 }
 
@@ -166,9 +192,28 @@ impl Object {
     ///
     /// When the kernel refuses the object or one of its programs, with the verifier's words.
     pub fn load(record_ring: u32, exclusion: Exclusion, room: &Room) -> Result<Self, Error> {
+        /// A page: nothing is written there.
+        const NO_RELEASES: u32 = 4096;
+        let mut object = Self::load_maps([record_ring, NO_RELEASES], exclusion, room)?;
+        loaded(&mut object.ebpf, Program::Link)?;
+        Ok(object)
+    }
+
+    /// Loads the maps for engine `edt`, whose programs are loaded when they are attached. Releases are written down too,
+    /// in a ring of a quarter of the size.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the maps.
+    pub fn load_for_edt(record_ring: u32, room: &Room) -> Result<Self, Error> {
+        Self::load_maps([record_ring, record_ring / 4], Exclusion::Lock, room)
+    }
+
+    fn load_maps([records, releases]: [u32; 2], exclusion: Exclusion, room: &Room) -> Result<Self, Error> {
         let exclusive = u32::from(exclusion == Exclusion::Device);
         let mut ebpf = EbpfLoader::new()
-            .map_max_entries("RECORDS", record_ring)
+            .map_max_entries("RECORDS", records)
+            .map_max_entries("RELEASES", releases)
             .map_max_entries(SETUPS, room.channels + room.changes)
             .map_max_entries(TIMELINES, room.timelines)
             .map_max_entries(RULES, room.rules)
@@ -184,7 +229,6 @@ impl Object {
             .override_global("EXCLUSIVE", &exclusive, true)
             .override_global("FEATURES", &room.features, true)
             .load(OBJECT)?;
-        loaded(&mut ebpf, Program::Link)?;
         Ok(Self {
             feeder: Some(Feeder::new(&mut ebpf)?),
             step_places: Places::new(feeder::STEPS, room.steps),
@@ -223,6 +267,15 @@ impl Object {
     /// When it was taken already.
     pub fn take_records(&mut self) -> Result<Records, Error> {
         take(&mut self.ebpf, "RECORDS").map(Records)
+    }
+
+    /// Takes the ring of releases from `fq`; it can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// When it was taken already.
+    pub fn take_releases(&mut self) -> Result<Releases, Error> {
+        take(&mut self.ebpf, "RELEASES").map(Releases)
     }
 
     /// Takes what brings on traces that do not fit their rings; `None` where there are none, or it was taken already.
@@ -500,11 +553,10 @@ impl Object {
         Program::ALL
             .into_iter()
             .map(|program| {
-                let info = match program {
-                    Program::DivertForward | Program::DivertBackward | Program::ComeBack => {
-                        diversion::loaded(&mut self.ebpf, program)?.info()
-                    }
-                    _ => loaded(&mut self.ebpf, program)?.info(),
+                let info = if program.is_classifier() {
+                    diversion::loaded(&mut self.ebpf, program)?.info()
+                } else {
+                    loaded(&mut self.ebpf, program)?.info()
                 };
                 let info = info.map_err(failed(program))?;
                 Ok(ProgramSize { program, verified_instructions: info.verified_instruction_count() })

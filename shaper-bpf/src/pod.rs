@@ -2,7 +2,9 @@
 
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{DirectionRules, Diversion, EdgeCounts, Pace, PortPlace, Probe, Record, Setup, Shared};
+use shaper_common::layout::{
+    DirectionRules, Diversion, EdgeCounts, Pace, PortPlace, Probe, Record, Release, Setup, Shared,
+};
 use shaper_common::outage::Schedule;
 use shaper_common::quantile::Quantiles;
 use shaper_common::rules::RuleKey;
@@ -38,6 +40,7 @@ plain!(
     RuleKeyPod(RuleKey),
     ProbePod(Probe),
     RecordPod(Record),
+    ReleasePod(Release),
     SchedulePod(Schedule),
     SharedPod(Shared),
     EdgePod(EdgeCounts),

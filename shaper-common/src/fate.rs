@@ -40,11 +40,13 @@ pub enum Cause {
     Trace = 21,
     /// The way to the delay line had no room: nothing was decided.
     Entry = 22,
+    /// `fq` had no room, or would not hold a packet for so long.
+    Scheduler = 23,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::None,
         Self::Outage,
         Self::Loss,
@@ -59,6 +61,7 @@ impl Cause {
         Self::Transmit,
         Self::Trace,
         Self::Entry,
+        Self::Scheduler,
     ];
 
     /// The name used in output, JSON and packet comments.
@@ -79,6 +82,7 @@ impl Cause {
             Self::Transmit => "transmit",
             Self::Trace => "trace",
             Self::Entry => "entry",
+            Self::Scheduler => "scheduler",
         }
     }
 

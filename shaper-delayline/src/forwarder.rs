@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use shaper_common::layout::XskMeta;
 use shaper_common::units::Nanos;
 use shaper_xsk::{Descriptor, Umem};
@@ -15,7 +14,7 @@ use crate::error::DelayLineError;
 use crate::monitor::{Counts, Monitor};
 use crate::pool::FramePool;
 use crate::port::{Handed, Left, Output, Port};
-use crate::released::{ReleaseLog, Released};
+use crate::released::{ReleaseLog, Released, lateness_histogram};
 use crate::sizing::Sizing;
 use crate::sys::{self, PollSet};
 use crate::wheel::Wheel;
@@ -30,9 +29,6 @@ const WORK_AHEAD: u32 = 2 * BATCH;
 const QUIET: Nanos = Nanos(5_000_000);
 /// How long to wait when a device takes no packets.
 const BLOCKED: Nanos = Nanos(50_000);
-/// The largest lateness told apart.
-const MOST_LATENESS: Nanos = Nanos(60_000_000_000);
-
 /// How the loop runs.
 #[derive(Debug)]
 pub struct Config {
@@ -153,7 +149,7 @@ impl DelayLine {
         }
         let monitor = Arc::new(Monitor::new(
             ports.iter().map(|port| port.socket.statistics_handle()).collect(),
-            ports.iter().map(|_| Histogram::new_with_bounds(1, MOST_LATENESS.0, 3)).collect::<Result<_, _>>()?,
+            ports.iter().map(|_| lateness_histogram()).collect::<Result<_, _>>()?,
             frames,
         ));
         let mut line = DelayLine {

@@ -22,7 +22,7 @@ pub use forwarder::{Config, DelayLine, Ended, Outcome};
 pub use monitor::{Counts, Monitor};
 pub use pool::FramePool;
 pub use port::Port;
-pub use released::Released;
+pub use released::{Released, lateness_histogram};
 pub use sizing::Sizing;
 pub use sys::monotonic;
 pub use wheel::{Due, Wheel};

@@ -2,7 +2,19 @@
 
 use std::sync::mpsc::Sender;
 
+use hdrhistogram::{CreationError, Histogram};
 use shaper_common::units::Nanos;
+
+/// The largest lateness told apart.
+const MOST_LATENESS: Nanos = Nanos(60_000_000_000);
+
+/// An empty histogram of actual minus intended release, in nanoseconds to three digits.
+///
+/// # Errors
+/// Where there is no memory for it.
+pub fn lateness_histogram() -> Result<Histogram<u64>, CreationError> {
+    Histogram::new_with_bounds(1, MOST_LATENESS.0, 3)
+}
 
 /// Entries in a chunk.
 const CHUNK: usize = 4096;

@@ -5,7 +5,8 @@
 //! delay line packets come back out of the pair, where `come_back` marks them and sends them on. Where that is the
 //! interface that they were taken from, the programs there see the mark and let them pass.
 //!
-//! Whenever the delay line has not come round for [`STALE`], packets go on as if there were none.
+//! Whenever the delay line has not come round for [`STALE`], packets go on as if there were none. Where `fq` holds packets
+//! there is none, and the far end is that of `edt`.
 
 use aya_ebpf::bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_redirect};
@@ -40,7 +41,7 @@ fn divert(ctx: &TcContext, direction: u32) -> i32 {
     let (beat, now) = unsafe { (core::ptr::read_volatile(beat), bpf_ktime_get_ns()) };
     if now.saturating_sub(beat) > STALE.0 {
         count(direction, |edge| edge.let_pass += 1);
-        return if diversion.bridged != 0 { send_on(diversion) } else { GO_ON };
+        return if diversion.bridged != 0 { redirect_on(diversion) } else { GO_ON };
     }
     count(direction, |edge| edge.diverted += 1);
     // SAFETY: the helper has no preconditions.
@@ -49,10 +50,34 @@ fn divert(ctx: &TcContext, direction: u32) -> i32 {
 
 /// To where packets of a direction go on.
 #[inline(always)]
-fn send_on(diversion: &Diversion) -> i32 {
+fn redirect_on(diversion: &Diversion) -> i32 {
     let flags = if diversion.arrive != 0 { BPF_F_INGRESS as u64 } else { 0 };
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_redirect(diversion.on, flags) as i32 }
+}
+
+/// The direction of a packet that comes out of the near end of a pair, and where it goes on.
+#[inline(always)]
+pub(crate) fn came_back(ctx: &TcContext) -> Option<(u32, &'static Diversion)> {
+    // SAFETY: the context is the program's own.
+    let here = unsafe { (*ctx.skb.skb).ifindex };
+    let (forward, backward) = (DIVERSIONS.get(FORWARD)?, DIVERSIONS.get(BACKWARD)?);
+    if forward.into == here {
+        Some((FORWARD, forward))
+    } else if backward.into == here {
+        Some((BACKWARD, backward))
+    } else {
+        None
+    }
+}
+
+/// Marks a packet that came back, and sends it on.
+#[inline(always)]
+pub(crate) fn send_on(ctx: &TcContext, direction: u32, diversion: &Diversion) -> i32 {
+    // SAFETY: the context is the program's own.
+    unsafe { (*ctx.skb.skb).tc_index = diversion.mark };
+    count(direction, |edge| edge.returned += 1);
+    redirect_on(diversion)
 }
 
 /// Packets of the first direction.
@@ -69,25 +94,12 @@ pub(crate) fn divert_backward(ctx: TcContext) -> i32 {
     divert(&ctx, BACKWARD)
 }
 
-/// What comes out of the near end of a pair.
+/// What the delay line sends, as it comes out of the near end of a pair.
 #[classifier]
 #[inline(always)]
 pub(crate) fn come_back(ctx: TcContext) -> i32 {
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own.
-    let here = unsafe { (*skb).ifindex };
-    let (Some(forward), Some(backward)) = (DIVERSIONS.get(FORWARD), DIVERSIONS.get(BACKWARD)) else {
-        return TC_ACT_SHOT;
-    };
-    let (direction, diversion) = if forward.into == here {
-        (FORWARD, forward)
-    } else if backward.into == here {
-        (BACKWARD, backward)
-    } else {
-        return TC_ACT_SHOT;
-    };
-    // SAFETY: as above.
-    unsafe { (*skb).tc_index = diversion.mark };
-    count(direction, |edge| edge.returned += 1);
-    send_on(diversion)
+    match came_back(&ctx) {
+        Some((direction, diversion)) => send_on(&ctx, direction, diversion),
+        None => TC_ACT_SHOT,
+    }
 }

@@ -2,19 +2,21 @@
 //!
 //! `link` decides the fate of each packet that arrives at a port of an impaired link; `probe` takes
 //! packets as data, so that tests drive the same decision with arrivals of their choice; what leads the packets
-//! of one interface there and back is in `divert`, what only benchmarks run in `bench`.
+//! of one interface there and back is in `divert`, what decides where `fq` holds packets in `edt`, what only benchmarks
+//! run in `bench`.
 #![no_std]
 #![no_main]
 
 mod bench;
 mod divert;
+mod edt;
 mod frame;
 mod maps;
 
-use aya_ebpf::bindings::{xdp_action, xdp_md};
+use aya_ebpf::bindings::{__sk_buff, xdp_action, xdp_md};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock, bpf_xdp_adjust_meta};
 use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::programs::{TcContext, XdpContext};
 use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
@@ -226,7 +228,79 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
-/// Changes the packet as the fate of what was read says.
+/// What the decision asks of the hook that a packet is met at.
+trait Hooked {
+    /// The device that it came in at, or else leaves at.
+    fn device(&self) -> u32;
+
+    /// Its bytes.
+    fn frame(&self) -> Frame;
+
+    /// Reads it, and finds the channel that it goes by: zero when there is one.
+    ///
+    /// # Safety
+    ///
+    /// `read` is this CPU's [`READ`], or null.
+    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32;
+
+    /// Changes it as the fate of what was read says: zero when that was done.
+    ///
+    /// # Safety
+    ///
+    /// `read` is this CPU's [`READ`], or null.
+    unsafe fn change(&self, read: *const Read) -> u32;
+}
+
+impl Hooked for XdpContext {
+    #[inline(always)]
+    fn device(&self) -> u32 {
+        self.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn frame(&self) -> Frame {
+        Frame::new(self.data(), self.data_end())
+    }
+
+    #[inline(always)]
+    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { read_by_rules(self.ctx, read, direction) }
+    }
+
+    #[inline(always)]
+    unsafe fn change(&self, read: *const Read) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { change_packet(self.ctx, read) }
+    }
+}
+
+impl Hooked for TcContext {
+    #[inline(always)]
+    fn device(&self) -> u32 {
+        // SAFETY: the context is the program's own.
+        unsafe { (*self.skb.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn frame(&self) -> Frame {
+        Frame::new(self.data(), self.data_end())
+    }
+
+    #[inline(always)]
+    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { read_buffer_by_rules(self.skb.skb, read, direction) }
+    }
+
+    #[inline(always)]
+    unsafe fn change(&self, read: *const Read) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { change_buffer(self.skb.skb, read) }
+    }
+}
+
+/// Changes a packet as the fate of what was read says.
 ///
 /// A program of its own, as [`read_by_rules`] is one.
 ///
@@ -236,16 +310,36 @@ enum Next {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn change_packet(ctx: *mut xdp_md, read: *const Read) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { change(&XdpContext::new(ctx), read) }
+}
+
+/// The same of a socket buffer.
+///
+/// # Safety
+///
+/// As of [`change_packet`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn change_buffer(ctx: *mut __sk_buff, read: *const Read) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { change(&TcContext::new(ctx), read) }
+}
+
+/// # Safety
+///
+/// As of [`change_packet`].
+#[inline(always)]
+unsafe fn change(ctx: &impl Hooked, read: *const Read) -> u32 {
     let has = FEATURES.load();
-    let ctx = XdpContext::new(ctx);
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     let Some(Read { packet, parts, fate, .. }) = (unsafe { read.as_ref() }) else { return 1 };
     // A packet that cannot be changed has no such parts, and its fate says nothing of the kind.
     if has & features::ECN != 0 && fate.marked != 0 {
-        let _ = rewrite::mark(&mut Frame::new(&ctx), parts);
+        let _ = rewrite::mark(&mut ctx.frame(), parts);
     }
     if has & features::CORRUPT != 0 && !fate.damage.is_none() {
-        let _ = rewrite::damage(&mut Frame::new(&ctx), packet.len, parts, &fate.damage);
+        let _ = rewrite::damage(&mut ctx.frame(), packet.len, parts, &fate.damage);
     }
     0
 }
@@ -294,8 +388,8 @@ fn note(read: &mut Read, summary: &parse::Summary, frame: &Frame) {
 
 /// Reads a packet that goes by its direction's own settings, for there are no rules.
 #[inline(always)]
-fn read_plain(ctx: &XdpContext, read: &mut Read, direction: u32) {
-    let frame = Frame::new(ctx);
+fn read_plain(ctx: &impl Hooked, read: &mut Read, direction: u32) {
+    let frame = ctx.frame();
     note(read, &parse::summary(&frame), &frame);
     read.bypasses = read.is_control as u32;
     read.channel = direction;
@@ -312,10 +406,30 @@ fn read_plain(ctx: &XdpContext, read: &mut Read, direction: u32) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn read_by_rules(ctx: *mut xdp_md, read: *mut Read, direction: u32) -> u32 {
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the caller's.
+    unsafe { read_with_rules(&XdpContext::new(ctx), read, direction) }
+}
+
+/// The same of a socket buffer.
+///
+/// # Safety
+///
+/// As of [`read_by_rules`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn read_buffer_by_rules(ctx: *mut __sk_buff, read: *mut Read, direction: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { read_with_rules(&TcContext::new(ctx), read, direction) }
+}
+
+/// # Safety
+///
+/// As of [`read_by_rules`].
+#[inline(always)]
+unsafe fn read_with_rules(ctx: &impl Hooked, read: *mut Read, direction: u32) -> u32 {
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     let Some(read) = (unsafe { read.as_mut() }) else { return 1 };
-    let ctx = XdpContext::new(ctx);
-    let frame = Frame::new(&ctx);
+    let frame = ctx.frame();
     let (summary, has_key) = rules::read_into(&frame, &mut read.key);
     read.has_key = has_key as u32;
     note(read, &summary, &frame);
@@ -326,20 +440,19 @@ unsafe extern "C" fn read_by_rules(ctx: *mut xdp_md, read: *mut Read, direction:
     0
 }
 
-/// Decides what is to become of the frame: all of `link` but the act itself.
+/// Decides what is to become of the packet: all but the act itself.
 #[inline(always)]
-fn judge(ctx: &XdpContext) -> Next {
-    let ifindex = ctx.ingress_ifindex() as u32;
-    let Some(port) = port(ifindex) else { return Next::Pass };
+fn judge(ctx: &impl Hooked) -> Next {
+    let Some(port) = port(ctx.device()) else { return Next::Pass };
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     unsafe { (*read).direction = port.direction };
     if FEATURES.load() & features::RULES == 0 {
         // Not by a subprogram: calling one takes some 10 ns, and there is stack enough.
         // SAFETY: as above; no reference to it outlives a call.
         read_plain(ctx, unsafe { &mut *read }, port.direction);
         // SAFETY: as above.
-    } else if unsafe { read_by_rules(ctx.ctx, read, port.direction) } != 0 {
+    } else if unsafe { ctx.read_by_rules(read, port.direction) } != 0 {
         return Next::Pass;
     }
     let read = core::hint::black_box(read);
@@ -359,7 +472,7 @@ fn judge(ctx: &XdpContext) -> Next {
     }
     if FEATURES.load() & (features::ECN | features::CORRUPT) != 0
         // SAFETY: as above.
-        && unsafe { change_packet(ctx.ctx, read) } != 0
+        && unsafe { ctx.change(read) } != 0
     {
         return Next::Pass;
     }

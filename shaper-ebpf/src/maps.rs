@@ -7,8 +7,8 @@ use aya_ebpf::macros::btf_map;
 use shaper_common::backlog::Backlog;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{
-    DIRECTIONS, DirectionRules, Diversion, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, RawFate, Record, Setup,
-    State,
+    DIRECTIONS, DirectionRules, Diversion, EdgeCounts, OUTPUTS, PORT_PLACES, Pace, PortPlace, RawFate, Record, Release,
+    Setup, State,
 };
 use shaper_common::outage::Schedule;
 use shaper_common::parse::Parts;
@@ -134,6 +134,10 @@ pub(crate) static EDGE: PerCpuArray<EdgeCounts, { DIRECTIONS as usize }> = PerCp
 /// One record a decision.
 #[btf_map]
 pub(crate) static RECORDS: RingBuf<Record, RECORD_RING> = RingBuf::new();
+
+/// One release a packet that `fq` held, and one a copy: userspace gives it room where that is wanted.
+#[btf_map]
+pub(crate) static RELEASES: RingBuf<Release, 4096> = RingBuf::new();
 
 /// The delay line's sockets.
 #[btf_map]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use shaper_common::fate::Cause;
 use shaper_common::layout::{EdgeCounts, State};
-use shaper_delayline::Counts as LineCounts;
-use shaper_xsk::Statistics;
+
+use crate::hold::{Left, Lost};
 
 /// `in + copies = out + dropped by cause + held`, or by how much not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub(crate) struct Sources {
     /// Of all channels of the direction.
     pub(crate) states: Vec<State>,
     pub(crate) edge: EdgeCounts,
-    pub(crate) line: LineCounts,
-    pub(crate) socket: Statistics,
+    pub(crate) left: Left,
+    pub(crate) lost: Lost,
     /// What the output device did with packets that went straight on.
     pub(crate) straight: Option<SentStraight>,
     /// How packets were led here, where they do not come in at ports.
@@ -67,8 +67,8 @@ pub(crate) struct Led {
 impl Account {
     /// Puts the counts of all places together.
     pub(crate) fn of(sources: &Sources) -> Self {
-        let Sources { states, edge, line, socket, straight, led, control_sent, control_refused } = sources;
-        let lost = led.map_or(0, |led| led.lost);
+        let Sources { states, edge, left: line, lost, straight, led, control_sent, control_refused } = sources;
+        let on_entry = led.map_or(0, |led| led.lost);
         // Counted where they come back, behind whatever could still lose them.
         let left = led.map_or(line.released, |led| led.returned);
         // The rings do not tell control packets from others. What the program passed on as control and
@@ -88,19 +88,23 @@ impl Account {
             *decided.entry(cause).or_default() += count;
         }
         let behind = [
-            (Cause::Entry, lost),
+            (Cause::Entry, on_entry),
             (Cause::Metadata, edge.metadata + line.no_metadata),
             (Cause::Redirect, edge.redirect),
-            (Cause::RxRing, without_control(socket.rx_ring_full)),
-            (Cause::FillRing, without_control(socket.rx_dropped) + line.copies_dropped),
-            (Cause::Transmit, line.transmit_errors.saturating_sub(*control_refused) + dropped),
+            (Cause::RxRing, without_control(lost.socket.rx_ring_full)),
+            (Cause::FillRing, without_control(lost.socket.rx_dropped) + line.copies_dropped),
+            (Cause::Scheduler, without_control(lost.scheduler) + edge.copies_dropped),
+            (
+                Cause::Transmit,
+                line.transmit_errors.saturating_sub(*control_refused) + without_control(lost.refused) + dropped,
+            ),
         ];
         Self {
-            arrived: states.iter().map(|state| state.next_sequence).sum::<u64>() + lost,
-            copies: line.copies,
+            arrived: states.iter().map(|state| state.next_sequence).sum::<u64>() + on_entry,
+            copies: line.copies + edge.copies,
             out: left.saturating_sub(*control_sent) + sent.saturating_sub(control_straight),
             dropped: decided.into_iter().chain(behind).filter(|(_, count)| *count > 0).collect(),
-            held: line.held,
+            held: line.held + lost.held,
             bypassed: edge.bypassed,
             unread: edge.unread,
             flows_evicted: states.iter().map(|state| state.counts.flows_evicted).sum(),
@@ -138,8 +142,8 @@ mod tests {
         Sources {
             states: vec![state],
             edge: EdgeCounts { bypassed: 100, ..EdgeCounts::default() },
-            line: LineCounts { received: 1_070, released: 1_070, ..LineCounts::default() },
-            socket: Statistics::default(),
+            left: Left { received: 1_070, released: 1_070, ..Left::default() },
+            lost: Lost::default(),
             straight: None,
             led: None,
             control_sent: 100,
@@ -159,7 +163,7 @@ mod tests {
     fn loses(cause: Cause, lose: fn(&mut Sources, u64, u64)) {
         for (packets, control) in [(7, 0), (0, 3), (7, 3)] {
             let mut sources = sound();
-            sources.line.released -= packets + control;
+            sources.left.released -= packets + control;
             sources.control_sent -= control;
             lose(&mut sources, packets, control);
             let account = Account::of(&sources);
@@ -175,17 +179,17 @@ mod tests {
             sources.edge.control_dropped = control;
         });
         loses(Cause::Metadata, |sources, packets, control| {
-            sources.line.no_metadata = packets;
+            sources.left.no_metadata = packets;
             sources.edge.control_dropped = control;
         });
         loses(Cause::Redirect, |sources, packets, control| {
             sources.edge.redirect = packets;
             sources.edge.control_dropped = control;
         });
-        loses(Cause::RxRing, |sources, packets, control| sources.socket.rx_ring_full = packets + control);
-        loses(Cause::FillRing, |sources, packets, control| sources.socket.rx_dropped = packets + control);
+        loses(Cause::RxRing, |sources, packets, control| sources.lost.socket.rx_ring_full = packets + control);
+        loses(Cause::FillRing, |sources, packets, control| sources.lost.socket.rx_dropped = packets + control);
         loses(Cause::Transmit, |sources, packets, control| {
-            sources.line.transmit_errors = packets + control;
+            sources.left.transmit_errors = packets + control;
             sources.control_refused = control;
         });
     }
@@ -194,7 +198,7 @@ mod tests {
     fn packets_that_went_straight_on_are_counted_by_the_device() {
         for dropped in [0, 9] {
             let mut sources = sound();
-            (sources.line, sources.control_sent) = (LineCounts::default(), 0);
+            (sources.left, sources.control_sent) = (Left::default(), 0);
             sources.straight = Some(SentStraight { sent: 1_070 - dropped, dropped });
             let account = Account::of(&sources);
             assert_eq!((account.out, account.dropped_by(Cause::Transmit)), (970 - dropped, dropped));
@@ -220,20 +224,20 @@ mod tests {
     #[test]
     fn copies_come_in_beside_the_packets_and_those_not_made_are_dropped_for_want_of_a_frame() {
         let mut sources = sound();
-        sources.line.copies = 40;
-        sources.line.copies_dropped = 15;
-        sources.line.released += 25;
+        sources.left.copies = 40;
+        sources.left.copies_dropped = 15;
+        sources.left.released += 25;
         let account = Account::of(&sources);
         assert_eq!((account.arrived, account.copies, account.out), (1_000, 40, 995));
         assert_eq!(account.dropped_by(Cause::FillRing), 15);
         assert_eq!(account.difference(), 0, "{account:?}");
         // A copy that is nowhere is missed like a packet, and control packets lost in the ring are none of copies.
-        sources.line.released -= 1;
+        sources.left.released -= 1;
         assert_eq!(Account::of(&sources).difference(), 1);
-        sources.line.released += 1;
-        sources.socket.rx_dropped = 3;
+        sources.left.released += 1;
+        sources.lost.socket.rx_dropped = 3;
         sources.control_sent -= 3;
-        sources.line.released -= 3;
+        sources.left.released -= 3;
         let account = Account::of(&sources);
         assert_eq!((account.dropped_by(Cause::FillRing), account.difference()), (15, 0), "{account:?}");
     }
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn a_packet_that_is_nowhere_leaves_a_difference() {
         let mut sources = sound();
-        sources.line.released -= 1;
+        sources.left.released -= 1;
         assert_eq!(Account::of(&sources).difference(), 1);
     }
 }

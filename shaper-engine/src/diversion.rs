@@ -10,7 +10,7 @@ use shaper_net::pair::{End, Pair};
 use shaper_net::rtnl::{Link, LinkStats, Rtnl};
 
 use crate::error::Error;
-use crate::spec::Site;
+use crate::spec::{EngineKind, Site};
 use crate::xsk::FRAME;
 
 /// Of a frame: XDP's headroom, Ethernet, two tags, and the metadata.
@@ -46,6 +46,7 @@ pub(crate) struct Diverted {
     routes: [Route; 2],
     pairs: [Pair; 2],
     rtnl: Rtnl,
+    engine: EngineKind,
     hook: Option<Hook>,
     /// By direction: whether its packets are led away.
     leads: [bool; 2],
@@ -55,7 +56,7 @@ pub(crate) struct Diverted {
 
 impl Diverted {
     /// Makes the pairs.
-    pub(crate) fn prepare(netns: &NetNs, journal: &Journal, site: &Site) -> Result<Self, Error> {
+    pub(crate) fn prepare(netns: &NetNs, journal: &Journal, site: &Site, engine: EngineKind) -> Result<Self, Error> {
         let rtnl = netns.rtnl()?;
         let (names, routes) = match site {
             Site::Interface(name) => {
@@ -80,6 +81,7 @@ impl Diverted {
             routes,
             pairs,
             rtnl,
+            engine,
             hook: None,
             leads: [false; 2],
             recorded: Vec::new(),
@@ -89,6 +91,11 @@ impl Diverted {
     /// The ports of the delay line, by direction.
     pub(crate) fn ports(&self) -> [u32; 2] {
         self.pairs.each_ref().map(|pair| pair.far.index)
+    }
+
+    /// The pairs, by direction.
+    pub(crate) fn pairs(&self) -> &[Pair; 2] {
+        &self.pairs
     }
 
     /// Bytes of a frame that holds any packet.
@@ -106,8 +113,14 @@ impl Diverted {
         self.leads.get(direction as usize).copied().unwrap_or(false)
     }
 
-    /// Leads the packets of a direction to the delay line.
-    pub(crate) fn divert(&mut self, journal: &Journal, object: &mut Object, direction: u32) -> Result<(), Error> {
+    /// Leads the packets of a direction to what holds them. With `releases` it is written down when `fq` lets them go.
+    pub(crate) fn divert(
+        &mut self,
+        journal: &Journal,
+        object: &mut Object,
+        direction: u32,
+        releases: bool,
+    ) -> Result<(), Error> {
         let near = self.near(direction)?.clone();
         let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
@@ -116,7 +129,8 @@ impl Diverted {
         let arrive = u32::from(!route.egress && !route.bridged);
         // On a bridge packets come by none of our programs again, and carry nothing away with them.
         let mark = if route.bridged { 0 } else { mark(journal.id()) };
-        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, bridged: u32::from(route.bridged) };
+        let (bridged, releases) = (u32::from(route.bridged), u32::from(releases));
+        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, bridged, releases };
         object.set_diversion(direction, diversion)?;
         let mut recorded = Vec::new();
         if route.bridged && !from.promiscuous {
@@ -126,14 +140,14 @@ impl Diverted {
             self.rtnl.set_promiscuous(from.index, true)?;
         }
         let netns = &self.netns;
+        let held_by_fq = self.engine == EngineKind::Edt;
         let hook = netns.run(|| -> Result<_, Error> {
             // First the way back, then that here.
-            if object.attach_come_back(&near.name, Hook::Tcx).is_ok() {
+            let attach = |object: &mut Object, hook| object.attach_come_back(&near.name, held_by_fq, hook);
+            if hook_own(object, &near.name, attach)? == Hook::Tcx {
                 object.attach_diversion(direction, &from.name, route.egress, Hook::Tcx)?;
                 return Ok(Hook::Tcx);
             }
-            shaper_bpf::add_clsact(&near.name)?;
-            object.attach_come_back(&near.name, Hook::Clsact { priority: 1 })?;
             recorded.push(filter(netns, journal, from, route.egress)?);
             let hook = Hook::Clsact { priority: PRIORITY };
             object.attach_diversion(direction, &from.name, route.egress, hook)?;
@@ -154,8 +168,7 @@ impl Diverted {
 
     /// Brings none back either.
     pub(crate) fn end_all(&self, object: &mut Object) -> Result<(), Error> {
-        self.end(object)?;
-        Ok(self.netns.run(|| object.detach_come_back())??)
+        Ok(self.netns.run(|| object.detach_all_diversions())??)
     }
 
     /// Packets that the pair of a direction had no room for.
@@ -167,6 +180,21 @@ impl Diverted {
     fn near(&self, direction: u32) -> Result<&End, Error> {
         self.pairs.get(direction as usize).map(|pair| &pair.near).ok_or_else(|| no_direction(direction))
     }
+}
+
+/// Attaches to a device of our own, in the calling thread's network namespace: by TCX, or else at a qdisc that goes with it.
+pub(crate) fn hook_own(
+    object: &mut Object,
+    device: &str,
+    attach: impl Fn(&mut Object, Hook) -> Result<(), shaper_bpf::Error>,
+) -> Result<Hook, Error> {
+    if attach(object, Hook::Tcx).is_ok() {
+        return Ok(Hook::Tcx);
+    }
+    shaper_bpf::add_clsact(device)?;
+    let hook = Hook::Clsact { priority: PRIORITY };
+    attach(object, hook)?;
+    Ok(hook)
 }
 
 /// Of 16 bits, and not zero: two attachments on the way of one packet have the same once in 65,535 times.

@@ -23,6 +23,9 @@ pub enum Error {
         /// What there is.
         most: u32,
     },
+    /// Engine `edt` on a kernel that has no `fq`.
+    #[error("this kernel has no fq, which engine edt needs: load or install the module sch_fq, or use engine xsk")]
+    NoFq,
     /// Interfaces that cannot be impaired.
     #[error("{problem}")]
     Site {

@@ -1,5 +1,5 @@
-//! What an attachment is: the programs on the ports of a link, the delay line between them, and the
-//! evidence of what happened.
+//! What an attachment is: programs that decide, what holds packets until their release, and the evidence of what
+//! happened. There are two engines: `xsk`, with a delay line, and `edt`, with `fq`.
 //!
 //! [`Engine::start`] puts it up, [`Engine::stop`] drains it and returns an [`Outcome`]: every record, the
 //! oracle's word on them, and the account of packets in and out.
@@ -7,18 +7,23 @@
 mod account;
 pub mod clock;
 mod diversion;
+mod edt;
+mod engine;
 mod error;
 mod evidence;
+mod hold;
 mod outcome;
 mod spec;
+mod thread;
 mod xsk;
 
 pub use account::Account;
 pub use diversion::impairable;
+pub use engine::Engine;
 pub use error::Error;
 pub use evidence::Keep;
 pub use outcome::{DirectionOutcome, Outcome, Snapshot};
 pub use shaper_bpf::{Exclusion, Hook};
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
-pub use spec::{Behind, DirectionSpec, LinkSpec, Options, Site, SiteSpec};
-pub use xsk::{Engine, RING};
+pub use spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, Site, SiteSpec};
+pub use xsk::RING;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use shaper_bpf::Exclusion;
 use shaper_channel::{ChannelSpec, Rules};
+use shaper_common::layout::flags;
+use shaper_common::order::Order;
 use shaper_net::netns::NetNs;
 
 use crate::evidence::Keep;
@@ -23,6 +25,21 @@ impl DirectionSpec {
     /// All channels: its own, and those of its rules.
     pub fn channels(&self) -> impl Iterator<Item = &ChannelSpec> {
         std::iter::once(&self.channel).chain(&self.rules.channels)
+    }
+
+    /// Whether a packet may leave before one that came ahead of it and goes by the same settings.
+    pub(crate) fn may_overtake(&self) -> bool {
+        self.channels().any(|channel| {
+            channel.all().any(|(params, _)| {
+                // Flows that each keep an order of their own overtake each other.
+                let keeps = params.order == Order::Keep as u32 && params.flags & flags::FLOWS == 0;
+                let varies = params.jitter_kind != 0
+                    || !params.reorder.chance.is_never()
+                    || !params.duplicate.chance.is_never()
+                    || params.flags & (flags::DELAY_STEPS | flags::DELAY_PACKETS) != 0;
+                !keeps && (varies || channel.changes.is_some())
+            })
+        })
     }
 
     /// Whether any packet is ever held, or sent more than once.
@@ -77,14 +94,37 @@ pub struct Behind {
     pub ifindex: u32,
 }
 
+/// What holds packets until their release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// A delay line in userspace, which packets reach by XDP and AF_XDP: on every kernel, and between ports.
+    #[default]
+    Xsk,
+    /// The kernel's `fq`, by departure times that TC programs decide: of interfaces, where the kernel has it.
+    Edt,
+}
+
+impl EngineKind {
+    /// Its name in flags and output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xsk => "xsk",
+            Self::Edt => "edt",
+        }
+    }
+}
+
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Which engine.
+    pub engine: EngineKind,
     /// The delay line spins instead of sleeping: least lateness, one CPU gone.
     pub busy_poll: bool,
     /// SCHED_FIFO priority of the delay line.
     pub realtime_priority: Option<u8>,
-    /// Frames of the UMEM: bounds the bandwidth-delay product that is held without loss.
+    /// Frames of the UMEM, or packets that an `fq` may hold: bounds the bandwidth-delay product that is held without loss.
     pub frames: u32,
     /// Bytes of the record ring: a power of two of pages.
     pub record_ring: u32,
@@ -102,6 +142,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            engine: EngineKind::Xsk,
             busy_poll: false,
             realtime_priority: None,
             frames: 1 << 15,

@@ -5,6 +5,7 @@
 mod params;
 mod record;
 mod state;
+mod ticket;
 
 use crate::rules::Shapes;
 use crate::units::Nanos;
@@ -12,6 +13,7 @@ use crate::units::Nanos;
 pub use params::{Params, features, flags, groups};
 pub use record::{BYPASS, MOST_CHANNELS, Probe, Record, packet_id, split_id};
 pub use state::{Carried, Counts, RawFate, Shared, State, Work};
+pub use ticket::{Release, Ticket};
 
 /// How many link directions one loaded set of programs can serve.
 pub const DIRECTIONS: u32 = 128;
@@ -87,10 +89,18 @@ pub struct EdgeCounts {
     pub records_lost: u64,
     /// Packets that were led to the delay line by TC programs, super-packets as one.
     pub diverted: u64,
-    /// Packets that came back from the delay line and were sent on by those.
+    /// Packets that came back from the delay line, or out of `fq`, and were sent on by those.
     pub returned: u64,
     /// Packets that passed or were sent on unimpaired, for the delay line did not come round.
     pub let_pass: u64,
+    /// Control packets among those that came out of `fq`.
+    pub control_returned: u64,
+    /// Copies that `fq` was to be given.
+    pub copies: u64,
+    /// Those that there was no memory for.
+    pub copies_dropped: u64,
+    /// Releases from `fq` that found no room in the ring buffer.
+    pub releases_lost: u64,
 }
 
 impl EdgeCounts {
@@ -107,6 +117,10 @@ impl EdgeCounts {
             diverted: self.diverted + other.diverted,
             returned: self.returned + other.returned,
             let_pass: self.let_pass + other.let_pass,
+            control_returned: self.control_returned + other.control_returned,
+            copies: self.copies + other.copies,
+            copies_dropped: self.copies_dropped + other.copies_dropped,
+            releases_lost: self.releases_lost + other.releases_lost,
         }
     }
 }
@@ -127,6 +141,8 @@ pub struct Diversion {
     /// One on a bridge, where packets get nowhere without us: past a delay line that does not come round they are sent on.
     /// Zero where they are on their way already, and are let pass then.
     pub bridged: u32,
+    /// One where releases from `fq` are written down.
+    pub releases: u32,
 }
 
 /// How long ago the delay line may have come round for an interface's packets to be led to it.
@@ -144,6 +160,8 @@ pub struct Port {
     pub records: u32,
     /// One when nothing that arrives here is ever held: it goes straight on to the other port.
     pub straight: u32,
+    /// One where packets that `fq` holds may overtake each other.
+    pub scatter: u32,
 }
 
 /// Places in the table of ports: a power of two, a few times [`DIRECTIONS`].

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use shaper_common::layout::Params;
-use shaper_engine::{ChannelSpec, DirectionSpec, Engine, Options, Site, SiteSpec};
+use shaper_engine::{ChannelSpec, DirectionSpec, Engine, EngineKind, Error, Keep, Options, Site, SiteSpec};
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::VethEnd;
@@ -44,7 +46,23 @@ impl Bed {
         Self { a, b, journal }
     }
 
-    pub(crate) fn shape(&self, egress: Option<Params>, ingress: Option<Params>) -> Engine {
+    /// The engines of this kernel. A guest that is there to have `fq` must have it.
+    pub(crate) fn engines(&self) -> Vec<EngineKind> {
+        match self.try_shape(EngineKind::Edt, None, None) {
+            Ok(_) => vec![EngineKind::Xsk, EngineKind::Edt],
+            Err(Error::NoFq) if std::env::var_os("SHAPER_TEST_FQ").is_none() => {
+                println!("this kernel has no fq: engine edt is tried on those of the guests");
+                vec![EngineKind::Xsk]
+            }
+            Err(error) => panic!("engine edt: {error}"),
+        }
+    }
+
+    pub(crate) fn shape(&self, engine: EngineKind, egress: Option<Params>, ingress: Option<Params>) -> Engine {
+        self.try_shape(engine, egress, ingress).unwrap()
+    }
+
+    fn try_shape(&self, engine: EngineKind, egress: Option<Params>, ingress: Option<Params>) -> Result<Engine, Error> {
         let led = [egress.is_some(), ingress.is_some()];
         let direction = |name: &str, params: Option<Params>| DirectionSpec {
             name: name.into(),
@@ -53,7 +71,52 @@ impl Bed {
         };
         let directions = [direction("egress", egress), direction("ingress", ingress)];
         let spec = SiteSpec { site: Site::Interface(DEVICE.into()), directions, led };
-        Engine::start_at(&self.a, &self.journal, spec, Options::default()).unwrap()
+        let options = Options { engine, keep: Keep::First(1 << 16), ..Options::default() };
+        Engine::start_at(&self.a, &self.journal, spec, options)
+    }
+
+    /// Sends so many numbered datagrams of `bytes` from an unconnected socket of `a`, `gap` apart, and says in which order
+    /// they came to `b`.
+    pub(crate) fn stream(&self, count: u32, bytes: usize, gap: Duration) -> Vec<u32> {
+        const PORT: u16 = 7008;
+        /// Behind all others, and told apart from them by its length.
+        const LAST: &[u8] = &[0; 2];
+        let receiver = self.b.run(|| UdpSocket::bind((B, PORT)).unwrap()).unwrap();
+        // What the receiver has no room for is no loss of anybody else's.
+        setsockopt(&receiver, RcvBufForce, &(16 << 20)).unwrap();
+        let sender = self.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        let other = self.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        std::thread::scope(|scope| {
+            let received = scope.spawn(|| {
+                let mut came = Vec::new();
+                let mut buffer = [0; 2048];
+                let mut is_over = false;
+                loop {
+                    match receiver.recv_from(&mut buffer) {
+                        Ok((length, _)) if length == LAST.len() => is_over = true,
+                        Ok(_) => came.push(u32::from_be_bytes(buffer[..4].try_into().unwrap())),
+                        Err(_) if is_over => break came,
+                        Err(_) => {}
+                    }
+                }
+            });
+            let start = Instant::now();
+            for number in 0..count {
+                while start.elapsed() < gap * number {
+                    std::hint::spin_loop();
+                }
+                let mut datagram = vec![0; bytes];
+                datagram[..4].copy_from_slice(&number.to_be_bytes());
+                sender.send_to(&datagram, (B, PORT)).unwrap();
+            }
+            // Should it be lost, or overtake: it is sent until somebody has it.
+            while !received.is_finished() {
+                other.send_to(LAST, (B, PORT)).unwrap();
+                std::thread::park_timeout(Duration::from_millis(500));
+            }
+            received.join().unwrap()
+        })
     }
 
     /// Sends so many datagrams from `a` that `b` answers, one after another; says how long each took, none for those

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bed;
+mod edt;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -24,6 +26,11 @@ fn check(outcome: &Outcome) {
         assert_eq!(direction.account.held, 0, "{name}: {:?}", direction.account);
         assert_eq!(direction.account.difference(), 0, "{name}: {:?}", direction.account);
         assert_eq!(direction.oracle.mismatches, 0, "{name}: {:?}", direction.oracle.first);
+        let decided: HashMap<u64, Nanos> =
+            direction.records.iter().map(|record| (record.id(), record.fate.release)).collect();
+        for release in &direction.releases {
+            assert_eq!(decided.get(&release.id), Some(&release.intended), "{name}: {release:?}");
+        }
     }
     assert_eq!(outcome.leaked_frames, 0);
 }
@@ -31,18 +38,22 @@ fn check(outcome: &Outcome) {
 #[test]
 fn both_directions_are_delayed_and_the_interface_is_as_it_was() {
     let bed = Bed::new();
-    for (from, to) in [(IpAddr::V4(A), IpAddr::V4(B)), (IpAddr::V6(A6), IpAddr::V6(B6))] {
-        let engine = bed.shape(Some(delay(20)), Some(delay(20)));
-        let took: Vec<Duration> = bed.echo(from, to, 20).into_iter().map(Option::unwrap).collect();
-        let outcome = engine.stop(GRACE).unwrap();
-        check(&outcome);
-        for direction in &outcome.directions {
-            assert_eq!((direction.account.arrived, direction.account.out), (20, 20), "{:?}", direction.account);
+    for engine in bed.engines() {
+        for (from, to) in [(IpAddr::V4(A), IpAddr::V4(B)), (IpAddr::V6(A6), IpAddr::V6(B6))] {
+            let running = bed.shape(engine, Some(delay(20)), Some(delay(20)));
+            let took: Vec<Duration> = bed.echo(from, to, 20).into_iter().map(Option::unwrap).collect();
+            let outcome = running.stop(GRACE).unwrap();
+            check(&outcome);
+            for direction in &outcome.directions {
+                assert_eq!((direction.account.arrived, direction.account.out), (20, 20), "{:?}", direction.account);
+                assert_eq!(direction.releases.len(), 20);
+                assert!(direction.lateness.len() >= 20);
+            }
+            println!("{}, 20 ms each way: {took:?}", engine.name());
+            assert!(took.iter().all(|took| *took >= Duration::from_millis(40)), "{took:?}");
+            let after = bed.echo(from, to, 5);
+            assert!(after.iter().all(|took| took.is_some_and(|took| took < Duration::from_millis(40))), "{after:?}");
         }
-        println!("20 ms each way: {took:?}");
-        assert!(took.iter().all(|took| *took >= Duration::from_millis(40)), "{took:?}");
-        let after = bed.echo(from, to, 5);
-        assert!(after.iter().all(|took| took.is_some_and(|took| took < Duration::from_millis(40))), "{after:?}");
     }
     bed.done();
 }
@@ -51,23 +62,25 @@ fn both_directions_are_delayed_and_the_interface_is_as_it_was() {
 fn a_direction_without_settings_is_left_alone() {
     let bed = Bed::new();
     let half = Probability(1 << 31);
-    for (egress, ingress) in
-        [(Some(Params { seed: 7, loss: half, ..Params::default() }), None), (None, Some(delay(10)))]
-    {
-        let (loses, delays) = (egress.is_some(), ingress.is_some());
-        let engine = bed.shape(egress, ingress);
-        let took = bed.echo(IpAddr::V4(A), IpAddr::V4(B), if loses { 8 } else { 20 });
-        let outcome = engine.stop(GRACE).unwrap();
-        check(&outcome);
-        let [out, back] = &outcome.directions[..] else { panic!("two directions") };
-        if loses {
-            assert_eq!((out.account.arrived, back.account.arrived), (8, 0));
-            let lost = took.iter().filter(|took| took.is_none()).count() as u64;
-            assert_eq!(out.account.dropped_by(Cause::Loss), lost);
-        }
-        if delays {
-            assert_eq!((out.account.arrived, back.account.arrived), (0, 20));
-            assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));
+    for engine in bed.engines() {
+        for (egress, ingress) in
+            [(Some(Params { seed: 7, loss: half, ..Params::default() }), None), (None, Some(delay(10)))]
+        {
+            let (loses, delays) = (egress.is_some(), ingress.is_some());
+            let running = bed.shape(engine, egress, ingress);
+            let took = bed.echo(IpAddr::V4(A), IpAddr::V4(B), if loses { 4 } else { 20 });
+            let outcome = running.stop(GRACE).unwrap();
+            check(&outcome);
+            let [out, back] = &outcome.directions[..] else { panic!("two directions") };
+            if loses {
+                assert_eq!((out.account.arrived, back.account.arrived), (4, 0));
+                let lost = took.iter().filter(|took| took.is_none()).count() as u64;
+                assert_eq!(out.account.dropped_by(Cause::Loss), lost);
+            }
+            if delays {
+                assert_eq!((out.account.arrived, back.account.arrived), (0, 20));
+                assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));
+            }
         }
     }
     bed.done();

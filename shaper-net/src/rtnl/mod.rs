@@ -2,6 +2,7 @@
 
 mod addr;
 mod bridge;
+mod fq;
 mod link;
 mod neighbour;
 mod qdisc;
@@ -10,6 +11,7 @@ mod veth;
 
 pub use addr::Route;
 pub use bridge::{BridgePortSpec, BridgeSpec};
+pub use fq::{FqCounts, FqSettings};
 pub use link::{Link, LinkStats, check_ifname};
 pub use qdisc::Qdisc;
 pub use socket::Rtnl;

@@ -79,6 +79,8 @@ fn work() -> Result<i32> {
         .env("PATH", "/bin")
         .env("HOME", "/root")
         .env("NO_COLOR", "1")
+        // What the modules bring must be there.
+        .env("SHAPER_TEST_FQ", "1")
         .current_dir("/root")
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
