@@ -357,6 +357,12 @@ impl Engine {
         self.exclusion
     }
 
+    /// Which engine it is.
+    #[must_use]
+    pub fn kind(&self) -> EngineKind {
+        self.options.engine
+    }
+
     /// How packets are led here; `None` where they come in at ports.
     #[must_use]
     pub fn hook(&self) -> Option<Hook> {

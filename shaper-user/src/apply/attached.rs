@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, SiteSpec, clock};
+use shaper_engine::{DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, SiteSpec, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
@@ -31,6 +31,8 @@ const LEAD: u64 = 20_000_000;
 /// Impaired interfaces. Fields are dropped in this order: programs before devices, and the ground last.
 pub(crate) struct Attached {
     engine: Engine,
+    /// Why it is that one.
+    why: &'static str,
     served: Served,
     place: Place,
     /// What was asked of it, as far as it is told.
@@ -105,6 +107,8 @@ pub(crate) enum Ended {
 pub(crate) struct Finished {
     /// What is called what.
     pub(crate) name: String,
+    /// What held its packets.
+    pub(crate) engine: EngineKind,
     /// Whether it was there for a command alone.
     pub(crate) is_for_a_command: bool,
     pub(crate) ended: Ended,
@@ -150,7 +154,9 @@ impl Attached {
             changeable: request.command.is_none(),
             ..Options::default()
         };
-        let mut engine = Engine::start_at(&place.netns, ground.journal(), spec, options)
+        let (mut engine, why) = request
+            .engine
+            .start(&place.netns, ground.journal(), spec, options)
             .with_context(|| format!("cannot impair {name}"))?;
         let start = Nanos(clock::monotonic().saturating_add(LEAD));
         engine.begin(start)?;
@@ -178,12 +184,28 @@ impl Attached {
             Running::backward(&request.backward, request.seed, worked.horizon),
         ];
         let served = Served::open(ground.journal())?;
-        Ok(Self { engine, served, place, told, running, start, ends, longest: Duration::from_nanos(longest), ground })
+        Ok(Self {
+            engine,
+            why,
+            served,
+            place,
+            told,
+            running,
+            start,
+            ends,
+            longest: Duration::from_nanos(longest),
+            ground,
+        })
     }
 
     /// Its identifier.
     pub(crate) fn id(&self) -> &str {
         self.ground.journal().id()
+    }
+
+    /// Which engine it is, and why.
+    pub(crate) fn engine_line(&self) -> String {
+        format!("engine {}: {}", self.engine.kind().name(), self.why)
     }
 
     /// When it ends by itself, CLOCK_MONOTONIC.
@@ -316,14 +338,19 @@ impl Attached {
             pid: std::process::id(),
             interface: name.clone(),
             netns: netns.clone(),
-            engine: "xsk".to_owned(),
+            engine: self.engine.kind().name().to_owned(),
+            engine_why: self.why.to_owned(),
             hook: match self.engine.hook() {
                 Some(Hook::Clsact { .. }) => "clsact",
                 Some(Hook::Tcx) | None => "tcx",
             }
             .to_owned(),
             // That of the devices of ours, whatever the interface's driver can.
-            xdp_mode: "driver".to_owned(),
+            xdp_mode: match self.engine.kind() {
+                EngineKind::Xsk => "driver",
+                EngineKind::Edt => "none",
+            }
+            .to_owned(),
             seed: *seed,
             netns_inode: self.place.netns.inode()?,
             drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
@@ -349,13 +376,14 @@ impl Attached {
     /// When a thread of the engine failed, or something could not be put back.
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
         let Self { engine, served, place, told, longest, ground, .. } = self;
+        let kind = engine.kind();
         drop(served);
         let Told { name, is_for_a_command, expected, rule_names, .. } = told;
         let outcome = engine.stop(GRACE.saturating_add(longest));
         drop(place);
         ground.clear()?;
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
-        Ok(Finished { name, is_for_a_command, ended, outcome, rule_names, expected })
+        Ok(Finished { name, engine: kind, is_for_a_command, ended, outcome, rule_names, expected })
     }
 }
 

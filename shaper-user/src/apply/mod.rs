@@ -2,10 +2,11 @@
 //!
 //! `request` is what is asked for, `place` the interfaces and whether they may be impaired at all, `attached` what stands
 //! while it is, `change` other settings for that, `status` what its process tells others, `figures` and `told` what people read of it, `expect` what
-//! they demand of it.
+//! they demand of it, `choice` which engine holds its packets.
 
 mod attached;
 mod change;
+mod choice;
 mod expect;
 mod figures;
 mod place;
@@ -14,6 +15,7 @@ mod status;
 mod told;
 
 pub(crate) use attached::{Attached, Ended};
+pub(crate) use choice::EngineChoice;
 pub(crate) use expect::Expectation;
 pub(crate) use figures::Figures;
 pub(crate) use request::{Order, Request, Target};

@@ -12,6 +12,7 @@ use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
 
+use super::choice::EngineChoice;
 use super::expect::Expectation;
 use crate::run::OpenEnded;
 
@@ -79,6 +80,8 @@ pub(crate) struct Request {
     pub(crate) duration: Option<Duration>,
     /// Whether the caller's own connection may hang on an interface.
     pub(crate) allow_default_route: bool,
+    /// What holds packets.
+    pub(crate) engine: EngineChoice,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
     /// What is demanded of it.
@@ -95,6 +98,7 @@ pub(crate) struct Order {
     seed: u64,
     duration_ns: Option<u64>,
     allow_default_route: bool,
+    engine: EngineChoice,
     busy_poll: bool,
 }
 
@@ -116,6 +120,7 @@ impl Order {
             seed: request.seed,
             duration_ns: request.duration.map(|duration| duration.0.0),
             allow_default_route: request.allow_default_route,
+            engine: request.engine,
             busy_poll: request.busy_poll,
         })
     }
@@ -140,6 +145,7 @@ impl Order {
             seed: self.seed,
             duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
             allow_default_route: self.allow_default_route,
+            engine: self.engine,
             busy_poll: self.busy_poll,
             // Nobody would hear what came of them.
             expected: Vec::new(),
@@ -262,6 +268,7 @@ mod tests {
             seed: 1,
             duration: None,
             allow_default_route: false,
+            engine: EngineChoice::Auto,
             busy_poll: false,
             expected: Vec::new(),
         }

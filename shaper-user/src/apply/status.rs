@@ -36,11 +36,13 @@ pub(crate) struct Status {
     pub(crate) netns: Option<String>,
     /// What tells that namespace from others, as long as it stands.
     pub(crate) netns_inode: u64,
-    /// The engine.
+    /// The engine: `edt` or `xsk`.
     pub(crate) engine: String,
+    /// Why it is that one.
+    pub(crate) engine_why: String,
     /// How packets are led to it: `tcx` or `clsact`.
     pub(crate) hook: String,
-    /// The mode that the XDP programs run in.
+    /// The mode that the XDP programs which decide run in; `none` where TC programs do.
     pub(crate) xdp_mode: String,
     /// The seed of every draw.
     pub(crate) seed: u64,

@@ -101,6 +101,7 @@ pub(crate) struct Told {
     /// Version of this layout.
     schema: u32,
     interface: String,
+    engine: &'static str,
     ended: &'static str,
     directions: Vec<ToldDirection>,
     expectations: Vec<Judged>,
@@ -127,6 +128,7 @@ impl From<&Finished> for Told {
         Self {
             schema: 1,
             interface: finished.name.clone(),
+            engine: finished.engine.name(),
             ended: match finished.ended {
                 Ended::Told => "told",
                 Ended::Over => "over",

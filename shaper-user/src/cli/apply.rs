@@ -13,7 +13,8 @@ use shaper_profile::{Profile, load};
 use super::link_flags::LinkFlags;
 use super::{Outcome, background};
 use crate::apply::{
-    Attached, Ended, Expectation, Figures, Order, Request, Target, Told, change_running, first_lines, last_lines,
+    Attached, Ended, EngineChoice, Expectation, Figures, Order, Request, Target, Told, change_running, first_lines,
+    last_lines,
 };
 
 /// `shaper apply`.
@@ -90,6 +91,9 @@ struct Common {
     /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
     #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "expect"])]
     change: bool,
+    /// What holds packets
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineChoice,
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
@@ -150,6 +154,7 @@ fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
         (None, Some(_)) => "until Ctrl-C, and for 5 minutes at most".to_owned(),
         (None, None) => "until Ctrl-C".to_owned(),
     };
+    writeln!(io::stderr(), "{}", attached.engine_line())?;
     writeln!(io::stderr(), "{name}: impaired {ends}")?;
     let live = Live::new(&request.directions());
     let ended = attached.wait(signals, |figures| live.show(figures));
@@ -204,6 +209,7 @@ impl Common {
             seed: self.seed,
             duration: self.duration,
             allow_default_route: self.allow_default_route,
+            engine: self.engine,
             busy_poll: self.busy_poll,
             expected: self.expect.clone(),
         }

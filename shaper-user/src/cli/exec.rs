@@ -17,7 +17,7 @@ use shaper_net::signals::Signals;
 use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
-use crate::apply::{Attached, Ended, Expectation, Request, Target, first_lines, last_lines};
+use crate::apply::{Attached, Ended, EngineChoice, Expectation, Request, Target, first_lines, last_lines};
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// given again
     #[arg(long, value_name = "EXPECTATION")]
     expect: Vec<Expectation>,
+    /// What holds packets
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineChoice,
     /// Say nothing unless something is wrong
     #[arg(long, short)]
     quiet: bool,
@@ -69,6 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         seed: args.seed,
         duration: None,
         allow_default_route: false,
+        engine: args.engine,
         busy_poll: false,
         expected: args.expect.clone(),
     };
@@ -89,6 +93,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     let journal = ground.journal().clone();
     let mut attached = Attached::up_on(ground, &request, &worked)?;
+    if !args.quiet {
+        say(vec![attached.engine_line()])?;
+    }
     let mut role = RoleSpec::new(named.clone(), arguments).program(program);
     (role.stdin, role.own_group) = (Stdio::inherit(), false);
     role.shown = match (enclosure.resolver(), std::fs::canonicalize("/etc/resolv.conf")) {
