@@ -530,6 +530,23 @@ impl Object {
         Ok(())
     }
 
+    /// Attaches the `link` program in driver mode, or where the driver has no XDP in generic mode; says whether it is the
+    /// driver's.
+    ///
+    /// # Errors
+    ///
+    /// When something else is attached there, or the kernel refuses both.
+    pub fn attach_in_any_mode(&mut self, ifindex: u32) -> Result<bool, Error> {
+        let program = Program::Link;
+        let link = loaded(&mut self.ebpf, program)?;
+        let (native, link) = match link.attach_to_if_index(ifindex, XdpMode::Driver) {
+            Ok(attached) => (true, attached),
+            Err(_) => (false, link.attach_to_if_index(ifindex, XdpMode::Skb).map_err(failed(program))?),
+        };
+        self.links.push((program, link));
+        Ok(native)
+    }
+
     /// Detaches every program everywhere. When this returns no packet is in one any more.
     ///
     /// # Errors

@@ -30,6 +30,15 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let others = other.to_cells();
+        let mut cells = self.to_cells();
+        cells.iter_mut().zip(others).for_each(|(cell, other)| *cell += other);
+        Self::from_cells(cells)
+    }
+
     fn to_cells(self) -> [u64; 7] {
         let Counts { received, released, held, transmit_errors, no_metadata, copies, copies_dropped } = self;
         [received, released, held, transmit_errors, no_metadata, copies, copies_dropped]

@@ -8,7 +8,7 @@ use shaper_common::layout::{OUTPUT_FORWARD, OUTPUT_GENERATE};
 use shaper_common::units::Nanos;
 
 use crate::maps::{DEVICES, PACE};
-use crate::{Next, judge};
+use crate::{Next, judge, port};
 
 /// The cost of running a program at all.
 #[xdp]
@@ -31,7 +31,8 @@ pub(crate) fn clock(_ctx: XdpContext) -> u32 {
 #[xdp]
 #[inline(always)]
 pub(crate) fn decision(ctx: XdpContext) -> u32 {
-    match judge(&ctx) {
+    let Some(port) = port(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
+    match judge(&ctx, port) {
         Next::Pass => xdp_action::XDP_PASS,
         Next::Drop => xdp_action::XDP_DROP,
         // The answer hangs on the release time, so that it is not left out.

@@ -26,7 +26,7 @@ const BACKWARD: u32 = 1;
 /// Leads a packet away, unless it has been.
 #[inline(always)]
 fn divert(ctx: &TcContext, direction: u32) -> i32 {
-    let (Some(diversion), Some(beat)) = (DIVERSIONS.get(direction), HEARTBEAT.get(0)) else { return GO_ON };
+    let Some(diversion) = DIVERSIONS.get(direction) else { return GO_ON };
     if diversion.into == 0 {
         return GO_ON;
     }
@@ -37,15 +37,22 @@ fn divert(ctx: &TcContext, direction: u32) -> i32 {
         unsafe { (*skb).tc_index = 0 };
         return GO_ON;
     }
-    // SAFETY: userspace writes the beat while packets flow; the helper has no preconditions.
-    let (beat, now) = unsafe { (core::ptr::read_volatile(beat), bpf_ktime_get_ns()) };
-    if now.saturating_sub(beat) > STALE.0 {
+    if diversion.bridged == Diversion::BEHIND_PORTS || is_stale() {
         count(direction, |edge| edge.let_pass += 1);
         return if diversion.bridged != 0 { redirect_on(diversion) } else { GO_ON };
     }
     count(direction, |edge| edge.diverted += 1);
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_redirect(diversion.into, 0) as i32 }
+}
+
+/// Whether the delay line does not come round.
+#[inline(always)]
+pub(crate) fn is_stale() -> bool {
+    let Some(beat) = HEARTBEAT.get(0) else { return false };
+    // SAFETY: userspace writes the beat while packets flow; the helper has no preconditions.
+    let (beat, now) = unsafe { (core::ptr::read_volatile(beat), bpf_ktime_get_ns()) };
+    now.saturating_sub(beat) > STALE.0
 }
 
 /// To where packets of a direction go on.

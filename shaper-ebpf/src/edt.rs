@@ -17,7 +17,7 @@ use shaper_common::units::Nanos;
 
 use crate::divert::{came_back, send_on};
 use crate::maps::{DIRECTION_RULES, RELEASES, STATES};
-use crate::{NO_WAKEUP, Next, count, judge};
+use crate::{NO_WAKEUP, Next, count, judge, port};
 
 /// On to `fq`.
 const GO_ON: i32 = TC_ACT_UNSPEC;
@@ -52,7 +52,9 @@ pub(crate) fn schedule(ctx: TcContext) -> i32 {
     if !put_tag_into_frame(&ctx) {
         return TC_ACT_SHOT;
     }
-    match judge(&ctx) {
+    // SAFETY: as above.
+    let Some(port) = port(unsafe { (*skb).ifindex }) else { return GO_ON };
+    match judge(&ctx, port) {
         Next::Pass => GO_ON,
         Next::Drop => TC_ACT_SHOT,
         Next::Hold(port, meta) => hold(&ctx, port, &meta),

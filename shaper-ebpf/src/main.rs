@@ -185,7 +185,7 @@ fn unless_control<'a>(meta: &XskMeta, control: &'a mut u64, other: &'a mut u64) 
     if meta.id & BYPASS != 0 { control } else { other }
 }
 
-/// Hands the frame to the delay line with its release time in front of it.
+/// Hands the frame to the delay line with its release time in front of it: to the socket of the queue that it came by.
 #[inline(always)]
 fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     // SAFETY: the context is the program's own.
@@ -197,7 +197,9 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     }
     // SAFETY: the check above shows room for the metadata; packet memory may be unaligned.
     unsafe { core::ptr::write_unaligned(start as *mut XskMeta, meta) };
-    match XSKS.redirect(port.socket, 0) {
+    // SAFETY: the context is the program's own.
+    let queue = unsafe { (*ctx.ctx).rx_queue_index };
+    match XSKS.redirect(port.socket + queue.min(port.queues.saturating_sub(1)), 0) {
         Ok(action) => action,
         Err(_) => {
             count(port.direction, |edge| *unless_control(&meta, &mut edge.control_dropped, &mut edge.redirect) += 1);
@@ -442,8 +444,7 @@ unsafe fn read_with_rules(ctx: &impl Hooked, read: *mut Read, direction: u32) ->
 
 /// Decides what is to become of the packet: all but the act itself.
 #[inline(always)]
-fn judge(ctx: &impl Hooked) -> Next {
-    let Some(port) = port(ctx.device()) else { return Next::Pass };
+fn judge(ctx: &impl Hooked, port: &'static Port) -> Next {
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     unsafe { (*read).direction = port.direction };
@@ -485,7 +486,11 @@ fn judge(ctx: &impl Hooked) -> Next {
 #[xdp]
 #[inline(always)]
 pub(crate) fn link(ctx: XdpContext) -> u32 {
-    match judge(&ctx) {
+    let Some(port) = port(ctx.device()) else { return xdp_action::XDP_PASS };
+    if port.fails_open != 0 && divert::is_stale() {
+        return xdp_action::XDP_PASS;
+    }
+    match judge(&ctx, port) {
         Next::Pass => xdp_action::XDP_PASS,
         Next::Drop => xdp_action::XDP_DROP,
         Next::Hold(port, meta) if port.straight != 0 => go_on(port, &meta),

@@ -1,16 +1,18 @@
 //! Packets that are led to the delay line by TC programs: those of one interface, or those between two.
 //!
 //! They are sent into a pair of devices of ours, at whose far end the delay line is, and come back by way of the near end.
+//! Or else XDP takes them at the interfaces, and only those come by here that it let pass.
 
 use shaper_bpf::{Hook, Object};
 use shaper_common::layout::Diversion;
 use shaper_net::journal::{Entry, Journal, Recorded};
 use shaper_net::netns::NetNs;
+use shaper_net::offload::{Offload, OffloadGuard};
 use shaper_net::pair::{End, Pair};
 use shaper_net::rtnl::{Link, LinkStats, Rtnl};
 
 use crate::error::Error;
-use crate::spec::{EngineKind, Site};
+use crate::spec::{EngineKind, Options, Site};
 use crate::xsk::FRAME;
 
 /// Of a frame: XDP's headroom, Ethernet, two tags, and the metadata.
@@ -37,14 +39,14 @@ struct Route {
     bridged: bool,
 }
 
-/// The interfaces of a site and the pairs beside them, one a direction.
+/// The interfaces of a site, and what takes packets there.
 #[derive(Debug)]
 pub(crate) struct Diverted {
     /// Where the interfaces are: filters are found by the thread's own.
     netns: NetNs,
     interfaces: Vec<Link>,
     routes: [Route; 2],
-    pairs: [Pair; 2],
+    taken: Taken,
     rtnl: Rtnl,
     engine: EngineKind,
     hook: Option<Hook>,
@@ -54,9 +56,18 @@ pub(crate) struct Diverted {
     recorded: Vec<Recorded>,
 }
 
+/// Where packets are decided on.
+#[derive(Debug)]
+enum Taken {
+    /// In pairs beside the interfaces, one a direction.
+    InPairs(Vec<Pair>),
+    /// At the interfaces, which give up what would hand on other packets than came.
+    AtPorts { _offloads: Vec<OffloadGuard> },
+}
+
 impl Diverted {
-    /// Makes the pairs.
-    pub(crate) fn prepare(netns: &NetNs, journal: &Journal, site: &Site, engine: EngineKind) -> Result<Self, Error> {
+    /// Makes the pairs, or readies the ports.
+    pub(crate) fn prepare(netns: &NetNs, journal: &Journal, site: &Site, options: &Options) -> Result<Self, Error> {
         let rtnl = netns.rtnl()?;
         let (names, routes) = match site {
             Site::Interface(name) => {
@@ -71,31 +82,45 @@ impl Diverted {
         if let [one, other] = interfaces.as_slice() {
             check_between(one, other)?;
         }
-        let mtu = largest_mtu(&interfaces);
-        let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
-        let [first, second] = LETTERS;
-        let pairs = [pair(first)?, pair(second)?];
+        let taken = if options.at_ports {
+            Taken::AtPorts { _offloads: ready_ports(netns, journal, &interfaces, options)? }
+        } else {
+            let mtu = largest_mtu(&interfaces);
+            let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
+            Taken::InPairs(LETTERS.into_iter().map(pair).collect::<Result<_, _>>()?)
+        };
         Ok(Self {
             netns: netns.another()?,
             interfaces,
             routes,
-            pairs,
+            taken,
             rtnl,
-            engine,
+            engine: options.engine,
             hook: None,
             leads: [false; 2],
             recorded: Vec::new(),
         })
     }
 
-    /// The ports of the delay line, by direction.
-    pub(crate) fn ports(&self) -> [u32; 2] {
-        self.pairs.each_ref().map(|pair| pair.far.index)
+    /// The ports that packets come in at to be decided on, by direction.
+    pub(crate) fn ports(&self) -> Vec<u32> {
+        match &self.taken {
+            Taken::InPairs(pairs) => pairs.iter().map(|pair| pair.far.index).collect(),
+            Taken::AtPorts { .. } => self.interfaces.iter().map(|link| link.index).collect(),
+        }
     }
 
-    /// The pairs, by direction.
-    pub(crate) fn pairs(&self) -> &[Pair; 2] {
-        &self.pairs
+    /// The pairs, by direction; none where there are none.
+    pub(crate) fn pairs(&self) -> &[Pair] {
+        match &self.taken {
+            Taken::InPairs(pairs) => pairs,
+            Taken::AtPorts { .. } => &[],
+        }
+    }
+
+    /// Whether XDP takes packets at the interfaces.
+    pub(crate) fn is_at_ports(&self) -> bool {
+        matches!(self.taken, Taken::AtPorts { .. })
     }
 
     /// Bytes of a frame that holds any packet.
@@ -121,7 +146,7 @@ impl Diverted {
         direction: u32,
         releases: bool,
     ) -> Result<(), Error> {
-        let near = self.near(direction)?.clone();
+        let near = if self.is_at_ports() { None } else { Some(self.near(direction)?.clone()) };
         let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
             return Err(no_direction(direction));
@@ -129,8 +154,11 @@ impl Diverted {
         let arrive = u32::from(!route.egress && !route.bridged);
         // On a bridge packets come by none of our programs again, and carry nothing away with them.
         let mark = if route.bridged { 0 } else { mark(journal.id()) };
-        let (bridged, releases) = (u32::from(route.bridged), u32::from(releases));
-        let diversion = Diversion { into: near.index, on: on.index, arrive, mark, bridged, releases };
+        let (into, bridged) = match &near {
+            Some(near) => (near.index, u32::from(route.bridged)),
+            None => (on.index, Diversion::BEHIND_PORTS),
+        };
+        let diversion = Diversion { into, on: on.index, arrive, mark, bridged, releases: u32::from(releases) };
         object.set_diversion(direction, diversion)?;
         let mut recorded = Vec::new();
         if route.bridged && !from.promiscuous {
@@ -143,9 +171,18 @@ impl Diverted {
         let held_by_fq = self.engine == EngineKind::Edt;
         let hook = netns.run(|| -> Result<_, Error> {
             // First the way back, then that here.
-            let attach = |object: &mut Object, hook| object.attach_come_back(&near.name, held_by_fq, hook);
-            if hook_own(object, &near.name, attach)? == Hook::Tcx {
-                object.attach_diversion(direction, &from.name, route.egress, Hook::Tcx)?;
+            let has_tcx = match &near {
+                Some(near) => {
+                    let attach = |object: &mut Object, hook| object.attach_come_back(&near.name, held_by_fq, hook);
+                    let hook = hook_own(object, &near.name, attach)?;
+                    if hook == Hook::Tcx {
+                        object.attach_diversion(direction, &from.name, route.egress, hook)?;
+                    }
+                    hook == Hook::Tcx
+                }
+                None => object.attach_diversion(direction, &from.name, route.egress, Hook::Tcx).is_ok(),
+            };
+            if has_tcx {
                 return Ok(Hook::Tcx);
             }
             recorded.push(filter(netns, journal, from, route.egress)?);
@@ -171,15 +208,38 @@ impl Diverted {
         Ok(self.netns.run(|| object.detach_all_diversions())??)
     }
 
-    /// Packets that the pair of a direction had no room for.
-    pub(crate) fn lost(&self, direction: u32) -> Result<u64, Error> {
+    /// Packets that the pair of a direction had no room for; `None` where there is no pair.
+    pub(crate) fn lost(&self, direction: u32) -> Result<Option<u64>, Error> {
+        if self.is_at_ports() {
+            return Ok(None);
+        }
         let LinkStats { tx_dropped, .. } = self.rtnl.stats(self.near(direction)?.index)?;
-        Ok(tx_dropped)
+        Ok(Some(tx_dropped))
     }
 
     fn near(&self, direction: u32) -> Result<&End, Error> {
-        self.pairs.get(direction as usize).map(|pair| &pair.near).ok_or_else(|| no_direction(direction))
+        self.pairs().get(direction as usize).map(|pair| &pair.near).ok_or_else(|| no_direction(direction))
     }
+}
+
+/// Switches off at the ports what joins packets or takes their tags away before XDP sees them.
+fn ready_ports(
+    netns: &NetNs,
+    journal: &Journal,
+    interfaces: &[Link],
+    options: &Options,
+) -> Result<Vec<OffloadGuard>, Error> {
+    if options.engine == EngineKind::Edt || interfaces.len() != 2 {
+        return Err(wrong("XDP takes packets at the ports of a bridge only, and for engine xsk"));
+    }
+    if let Some(Link { name, .. }) = interfaces.iter().find(|link| link.xdp) {
+        return Err(wrong(format!(
+            "{name} has an XDP program already: take it off first (ip link set {name} xdp off)"
+        )));
+    }
+    let named = (!netns.name().is_empty()).then_some(netns);
+    let guard = |link: &Link| OffloadGuard::switch_off(journal, named, &link.name, &[Offload::Gro, Offload::RxVlan]);
+    Ok(interfaces.iter().map(guard).collect::<Result<_, _>>()?)
 }
 
 /// Attaches to a device of our own, in the calling thread's network namespace: by TCX, or else at a qdisc that goes with it.

@@ -28,8 +28,8 @@ type Lateness = Arc<Mutex<Vec<Histogram<u64>>>>;
 
 /// The `fq` of each pair, and the thread that reads what they let go.
 pub(crate) struct Scheduler {
-    /// By direction: the near and the far end.
-    ends: [(u32, u32); 2],
+    /// By direction: the far end.
+    far: Vec<u32>,
     rtnl: Rtnl,
     lateness: Lateness,
     /// The map that it is written by is to be there for as long as programs are loaded.
@@ -61,8 +61,8 @@ impl Scheduler {
             // Beyond whatever a profile can ask for: it is not to drop in silence.
             horizon: u32::MAX,
         };
-        let [first, second] = diverted.pairs();
-        for pair in [first, second] {
+        let pairs = diverted.pairs();
+        for pair in pairs {
             // With a program there a veth takes packets in by one poll and keeps their order; without one each CPU has a
             // queue of its own.
             for end in [&pair.near, &pair.far] {
@@ -79,7 +79,7 @@ impl Scheduler {
         let histograms = (0..2).map(|_| shaper_delayline::lateness_histogram()).collect::<Result<_, _>>();
         let histograms = histograms.map_err(shaper_delayline::DelayLineError::from)?;
         let mut opened = Self {
-            ends: [first, second].map(|pair| (pair.near.index, pair.far.index)),
+            far: pairs.iter().map(|pair| pair.far.index).collect(),
             rtnl,
             lateness: Arc::new(Mutex::new(histograms)),
             _beat: beat,
@@ -94,7 +94,7 @@ impl Scheduler {
 
     /// Whether all that came into the pairs was decided, and all that was not dropped has come out again.
     fn is_empty(&self, object: &Object) -> Result<bool, Error> {
-        for (direction, (_, far)) in (0u32..).zip(self.ends) {
+        for (direction, far) in (0u32..).zip(self.far.iter().copied()) {
             if self.rtnl.fq_counts(far)?.held != 0 {
                 return Ok(false);
             }
@@ -114,7 +114,7 @@ impl Hold for Scheduler {
     }
 
     fn lost(&self, direction: usize) -> Result<Lost, Error> {
-        let Some((_, far)) = self.ends.get(direction) else { return Ok(Lost::default()) };
+        let Some(far) = self.far.get(direction) else { return Ok(Lost::default()) };
         let fq = self.rtnl.fq_counts(*far)?;
         let refused = self.rtnl.stats(*far)?.tx_dropped;
         Ok(Lost { scheduler: fq.dropped, held: fq.held, refused, ..Lost::default() })

@@ -25,9 +25,9 @@ use crate::error::Error;
 use crate::evidence::{Collected, Extended, collect};
 use crate::hold::{Hold, Left};
 use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
-use crate::spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, SiteSpec};
+use crate::spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, PortMode, SiteSpec};
 use crate::thread::{join, spawn};
-use crate::xsk::{FRAME, Line};
+use crate::xsk::{FRAME, Lines};
 
 /// A direction, and the way of its packets.
 struct Lane {
@@ -62,6 +62,8 @@ pub struct Engine {
     hold: Box<dyn Hold>,
     /// What leads packets here, where they do not come in at ports. Behind the object: programs go before devices.
     diverted: Option<Diverted>,
+    /// How XDP takes packets at each port.
+    modes: Vec<PortMode>,
     directions: Vec<DirectionSpec>,
     /// By direction: the channel of its first rule.
     rule_channels: Vec<u32>,
@@ -104,7 +106,7 @@ impl Engine {
         if options.engine == EngineKind::Edt {
             return Err(Error::Site { problem: "engine edt needs interfaces: ports have packets held by xsk".into() });
         }
-        Self::on_ports(netns, lanes, FRAME, options)
+        Self::on_ports(netns, lanes, FRAME, Options { at_ports: false, ..options })
     }
 
     /// Impairs what passes interfaces of `netns`: packets are led through a pair of devices of ours, which is journalled,
@@ -117,13 +119,15 @@ impl Engine {
     /// nothing stays behind then.
     pub fn start_at(netns: &NetNs, journal: &Journal, spec: SiteSpec, options: Options) -> Result<Self, Error> {
         let SiteSpec { site, directions, led } = spec;
-        let diverted = Diverted::prepare(netns, journal, &site, options.engine)?;
+        let diverted = Diverted::prepare(netns, journal, &site, &options)?;
         let mut engine = match options.engine {
             EngineKind::Xsk => {
                 let lanes = diverted.ports().into_iter().zip(directions).enumerate();
-                // What comes out of a pair's far end goes back into it.
-                let lanes =
-                    lanes.map(|(output, (ifindex, direction))| Lane { ifindex, output, direction, behind: None });
+                let lanes = lanes.map(|(number, (ifindex, direction))| {
+                    // What comes out of a pair's far end goes back into it, what comes in at a port leaves at the other.
+                    let output = if diverted.is_at_ports() { 1 - number } else { number };
+                    Lane { ifindex, output, direction, behind: None }
+                });
                 Self::on_ports(netns, lanes.collect(), diverted.frame(), options)?
             }
             EngineKind::Edt => Self::in_front_of_fq(netns, &diverted, directions.into(), options)?,
@@ -166,11 +170,12 @@ impl Engine {
                 socket: number,
                 records: u32::from(options.records),
                 straight: u32::from(straight.is_some()),
-                scatter: 0,
+                fails_open: u32::from(options.at_ports),
+                ..Port::default()
             };
             (*ifindex, port)
         });
-        let placed: Vec<(u32, Port)> = placed.collect();
+        let mut placed: Vec<(u32, Port)> = placed.collect();
         let (to_collector, releases) = mpsc::channel();
         let hold = netns.run(|| {
             for (number, goes) in (0u32..).zip(&straight) {
@@ -178,16 +183,26 @@ impl Engine {
                     object.set_straight(number, *output)?;
                 }
             }
-            Line::open(object, &ports, &outputs, frame, &options, to_collector)
+            Lines::open(object, &ports, &outputs, frame, &options, to_collector)
         })??;
-        for (ifindex, port) in &placed {
+        let queues = hold.queues();
+        for (ifindex, port) in &mut placed {
+            (port.socket, port.queues) = (port.socket * queues, queues);
             object.set_port(*ifindex, *port)?;
         }
         for Behind { netns, ifindex } in behind.iter().flatten() {
             netns.run(|| object.attach_program(Program::Pass, *ifindex))??;
         }
-        netns.run(|| ports.iter().try_for_each(|ifindex| object.attach(*ifindex)))??;
-        Self::run(loaded, Box::new(hold), placed, straight, rtnl, options, releases)
+        let modes = netns.run(|| {
+            let attach = |ifindex: &u32| match options.at_ports {
+                true => object.attach_in_any_mode(*ifindex),
+                false => object.attach(*ifindex).map(|()| true),
+            };
+            ports.iter().map(attach).collect::<Result<Vec<_>, _>>()
+        })??;
+        let mut engine = Self::run(loaded, Box::new(hold), placed, straight, rtnl, options, releases)?;
+        engine.modes = modes.into_iter().map(|native| PortMode { native, queues }).collect();
+        Ok(engine)
     }
 
     /// With an `fq` at the far end of each pair.
@@ -236,6 +251,7 @@ impl Engine {
             object,
             hold,
             diverted: None,
+            modes: Vec::new(),
             directions,
             rule_channels,
             ports,
@@ -357,6 +373,12 @@ impl Engine {
         self.exclusion
     }
 
+    /// How XDP takes packets at the two ports of a bridge, where it does so at these themselves.
+    #[must_use]
+    pub fn port_modes(&self) -> Option<&[PortMode]> {
+        self.options.at_ports.then_some(self.modes.as_slice())
+    }
+
     /// Which engine it is.
     #[must_use]
     pub fn kind(&self) -> EngineKind {
@@ -425,7 +447,7 @@ impl Engine {
             _ => None,
         };
         let led = match &self.diverted {
-            Some(diverted) => Some(Led { lost: diverted.lost(direction)?, returned: edge.returned }),
+            Some(diverted) => diverted.lost(direction)?.map(|lost| Led { lost, returned: edge.returned }),
             None => None,
         };
         let lost = self.hold.lost(direction as usize)?;
@@ -449,7 +471,12 @@ impl Engine {
         // First no packet comes in any more, then what is held goes out: only then can the account close.
         match &self.diverted {
             // What is in the pair already has still to be decided.
-            Some(diverted) => diverted.end(&mut self.object)?,
+            Some(diverted) if !diverted.is_at_ports() => diverted.end(&mut self.object)?,
+            Some(diverted) => {
+                // First what would send on what XDP lets pass.
+                diverted.end(&mut self.object)?;
+                self.object.detach()?;
+            }
             None => self.object.detach()?,
         }
         let deadline = monotonic().saturating_add(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));

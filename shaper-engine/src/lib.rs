@@ -25,5 +25,5 @@ pub use evidence::Keep;
 pub use outcome::{DirectionOutcome, Outcome, Snapshot};
 pub use shaper_bpf::{Exclusion, Hook};
 pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
-pub use spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, Site, SiteSpec};
+pub use spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, PortMode, Site, SiteSpec};
 pub use xsk::RING;

@@ -115,11 +115,24 @@ impl EngineKind {
     }
 }
 
+/// How XDP takes the packets of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortMode {
+    /// In the driver, or else in the generic hook behind it.
+    pub native: bool,
+    /// Queues, each with a socket and a thread.
+    pub queues: u32,
+}
+
 /// How the engine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Which engine.
     pub engine: EngineKind,
+    /// Of `xsk` between two interfaces: XDP takes packets at these themselves, each queue by a thread of its own, instead of
+    /// their being led to a pair of ours. That is the short way where drivers have XDP. Packets whose sender left checksums
+    /// to a device, as those of a veth on the same host may be, go on without.
+    pub at_ports: bool,
     /// The delay line spins instead of sleeping: least lateness, one CPU gone.
     pub busy_poll: bool,
     /// SCHED_FIFO priority of the delay line.
@@ -143,6 +156,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             engine: EngineKind::Xsk,
+            at_ports: false,
             busy_poll: false,
             realtime_priority: None,
             frames: 1 << 15,

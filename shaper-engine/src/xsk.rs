@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use shaper_bpf::{Beat, Object};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Outcome, Released};
-use shaper_xsk::{Socket, SocketConfig, Umem, UmemConfig};
+use shaper_xsk::{Socket, SocketConfig, Statistics, Umem, UmemConfig};
 
 use crate::error::Error;
 use crate::hold::{Hold, Left, Lost};
@@ -22,20 +22,30 @@ pub const RING: u32 = 2048;
 /// Bytes of a frame: an MTU of 1500 with room for tags, XDP's headroom and metadata.
 pub(crate) const FRAME: u32 = 2048;
 
-/// The delay line, between ports whose number is that of the direction that comes in there.
-pub(crate) struct Line {
+/// Delay lines between ports whose number is that of the direction that comes in there: one for each queue of theirs.
+pub(crate) struct Lines {
+    queues: Vec<Line>,
+    heartbeat: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
+    done: Arc<AtomicBool>,
+}
+
+/// That of one queue.
+struct Line {
     control: Control,
     monitor: Arc<Monitor>,
     running: Option<JoinHandle<(DelayLine, Result<Outcome, DelayLineError>)>>,
-    heartbeat: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
-    done: Arc<AtomicBool>,
     /// Kept when it has ended, for its sockets have statistics.
     ended: Option<DelayLine>,
 }
 
-impl Line {
-    /// Binds a socket to each port, in the calling thread's network namespace, and starts to hold what comes in.
-    /// `outputs` are the numbers of the ports that packets leave at, `frame` is the most bytes of one.
+impl Lines {
+    /// Binds a socket to each port, in the calling thread's network namespace, and starts to hold what comes in: to its
+    /// first queue, or where packets are taken at the ports themselves to each. `outputs` are the numbers of the ports that
+    /// packets leave at, `frame` is the most bytes of one.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refuses, and ports with unlike numbers of queues.
     pub(crate) fn open(
         object: &mut Object,
         ports: &[u32],
@@ -44,98 +54,151 @@ impl Line {
         options: &Options,
         released: Sender<Vec<Released>>,
     ) -> Result<Self, Error> {
-        let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: frame, headroom: 0 })?;
-        let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
-        let mut line_ports = Vec::with_capacity(ports.len());
-        for ((number, ifindex), output) in (0u32..).zip(ports).zip(outputs) {
-            let socket = Socket::bind(&umem, *ifindex, 0, &rings)?;
-            object.set_socket(number, socket.fd())?;
-            line_ports.push(shaper_delayline::Port { socket, peer: *output });
+        let mut bound = Vec::new();
+        while bound.is_empty() || options.at_ports {
+            match bind(ports, bound.len() as u32, frame, options)? {
+                Some(sockets) => bound.push(sockets),
+                None => break,
+            }
         }
-        let config = Config {
-            busy_poll: options.busy_poll,
-            realtime_priority: options.realtime_priority,
-            released: Some(released),
-            ..Config::default()
-        };
-        let mut line = DelayLine::new(&umem, line_ports, config)?;
-        let (control, monitor) = (Control::new(), line.monitor());
-        let mut opened = Self {
-            control: control.clone(),
-            monitor: Arc::clone(&monitor),
-            running: None,
-            heartbeat: None,
-            done: Arc::new(AtomicBool::new(false)),
-            ended: None,
-        };
-        let (beat, done) = (object.take_beat()?, Arc::clone(&opened.done));
-        opened.running = Some(spawn("delay line", move || {
-            let ended = line.run(&control);
-            (line, ended)
-        })?);
-        opened.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitor, &done))?);
-        Ok(opened)
+        let count = bound.len();
+        let mut lines = Self { queues: Vec::new(), heartbeat: None, done: Arc::new(AtomicBool::new(false)) };
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        for (queue, (umem, sockets)) in bound.into_iter().enumerate() {
+            for (port, socket) in sockets.iter().enumerate() {
+                object.set_socket((port * count + queue) as u32, socket.fd())?;
+            }
+            let sockets = sockets.into_iter().zip(outputs);
+            let config = Config {
+                busy_poll: options.busy_poll,
+                realtime_priority: options.realtime_priority,
+                // One alone runs where there is room.
+                cpu: (count > 1).then_some((queue % processors) as u32),
+                released: Some(released.clone()),
+                ..Config::default()
+            };
+            let ports = sockets.map(|(socket, peer)| shaper_delayline::Port { socket, peer: *peer }).collect();
+            let mut line = DelayLine::new(&umem, ports, config)?;
+            let (control, monitor) = (Control::new(), line.monitor());
+            let mut opened = Line { control: control.clone(), monitor, running: None, ended: None };
+            opened.running = Some(spawn("delay line", move || {
+                let ended = line.run(&control);
+                (line, ended)
+            })?);
+            lines.queues.push(opened);
+        }
+        let (beat, done) = (object.take_beat()?, Arc::clone(&lines.done));
+        let monitors: Vec<_> = lines.queues.iter().map(|line| Arc::clone(&line.monitor)).collect();
+        lines.heartbeat = Some(spawn("heartbeat", move || keep_beating(beat, &monitors, &done))?);
+        Ok(lines)
+    }
+
+    /// How many queues of each port there are.
+    pub(crate) fn queues(&self) -> u32 {
+        self.queues.len() as u32
     }
 }
 
-impl Hold for Line {
+/// A socket for a queue of each port, on memory of their own; `None` where no port has that queue.
+fn bind(ports: &[u32], queue: u32, frame: u32, options: &Options) -> Result<Option<(Umem, Vec<Socket>)>, Error> {
+    let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: frame, headroom: 0 })?;
+    let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
+    let mut sockets = Vec::with_capacity(ports.len());
+    let mut without = Vec::new();
+    for ifindex in ports {
+        match Socket::bind(&umem, *ifindex, queue, &rings) {
+            Ok(socket) => sockets.push(socket),
+            // How many queues are in use only the attempt tells.
+            Err(error) if queue > 0 && error.is_of_the_queue() => without.push(*ifindex),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match (sockets.is_empty(), without.first()) {
+        (_, None) => Ok(Some((umem, sockets))),
+        (true, _) => Ok(None),
+        (false, Some(short)) => Err(Error::Site {
+            problem: format!(
+                "the interface with index {short} has {queue} queues and the other one more: give both the same (ethtool -L \
+                 IFACE combined {queue})"
+            ),
+        }),
+    }
+}
+
+impl Hold for Lines {
     fn left(&self, direction: usize) -> Left {
-        self.monitor.counts(direction)
+        self.queues.iter().fold(Left::default(), |all, line| all.and(&line.monitor.counts(direction)))
     }
 
     fn lost(&self, direction: usize) -> Result<Lost, Error> {
-        let socket = self.monitor.statistics(direction)?.unwrap_or_default();
+        let mut socket = Statistics::default();
+        for line in &self.queues {
+            socket = socket.and(&line.monitor.statistics(direction)?.unwrap_or_default());
+        }
         Ok(Lost { socket, ..Lost::default() })
     }
 
     fn lateness(&self, direction: usize) -> Option<Histogram<u64>> {
-        self.monitor.lateness(direction)
+        let mut all = self.queues.iter().map(|line| line.monitor.lateness(direction));
+        let first = all.next()??;
+        all.try_fold(first, |mut sum, one| {
+            // All have the same bounds.
+            sum.add(one?).ok()?;
+            Some(sum)
+        })
     }
 
     fn starved(&self) -> u64 {
-        self.monitor.starved()
+        self.queues.iter().map(|line| line.monitor.starved()).sum()
     }
 
     fn has_ended(&self) -> bool {
-        self.running.as_ref().is_some_and(JoinHandle::is_finished)
+        self.queues.iter().any(|line| line.running.as_ref().is_some_and(JoinHandle::is_finished))
             || self.heartbeat.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     fn drain(&mut self, _object: &Object, deadline: Nanos) -> Result<u32, Error> {
-        self.control.drain(deadline);
-        let (line, ended) = join("delay line", self.running.take())?;
-        self.ended = Some(line);
+        for line in &self.queues {
+            line.control.drain(deadline);
+        }
+        let mut leaked = 0;
+        for Line { running, ended, .. } in &mut self.queues {
+            let (line, outcome) = join("delay line", running.take())?;
+            *ended = Some(line);
+            leaked += outcome?.leaked;
+        }
         self.done.store(true, Ordering::Release);
         join("heartbeat", self.heartbeat.take())??;
-        Ok(ended?.leaked)
+        Ok(leaked)
     }
 
     fn abort(&mut self) {
-        self.control.stop();
         self.done.store(true, Ordering::Release);
-        // A thread that panicked has said so; there is nothing more to do for it here.
-        for thread in [
-            self.running.take().map(|line| line.join().map(drop)),
-            self.heartbeat.take().map(|heartbeat| heartbeat.join().map(drop)),
-        ] {
-            drop(thread);
+        for line in &self.queues {
+            line.control.stop();
         }
+        // A thread that panicked has said so; there is nothing more to do for it here.
+        for line in &mut self.queues {
+            drop(line.running.take().map(JoinHandle::join));
+        }
+        drop(self.heartbeat.take().map(JoinHandle::join));
     }
 }
 
-/// A part of the engine that could not be opened whole ends what was started of it.
-impl Drop for Line {
+/// What could not be opened whole ends what was started of it.
+impl Drop for Lines {
     fn drop(&mut self) {
         self.abort();
     }
 }
 
-/// Tells the programs when the delay line comes round, until it is `done`.
-fn keep_beating(mut beat: Beat, monitor: &Monitor, done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
+/// Tells the programs when the delay lines came round, until it is `done`.
+fn keep_beating(mut beat: Beat, monitors: &[Arc<Monitor>], done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
     /// As long as the delay line sleeps at the most; both together are a small part of what is taken for stale.
     const ROUND: Duration = Duration::from_millis(20);
     while !done.load(Ordering::Acquire) {
-        beat.set(monitor.heartbeat())?;
+        // Of all, for packets come by each.
+        beat.set(monitors.iter().map(|monitor| monitor.heartbeat()).min().unwrap_or(Nanos::ZERO))?;
         thread::sleep(ROUND);
     }
     Ok(())

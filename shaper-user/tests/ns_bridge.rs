@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
+use shaper_net::offload::{Ethtool, Offload};
 use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Rtnl, VethEnd};
 use support::{SHAPER, Traces, on_own_host, until};
@@ -34,13 +35,18 @@ struct Ends {
 
 impl Ends {
     fn new() -> Self {
+        Self::with_queues(1)
+    }
+
+    /// The same with so many queues at each interface.
+    fn with_queues(queues: u32) -> Self {
         let journal = Journal::create("test").unwrap();
         let host = |name: &str, v4: Ipv4Addr, v6: Ipv6Addr| {
             let host = NetNs::create(&journal, name).unwrap();
             let near = format!("to-{name}");
             let rtnl = Rtnl::open().unwrap();
             let far = VethEnd::new(Some(&host), "eth0");
-            rtnl.create_veth(&VethEnd::new(None, &near), &far).unwrap();
+            rtnl.create_veth(&VethEnd { queues, ..VethEnd::new(None, &near) }, &VethEnd { queues, ..far }).unwrap();
             rtnl.set_up(rtnl.link(&near).unwrap().index, true).unwrap();
             let inside = host.rtnl().unwrap();
             let device = inside.link("eth0").unwrap().index;
@@ -193,6 +199,55 @@ fn tcp_with_all_offloads_multicast_and_tagged_frames_pass_whole() {
 
         is_sound(&end(running));
         assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}
+
+#[test]
+fn by_xdp_at_the_interfaces_each_queue_is_served_and_all_is_as_before() {
+    const BYTES: usize = 4 << 20;
+    const QUEUES: u32 = 2;
+    on_own_host(|_| {
+        let ends = Ends::with_queues(QUEUES);
+        // What a veth leaves to a device that comes behind it has no place in a frame.
+        for host in [&ends.left, &ends.right] {
+            host.run(|| Ethtool::open().unwrap().switch_off("eth0", &Offload::ALL).unwrap()).unwrap();
+        }
+        let before = Traces::now();
+        let mut running = bridge(&["--delay", "5ms", "--hook", "xdp"]);
+        assert!(stands());
+        let status: serde_json::Value = serde_json::from_slice(&shaper(&["status", "--json"]).stdout).unwrap();
+        assert_eq!((&status[0]["hook"], &status[0]["xdp_mode"]), (&"xdp".into(), &"driver".into()), "{status}");
+        assert_eq!(status[0]["queues"], QUEUES, "{status}");
+        let passes = |within: fn(Duration) -> bool| ends.echo(LEFT.into(), RIGHT.into()).is_some_and(within);
+        assert!(until(SOON, || passes(|took| took >= Duration::from_millis(10))));
+
+        // Flows fall to queues by their ports.
+        let listener = ends.right.run(|| TcpListener::bind((RIGHT, PORT)).unwrap()).unwrap();
+        let sent: Vec<u8> = (0..BYTES).map(|at| (at / 7) as u8).collect();
+        for _ in 0..2 * QUEUES {
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    let mut all = Vec::new();
+                    listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
+                    all
+                });
+                let mut stream = ends.left.run(|| TcpStream::connect((RIGHT, PORT)).unwrap()).unwrap();
+                stream.write_all(&sent).unwrap();
+                drop(stream);
+                assert!(reader.join().unwrap() == sent, "what arrived is not what was sent");
+            });
+        }
+        is_sound(&end(running));
+        assert_eq!(Traces::now(), before);
+
+        running = bridge(&["--delay", "5ms", "--hook", "xdp"]);
+        assert!(stands());
+        signal(&running, libc::SIGSTOP);
+        assert!(until(SOON, || passes(|took| took < Duration::from_millis(5))), "it fails closed");
+        signal(&running, libc::SIGKILL);
+        running.wait().unwrap();
+        assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
         ends.gone();
     });
 }

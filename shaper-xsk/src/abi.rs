@@ -128,6 +128,19 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Both together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_invalid_descs: self.rx_invalid_descs + other.rx_invalid_descs,
+            tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,
+            rx_ring_full: self.rx_ring_full + other.rx_ring_full,
+            rx_fill_ring_empty_descs: self.rx_fill_ring_empty_descs + other.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: self.tx_ring_empty_descs + other.tx_ring_empty_descs,
+        }
+    }
+
     /// Packets that reached the socket and were lost there, each counted once, in copy mode.
     pub fn lost(&self) -> u64 {
         self.rx_dropped + self.rx_ring_full

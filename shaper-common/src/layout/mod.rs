@@ -139,10 +139,16 @@ pub struct Diversion {
     /// no other attachment have the same. Nobody else has used that field since Linux 6.3. Zero for none.
     pub mark: u32,
     /// One on a bridge, where packets get nowhere without us: past a delay line that does not come round they are sent on.
-    /// Zero where they are on their way already, and are let pass then.
+    /// Zero where they are on their way already, and are let pass then. [`Diversion::BEHIND_PORTS`] on a bridge at whose
+    /// ports XDP takes packets: those that come by are the ones that it let pass, and are sent on.
     pub bridged: u32,
     /// One where releases from `fq` are written down.
     pub releases: u32,
+}
+
+impl Diversion {
+    /// See [`Diversion::bridged`].
+    pub const BEHIND_PORTS: u32 = 2;
 }
 
 /// How long ago the delay line may have come round for an interface's packets to be led to it.
@@ -162,6 +168,10 @@ pub struct Port {
     pub straight: u32,
     /// One where packets that `fq` holds may overtake each other.
     pub scatter: u32,
+    /// How many sockets the device has: one a queue, from the place of the first one on.
+    pub queues: u32,
+    /// One where packets are let pass while the delay line does not come round.
+    pub fails_open: u32,
 }
 
 /// Places in the table of ports: a power of two, a few times [`DIRECTIONS`].

@@ -26,14 +26,16 @@ pub struct VethEnd<'a> {
     pub mtu: u32,
     /// Transmit queue length, packets; `None` is the kernel's default.
     pub txqueuelen: Option<u32>,
+    /// Transmit queues, and as many receive queues.
+    pub queues: u32,
     /// Whether it is switched up at once.
     pub up: bool,
 }
 
 impl<'a> VethEnd<'a> {
-    /// An end with an MTU of 1500, down.
+    /// An end with an MTU of 1500 and one queue, down.
     pub fn new(netns: Option<&'a NetNs>, name: &'a str) -> Self {
-        Self { netns, name, mac: None, mtu: 1500, txqueuelen: None, up: false }
+        Self { netns, name, mac: None, mtu: 1500, txqueuelen: None, queues: 1, up: false }
     }
 
     fn message(&self) -> LinkMessage {
@@ -45,8 +47,8 @@ impl<'a> VethEnd<'a> {
         let attributes = &mut message.attributes;
         attributes.push(LinkAttribute::IfName(self.name.into()));
         attributes.push(LinkAttribute::Mtu(self.mtu));
-        attributes.push(LinkAttribute::NumTxQueues(1));
-        attributes.push(LinkAttribute::NumRxQueues(1));
+        attributes.push(LinkAttribute::NumTxQueues(self.queues));
+        attributes.push(LinkAttribute::NumRxQueues(self.queues));
         if let Some(mac) = self.mac {
             attributes.push(LinkAttribute::Address(mac.0.to_vec()));
         }

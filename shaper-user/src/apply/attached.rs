@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, SiteSpec, clock};
+use shaper_engine::{DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, SiteSpec, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
 
 use super::change::{LEAD as CHANGE_LEAD, Running};
+use super::choice::{self, Chosen};
 use super::expect::Expectation;
 use super::figures::Figures;
 use super::place::{DEFAULT_FOR_MINUTES, Place};
@@ -32,7 +33,7 @@ const LEAD: u64 = 20_000_000;
 pub(crate) struct Attached {
     engine: Engine,
     /// Why it is that one.
-    why: &'static str,
+    why: String,
     served: Served,
     place: Place,
     /// What was asked of it, as far as it is told.
@@ -154,10 +155,9 @@ impl Attached {
             changeable: request.command.is_none(),
             ..Options::default()
         };
-        let (mut engine, why) = request
-            .engine
-            .start(&place.netns, ground.journal(), spec, options)
-            .with_context(|| format!("cannot impair {name}"))?;
+        let Chosen { mut engine, why } =
+            choice::start((request.engine, request.hook), &place, ground.journal(), spec, options)
+                .with_context(|| format!("cannot impair {name}"))?;
         let start = Nanos(clock::monotonic().saturating_add(LEAD));
         engine.begin(start)?;
         let duration = request.duration.map(|duration| duration.0);
@@ -205,7 +205,11 @@ impl Attached {
 
     /// Which engine it is, and why.
     pub(crate) fn engine_line(&self) -> String {
-        format!("engine {}: {}", self.engine.kind().name(), self.why)
+        let at_ports = match self.engine.port_modes() {
+            Some([one, _]) => format!(", XDP mode {}, {} queues", self.xdp_mode(), one.queues),
+            _ => String::new(),
+        };
+        format!("engine {}{at_ports}: {}", self.engine.kind().name(), self.why)
     }
 
     /// When it ends by itself, CLOCK_MONOTONIC.
@@ -339,18 +343,10 @@ impl Attached {
             interface: name.clone(),
             netns: netns.clone(),
             engine: self.engine.kind().name().to_owned(),
-            engine_why: self.why.to_owned(),
-            hook: match self.engine.hook() {
-                Some(Hook::Clsact { .. }) => "clsact",
-                Some(Hook::Tcx) | None => "tcx",
-            }
-            .to_owned(),
-            // That of the devices of ours, whatever the interface's driver can.
-            xdp_mode: match self.engine.kind() {
-                EngineKind::Xsk => "driver",
-                EngineKind::Edt => "none",
-            }
-            .to_owned(),
+            engine_why: self.why.clone(),
+            hook: self.hook().to_owned(),
+            xdp_mode: self.xdp_mode(),
+            queues: self.engine.port_modes().and_then(|ports| Some(ports.first()?.queues)),
             seed: *seed,
             netns_inode: self.place.netns.inode()?,
             drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
@@ -367,6 +363,25 @@ impl Attached {
                 })
                 .collect(),
         })
+    }
+
+    fn hook(&self) -> &'static str {
+        match (self.engine.port_modes(), self.engine.hook()) {
+            (Some(_), _) => "xdp",
+            (None, Some(Hook::Clsact { .. })) => "clsact",
+            (None, Some(Hook::Tcx) | None) => "tcx",
+        }
+    }
+
+    /// The mode of the XDP programs that decide; where packets are led to devices of ours, that of these.
+    fn xdp_mode(&self) -> String {
+        let mode = |port: &PortMode| if port.native { "driver" } else { "generic" };
+        match (self.engine.kind(), self.engine.port_modes()) {
+            (EngineKind::Edt, _) => "none".to_owned(),
+            (EngineKind::Xsk, None) => "driver".to_owned(),
+            (EngineKind::Xsk, Some([one, other])) if one == other => mode(one).to_owned(),
+            (EngineKind::Xsk, Some(ports)) => ports.iter().map(mode).collect::<Vec<_>>().join(" and "),
+        }
     }
 
     /// Puts the interface back as it was, lets out what is held, and accounts for every packet.

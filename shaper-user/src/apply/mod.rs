@@ -15,7 +15,7 @@ mod status;
 mod told;
 
 pub(crate) use attached::{Attached, Ended};
-pub(crate) use choice::EngineChoice;
+pub(crate) use choice::{EngineChoice, HookChoice};
 pub(crate) use expect::Expectation;
 pub(crate) use figures::Figures;
 pub(crate) use request::{Order, Request, Target};

@@ -12,7 +12,7 @@ use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
 
-use super::choice::EngineChoice;
+use super::choice::{EngineChoice, HookChoice};
 use super::expect::Expectation;
 use crate::run::OpenEnded;
 
@@ -82,6 +82,8 @@ pub(crate) struct Request {
     pub(crate) allow_default_route: bool,
     /// What holds packets.
     pub(crate) engine: EngineChoice,
+    /// Where packets are taken.
+    pub(crate) hook: HookChoice,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
     /// What is demanded of it.
@@ -99,6 +101,7 @@ pub(crate) struct Order {
     duration_ns: Option<u64>,
     allow_default_route: bool,
     engine: EngineChoice,
+    hook: HookChoice,
     busy_poll: bool,
 }
 
@@ -121,6 +124,7 @@ impl Order {
             duration_ns: request.duration.map(|duration| duration.0.0),
             allow_default_route: request.allow_default_route,
             engine: request.engine,
+            hook: request.hook,
             busy_poll: request.busy_poll,
         })
     }
@@ -146,6 +150,7 @@ impl Order {
             duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
             allow_default_route: self.allow_default_route,
             engine: self.engine,
+            hook: self.hook,
             busy_poll: self.busy_poll,
             // Nobody would hear what came of them.
             expected: Vec::new(),
@@ -269,6 +274,7 @@ mod tests {
             duration: None,
             allow_default_route: false,
             engine: EngineChoice::Auto,
+            hook: HookChoice::Auto,
             busy_poll: false,
             expected: Vec::new(),
         }

@@ -44,6 +44,8 @@ pub(crate) struct Status {
     pub(crate) hook: String,
     /// The mode that the XDP programs which decide run in; `none` where TC programs do.
     pub(crate) xdp_mode: String,
+    /// Queues of each interface that XDP takes packets from; absent where it does not do so there.
+    pub(crate) queues: Option<u32>,
     /// The seed of every draw.
     pub(crate) seed: u64,
     /// For how long it has been impaired.

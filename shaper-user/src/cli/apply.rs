@@ -13,8 +13,8 @@ use shaper_profile::{Profile, load};
 use super::link_flags::LinkFlags;
 use super::{Outcome, background};
 use crate::apply::{
-    Attached, Ended, EngineChoice, Expectation, Figures, Order, Request, Target, Told, change_running, first_lines,
-    last_lines,
+    Attached, Ended, EngineChoice, Expectation, Figures, HookChoice, Order, Request, Target, Told, change_running,
+    first_lines, last_lines,
 };
 
 /// `shaper apply`.
@@ -58,6 +58,9 @@ pub(crate) struct BridgeArgs {
     /// What goes from the second to the first
     #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
     down: Option<String>,
+    /// Where packets are taken
+    #[arg(long, value_enum, default_value_t)]
+    hook: HookChoice,
     #[command(flatten)]
     common: Common,
 }
@@ -118,15 +121,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Args { interface, egress, ingress, common } = args;
     let forward = side(&common.link, egress.as_deref()).context("--egress")?;
     let backward = side(&common.link, ingress.as_deref()).context("--ingress")?;
-    carry_out(&common.request(Site::Interface(interface.clone()), forward, backward), common)
+    carry_out(&common.request(Site::Interface(interface.clone()), HookChoice::Tc, forward, backward), common)
 }
 
 /// Bridges the interfaces until Ctrl-C, or as long as was said.
 pub(super) fn bridge(args: &BridgeArgs) -> anyhow::Result<Outcome> {
-    let BridgeArgs { one, other, up, down, common } = args;
+    let BridgeArgs { one, other, up, down, hook, common } = args;
     let forward = side(&common.link, up.as_deref()).context("--up")?;
     let backward = side(&common.link, down.as_deref()).context("--down")?;
-    carry_out(&common.request(Site::Between(one.clone(), other.clone()), forward, backward), common)
+    carry_out(&common.request(Site::Between(one.clone(), other.clone()), *hook, forward, backward), common)
 }
 
 fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
@@ -198,7 +201,7 @@ pub(super) fn daemon(order: Order) -> anyhow::Result<()> {
 }
 
 impl Common {
-    fn request(&self, site: Site, forward: Profile, backward: Profile) -> Request {
+    fn request(&self, site: Site, hook: HookChoice, forward: Profile, backward: Profile) -> Request {
         let target = Target::of(self.netns.as_deref(), self.pid);
         Request {
             site,
@@ -210,6 +213,7 @@ impl Common {
             duration: self.duration,
             allow_default_route: self.allow_default_route,
             engine: self.engine,
+            hook,
             busy_poll: self.busy_poll,
             expected: self.expect.clone(),
         }

@@ -17,7 +17,7 @@ use shaper_net::signals::Signals;
 use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
-use crate::apply::{Attached, Ended, EngineChoice, Expectation, Request, Target, first_lines, last_lines};
+use crate::apply::{Attached, Ended, EngineChoice, Expectation, HookChoice, Request, Target, first_lines, last_lines};
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -73,6 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         duration: None,
         allow_default_route: false,
         engine: args.engine,
+        hook: HookChoice::Tc,
         busy_poll: false,
         expected: args.expect.clone(),
     };

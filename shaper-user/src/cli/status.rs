@@ -65,6 +65,9 @@ fn tell(out: &mut impl Write, status: &Status) -> io::Result<()> {
         "  engine {} ({}), XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way",
         status.engine, status.engine_why, status.xdp_mode, status.hook, status.seed, status.room_packets
     )?;
+    if let Some(queues) = status.queues {
+        writeln!(out, "  {queues} queues of each, with a thread a queue")?;
+    }
     for DirectionStatus { direction, settings, packets_per_s, figures } in &status.directions {
         match settings {
             Some(settings) => writeln!(out, "  {direction:7}  {settings}")?,
