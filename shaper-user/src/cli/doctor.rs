@@ -86,8 +86,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let privileged = missing_capabilities().is_some_and(|missing| missing.is_empty());
     let mut findings = vec![privileges(), kernel(), btf(), programs(privileged)];
     findings.extend(trial::findings(privileged));
-    findings.extend([fq(), timer(), processors(), leftovers]);
-    findings.extend(interfaces());
+    findings.extend([timer(), processors(), leftovers]);
+    let has_edt = findings.iter().any(|finding| finding.item == trial::EDT && finding.has == Has::Yes);
+    findings.extend(interfaces(has_edt));
     let can_run = !findings.iter().any(Finding::stands_in_the_way);
     let mut out = io::stdout().lock();
     if args.json {
@@ -255,7 +256,8 @@ fn programs(privileged: bool) -> Finding {
 }
 
 /// Each interface of this namespace: whether `shaper apply` can impair it, and how.
-fn interfaces() -> Vec<Finding> {
+fn interfaces(has_edt: bool) -> Vec<Finding> {
+    let engines = if has_edt { "engines edt and xsk" } else { "engine xsk" };
     let looked = Rtnl::open().and_then(|rtnl| Ok((rtnl.links()?, rtnl.default_route_devices()?)));
     let (links, default) = match looked {
         Ok(looked) => looked,
@@ -268,35 +270,14 @@ fn interfaces() -> Vec<Finding> {
         match impairable(link) {
             Ok(()) if default.contains(&link.index) => Finding::yes(
                 item,
-                format!("{found}: engine xsk by way of a pair of ours; has the default route: --allow-default-route"),
+                format!("{found}: {engines} by way of a pair of ours; has the default route: --allow-default-route"),
             ),
-            Ok(()) => Finding::yes(item, format!("{found}: engine xsk by way of a pair of ours")),
+            Ok(()) => Finding::yes(item, format!("{found}: {engines} by way of a pair of ours")),
             Err(error) => Finding::no(item, found, error.to_string()),
         }
         .optional()
     });
     findings.collect()
-}
-
-fn fq() -> Finding {
-    const ITEM: &str = "sch_fq";
-    const USE: &str = "only the edt engine needs it";
-    if fs::metadata("/sys/module/sch_fq").is_ok() {
-        return Finding::yes(ITEM, format!("loaded; {USE}")).optional();
-    }
-    let folder = format!("/lib/modules/{}", release());
-    let lists: Vec<String> = ["modules.builtin", "modules.dep"]
-        .iter()
-        .filter_map(|list| fs::read_to_string(format!("{folder}/{list}")).ok())
-        .collect();
-    if lists.is_empty() {
-        return Finding::unknown(ITEM, format!("not loaded, and no module lists in {folder}; {USE}")).optional();
-    }
-    if lists.iter().any(|list| list.contains("sch_fq.ko")) {
-        Finding::yes(ITEM, format!("in {folder}; {USE}")).optional()
-    } else {
-        Finding::no(ITEM, format!("not in {folder}"), format!("nothing: {USE}")).optional()
-    }
 }
 
 fn timer() -> Finding {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use shaper_engine::{Keep, Options};
+use shaper_engine::{Engine, EngineKind, Error, Keep, Options, Site, SiteSpec};
 use shaper_net::lab::LabSpec;
 use shaper_profile::quantity;
 use shaper_profile::{Compile, Link};
@@ -17,6 +17,8 @@ const BED: &str = "namespaces, veth";
 const CAPTURE: &str = "libpcap";
 const ENGINE: &str = "AF_XDP link";
 const CROSSING: &str = "packets cross";
+/// The engine that needs fq.
+pub(super) const EDT: &str = "engine edt";
 
 /// Tries each step as far as the one before it went.
 pub(super) fn findings(privileged: bool) -> Vec<Finding> {
@@ -24,7 +26,7 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
         items.iter().map(|item| Finding::unknown(*item, why)).collect()
     };
     if !privileged {
-        return untried(&[BED, CAPTURE, ENGINE, CROSSING], "tried as root only");
+        return untried(&[BED, CAPTURE, EDT, ENGINE, CROSSING], "tried as root only");
     }
     let built = Ground::prepare("doctor").and_then(|ground| Ok((Bed::up(&LabSpec::pair(), &ground)?, ground)));
     let (mut bed, ground) = match built {
@@ -32,11 +34,11 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
         Err(error) => {
             let advice = "the kernel needs CONFIG_NET_NS and CONFIG_VETH, a container the right to make namespaces";
             let mut all = vec![Finding::no(BED, in_full(&error), advice)];
-            all.extend(untried(&[CAPTURE, ENGINE, CROSSING], "there is no lab to try it in"));
+            all.extend(untried(&[CAPTURE, EDT, ENGINE, CROSSING], "there is no lab to try it in"));
             return all;
         }
     };
-    let mut all = vec![Finding::yes(BED, "a lab of two hosts stood"), capture(&bed)];
+    let mut all = vec![Finding::yes(BED, "a lab of two hosts stood"), capture(&bed), edt(&bed, &ground)];
     match impair(&mut bed) {
         Ok(()) => all.extend([Finding::yes(ENGINE, "XDP in driver mode and AF_XDP sockets on veth"), crossing(&bed)]),
         Err(error) => {
@@ -64,6 +66,28 @@ fn capture(bed: &Bed) -> Finding {
         Ok(()) => Finding::yes(CAPTURE, "captures in nanoseconds"),
         Err(error) => Finding::no(CAPTURE, in_full(&error), "install libpcap 1.5 or later (Debian: libpcap0.8)"),
     }
+}
+
+fn edt(bed: &Bed, ground: &Ground) -> Finding {
+    let tried = || -> anyhow::Result<Option<Error>> {
+        let lab = bed.lab()?;
+        let host = lab.hosts().first().context("a lab without hosts")?;
+        let spec = SiteSpec {
+            site: Site::Interface(host.ifname.clone()),
+            directions: Default::default(),
+            led: [false, false],
+        };
+        let options = Options { engine: EngineKind::Edt, keep: Keep::Nothing, ..Options::default() };
+        Ok(Engine::start_at(lab.netns(&host.name)?, ground.journal(), spec, options).err())
+    };
+    let advice = "nothing: engine xsk does without";
+    match tried() {
+        Ok(None) => Finding::yes(EDT, "fq holds packets by departure times"),
+        Ok(Some(error @ Error::NoFq)) => Finding::no(EDT, error.to_string(), advice),
+        Ok(Some(error)) => Finding::no(EDT, error.to_string(), "engine xsk may do: shaper apply --engine xsk"),
+        Err(error) => Finding::unknown(EDT, in_full(&error)),
+    }
+    .optional()
 }
 
 fn impair(bed: &mut Bed) -> anyhow::Result<()> {
