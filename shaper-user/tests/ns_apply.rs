@@ -2,6 +2,8 @@
 
 #[path = "support/cable.rs"]
 mod cable;
+#[path = "support/impaired.rs"]
+mod impaired;
 mod support;
 
 use std::fs;
@@ -9,7 +11,8 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, apply, impaired, shaper, signal, status, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
+use impaired::{apply, impaired, status};
 use nix::libc;
 use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Route, Rtnl, VethEnd};

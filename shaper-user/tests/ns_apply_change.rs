@@ -4,6 +4,8 @@
 
 #[path = "support/cable.rs"]
 mod cable;
+#[path = "support/impaired.rs"]
+mod impaired;
 #[path = "support/moments.rs"]
 mod moments;
 mod support;
@@ -13,7 +15,8 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, apply, impaired, shaper, signal, status, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
+use impaired::{apply, impaired, status};
 use moments::moment;
 use nix::libc;
 use shaper_net::process::ProcessId;

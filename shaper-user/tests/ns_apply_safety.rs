@@ -6,18 +6,17 @@
 mod cable;
 #[path = "support/children.rs"]
 mod children;
-#[path = "support/moments.rs"]
-mod moments;
+#[path = "support/impaired.rs"]
+mod impaired;
 mod support;
 
-use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, apply, impaired, shaper, signal, status, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
 use children::child;
-use moments::moment;
+use impaired::{apply, impaired, status};
 use nix::libc;
 use shaper_bpf::{Exclusion, Hook, Object, Room};
 use shaper_common::layout::Diversion;
@@ -136,58 +135,6 @@ fn what_others_have_at_the_interface_stays_and_sees_each_packet_once() {
             assert!(seen() > already, "their program is there no more");
         }
         drop(theirs);
-        cable.cut();
-    });
-}
-
-/// How many moments, and at which of them the guard dies too: at one of four.
-fn moments() -> (u64, u64) {
-    if std::env::var_os("SHAPER_TEST_FULL").is_some() { (200, 4) } else { (20, 4) }
-}
-
-/// When, after the start.
-const FIRST: Duration = Duration::from_millis(5);
-const LAST: Duration = Duration::from_millis(1000);
-
-#[test]
-fn killed_at_any_moment_it_leaves_the_interface_as_it_was() {
-    let (moments, every) = moments();
-    on_own_host(|_| {
-        let cable = Cable::laid();
-        let before = Traces::now();
-        let (mut stood, mut kept) = (0, 0);
-        for number in 0..moments {
-            let moment = moment(number, FIRST, LAST);
-            // The moments fall into its set-up, its traffic, and its way back.
-            let mut running = apply(&[DEVICE, "--profile", "wifi", "--for", "700ms"]);
-            let process = ProcessId::of(running.id()).unwrap();
-            std::thread::sleep(moment);
-            let without_guard = number % every == 0;
-            let guard = child(running.id(), "__guard").filter(|_| without_guard);
-            // While it stands still nobody can undo, and what is there can be seen.
-            signal(process, libc::SIGSTOP);
-            stood += u32::from(Traces::now().devices.len() > before.devices.len());
-            if let Some(guard) = guard {
-                signal(guard, libc::SIGKILL);
-                assert!(until(SOON, || !guard.is_running().unwrap()), "the guard outlives SIGKILL");
-            }
-            running.kill().unwrap();
-            running.wait().unwrap();
-            if without_guard {
-                assert!(until(SOON, || Traces::now().processes == before.processes), "{:?}", Traces::now());
-                kept += u32::from(Traces::now() != before);
-                let cleared = shaper(&["clear"]);
-                assert!(cleared.status.success(), "{}", stderr(&cleared));
-                assert_eq!(Traces::now(), before, "killed with its guard after {moment:?}, and cleared");
-            } else {
-                let gone = until(SOON, || Traces::now() == before);
-                assert!(gone, "killed after {moment:?}: {:?} instead of {before:?}", Traces::now());
-            }
-            assert!(cable.takes(|_| true), "killed after {moment:?}: nothing passes any more");
-        }
-        assert!(stood >= moments as u32 / 3, "of {moments} moments only {stood} met an impaired interface");
-        assert!(kept > 0, "no moment left anything to clear");
-        assert!(fs::read_dir("/run/shaper").unwrap().count() <= 1);
         cable.cut();
     });
 }

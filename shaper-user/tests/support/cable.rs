@@ -12,7 +12,7 @@ use shaper_net::netns::NetNs;
 use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Rtnl, VethEnd};
 
-use crate::support::{SHAPER, until};
+use crate::support::SHAPER;
 
 pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -94,25 +94,15 @@ pub(crate) fn shaper(arguments: &[&str]) -> Output {
     Command::new(SHAPER).args(arguments).output().unwrap()
 }
 
-pub(crate) fn apply(arguments: &[&str]) -> Child {
+/// Starts the command; what it prints can be read when it has ended.
+pub(crate) fn start(arguments: &[&str]) -> Child {
     let mut command = Command::new(SHAPER);
-    command.arg("apply").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-pub(crate) fn status() -> serde_json::Value {
-    let output = shaper(&["status", "--json"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Waits until the interface is impaired.
-pub(crate) fn impaired() -> bool {
-    until(SOON, || status().as_array().is_some_and(|all| !all.is_empty()))
 }
 
 pub(crate) fn signal(process: ProcessId, signal: i32) {
