@@ -4,6 +4,7 @@
 //! [`guard`] process, the next start or `shaper clear` can take it back for a process that could not.
 //! Nothing here is async: calls block, and take place on a thread that is in the right network namespace.
 
+pub mod driver;
 pub mod enclosure;
 pub mod error;
 pub mod guard;

@@ -7,13 +7,16 @@ use std::ffi::CString;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::driver::Timestamping;
 use crate::journal::{Entry, Journal, Recorded, Undone};
 use crate::netns::NetNs;
 use crate::rtnl::check_ifname;
 use crate::{Error, Result, sys};
 
 // include/uapi/linux/ethtool.h
+const ETHTOOL_GDRVINFO: u32 = 0x3;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GET_TS_INFO: u32 = 0x41;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
@@ -132,6 +135,26 @@ impl Ethtool {
         self.call(ifname, "switch the features", &mut data)
     }
 
+    /// The name of a device's driver.
+    pub(crate) fn driver(&self, ifname: &str) -> Result<String> {
+        /// `struct ethtool_drvinfo`: command, five texts of 32 bytes, 12 bytes in reserve, five numbers.
+        const WORDS: usize = 1 + (5 * 32 + 12) / 4 + 5;
+        let mut data = [0u32; WORDS];
+        set(&mut data, 0, ETHTOOL_GDRVINFO);
+        self.call(ifname, "read the driver's name", &mut data)?;
+        let name: Vec<u8> = data.iter().skip(1).take(32 / 4).flat_map(|word| word.to_ne_bytes()).collect();
+        Ok(text(&name))
+    }
+
+    /// What stamps packets at a device.
+    pub(crate) fn timestamping(&self, ifname: &str) -> Result<Timestamping> {
+        // struct ethtool_ts_info: the bits stand behind the command.
+        let mut data = [0u32; 11];
+        set(&mut data, 0, ETHTOOL_GET_TS_INFO);
+        self.call(ifname, "read what stamps packets", &mut data)?;
+        Ok(Timestamping::of(data[1]))
+    }
+
     /// The kernel's feature names, each at its bit.
     fn names(&self, ifname: &str) -> Result<Vec<String>> {
         // struct ethtool_sset_info: cmd, reserved, a 64-bit mask, one length for each bit of the mask.
@@ -148,10 +171,6 @@ impl Ethtool {
         set(&mut data, 2, word(count));
         self.call(ifname, "name the features", &mut data)?;
         let bytes: Vec<u8> = data.iter().skip(3).flat_map(|w| w.to_ne_bytes()).collect();
-        let text = |raw: &[u8]| {
-            let end = raw.iter().position(|b| *b == 0).unwrap_or(raw.len());
-            String::from_utf8_lossy(raw.get(..end).unwrap_or_default()).into_owned()
-        };
         Ok(bytes.chunks_exact(ETH_GSTRING_LEN).map(text).collect())
     }
 
@@ -204,6 +223,12 @@ fn set(data: &mut [u32], at: usize, value: u32) {
     if let Some(word) = data.get_mut(at) {
         *word = value;
     }
+}
+
+/// What stands before the zero.
+fn text(raw: &[u8]) -> String {
+    let end = raw.iter().position(|b| *b == 0).unwrap_or(raw.len());
+    String::from_utf8_lossy(raw.get(..end).unwrap_or_default()).into_owned()
 }
 
 /// Features switched off on a device that is not ours; what was wanted before is put back when this is dropped.

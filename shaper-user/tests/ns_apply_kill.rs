@@ -92,7 +92,7 @@ fn killed_at_any_moment_it_leaves_the_host_as_it_was() {
         let (mut stood, mut kept) = (0, 0);
         for number in 0..moments {
             let arguments = IMPAIRING[number as usize % IMPAIRING.len()];
-            let with_guard = number / IMPAIRING.len() as u64 % 4 == 0;
+            let with_guard = (number / IMPAIRING.len() as u64).is_multiple_of(4);
             let moment = moment(number, FIRST, LAST);
             let running = start(arguments);
             std::thread::sleep(moment);

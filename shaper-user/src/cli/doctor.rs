@@ -14,8 +14,9 @@ use serde::Serialize;
 use shaper_bpf::{Exclusion, Object, Room, VERIFIED_INSTRUCTIONS_BUDGET};
 use shaper_common::layout::features;
 use shaper_engine::{clock, impairable};
+use shaper_net::driver::Driver;
 use shaper_net::journal;
-use shaper_net::rtnl::Rtnl;
+use shaper_net::rtnl::{Link, Rtnl};
 
 use super::Outcome;
 use super::told::in_full;
@@ -265,19 +266,37 @@ fn interfaces(has_edt: bool) -> Vec<Finding> {
     };
     let findings = links.iter().filter(|link| !link.loopback).map(|link| {
         let item = format!("interface {}", link.name);
-        let kind = if link.kind.is_empty() { "hardware" } else { &link.kind };
-        let found = format!("{kind}, MTU {}", link.mtu);
+        let found = describe(link);
         match impairable(link) {
-            Ok(()) if default.contains(&link.index) => Finding::yes(
-                item,
-                format!("{found}: {engines} by way of a pair of ours; has the default route: --allow-default-route"),
-            ),
-            Ok(()) => Finding::yes(item, format!("{found}: {engines} by way of a pair of ours")),
+            Ok(()) => {
+                let route =
+                    if default.contains(&link.index) { "; has the default route: --allow-default-route" } else { "" };
+                Finding::yes(item, format!("{found}: {engines} by way of a pair of ours{route}"))
+            }
             Err(error) => Finding::no(item, found, error.to_string()),
         }
         .optional()
     });
     findings.collect()
+}
+
+/// Its driver, MTU and queues, and what the kernel tells of XDP and timestamps there.
+fn describe(link: &Link) -> String {
+    let driver = Driver::of(&link.name, link.index).ok();
+    let named = driver.as_ref().and_then(|driver| driver.name.as_deref());
+    let kind = if link.kind.is_empty() { "hardware" } else { &link.kind };
+    let xdp = match driver.as_ref().and_then(|driver| driver.xdp) {
+        Some(xdp) if xdp.native() && xdp.zero_copy() => "XDP native, zero-copy (untested, not used)",
+        Some(xdp) if xdp.native() && xdp.redirect() => "XDP native, copy",
+        Some(_) => "XDP generic, copy",
+        None => "XDP as tried (this kernel does not tell)",
+    };
+    let stamps = match driver.as_ref().and_then(|driver| driver.timestamping) {
+        Some(stamps) if stamps.hardware_receive && stamps.hardware_transmit => "timestamps by hardware possible",
+        Some(_) => "timestamps by software",
+        None => "timestamps unknown",
+    };
+    format!("{}, MTU {}, {} queues, {xdp}, {stamps}", named.unwrap_or(kind), link.mtu, link.queues.1)
 }
 
 fn timer() -> Finding {
