@@ -5,10 +5,10 @@
 //! device: `schedule` decides there, in front of `fq`. What that lets go comes back out of the near end, where `released`
 //! writes it down and sends it on.
 
-use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
-    bpf_clone_redirect, bpf_ktime_get_ns, bpf_redirect, bpf_set_hash, bpf_set_hash_invalid, bpf_skb_vlan_pop,
-    bpf_skb_vlan_push,
+    bpf_clone_redirect, bpf_ktime_get_ns, bpf_redirect, bpf_set_hash, bpf_set_hash_invalid, bpf_skb_pull_data,
+    bpf_skb_vlan_pop, bpf_skb_vlan_push,
 };
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -31,10 +31,20 @@ pub(crate) fn turn_round(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     // SAFETY: the context is the program's own; the helper has no preconditions.
     unsafe {
-        // What others wrote there on the packet's way is not to be taken for ours.
-        ((*skb).mark, (*skb).priority, (*skb).tc_index) = (0, 0, 0);
+        arrives(skb);
         bpf_redirect((*skb).ifindex, 0) as i32
     }
+}
+
+/// Readies a packet for [`schedule`]: what others wrote there on its way is not to be taken for ours.
+///
+/// # Safety
+///
+/// `skb` is the program's own context.
+#[inline(always)]
+pub(crate) unsafe fn arrives(skb: *mut __sk_buff) {
+    // SAFETY: the caller's.
+    unsafe { ((*skb).mark, (*skb).priority, (*skb).tc_index) = (0, 0, 0) };
 }
 
 /// Decides for what leaves by the far end, and writes down when it is to.
@@ -49,7 +59,11 @@ pub(crate) fn schedule(ctx: TcContext) -> i32 {
         unsafe { ((*skb).priority, (*skb).tstamp) = (0, (*skb).cb[0] as u64 | ((*skb).cb[1] as u64) << 32) };
         return GO_ON;
     }
-    if !put_tag_into_frame(&ctx) {
+    if !put_tag_into_frame(&ctx) || !put_into_one_piece(&ctx) {
+        // SAFETY: as above.
+        if let Some(port) = port(unsafe { (*skb).ifindex }) {
+            count(port.direction, |edge| edge.unscheduled += 1);
+        }
         return TC_ACT_SHOT;
     }
     // SAFETY: as above.
@@ -69,6 +83,17 @@ fn put_tag_into_frame(ctx: &TcContext) -> bool {
     let skb = ctx.skb.skb;
     // SAFETY: the context is the program's own; the helpers have no preconditions.
     unsafe { (*skb).vlan_present == 0 || (bpf_skb_vlan_push(skb, PROTOCOL, 0) == 0 && bpf_skb_vlan_pop(skb) == 0) }
+}
+
+/// Puts what lies in fragments behind the headers, as the device would that the packet leaves by.
+#[inline(always)]
+fn put_into_one_piece(ctx: &TcContext) -> bool {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context is the program's own; the helper has no preconditions, and no reference to the packet is held.
+    unsafe {
+        let len = (*skb).len;
+        len as usize <= ctx.data_end() - ctx.data() || bpf_skb_pull_data(skb, len) == 0
+    }
 }
 
 /// Gives the packet to `fq`, and its copies.

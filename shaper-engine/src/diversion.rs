@@ -49,6 +49,8 @@ pub(crate) struct Diverted {
     taken: Taken,
     rtnl: Rtnl,
     engine: EngineKind,
+    /// By direction, what the programs were told.
+    diversions: [Diversion; 2],
     hook: Option<Hook>,
     /// By direction: whether its packets are led away.
     leads: [bool; 2],
@@ -96,6 +98,7 @@ impl Diverted {
             taken,
             rtnl,
             engine: options.engine,
+            diversions: [Diversion::default(); 2],
             hook: None,
             leads: [false; 2],
             recorded: Vec::new(),
@@ -138,13 +141,15 @@ impl Diverted {
         self.leads.get(direction as usize).copied().unwrap_or(false)
     }
 
-    /// Leads the packets of a direction to what holds them. With `releases` it is written down when `fq` lets them go.
+    /// Leads the packets of a direction to what holds them. With `releases` it is written down when `fq` lets them go; with
+    /// `short` those that can be scheduled as they are spare one crossing.
     pub(crate) fn divert(
         &mut self,
         journal: &Journal,
         object: &mut Object,
         direction: u32,
         releases: bool,
+        short: bool,
     ) -> Result<(), Error> {
         let near = if self.is_at_ports() { None } else { Some(self.near(direction)?.clone()) };
         let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
@@ -158,8 +163,12 @@ impl Diverted {
             Some(near) => (near.index, u32::from(route.bridged)),
             None => (on.index, Diversion::BEHIND_PORTS),
         };
-        let diversion = Diversion { into, on: on.index, arrive, mark, bridged, releases: u32::from(releases) };
+        let short = if self.engine == EngineKind::Edt && short { self.far(direction)? } else { 0 };
+        let diversion = Diversion { into, on: on.index, arrive, mark, bridged, releases: u32::from(releases), short };
         object.set_diversion(direction, diversion)?;
+        if let Some(own) = self.diversions.get_mut(direction as usize) {
+            *own = diversion;
+        }
         let mut recorded = Vec::new();
         if route.bridged && !from.promiscuous {
             let (netns, ifname) = (within(&self.netns), from.name.clone());
@@ -198,6 +207,17 @@ impl Diverted {
         Ok(())
     }
 
+    /// Leads no packet of a direction the short way any more.
+    pub(crate) fn lead_the_whole_way(&mut self, object: &mut Object, direction: u32) -> Result<(), Error> {
+        match self.diversions.get_mut(direction as usize).filter(|diversion| diversion.short != 0) {
+            Some(diversion) => {
+                diversion.short = 0;
+                Ok(object.set_diversion(direction, *diversion)?)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Leads no further packet away. What brings those back that were stays.
     pub(crate) fn end(&self, object: &mut Object) -> Result<(), Error> {
         Ok(self.netns.run(|| object.detach_diversions())??)
@@ -215,6 +235,10 @@ impl Diverted {
         }
         let LinkStats { tx_dropped, .. } = self.rtnl.stats(self.near(direction)?.index)?;
         Ok(Some(tx_dropped))
+    }
+
+    fn far(&self, direction: u32) -> Result<u32, Error> {
+        self.pairs().get(direction as usize).map(|pair| pair.far.index).ok_or_else(|| no_direction(direction))
     }
 
     fn near(&self, direction: u32) -> Result<&End, Error> {

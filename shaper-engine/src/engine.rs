@@ -133,9 +133,9 @@ impl Engine {
             EngineKind::Edt => Self::in_front_of_fq(netns, &diverted, directions.into(), options)?,
         };
         // The engine's own before anything is attached: it detaches in the right namespace.
-        let diverted = engine.diverted.insert(diverted);
+        engine.diverted = Some(diverted);
         for (direction, _) in (0..).zip(led).filter(|(_, led)| *led) {
-            diverted.divert(journal, &mut engine.object, direction, options.records)?;
+            engine.lead(journal, direction)?;
         }
         Ok(engine)
     }
@@ -342,6 +342,9 @@ impl Engine {
         }
         if let Some(spec) = self.directions.get_mut(direction as usize) {
             spec.channel = channel.clone();
+            if let Some(diverted) = self.diverted.as_mut().filter(|_| spec.corrupts()) {
+                diverted.lead_the_whole_way(&mut self.object, direction)?;
+            }
             if let Some((ifindex, port)) = self.ports.get_mut(direction as usize)
                 && self.options.engine == EngineKind::Edt
                 && spec.may_overtake()
@@ -359,9 +362,10 @@ impl Engine {
     ///
     /// When the kernel refuses.
     pub fn lead(&mut self, journal: &Journal, direction: u32) -> Result<(), Error> {
+        let short = self.directions.get(direction as usize).is_some_and(|spec| !spec.corrupts());
         match &mut self.diverted {
             Some(diverted) if !diverted.leads(direction) => {
-                diverted.divert(journal, &mut self.object, direction, self.options.records)
+                diverted.divert(journal, &mut self.object, direction, self.options.records, short)
             }
             _ => Ok(()),
         }

@@ -101,6 +101,8 @@ pub struct EdgeCounts {
     pub copies_dropped: u64,
     /// Releases from `fq` that found no room in the ring buffer.
     pub releases_lost: u64,
+    /// Packets dropped before anything was decided, for want of memory to look at them.
+    pub unscheduled: u64,
 }
 
 impl EdgeCounts {
@@ -121,6 +123,7 @@ impl EdgeCounts {
             copies: self.copies + other.copies,
             copies_dropped: self.copies_dropped + other.copies_dropped,
             releases_lost: self.releases_lost + other.releases_lost,
+            unscheduled: self.unscheduled + other.unscheduled,
         }
     }
 }
@@ -144,6 +147,9 @@ pub struct Diversion {
     pub bridged: u32,
     /// One where releases from `fq` are written down.
     pub releases: u32,
+    /// The other end of that device, where `fq` is: what needs not be cut up, and has no socket that would feel the hold, is
+    /// sent there at once. Zero where everything goes the whole way.
+    pub short: u32,
 }
 
 impl Diversion {

@@ -118,7 +118,7 @@ fn what_a_fast_sender_has_on_its_way_is_held_and_what_has_no_room_is_ours() {
         let (came, out) = streamed(&bed, engine, egress, 4000, 1400, Duration::from_micros(112));
         assert_eq!(came.len(), 4000);
         assert!(out.account.dropped.is_empty(), "{:?}", out.account);
-        assert_eq!(overtaken(&came), 0);
+        assert_eq!(overtaken(&came), 0, "{}", engine.name());
     }
     bed.done();
 }
