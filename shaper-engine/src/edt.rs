@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Beat, Object, Program, Releases};
+use shaper_bpf::{Beat, Object, Releases};
 use shaper_common::layout::Ticket;
 use shaper_common::units::Nanos;
 use shaper_delayline::Released;
@@ -63,11 +63,6 @@ impl Scheduler {
         };
         let pairs = diverted.pairs();
         for pair in pairs {
-            // With a program there a veth takes packets in by one poll and keeps their order; without one each CPU has a
-            // queue of its own.
-            for end in [&pair.near, &pair.far] {
-                netns.run(|| object.attach_program(Program::Pass, end.index))??;
-            }
             rtnl.set_fq(pair.far.index, &settings).map_err(no_fq)?;
             netns.run(|| {
                 hook_own(object, &pair.far.name, |object, hook| object.attach_schedule(&pair.far.name, hook))

