@@ -6,11 +6,10 @@ use anyhow::Context;
 use shaper_common::units::Nanos;
 use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, SiteSpec, clock};
 use shaper_net::signals::Signals;
-use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
+use shaper_profile::{CompiledDirection, Expectation};
 
 use super::change::{LEAD as CHANGE_LEAD, Running};
-use super::expect::Expectation;
 use super::figures::Figures;
 use super::place::{DEFAULT_FOR_MINUTES, Place};
 use super::request::{Order, Request, Target, Worked};

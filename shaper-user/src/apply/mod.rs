@@ -2,7 +2,7 @@
 //!
 //! `request` is what is asked for, `place` the interfaces and whether they may be impaired at all, `attached` what stands
 //! while it is, `change` other settings for that, `status` what its process tells others, `figures` and `told` what people read of it, `expect` what
-//! they demand of it.
+//! is measured for what they demand.
 
 mod attached;
 mod change;
@@ -14,7 +14,7 @@ mod status;
 mod told;
 
 pub(crate) use attached::{Attached, Ended};
-pub(crate) use expect::Expectation;
+pub(crate) use expect::expectation;
 pub(crate) use figures::Figures;
 pub(crate) use request::{Order, Request, Target};
 pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running, of_interface};
