@@ -91,6 +91,11 @@ impl Diverted {
         self.pairs.each_ref().map(|pair| pair.far.index)
     }
 
+    /// The names of the devices that packets are led into, by direction.
+    pub(crate) fn near_ends(&self) -> [String; 2] {
+        self.pairs.each_ref().map(|pair| pair.near.name.clone())
+    }
+
     /// Bytes of a frame that holds any packet.
     pub(crate) fn frame(&self) -> u32 {
         if largest_mtu(&self.interfaces) + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME }

@@ -134,7 +134,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("[link.up]\nloss = \"200%\"", "test.toml:4:8: link.up.loss: ", "100%"),
         ("[[timeline]]\ndelay = \"5ms\"", "test.toml:3:1: timeline[0].at: ", "is missing"),
         ("[[timeline]]\nat = \"3s\"", "test.toml:4:6: timeline[0].at: ", "over by then"),
-        ("[link]\nprofile = \"handoff\"\ndelay = \"1ms\"", "test.toml:", "changes of its own"),
+        ("[link]\nprofile = \"rfc8867-single\"\ndelay = \"1ms\"", "test.toml:", "changes of its own"),
         ("[[workload]]\nat = \"1s\"", "test.toml:3:1: workload[0].command: ", "one of"),
         ("[[workload]]\ncommand = \"ping b\"", "test.toml:4:11: workload[0].command: ", "list of strings"),
         ("[[workload]]\ncommand = []", "test.toml:4:11: workload[0].command: ", "is empty"),

@@ -4,6 +4,7 @@
 //! last: that is where the eye is when a command ends.
 
 mod columns;
+mod scene;
 
 use std::fmt::Write as _;
 
@@ -47,6 +48,7 @@ pub fn table(summary: &Summary) -> String {
     commands(&mut out, summary);
     times(&mut out, summary);
     convergence(&mut out, summary);
+    scene::scene(&mut out, summary);
     clocks(&mut out, summary);
     evidence(&mut out, summary);
     conclusions(&mut out, summary);
