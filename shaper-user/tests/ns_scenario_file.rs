@@ -271,7 +271,9 @@ loss.b_to_a = "< 40%"
         let (a, b) = (west.out.join("west.pcapng"), east.out.join("east.pcapng"));
         let analyze = |expected: &[&str]| {
             let expected = expected.iter().flat_map(|text| ["--expect", text]);
-            shaper(&["analyze", a.to_str().unwrap(), b.to_str().unwrap()].into_iter().chain(expected).collect::<Vec<_>>())
+            shaper(
+                &["analyze", a.to_str().unwrap(), b.to_str().unwrap()].into_iter().chain(expected).collect::<Vec<_>>(),
+            )
         };
         let held = ["delay.a_to_b.min >= 30ms", "delay.a_to_b.min < 40ms", "matched.a_to_b > 20", "loss.b_to_a > 1%"];
         let output = analyze(&held);

@@ -145,7 +145,7 @@ impl Scenario {
     /// What cannot.
     pub fn check(&self, expectation: &Expectation) -> Result<(), crate::expectation::NoExpectation> {
         let directions = self.place.directions();
-        let peers = self.built_in.as_ref().map(|_| self.place.hosts().split_off(1)).unwrap_or_default();
+        let peers: Vec<String> = self.place.hosts().into_iter().skip(1).filter(|_| self.built_in.is_some()).collect();
         let commands: Vec<String> = self.commands.iter().map(|command| command.name.clone()).collect();
         let figures: Vec<Figure> = Figure::OF_A_RUN
             .into_iter()

@@ -9,6 +9,7 @@ mod scene;
 use std::fmt::Write as _;
 
 use columns::{Align, Columns, labelled};
+pub(crate) use scene::ended as program_ended;
 
 use crate::agreement::Agreement;
 use crate::link_rows::{LinkRow, delay_expected, link_rows};

@@ -60,7 +60,7 @@ fn programs(out: &mut String, summary: &Summary) {
 }
 
 /// How a command ended, in words.
-fn ended(program: &Program) -> String {
+pub(crate) fn ended(program: &Program) -> String {
     match (program.exit_code, program.signal) {
         _ if program.failure.is_some() => "not started".to_owned(),
         _ if program.ended_by_run => "by the run".to_owned(),

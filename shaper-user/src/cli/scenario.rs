@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use shaper_profile::Expectation;
 use shaper_profile::quantity::Size;
@@ -71,6 +71,9 @@ pub(super) fn run(args: ScenarioArgs) -> anyhow::Result<Outcome> {
 
 fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Result<(Plan, Vec<String>)> {
     let (scene, elsewhere) = Scene::of(scenario, args.host.as_deref(), &args.expect)?;
+    if let (Some(built_in), Some(_)) = (&scenario.built_in, args.start) {
+        bail!("--start: {} begins when all its roles stand; leave it out", built_in.name());
+    }
     let host = args.host.as_ref().map_or_else(String::new, |host| format!("-{host}"));
     let plan = Plan {
         name: format!("{}{host}", scenario.name),

@@ -2,8 +2,10 @@
 
 use shaper_common::delay::Jitter;
 use shaper_common::order::Order;
+use shaper_common::units::Nanos;
 use shaper_net::lab::Shape;
 use shaper_profile::CompiledLink;
+use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
 
 use super::plan::{Plan, Workload};
@@ -40,6 +42,16 @@ fn told_of(link: &CompiledLink, stream: Option<Stream>, names: &[String; 2], at:
 /// Links that cannot be compiled.
 pub(crate) fn foretell_all(plan: &Plan) -> anyhow::Result<Vec<String>> {
     let mut lines = foretell(plan, &plan.compile()?);
+    let place = plan.scene.at.as_ref().map_or_else(|| plan.host_names().join(", "), super::scene::At::told);
+    lines.push(format!("at {place}, for {:#} at most, seed {}", plan.duration, plan.seed));
+    match &plan.workload {
+        Workload::Toast(toast) => lines.push(format!("toast: a controller and {} peers", toast.peers)),
+        Workload::Probe(probe) => {
+            let interval = Duration(Nanos(probe.interval_ns));
+            lines.push(format!("probe: {} datagrams, one every {interval:#}", probe.packets));
+        }
+        Workload::Commands => {}
+    }
     for command in &plan.scene.commands {
         let on = command.on.as_ref().map_or_else(String::new, |on| format!(" on {on}"));
         let lasts = command.lasts.map_or_else(String::new, |lasts| format!(" for {lasts:#}"));

@@ -305,10 +305,9 @@ impl Plan {
     pub fn compile(&self) -> Result<Vec<CompiledLink>, shaper_profile::CompileError> {
         let compiled = |link| {
             let run = Compile { seed: self.seed, link, horizon: self.duration };
-            match &self.scene.at {
-                None => self.profile.link.compile(&run),
-                Some(at) => at.compile(&self.profile.link, &run),
-            }
+            let link = &self.profile.link;
+            let role = self.scene.at.as_ref().and_then(|at| at.role.as_ref());
+            role.map_or_else(|| link.compile(&run), |role| role.compile(link, &run))
         };
         (0..self.links()).map(compiled).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shaper_engine::Site;
 use shaper_offline::join::Point;
 use shaper_profile::expectation::{Known, NoExpectation};
@@ -43,7 +43,7 @@ pub struct At {
 }
 
 /// One of two hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     /// Its name.
     pub name: String,
@@ -149,6 +149,21 @@ fn role(hosts: &[(String, Interfaces); 2], host: Option<&str>) -> Result<At, Sce
 }
 
 impl Role {
+    /// The link as it is at this host: each impairs what leaves at it, and what comes in was impaired where it left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::compile`].
+    pub fn compile(&self, link: &Link, run: &Compile) -> Result<CompiledLink, CompileError> {
+        let compiled = link.compile(run)?;
+        let clean = Link::default().compile(run)?;
+        Ok(match self.is_second {
+            false => CompiledLink { b_to_a: clean.b_to_a, ..compiled },
+            // Streams stay those of the directions: both hosts draw apart from each other.
+            true => CompiledLink { a_to_b: compiled.b_to_a, b_to_a: clean.a_to_b, ..compiled },
+        })
+    }
+
     /// Whether the expectation is of what this host does: what leaves at it, and its commands.
     fn judges(&self, expectation: &Expectation, commands: &[Command]) -> bool {
         use shaper_profile::expectation::Of;
@@ -178,23 +193,6 @@ impl At {
     #[must_use]
     pub fn points(&self) -> [String; 2] {
         self.interfaces.points(self.role.as_ref().map(|role| role.name.as_str()))
-    }
-
-    /// The link as it is here. Of a run on two hosts, each impairs what leaves at it, and what comes in was impaired where
-    /// it left.
-    ///
-    /// # Errors
-    ///
-    /// As [`Link::compile`].
-    pub fn compile(&self, link: &Link, run: &Compile) -> Result<CompiledLink, CompileError> {
-        let compiled = link.compile(run)?;
-        let Some(role) = &self.role else { return Ok(compiled) };
-        let clean = Link::default().compile(run)?;
-        Ok(match role.is_second {
-            false => CompiledLink { b_to_a: clean.b_to_a, ..compiled },
-            // Streams stay those of the directions: both hosts draw apart from each other.
-            true => CompiledLink { a_to_b: compiled.b_to_a, b_to_a: clean.a_to_b, ..compiled },
-        })
     }
 
     pub(super) fn site(&self) -> Site {
