@@ -1,7 +1,8 @@
 //! Scenarios from files: on a lab, at an interface, and on two hosts.
 
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
+#[expect(dead_code, reason = "what is impaired in the background is for other tests")]
 #[path = "support/cable.rs"]
 mod cable;
 #[path = "support/evidence.rs"]
