@@ -14,6 +14,7 @@ pub mod packet;
 pub mod profile;
 pub mod quantities;
 pub mod replay;
+pub mod scenario;
 pub mod tables;
 pub mod toast;
 
@@ -23,6 +24,7 @@ pub type Target = fn(&[u8]);
 /// Every target by the name of its program and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("capture", capture::read),
+    ("expectation", scenario::expectation),
     ("filter", filter::compile),
     ("frame", packet::frame),
     ("import_atc", exchange::atc),
@@ -37,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("layers", packet::layers),
     ("profile", profile::read),
     ("quantities", quantities::read),
+    ("scenario", scenario::read),
     ("table_dist", tables::dist),
     ("table_quantiles", tables::quantiles_of),
     ("toast_log", toast::log),

@@ -126,6 +126,14 @@ impl Diverted {
         matches!(self.taken, Taken::AtPorts { .. })
     }
 
+    /// The names of the devices that packets are led into, by direction; `None` where there are none.
+    pub(crate) fn near_ends(&self) -> Option<[String; 2]> {
+        match self.pairs() {
+            [one, other] => Some([one.near.name.clone(), other.near.name.clone()]),
+            _ => None,
+        }
+    }
+
     /// Bytes of a frame that holds any packet.
     pub(crate) fn frame(&self) -> u32 {
         if largest_mtu(&self.interfaces) + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME }

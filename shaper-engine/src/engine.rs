@@ -466,12 +466,28 @@ impl Engine {
         first..first + rules as u32
     }
 
+    /// The names of the devices that packets of an interface are led into, and come back from, by direction; none where
+    /// they come in at ports.
+    #[must_use]
+    pub fn near_ends(&self) -> Option<[String; 2]> {
+        self.diverted.as_ref().and_then(Diverted::near_ends)
+    }
+
     /// Detaches, lets out what is held for at most `grace`, and accounts for every packet.
     ///
     /// # Errors
     ///
     /// When a thread ended by itself or a map cannot be read.
     pub fn stop(mut self, grace: Duration) -> Result<Outcome, Error> {
+        self.settle(grace)
+    }
+
+    /// The same; its devices stay until it is dropped, for those who look at them still.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop).
+    pub fn settle(&mut self, grace: Duration) -> Result<Outcome, Error> {
         // First no packet comes in any more, then what is held goes out: only then can the account close.
         match &self.diverted {
             // What is in the pair already has still to be decided.

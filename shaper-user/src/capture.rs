@@ -1,5 +1,7 @@
 //! Taps: libpcap on one interface, in nanoseconds, spooled to a file until the run is over.
 
+mod merge;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -10,11 +12,13 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pcap::{Active, Capture, Precision};
+use pcap::{Active, Capture, Linktype, Precision};
 use shaper_net::netns::NetNs;
 
-/// Bytes of each packet that are kept: all of an MTU of 1500 with tags.
-const SNAPLEN: i32 = 2048;
+pub(crate) use merge::merged;
+
+/// Bytes of each packet that are kept where nothing else is said: all of an MTU of 1500 with tags.
+const SNAPLEN: u32 = 2048;
 /// How soon a tap notices that it is to stop, in milliseconds.
 const STOP_CHECK_MS: u16 = 10;
 
@@ -62,6 +66,32 @@ pub struct Captured {
     pub dropped: u64,
 }
 
+/// What a tap takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapOptions {
+    /// The size of the kernel's buffer in bytes.
+    pub buffer: i32,
+    /// Bytes of each packet that are kept.
+    pub snaplen: u32,
+    /// Which packets, in libpcap's words; all where there are none.
+    pub filter: String,
+}
+
+impl Default for TapOptions {
+    fn default() -> Self {
+        Self { buffer: 16_000_000, snaplen: SNAPLEN, filter: String::new() }
+    }
+}
+
+/// Whether libpcap takes these words for a filter.
+///
+/// # Errors
+///
+/// What it says.
+pub fn check_filter(words: &str) -> Result<(), pcap::Error> {
+    Capture::dead(Linktype::ETHERNET)?.compile(words, true).map(drop)
+}
+
 /// A running tap. Dropped, it ends and its findings are lost.
 pub struct Tap {
     stop: Arc<AtomicBool>,
@@ -71,23 +101,23 @@ pub struct Tap {
 impl Tap {
     /// Starts capturing on an interface of a namespace; when this returns, packets are taken.
     ///
-    /// `file` is the spool, new and open for writing, `path` where it is. `buffer` is the size of the kernel's
-    /// buffer in bytes.
+    /// `file` is the spool, new and open for writing, `path` where it is.
     ///
     /// # Errors
     ///
     /// When libpcap refuses.
-    pub fn start(netns: &NetNs, interface: &str, file: File, path: &Path, buffer: i32) -> Result<Self, Error> {
+    pub fn start(netns: &NetNs, interface: &str, file: File, path: &Path, options: &TapOptions) -> Result<Self, Error> {
         let capture = netns
-            .run(|| open(interface, buffer))
+            .run(|| open(interface, options))
             .map_err(|error| Error::Start { interface: interface.into(), why: error.to_string() })??;
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = mpsc::channel();
         let thread = {
             let (interface, path, stop) = (interface.to_owned(), path.to_owned(), Arc::clone(&stop));
+            let snaplen = options.snaplen;
             thread::Builder::new()
                 .name(format!("tap {interface}"))
-                .spawn(move || take(capture, &interface, file, &path, &stop, &ready))
+                .spawn(move || take(capture, &interface, Spool::new(file, &path, snaplen)?, &stop, &ready))
                 .map_err(|error| Error::Start { interface: "tap".into(), why: error.to_string() })?
         };
         let tap = Self { stop, thread: Some(thread) };
@@ -131,18 +161,23 @@ impl Drop for Tap {
     }
 }
 
-fn open(interface: &str, buffer: i32) -> Result<Capture<Active>, Error> {
+fn open(interface: &str, options: &TapOptions) -> Result<Capture<Active>, Error> {
     let failed = |tried| move |source| Error::Pcap { interface: interface.to_owned(), tried, source };
-    Capture::from_device(interface)
+    let snaplen = i32::try_from(options.snaplen).unwrap_or(i32::MAX);
+    let mut capture = Capture::from_device(interface)
         .map_err(failed("find the interface"))?
-        .snaplen(SNAPLEN)
+        .snaplen(snaplen)
         .immediate_mode(true)
         .precision(Precision::Nano)
-        .buffer_size(buffer)
+        .buffer_size(options.buffer)
         .open()
         .map_err(failed("capture"))?
         .setnonblock()
-        .map_err(failed("capture without blocking"))
+        .map_err(failed("capture without blocking"))?;
+    if !options.filter.is_empty() {
+        capture.filter(&options.filter, true).map_err(failed("filter packets"))?;
+    }
+    Ok(capture)
 }
 
 /// A pcap file in nanoseconds; libpcap's own writer does not say when the disk is full.
@@ -157,20 +192,18 @@ impl Spool {
     const ETHERNET: u32 = 1;
     const BUFFER: usize = 1 << 18;
 
-    fn new(file: File, path: &Path) -> Result<Self, Error> {
+    fn new(file: File, path: &Path, snaplen: u32) -> Result<Self, Error> {
         let mut spool = Self { file: BufWriter::with_capacity(Self::BUFFER, file), path: path.into() };
         // Version 2.4, UTC, and an accuracy that nobody fills in.
-        spool.words([Self::NANOSECONDS, 4 << 16 | 2, 0, 0, SNAPLEN.cast_unsigned(), Self::ETHERNET])?;
+        spool.words([Self::NANOSECONDS, 4 << 16 | 2, 0, 0, snaplen, Self::ETHERNET])?;
         // The first bytes at once: a disk that is full already is told before the run.
         spool.flush()?;
         Ok(spool)
     }
 
-    fn packet(&mut self, packet: &pcap::Packet<'_>) -> Result<(), Error> {
-        let header = packet.header;
-        // Nanoseconds where microseconds were, because that precision was asked for.
-        self.words([header.ts.tv_sec as u32, header.ts.tv_usec as u32, header.caplen, header.len])?;
-        let written = self.file.write_all(packet.data);
+    fn packet(&mut self, seconds: u32, nanos: u32, len: u32, data: &[u8]) -> Result<(), Error> {
+        self.words([seconds, nanos, data.len() as u32, len])?;
+        let written = self.file.write_all(data);
         written.map_err(|source| self.failed(source))
     }
 
@@ -191,12 +224,10 @@ impl Spool {
 fn take(
     mut capture: Capture<Active>,
     interface: &str,
-    file: File,
-    path: &Path,
+    mut spool: Spool,
     stop: &AtomicBool,
     ready: &mpsc::Sender<()>,
 ) -> Result<Captured, Error> {
-    let mut spool = Spool::new(file, path)?;
     let _ = ready.send(());
     let descriptor = capture.as_raw_fd();
     let mut written = 0;
@@ -205,7 +236,9 @@ fn take(
         loop {
             match capture.next_packet() {
                 Ok(packet) => {
-                    spool.packet(&packet)?;
+                    let header = packet.header;
+                    // Nanoseconds where microseconds were, because that precision was asked for.
+                    spool.packet(header.ts.tv_sec as u32, header.ts.tv_usec as u32, header.len, packet.data)?;
                     written += 1;
                 }
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => break,
@@ -230,7 +263,7 @@ fn take(
         source,
     })?;
     Ok(Captured {
-        spool: path.into(),
+        spool: spool.path,
         written,
         received: u64::from(stats.received),
         dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
@@ -244,7 +277,7 @@ mod tests {
     #[test]
     fn a_disk_that_is_full_is_told_with_the_file() {
         let full = || File::options().write(true).open("/dev/full").unwrap();
-        let error = Spool::new(full(), Path::new("/run/a.spool")).err().unwrap();
+        let error = Spool::new(full(), Path::new("/run/a.spool"), SNAPLEN).err().unwrap();
         let message = error.to_string();
         assert!(message.contains("/run/a.spool") && message.contains("No space left"), "{message}");
         assert!(message.contains("--out"), "{message}");

@@ -1,10 +1,12 @@
-//! Reading a profile from TOML, with the place of what is wrong.
+//! Reading profiles and scenarios from TOML, with the place of what is wrong.
 
 mod link;
 mod outages;
 mod rules;
+mod scenario;
 mod source;
 mod timeline;
+mod workload;
 
 use std::path::Path;
 
@@ -13,6 +15,7 @@ use toml::de::DeTable;
 use crate::error::Located;
 use crate::profile::{Direction, Link, Outages, Patch, Profile};
 use link::{A_TO_B, B_TO_A, Base};
+pub(crate) use scenario::scenario;
 pub(crate) use source::Keys;
 use source::{Source, Table};
 

@@ -155,6 +155,28 @@ impl<'t> Source<'t> {
         items.iter().enumerate().map(table).collect()
     }
 
+    /// A list of strings, none where there is no such key.
+    pub(super) fn strings(
+        &self,
+        table: &Table<'_, '_>,
+        key: &'static str,
+        example: &str,
+    ) -> Result<Option<Vec<String>>, Located> {
+        let Some(value) = table.get(key) else { return Ok(None) };
+        let wrong = |span| self.at(span, table.key(key), format!("must be a list of strings; write {example}"));
+        let DeValue::Array(items) = value.get_ref() else { return Err(wrong(value.span())) };
+        let string = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+            DeValue::String(text) => Ok(text.clone().into_owned()),
+            _ => Err(wrong(item.span())),
+        };
+        items.iter().map(string).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A table that may be missing.
+    pub(super) fn table_of<'d, 'i>(&self, parent: &Table<'d, 'i>, key: &str) -> Result<Option<Table<'d, 'i>>, Located> {
+        parent.get(key).map(|value| self.table(parent, key, value)).transpose()
+    }
+
     pub(super) fn string(&self, table: &Table<'_, '_>, key: &'static str) -> Result<Option<String>, Located> {
         match table.get(key).map(|value| (value.span(), value.get_ref())) {
             None => Ok(None),

@@ -12,11 +12,16 @@ const EXAMPLE: &str = "write [[change]] on a line of its own, and at = \"10s\" b
 impl Source<'_> {
     /// The changes of a link, each with all settings that hold from then on.
     pub(super) fn changes(&self, root: &Table<'_, '_>, link: &Link) -> Result<Vec<Change>, Located> {
+        self.changes_of(&self.tables(root, "change", EXAMPLE)?, link)
+    }
+
+    /// The same, of tables by another name.
+    pub(super) fn changes_of(&self, tables: &[Table<'_, '_>], link: &Link) -> Result<Vec<Change>, Located> {
         let mut changes: Vec<Change> = Vec::new();
-        for table in self.tables(root, "change", EXAMPLE)? {
+        for table in tables {
             let last = changes.last();
             let held = last.map_or((&link.a_to_b, &link.b_to_a), |change| (&change.a_to_b, &change.b_to_a));
-            let change = self.change(&table, held, last.map(|change| change.at))?;
+            let change = self.change(table, held, last.map(|change| change.at))?;
             changes.push(change);
         }
         Ok(changes)

@@ -6,6 +6,7 @@ mod charts;
 mod data;
 mod drawing;
 mod palette;
+mod scene;
 mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -62,6 +63,7 @@ pub fn report(summary: &Summary, plots: &Plots) -> Result<String, HtmlError> {
                     (tables::findings(summary))
                     (tables::links(summary))
                     (plotted(summary, plots)?)
+                    (scene::scene(summary))
                     (tables::application(summary))
                     (application_plots(summary, plots)?)
                     (tables::evidence(summary))

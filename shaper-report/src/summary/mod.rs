@@ -6,6 +6,7 @@
 mod application;
 mod link;
 mod outcome;
+mod scene;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub use link::{
     RuleCounts, Window,
 };
 pub use outcome::{Expectation, Finding, Grade, GradeLevel, GradePart, GradeParts, Severity, SyncLevel};
+pub use scene::{Phase, PhaseDirection, Program};
 
 use crate::stats::Distribution;
 
@@ -90,6 +92,12 @@ pub struct Summary {
     pub join: Option<Join>,
     /// Whether the workload kept its own send schedule; null where it has none.
     pub schedule: Option<Schedule>,
+    /// What became of the commands of a scenario; empty without any.
+    #[serde(default)]
+    pub programs: Vec<Program>,
+    /// The run from change to change of its link; empty where nothing changes at set times.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
 }
 
 impl Summary {
@@ -126,6 +134,8 @@ impl Summary {
             captures: BTreeMap::new(),
             join: None,
             schedule: None,
+            programs: Vec::new(),
+            phases: Vec::new(),
         }
     }
 
@@ -184,7 +194,7 @@ pub enum SummaryError {
 pub struct Run {
     /// The run's name, that of its directory.
     pub name: String,
-    /// The workload: `toast`, `probe`.
+    /// The workload: `toast`, `probe`, `commands`.
     pub workload: String,
     /// The profile of the link, or `custom`.
     pub profile: String,

@@ -4,10 +4,12 @@
 //! last: that is where the eye is when a command ends.
 
 mod columns;
+mod scene;
 
 use std::fmt::Write as _;
 
 use columns::{Align, Columns, labelled};
+pub(crate) use scene::ended as program_ended;
 
 use crate::agreement::Agreement;
 use crate::link_rows::{LinkRow, delay_expected, link_rows};
@@ -47,6 +49,7 @@ pub fn table(summary: &Summary) -> String {
     commands(&mut out, summary);
     times(&mut out, summary);
     convergence(&mut out, summary);
+    scene::scene(&mut out, summary);
     clocks(&mut out, summary);
     evidence(&mut out, summary);
     conclusions(&mut out, summary);

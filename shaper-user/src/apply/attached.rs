@@ -6,12 +6,11 @@ use anyhow::Context;
 use shaper_common::units::Nanos;
 use shaper_engine::{DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, SiteSpec, clock};
 use shaper_net::signals::Signals;
-use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
+use shaper_profile::{CompiledDirection, Expectation};
 
 use super::change::{LEAD as CHANGE_LEAD, Running};
 use super::choice::{self, Chosen};
-use super::expect::Expectation;
 use super::figures::Figures;
 use super::place::{DEFAULT_FOR_MINUTES, Place};
 use super::request::{Order, Request, Target, Worked};

@@ -2,7 +2,7 @@
 //!
 //! `request` is what is asked for, `place` the interfaces and whether they may be impaired at all, `attached` what stands
 //! while it is, `change` other settings for that, `status` what its process tells others, `figures` and `told` what people read of it, `expect` what
-//! they demand of it, `choice` which engine holds its packets.
+//! is measured for what they demand, `choice` which engine holds its packets.
 
 mod attached;
 mod change;
@@ -16,8 +16,9 @@ mod told;
 
 pub(crate) use attached::{Attached, Ended};
 pub(crate) use choice::{EngineChoice, HookChoice};
-pub(crate) use expect::Expectation;
+pub(crate) use expect::expectation;
 pub(crate) use figures::Figures;
+pub(crate) use place::Place;
 pub(crate) use request::{Order, Request, Target};
 pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running, of_interface};
 pub(crate) use told::{Told, first_lines, last_lines};

@@ -15,17 +15,17 @@ use shaper_net::rtnl::{Link, Rtnl};
 use super::request::{Request, Target};
 
 /// A namespace, and the interfaces there.
-pub(super) struct Place {
-    pub(super) netns: NetNs,
-    pub(super) rtnl: Rtnl,
-    pub(super) links: Vec<Link>,
+pub(crate) struct Place {
+    pub(crate) netns: NetNs,
+    pub(crate) rtnl: Rtnl,
+    pub(crate) links: Vec<Link>,
     /// Held for as long as they are impaired.
     _locks: Vec<Lock>,
 }
 
 impl Place {
     /// Finds the interfaces, and makes sure that they may be impaired by us and are by nobody else.
-    pub(super) fn find(request: &Request, journal: &Journal) -> anyhow::Result<Self> {
+    pub(crate) fn find(request: &Request, journal: &Journal) -> anyhow::Result<Self> {
         let netns = match &request.target {
             Target::Own => NetNs::current()?,
             Target::Named(name) => NetNs::open(name)?,

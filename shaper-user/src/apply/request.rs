@@ -10,10 +10,9 @@ use shaper_common::units::Nanos;
 use shaper_engine::Site;
 use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
-use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
+use shaper_profile::{CompiledDirection, Direction, Expectation, Link, Profile, presets};
 
 use super::choice::{EngineChoice, HookChoice};
-use super::expect::Expectation;
 use crate::run::OpenEnded;
 
 /// Packets a second that room is found for, both directions together: 1.2 Gbit/s in full packets.

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use shaper_engine::{DirectionOutcome, Site};
+use shaper_profile::expectation::Judged;
 
 use super::attached::{Ended, Finished};
-use super::expect::Judged;
+use super::expect::judge;
 use super::figures::Figures;
 use super::request::{Request, Worked};
 
@@ -53,7 +54,7 @@ impl Finished {
     /// What came of the expectations.
     pub(crate) fn judged(&self) -> Vec<Judged> {
         let figures: Vec<Figures> = self.figures().map(|(_, figures)| figures).collect();
-        self.expected.iter().map(|expectation| expectation.judge(&figures)).collect()
+        self.expected.iter().map(|expectation| judge(expectation, &figures)).collect()
     }
 
     /// Whether everything is as it should be: no finding, and all expectations held.

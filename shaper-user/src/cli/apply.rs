@@ -8,12 +8,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shaper_engine::Site;
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
-use shaper_profile::{Profile, load};
+use shaper_profile::{Expectation, Profile, load};
 
 use super::link_flags::LinkFlags;
 use super::{Outcome, background};
 use crate::apply::{
-    Attached, Ended, EngineChoice, Expectation, Figures, HookChoice, Order, Request, Target, Told, change_running,
+    Attached, Ended, EngineChoice, Figures, HookChoice, Order, Request, Target, Told, change_running, expectation,
     first_lines, last_lines,
 };
 
@@ -86,7 +86,7 @@ struct Common {
     #[arg(long)]
     allow_default_route: bool,
     /// What is demanded, such as 'loss.egress < 6%': the exit code is 1 where it does not hold; may be given again
-    #[arg(long, value_name = "EXPECTATION", conflicts_with = "detach")]
+    #[arg(long, value_name = "EXPECTATION", value_parser = expectation, conflicts_with = "detach")]
     expect: Vec<Expectation>,
     /// Go on in the background: shaper status shows it, shaper clear ends it
     #[arg(long)]

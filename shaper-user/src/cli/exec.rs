@@ -13,11 +13,12 @@ use shaper_engine::Site;
 use shaper_net::enclosure::{Enclosure, INSIDE};
 use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
+use shaper_profile::Expectation;
 
 use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
-use crate::apply::{Attached, Ended, EngineChoice, Expectation, HookChoice, Request, Target, first_lines, last_lines};
+use crate::apply::{Attached, Ended, EngineChoice, HookChoice, Request, Target, expectation, first_lines, last_lines};
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     seed: u64,
     /// What is demanded, such as 'loss.up < 6%': the exit code is 1 where it does not hold and the command's is 0; may be
     /// given again
-    #[arg(long, value_name = "EXPECTATION")]
+    #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
     expect: Vec<Expectation>,
     /// What holds packets
     #[arg(long, value_enum, default_value_t)]

@@ -3,20 +3,26 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
+use shaper_profile::Expectation;
 use shaper_profile::quantity::{Duration, Size};
+use shaper_profile::scenario::{PeerAt, PeerClock};
 use shaper_toast::script::Interleaved;
 
 use super::Outcome;
 use super::link_flags::LinkFlags;
-use crate::run::{ClockInjection, Plan, ProbePlan, ToastPlan, Workload, execute};
+use super::scenario::{self, ScenarioArgs};
+use crate::run::{ClockInjection, Plan, ProbePlan, Scene, ToastPlan, Workload, execute};
 
 /// `shaper run`.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    workload: WorkloadArgs,
+    workload: Option<WorkloadArgs>,
+    #[command(flatten)]
+    scenario: ScenarioArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +41,10 @@ struct Common {
     /// The seed of every draw: the same seed gives the same draws to the same packet index
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What is demanded, such as 'loss.a_to_b < 6%' or 'delivery > 95%': the exit code is 1 where it does not hold; may be
+    /// given again
+    #[arg(long, value_name = "EXPECTATION")]
+    expect: Vec<Expectation>,
     /// The run directory, new or empty [default: runs/<utc>-<name>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -68,10 +78,10 @@ struct ToastArgs {
     absent: Vec<String>,
     /// A peer that joins late, such as b@5s
     #[arg(long, value_name = "PEER@TIME")]
-    late: Option<String>,
+    late: Option<PeerAt>,
     /// A peer that leaves the group, such as b@10s
     #[arg(long, value_name = "PEER@TIME")]
-    leave: Option<String>,
+    leave: Option<PeerAt>,
     /// The last peer commands too
     #[arg(long)]
     second_controller: bool,
@@ -80,7 +90,7 @@ struct ToastArgs {
     tempo: Vec<f64>,
     /// A clock put wrong on purpose, such as b@2500us,40ppm
     #[arg(long, value_name = "PEER@OFFSET[,SKEW]")]
-    clock: Vec<String>,
+    clock: Vec<PeerClock>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -99,25 +109,37 @@ struct ProbeArgs {
 }
 
 /// Every so-many-th command is a tempo change.
-const TEMPO_EVERY: u32 = 4;
+pub(super) const TEMPO_EVERY: u32 = 4;
+
+/// How a run is shown.
+pub(super) struct Shown {
+    pub(super) json: bool,
+}
+
+impl From<&PeerClock> for ClockInjection {
+    fn from(clock: &PeerClock) -> Self {
+        Self { peer: clock.peer.clone(), offset_us: clock.offset_us, skew_ppm: clock.skew_ppm }
+    }
+}
 
 /// Runs it, prints the table or the JSON.
 pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
     let (common, workload, duration) = match args.workload {
-        WorkloadArgs::Toast(toast) => {
+        None => return scenario::run(args.scenario),
+        Some(WorkloadArgs::Toast(toast)) => {
             let plan = ToastPlan {
                 peers: toast.peers,
                 absent: toast.absent,
-                late: toast.late.as_deref().map(|late| peer_at("late", late)).transpose()?,
-                leave: toast.leave.as_deref().map(|leave| peer_at("leave", leave)).transpose()?,
+                late: toast.late.map(|late| (late.peer, late.at.0.0)),
+                leave: toast.leave.map(|leave| (leave.peer, leave.at.0.0)),
                 second_controller: toast.second_controller,
                 tempo: (!toast.tempo.is_empty()).then_some(Interleaved { every: TEMPO_EVERY, values: toast.tempo }),
-                clocks: toast.clock.iter().map(|clock| injection(clock)).collect::<anyhow::Result<_>>()?,
+                clocks: toast.clock.iter().map(ClockInjection::from).collect(),
                 spacing_ns: toast.spacing.map(|spacing| spacing.0.0),
             };
             (toast.common, Workload::Toast(plan), toast.duration)
         }
-        WorkloadArgs::Probe(probe) => {
+        Some(WorkloadArgs::Probe(probe)) => {
             let plan = ProbePlan { packets: probe.packets, interval_ns: probe.interval.0.0, payload: probe.payload };
             let length = probe.packets.saturating_mul(probe.interval.0.0);
             (probe.common, Workload::Probe(plan), Duration(shaper_common::units::Nanos(length)))
@@ -134,8 +156,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
         busy_poll: common.busy_poll,
         capture_buffer: buffer,
         out: common.out,
+        scene: Scene { expect: common.expect, ..Scene::default() },
     };
-    let json = common.json;
+    plan.check()?;
+    plan.check_expectations(&plan.scene.expect).context("--expect")?;
+    carry_out(&plan, Shown { json: common.json })
+}
+
+/// Runs the plan, and prints the table or the JSON.
+pub(super) fn carry_out(plan: &Plan, shown: Shown) -> anyhow::Result<Outcome> {
+    let Shown { json } = shown;
     // What is said on the way is for a person who watches.
     let watched = io::stderr().is_terminal() || !json;
     let say = |text: &str| {
@@ -143,43 +173,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
             let _ = writeln!(io::stderr(), "shaper: {text}");
         }
     };
-    let finished = execute(&plan, &say)?;
+    let finished = execute(plan, &say)?;
     let mut out = io::stdout().lock();
     if json {
         out.write_all(finished.summary.to_json()?.as_bytes())?;
     } else {
         out.write_all(shaper_report::text::table(&finished.summary).as_bytes())?;
-        writeln!(out, "\nevidence  {}/  (report.html, summary.json, *.pcapng)", finished.directory.display())?;
+        let outputs = if plan.scene.commands.is_empty() { "" } else { ", *.out, *.err" };
+        writeln!(out, "\nevidence  {}/  (report.html, summary.json, *.pcapng{outputs})", finished.directory.display())?;
     }
     out.flush()?;
     Ok(if finished.summary.exit_code == 0 { Outcome::Held } else { Outcome::Failed })
-}
-
-/// Reads `PEER@TIME`.
-fn peer_at(flag: &str, text: &str) -> anyhow::Result<(String, u64)> {
-    let (peer, time) =
-        text.split_once('@').with_context(|| format!("--{flag} {text}: want PEER@TIME, such as b@5s"))?;
-    let time: Duration = time.parse().with_context(|| format!("--{flag} {text}"))?;
-    Ok((peer.to_owned(), time.0.0))
-}
-
-/// Reads `PEER@OFFSET[,SKEW]`.
-fn injection(text: &str) -> anyhow::Result<ClockInjection> {
-    let usage = || format!("--clock {text}: want PEER@OFFSET[,SKEW], such as b@2500us,40ppm or b@-3ms");
-    let (peer, rest) = text.split_once('@').with_context(usage)?;
-    let (offset, skew) = rest.split_once(',').map_or((rest, None), |(offset, skew)| (offset, Some(skew)));
-    let (sign, magnitude) = offset.strip_prefix('-').map_or((1, offset), |magnitude| (-1, magnitude));
-    let magnitude: Duration = magnitude.parse().with_context(usage)?;
-    let micros = i64::try_from(magnitude.0.0 / 1_000).with_context(usage)?;
-    let skew_ppm = match skew {
-        Some(skew) => {
-            let number = skew.strip_suffix("ppm").with_context(usage)?;
-            number.trim().parse::<f64>().with_context(usage)?
-        }
-        None => 0.0,
-    };
-    if !skew_ppm.is_finite() {
-        bail!(usage());
-    }
-    Ok(ClockInjection { peer: peer.to_owned(), offset_us: sign * micros, skew_ppm })
 }

@@ -12,6 +12,7 @@ use shaper_profile::{Compile, CompiledDirection, CompiledLink, Profile, presets}
 
 use super::channels::{Channels, Through};
 use super::records::{FILE, Row, Table};
+use crate::run::Role;
 
 /// What the manifest says that a decision hangs on.
 #[derive(Deserialize)]
@@ -20,6 +21,8 @@ struct Manifest {
     duration_s: f64,
     profile_toml: String,
     links: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    host_of_two: Option<Role>,
 }
 
 /// How far a run and its repetition agree.
@@ -53,6 +56,8 @@ pub(crate) struct Run {
     pub(super) seed: u64,
     pub(super) horizon: Duration,
     links: u32,
+    /// Which end of the link it was, of a run on two hosts.
+    role: Option<Role>,
     table: Table,
 }
 
@@ -79,7 +84,7 @@ impl Run {
         })?;
         let manifest: Manifest =
             serde_json::from_str(&text).with_context(|| format!("{name}: no manifest of a run"))?;
-        let Manifest { seed, duration_s, profile_toml, links } = manifest;
+        let Manifest { seed, duration_s, profile_toml, links, host_of_two } = manifest;
         ensure!(duration_s.is_finite() && duration_s > 0.0, "{name}: duration_s is {duration_s}: want a time above 0");
         let profile = presets::parse_in(directory, "profile_toml", "run", &profile_toml);
         Ok(Self {
@@ -88,6 +93,7 @@ impl Run {
             seed,
             horizon: Duration(Nanos((duration_s * 1e9).round() as u64)),
             links: u32::try_from(links.len())?,
+            role: host_of_two,
             table: Table::read(&directory.join(FILE))?,
         })
     }
@@ -131,7 +137,9 @@ impl Run {
     pub(super) fn again(&self, chosen: Chosen) -> anyhow::Result<(Agreed, Through)> {
         let links = (0..self.links).map(|link| {
             let run = Compile { seed: self.seed, link, horizon: self.horizon };
-            self.profile.link.compile(&run).with_context(|| format!("{}: its profile", self.name))
+            let link = &self.profile.link;
+            let compiled = self.role.as_ref().map_or_else(|| link.compile(&run), |role| role.compile(link, &run));
+            compiled.with_context(|| format!("{}: its profile", self.name))
         });
         let links: Vec<CompiledLink> = links.collect::<Result<_, _>>()?;
         let mut directions: Vec<Channels<'_>> = links

@@ -14,7 +14,7 @@ use shaper_net::netns::NetNs;
 use shaper_profile::{CompiledDirection, CompiledLink};
 
 use super::directory::RunDirectory;
-use crate::capture::{Captured, Tap};
+use crate::capture::{Captured, Tap, TapOptions};
 
 /// How the engine of a bed runs.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,6 @@ pub struct BedOptions {
     pub engine: Options,
     /// Whether directions that hold nothing go straight on: then nothing is known of each packet's release.
     pub straight: bool,
-    /// Kernel buffer of each tap, in bytes.
-    pub capture_buffer: i32,
 }
 
 /// What all changes on the host rest on: the journal they are written down in, and the guard that undoes it after a
@@ -198,11 +196,11 @@ impl Bed {
     /// # Errors
     ///
     /// When libpcap refuses or the spool cannot be made.
-    pub fn tap(&mut self, host: &str, directory: &RunDirectory, options: &BedOptions) -> anyhow::Result<()> {
+    pub fn tap(&mut self, host: &str, directory: &RunDirectory, options: &TapOptions) -> anyhow::Result<()> {
         let lab = self.lab.as_ref().context("the lab is down")?;
         let name = format!("{host}.spool");
         let (spool, path) = (directory.make(&name)?, directory.file(&name));
-        let tap = Tap::start(lab.netns(host)?, &lab.host(host)?.ifname, spool, &path, options.capture_buffer)?;
+        let tap = Tap::start(lab.netns(host)?, &lab.host(host)?.ifname, spool, &path, options)?;
         self.taps.push((host.to_owned(), tap));
         Ok(())
     }

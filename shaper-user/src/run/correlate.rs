@@ -86,10 +86,11 @@ pub(super) fn correlate(
         }
     }
     let mut counted = Join::default();
-    let ends: Vec<(usize, Point, &(String, Captured))> = match evidence.captured.as_slice() {
-        [a, b] if evidence.links.len() == 1 => vec![(0, Point::A, a), (0, Point::B, b)],
-        hosts => hosts.iter().enumerate().map(|(link, host)| (link, Point::A, host)).collect(),
-    };
+    let ends: Vec<(usize, Point, &(String, Captured))> = evidence
+        .captured
+        .iter()
+        .filter_map(|captured| plan.end_of(&captured.0).map(|(link, point)| (link, point, captured)))
+        .collect();
     // The taps ran from before the first reading until just before the last one.
     let wall = |sample: Option<&shaper_engine::clock::ClockSample>| i64::try_from(sample?.realtime).ok();
     let (began, ended) = (wall(evidence.clocks.first()), wall(evidence.clocks.last()));
@@ -111,21 +112,22 @@ pub(super) fn correlate(
         }
         let joined = joined(&records);
         let log = EngineLog { records: &records, copies: &copies };
-        let both = at(Point::B).is_some();
-        add_link(&mut counted, &joined, both);
-        if both {
+        let seen = [Point::A, Point::B].map(|point| at(point).is_some());
+        add_link(&mut counted, &joined, seen);
+        if seen == [true, true] {
             for (number, outcome) in pair.iter().enumerate() {
                 counted.contradictions += early(number as u16, &log, &joined, &clock);
                 fill_direction(number as u16, outcome, &records, &joined, summary);
             }
         }
         for (_, point, (host, captured)) in ends.iter().filter(|(of, ..)| *of == link) {
-            let description = format!("host {host} of {}", plan.name);
+            let point_is = if plan.scene.at.is_some() { "point" } else { "host" };
+            let description = format!("{point_is} {host} of {}", plan.name);
             let annotation = Annotation {
                 point: *point,
                 name: host,
                 description: Some(&description),
-                filter: None,
+                filter: plan.scene.capture.filter.as_deref(),
                 application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
                 verdict: &verdict,
                 statistics: Some(Statistics {
@@ -141,8 +143,8 @@ pub(super) fn correlate(
                 .with_context(|| directory.unwritten(&out))?;
         }
     }
-    tell(&counted, evidence, summary);
-    summary.join = Some(counted);
+    tell(&counted, evidence, plan.scene.capture.filter.is_none(), summary);
+    summary.join = (!ends.is_empty()).then_some(counted);
     for (_, captured) in &evidence.captured {
         fs::remove_file(&captured.spool).with_context(|| format!("{}: cannot be removed", captured.spool.display()))?;
     }

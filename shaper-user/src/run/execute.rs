@@ -17,14 +17,16 @@ use shaper_net::signals::Signals;
 use shaper_profile::CompiledLink;
 use shaper_report::summary::Summary;
 
-use super::bed::{Bed, BedOptions, Ground};
+use super::bed::{Bed, Ground};
 use super::directory::RunDirectory;
 use super::foretell::foretell;
 use super::frames::frames;
 use super::inputs::Inputs;
 use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
+use super::programs::{Programs, Ran};
 use super::progress::Progress;
+use super::stage::{Settled, Stage};
 use super::{judge, manifest};
 use crate::capture::Captured;
 use crate::workload::probe::{ReceiverConfig, SenderConfig};
@@ -47,6 +49,10 @@ const GRACE: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(250);
 /// Where the probe's receiver listens.
 const PROBE_PORT: u16 = 9_000;
+/// The scenario, as it was read.
+const SCENARIO: &str = "scenario.toml";
+/// How often commands are looked after.
+const LOOK: Duration = Duration::from_millis(10);
 /// The session's name on the wire.
 const SESSION: &str = "shaper";
 
@@ -74,8 +80,10 @@ pub(super) struct Evidence {
     pub(super) logs: Vec<PathBuf>,
     /// A signal asked the run to stop early.
     pub(super) interrupted: bool,
-    /// Roles that ended by an error.
+    /// Roles that ended by an error, and parts of the harness.
     pub(super) broken: Vec<String>,
+    /// What became of the scenario's commands.
+    pub(super) programs: Vec<Ran>,
 }
 
 /// Runs the plan, judges it and writes its directory.
@@ -100,6 +108,9 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
         directory.write("manifest.json", manifest.as_bytes())?;
         for (name, contents) in &inputs.files {
             directory.write(name, contents)?;
+        }
+        if let Some(text) = &plan.scene.text {
+            directory.write(SCENARIO, text.as_bytes())?;
         }
         let gather = || gather(plan, links, &ground, &directory, started, signals, say);
         let evidence = interrupt::answering(signals, say, gather)?;
@@ -127,48 +138,68 @@ fn gather(
     say: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Evidence> {
     let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
-    let options =
-        BedOptions { engine: engine_options(plan, &links), straight: false, capture_buffer: plan.capture_buffer };
-    go_on_building(signals)?;
-    let mut bed = Bed::up(&plan.lab(), ground)?;
-    go_on_building(signals)?;
-    bed.impair(&links, &options)?;
-    for host in plan.host_names() {
-        go_on_building(signals)?;
-        bed.tap(&host, directory, &options)?;
+    let mut stage = Stage::set(plan, &links, ground, directory, signals)?;
+    if let Stage::Lab(bed) = &stage {
+        wait_for_snooping(bed, signals)?;
     }
-    wait_for_snooping(&bed, signals)?;
-    let (mut roles, start) = Roles::start(plan, &links, &mut bed, directory, signals)?;
-    let hosts = plan.workload.hosts();
-    say(&format!("running {} for {} on {hosts} hosts, seed {}", plan.workload.name(), plan.duration, plan.seed));
+    let (mut roles, start) = Roles::start(plan, &links, &mut stage, directory, signals)?;
+    let mut programs = Programs::new(&plan.scene.commands, start, plan.duration.0, &stage, directory)?;
+    let place = match &plan.scene.at {
+        None => format!("on {} hosts", plan.host_names().len()),
+        Some(at) => format!("at {}", at.told()),
+    };
+    say(&format!("running {} for {} {place}, seed {}", plan.workload.name(), plan.duration, plan.seed));
 
     let mut clocks = vec![clock::sample()];
     let mut interrupted = false;
     let progress = Progress::new(start, plan.duration.0);
+    let end = start.saturating_add(plan.duration.0);
+    let mut read = Nanos(clock::monotonic());
     // Without captures or a delay line the rest of the run is worthless.
-    while !roles.leader_ended()? && !bed.has_failed() {
-        if signals.wait(Some(TICK))? {
+    let mut failed = stage.failed()?;
+    while failed.is_none() {
+        let now = Nanos(clock::monotonic());
+        programs.tick(now, &stage, directory, say)?;
+        let awaited = now < end && !programs.are_over();
+        let goes_on = match roles.leader_ended()? {
+            Some(true) => awaited && !programs.are_none(),
+            Some(false) => true,
+            None => awaited,
+        };
+        if !goes_on {
+            break;
+        }
+        let pause = if programs.are_any() { LOOK } else { TICK };
+        let left = Duration::from_nanos(end.saturating_sub(now).0);
+        if signals.wait(Some(if left.is_zero() { pause } else { pause.min(left) }))? {
             if clock::monotonic() < start.0 {
                 go_on_building(signals)?;
             }
             interrupted = true;
             break;
         }
-        progress.show(Nanos(clock::monotonic()));
-        clocks.push(clock::sample());
+        let now = Nanos(clock::monotonic());
+        progress.show(now);
+        if now.saturating_sub(read).0 >= nanos(TICK) {
+            read = now;
+            clocks.push(clock::sample());
+            failed = stage.failed()?;
+        }
     }
     drop(progress);
+    programs.tell_awaited()?;
     // What the last commands set off is still under way.
     let longest = Duration::from_nanos(plan.longest_way(&links).0);
-    if !interrupted && !bed.has_failed() {
+    if !interrupted && failed.is_none() {
         interrupted = signals.wait(Some(longest + LISTEN))?;
     }
-    let broken = roles.end(interrupted)?;
+    let mut broken = roles.end(interrupted)?;
+    broken.extend(failed);
+    let programs = programs.end()?;
     // Who interrupts a run does not wait out an hour of delay: it is an error already, and says what was held.
-    let (outcome, captured) = bed.settle(if interrupted { DRAIN } else { longest + DRAIN })?;
+    let grace = if interrupted { DRAIN } else { longest + DRAIN };
+    let Settled { outcome, captured, device_drops } = stage.settle(grace, directory)?;
     clocks.push(clock::sample());
-    let device_drops = bed.device_drops_since_begin()?;
-    bed.down()?;
     let mut logs = roles.logs;
     if interrupted {
         // A role that was told to end before it had begun left none, for that one reason.
@@ -186,6 +217,7 @@ fn gather(
         logs,
         interrupted,
         broken,
+        programs,
     })
 }
 
@@ -200,10 +232,10 @@ pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
     }
 }
 
-/// The processes of a workload.
+/// The processes of a workload that is built in.
 struct Roles {
     /// The one whose end is the run's.
-    leader: Role,
+    leader: Option<Role>,
     others: Vec<Role>,
     logs: Vec<PathBuf>,
 }
@@ -213,13 +245,18 @@ impl Roles {
     fn start(
         plan: &Plan,
         links: &[CompiledLink],
-        bed: &mut Bed,
+        stage: &mut Stage,
         directory: &RunDirectory,
         signals: Signals,
     ) -> anyhow::Result<(Self, Nanos)> {
-        match &plan.workload {
-            Workload::Toast(toast) => Self::toast(plan, toast, links, bed, directory, signals),
-            Workload::Probe(probe) => Self::probe(probe, bed, directory, signals),
+        match (&plan.workload, stage) {
+            (Workload::Toast(toast), Stage::Lab(bed)) => Self::toast(plan, toast, links, bed, directory, signals),
+            (Workload::Probe(probe), Stage::Lab(bed)) => Self::probe(probe, bed, directory, signals),
+            (_, stage) => {
+                let start = start_of(plan)?;
+                stage.begin(start)?;
+                Ok((Self { leader: None, others: Vec::new(), logs: Vec::new() }, start))
+            }
         }
     }
 
@@ -294,7 +331,7 @@ impl Roles {
         let config = controller_of(node(bed, controller, controller)?, start.0);
         logs.push(config.node.log.clone());
         let leader = spawn(bed, signals, controller, "toast-controller", &config)?;
-        Ok((Self { leader, others, logs }, start))
+        Ok((Self { leader: Some(leader), others, logs }, start))
     }
 
     fn probe(
@@ -317,18 +354,20 @@ impl Roles {
             result: directory.file("probe-sender.json"),
         };
         let leader = spawn(bed, signals, "a", "probe-sender", &sender)?;
-        Ok((Self { leader, others, logs: vec![sender.result, receiver.result] }, start))
+        Ok((Self { leader: Some(leader), others, logs: vec![sender.result, receiver.result] }, start))
     }
 
-    fn leader_ended(&mut self) -> anyhow::Result<bool> {
-        Ok(self.leader.try_wait()?.is_some())
+    /// Whether it has ended, if there is one.
+    fn leader_ended(&mut self) -> anyhow::Result<Option<bool>> {
+        let ended = self.leader.as_mut().map(|leader| Ok::<_, anyhow::Error>(leader.try_wait()?.is_some()));
+        ended.transpose()
     }
 
     /// Ends all roles; the names of those that ended by an error. In an interrupted run it is none to have been told
     /// to end before one could heed that.
     fn end(&mut self, interrupted: bool) -> anyhow::Result<Vec<String>> {
         let mut broken = Vec::new();
-        for role in std::iter::once(&mut self.leader).chain(&mut self.others) {
+        for role in self.leader.iter_mut().chain(&mut self.others) {
             let status = role.terminate(GRACE)?;
             let ended_by_us = interrupted && status.signal() == Some(Signal::SIGTERM as i32);
             if !status.success() && !ended_by_us {
@@ -347,6 +386,19 @@ fn wait_for_snooping(bed: &Bed, signals: Signals) -> anyhow::Result<()> {
         signals.wait(Some(left))?;
     }
     go_on_building(signals)
+}
+
+/// When a run without roles begins: soon, or when it was said.
+fn start_of(plan: &Plan) -> anyhow::Result<Nanos> {
+    /// From the last word to the programs until outages count.
+    const SOON: u64 = 100_000_000;
+    let now = clock::monotonic();
+    let Some(at) = plan.scene.start else { return Ok(Nanos(now.saturating_add(SOON))) };
+    let left = at.duration_since(SystemTime::now()).map_or(0, nanos);
+    if left < SOON {
+        bail!("--start {}: it is too late for that: everything stands only now; give a later one", manifest::utc(at));
+    }
+    Ok(Nanos(now.saturating_add(left)))
 }
 
 /// Decides when the run begins, and tells the links.

@@ -2,8 +2,10 @@
 
 use shaper_common::delay::Jitter;
 use shaper_common::order::Order;
+use shaper_common::units::Nanos;
 use shaper_net::lab::Shape;
 use shaper_profile::CompiledLink;
+use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
 
 use super::plan::{Plan, Workload};
@@ -11,25 +13,68 @@ use super::plan::{Plan, Workload};
 /// What a link will do, a line for each direction, or for both where they are the same, and what its settings do to
 /// themselves, and to a steady `stream`, a line each.
 pub(crate) fn told(link: &CompiledLink, stream: Option<Stream>, shape: Shape) -> Vec<String> {
-    let [there, back] = match shape {
+    let names = match shape {
         Shape::Pair => ["a to b", "b to a"],
         Shape::Star => ["each host to the switch", "back"],
     };
+    told_of(link, stream, &names.map(str::to_owned), None)
+}
+
+/// The same of directions by their names, `at` interfaces.
+fn told_of(link: &CompiledLink, stream: Option<Stream>, names: &[String; 2], at: Option<String>) -> Vec<String> {
+    let at = at.map_or_else(String::new, |at| format!("{at}: "));
+    let [there, back] = names;
     let [forward, backward] = [&link.a_to_b.expected, &link.b_to_a.expected].map(ToString::to_string);
     let mut lines = if forward == backward {
-        vec![format!("{there} and {back}: {forward}")]
+        vec![format!("{at}{there} and {back}: {forward}")]
     } else {
-        vec![format!("{there}: {forward}"), format!("{back}: {backward}")]
+        vec![format!("{at}{there}: {forward}"), format!("{at}{back}: {backward}")]
     };
     lines.extend(link.told.iter().cloned());
     lines.extend(link.warnings(stream).into_iter().map(|warning| format!("note: {warning}")));
     lines
 }
 
+/// What a run will do, before anything is changed: its links, commands and captures; a line each.
+///
+/// # Errors
+///
+/// Links that cannot be compiled.
+pub(crate) fn foretell_all(plan: &Plan) -> anyhow::Result<Vec<String>> {
+    let mut lines = foretell(plan, &plan.compile()?);
+    let place = plan.scene.at.as_ref().map_or_else(|| plan.host_names().join(", "), super::scene::At::told);
+    lines.push(format!("at {place}, for {:#} at most, seed {}", plan.duration, plan.seed));
+    match &plan.workload {
+        Workload::Toast(toast) => lines.push(format!("toast: a controller and {} peers", toast.peers)),
+        Workload::Probe(probe) => {
+            let interval = Duration(Nanos(probe.interval_ns));
+            lines.push(format!("probe: {} datagrams, one every {interval:#}", probe.packets));
+        }
+        Workload::Commands => {}
+    }
+    for command in &plan.scene.commands {
+        let on = command.on.as_ref().map_or_else(String::new, |on| format!(" on {on}"));
+        let lasts = command.lasts.map_or_else(String::new, |lasts| format!(" for {lasts:#}"));
+        let background = if command.background { ", in the background" } else { "" };
+        let words = command.command.join(" ");
+        lines.push(format!("{}: at {:#}{lasts}{on}{background}: {words}", command.name, command.at));
+    }
+    let points = plan.points();
+    lines.push(match points.is_empty() {
+        true => "nothing is captured".to_owned(),
+        false => format!("captured at {}", points.join(", ")),
+    });
+    lines.extend(plan.scene.expect.iter().map(|expectation| format!("expected: {expectation}")));
+    Ok(lines)
+}
+
 /// What the links of a run will do, and what the run cannot say; a line each.
 pub(super) fn foretell(plan: &Plan, links: &[CompiledLink]) -> Vec<String> {
     let Some(link) = links.first() else { return Vec::new() };
-    let mut lines = told(link, plan.stream(), plan.lab().shape);
+    let mut lines = match &plan.scene.at {
+        None => told(link, plan.stream(), plan.lab().shape),
+        Some(at) => told_of(link, None, &at.directions(), Some(at.told())),
+    };
     let notes = no_shift(plan, link).into_iter().chain(no_grade(plan, links));
     lines.extend(notes.map(|note| format!("note: {note}")));
     lines

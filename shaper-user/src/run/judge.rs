@@ -1,9 +1,12 @@
 //! From evidence to a summary: what was asked for beside what was got, and what must be said of it.
 
 mod checks;
+mod expectations;
 mod findings;
 mod links;
 mod measured;
+mod phases;
+mod programs;
 
 use anyhow::Context;
 use shaper_report::summary::{Run, Severity, Summary};
@@ -34,7 +37,11 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
         Workload::Probe(_) => probe::judge(evidence, &mut summary)?,
+        Workload::Commands => {}
     }
+    programs::judge(evidence, &mut summary);
+    summary.phases = phases::phases(plan, evidence);
+    expectations::judge(plan, evidence, &mut summary);
     if evidence.interrupted {
         summary.find(Severity::Error, "the run was interrupted: its figures hold for the time it ran");
     }

@@ -80,8 +80,9 @@ pub(super) fn manifest(
     };
     let spacing = match &plan.workload {
         Workload::Toast(toast) => Some(plan.spacing(toast, links).0),
-        Workload::Probe(_) => None,
+        Workload::Probe(_) | Workload::Commands => None,
     };
+    let scene = &plan.scene;
     let manifest = json!({
         "schema_version": 1,
         "version": env!("CARGO_PKG_VERSION"),
@@ -97,6 +98,20 @@ pub(super) fn manifest(
         // Where the files in the run directory that it names were found.
         "profile_files": inputs.found_at,
         "workload": plan.workload,
+        // What was run beside it, where, and what was demanded.
+        "commands": scene.commands.iter().map(|command| json!({
+            "name": command.name,
+            "command": command.command,
+            "on": command.on,
+            "at_s": command.at.as_secs_f64(),
+            "for_s": command.lasts.map(shaper_profile::quantity::Duration::as_secs_f64),
+            "background": command.background,
+        })).collect::<Vec<_>>(),
+        "interfaces": scene.at.as_ref().map(super::scene::At::told),
+        "host_of_two": scene.at.as_ref().and_then(|at| at.role.clone()),
+        "captured": plan.points(),
+        "capture_filter": scene.capture.filter,
+        "expectations": scene.expect.iter().map(ToString::to_string).collect::<Vec<_>>(),
         // What the workload left open.
         "command_spacing_ns": spacing,
         "links": links.iter().map(|link| json!({
@@ -132,6 +147,7 @@ mod tests {
                 busy_poll: false,
                 capture_buffer: 0,
                 out: None,
+                scene: crate::run::Scene::default(),
             };
             let inputs = Inputs::of(&plan.profile).unwrap();
             let text = manifest(&plan, &inputs, &plan.compile().unwrap(), SystemTime::UNIX_EPOCH).unwrap();

@@ -1,4 +1,4 @@
-//! The whole experiment: build a lab, impair its links, drive a workload, capture, account, correlate, judge.
+//! The whole experiment: build a lab or take interfaces, impair its links, drive a workload, capture, account, correlate, judge.
 
 mod bed;
 mod commands;
@@ -17,14 +17,20 @@ mod open_ended;
 mod plan;
 mod plots;
 mod probe;
+mod programs;
 mod progress;
 mod scenarios;
+mod scene;
+mod site;
 mod split;
+mod stage;
 
 pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
 pub use execute::{Finished, execute};
+pub(crate) use foretell::foretell_all;
 pub(crate) use foretell::told;
 pub(crate) use frames::sizing;
 pub(crate) use open_ended::OpenEnded;
 pub use plan::{ClockInjection, Plan, ProbePlan, RunError, ToastPlan, Workload};
+pub use scene::{At, Role, Scene, SceneError};

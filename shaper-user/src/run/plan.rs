@@ -12,6 +12,8 @@ use shaper_toast::plan as toast_plan;
 use shaper_toast::script::Interleaved;
 use shaper_toast::units::Nanos as Time;
 
+use super::scene::Scene;
+
 /// A run that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -99,6 +101,8 @@ pub enum Workload {
     Toast(ToastPlan),
     /// A probe stream from `a` to `b`.
     Probe(ProbePlan),
+    /// The commands of a scenario alone.
+    Commands,
 }
 
 impl Workload {
@@ -108,6 +112,7 @@ impl Workload {
         match self {
             Self::Toast(_) => "toast",
             Self::Probe(_) => "probe",
+            Self::Commands => "commands",
         }
     }
 
@@ -116,7 +121,7 @@ impl Workload {
     pub const fn hosts(&self) -> usize {
         match self {
             Self::Toast(plan) => plan.peers + 1,
-            Self::Probe(_) => 2,
+            Self::Probe(_) | Self::Commands => 2,
         }
     }
 }
@@ -140,6 +145,8 @@ pub struct Plan {
     pub capture_buffer: i32,
     /// The run directory; `runs/<utc>-<name>` if not given.
     pub out: Option<PathBuf>,
+    /// What a scenario adds.
+    pub scene: Scene,
 }
 
 /// The least bytes of an IPv4 UDP frame beside its payload.
@@ -200,8 +207,11 @@ impl Plan {
         match &self.workload {
             // A probe's duration is that of its packets.
             Workload::Probe(probe) => probe.check(),
-            Workload::Toast(_) if self.duration.is_zero() => Err(RunError::NoDuration(self.duration.to_string())),
+            Workload::Toast(_) | Workload::Commands if self.duration.is_zero() => {
+                Err(RunError::NoDuration(self.duration.to_string()))
+            }
             Workload::Toast(toast) => self.check_toast(toast),
+            Workload::Commands => Ok(()),
         }
     }
 
@@ -267,16 +277,21 @@ impl Plan {
     /// The lab: a pair for one peer, else a star.
     #[must_use]
     pub fn lab(&self) -> shaper_net::lab::LabSpec {
-        match self.workload.hosts() {
-            2 => shaper_net::lab::LabSpec::pair(),
-            hosts => shaper_net::lab::LabSpec::star(hosts),
+        use shaper_net::lab::{LabSpec, Shape};
+        let named = &self.scene.hosts;
+        match (named.len(), self.workload.hosts()) {
+            (0, 2) => LabSpec::pair(),
+            (0, hosts) => LabSpec::star(hosts),
+            (2, _) => LabSpec::new(Shape::Pair, named.clone()),
+            _ => LabSpec::new(Shape::Star, named.clone()),
         }
     }
 
     /// How many links there are: one in a pair, one for each host in a star.
     #[must_use]
     pub fn links(&self) -> u32 {
-        match self.workload.hosts() {
+        match self.host_names().len() {
+            _ if self.scene.at.is_some() => 1,
             2 => 1,
             hosts => u32::try_from(hosts).unwrap_or(u32::MAX),
         }
@@ -288,9 +303,13 @@ impl Plan {
     ///
     /// As [`shaper_profile::Link::compile`].
     pub fn compile(&self) -> Result<Vec<CompiledLink>, shaper_profile::CompileError> {
-        (0..self.links())
-            .map(|link| self.profile.link.compile(&Compile { seed: self.seed, link, horizon: self.duration }))
-            .collect()
+        let compiled = |link| {
+            let run = Compile { seed: self.seed, link, horizon: self.duration };
+            let link = &self.profile.link;
+            let role = self.scene.at.as_ref().and_then(|at| at.role.as_ref());
+            role.map_or_else(|| link.compile(&run), |role| role.compile(link, &run))
+        };
+        (0..self.links()).map(compiled).collect()
     }
 
     /// The longest a packet may take from the controller to a peer.
@@ -346,7 +365,9 @@ impl Plan {
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         match &self.workload {
-            Workload::Toast(_) => None,
+            Workload::Toast(_) | Workload::Commands => None,
+            // What commands send beside it takes part in the same order.
+            Workload::Probe(_) if !self.scene.commands.is_empty() => None,
             Workload::Probe(probe) => Some(Stream {
                 interval: Nanos(probe.interval_ns),
                 len: u32::try_from(probe.payload + UDP_FRAME).unwrap_or(u32::MAX),
@@ -358,11 +379,15 @@ impl Plan {
     /// Packets a second that all links together carry at most, for the size of the frame pool.
     #[must_use]
     pub fn packet_rate(&self) -> u64 {
-        match &self.workload {
+        /// 1.2 Gbit/s in full packets.
+        const OF_COMMANDS: u64 = 100_000;
+        let built_in = match &self.workload {
             // Commands, answers, heartbeats and clock exchanges of each host, on every link.
             Workload::Toast(toast) => 200 * (toast.peers as u64 + 1).pow(2),
             Workload::Probe(probe) => 1_000_000_000 / probe.interval_ns.max(1) + 1_000,
-        }
+            Workload::Commands => OF_COMMANDS,
+        };
+        if self.scene.commands.is_empty() { built_in } else { built_in + OF_COMMANDS }
     }
 }
 
@@ -375,7 +400,7 @@ pub(super) mod testing {
         let preset = shaper_profile::presets::text(link);
         let profile = shaper_profile::presets::parse("test.toml", "test", preset.unwrap_or(link)).unwrap();
         let duration = match &workload {
-            Workload::Toast(_) => 20_000_000_000,
+            Workload::Toast(_) | Workload::Commands => 20_000_000_000,
             Workload::Probe(probe) => probe.packets.saturating_mul(probe.interval_ns),
         };
         Plan {
@@ -387,6 +412,7 @@ pub(super) mod testing {
             busy_poll: false,
             capture_buffer: 0,
             out: None,
+            scene: Scene::default(),
         }
     }
 }

@@ -95,7 +95,7 @@ fn impair(bed: &mut Bed) -> anyhow::Result<()> {
     let horizon = quantity::Duration::from_millis(60_000);
     let link = Link::default().compile(&Compile { seed: 1, link: 0, horizon })?;
     let engine = Options { frames: FRAMES, records: false, keep: Keep::Nothing, ..Options::default() };
-    bed.impair(&[link], &BedOptions { engine, straight: false, capture_buffer: 0 })
+    bed.impair(&[link], &BedOptions { engine, straight: false })
 }
 
 fn crossing(bed: &Bed) -> Finding {

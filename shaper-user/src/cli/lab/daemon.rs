@@ -64,7 +64,7 @@ fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<(Ground, Bed
     let mut bed = Bed::up(&spec(config.hosts), &ground)?;
     go_on()?;
     let engine = Options { frames, records: false, keep: Keep::Nothing, ..Options::default() };
-    bed.impair(&links, &BedOptions { engine, straight: true, capture_buffer: 0 })?;
+    bed.impair(&links, &BedOptions { engine, straight: true })?;
     // A switch floods until it has asked for members: the lab is not as promised before that.
     let snooping = bed.lab()?.snooping_from();
     if let Some(wait) = snooping.and_then(|from| from.checked_duration_since(Instant::now())) {

@@ -8,12 +8,11 @@ use shaper_report::summary::{Join, Severity, Summary};
 
 use crate::run::execute::Evidence;
 
-/// Adds the join of one link to that of the run. In a star only the host's end is captured.
-pub(super) fn add_link(counted: &mut Join, joined: &Joined, both: bool) {
+/// Adds the join of one link to that of the run, of which these ends are captured: in a star only the host's is.
+pub(super) fn add_link(counted: &mut Join, joined: &Joined, [a, b]: [bool; 2]) {
     counted.unrecorded += joined.a.without_record + joined.b.without_record;
     for (direction, counts) in joined.directions.iter().enumerate() {
-        let seen_entering = both || direction == 0;
-        let seen_leaving = both || direction == 1;
+        let (seen_entering, seen_leaving) = if direction == 0 { (a, b) } else { (b, a) };
         counted.ambiguous += counts.ambiguous;
         counted.contradictions += counts.dropped_but_seen;
         if seen_entering {
@@ -25,7 +24,8 @@ pub(super) fn add_link(counted: &mut Join, joined: &Joined, both: bool) {
         counted.joined += match (seen_entering, seen_leaving) {
             (true, true) => counts.joined,
             (true, false) => counts.records - counts.without_entry,
-            _ => counts.passed - counts.passed_not_seen,
+            (false, true) => counts.passed - counts.passed_not_seen,
+            (false, false) => 0,
         };
     }
 }
@@ -89,9 +89,9 @@ pub(super) fn fill_direction(
     direction.measured.reordered = Some(Proportion::of(reordered, arrivals.len() as u64));
 }
 
-/// Says where captures and records do not go together.
-pub(super) fn tell(counted: &Join, evidence: &Evidence, summary: &mut Summary) {
-    let complete = evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
+/// Says where captures and records do not go together. What a filter left out, `is_whole` or not, is in none.
+pub(super) fn tell(counted: &Join, evidence: &Evidence, is_whole: bool, summary: &mut Summary) {
+    let complete = is_whole && evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     if counted.contradictions > 0 {
         summary.find(
             Severity::Error,

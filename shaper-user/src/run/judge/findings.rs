@@ -29,6 +29,13 @@ pub(super) fn findings(evidence: &Evidence, summary: &mut Summary) {
             ),
         );
     }
+    let let_pass: u64 = evidence.outcome.directions.iter().map(|direction| direction.let_pass).sum();
+    if let_pass > 0 {
+        summary.find(
+            Severity::Error,
+            format!("{let_pass} packets passed unimpaired while the delay line did not come round"),
+        );
+    }
     // Each by itself: in a sum one direction could make up for another.
     let open: Vec<String> = summary
         .conservation
