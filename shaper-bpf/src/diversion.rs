@@ -83,7 +83,7 @@ impl Object {
         self.attach_tc(program, near, TcAttachType::Ingress, hook)
     }
 
-    /// Attaches what decides in front of the `fq` at the far end of a pair in the calling thread's network namespace.
+    /// Attaches what gives packets to the `fq` at the far end of a pair in the calling thread's network namespace.
     ///
     /// # Errors
     ///
@@ -137,7 +137,8 @@ impl Object {
         let (gone, stay) = std::mem::take(&mut self.diversions).into_iter().partition(|(program, _)| which(*program));
         self.diversions = stay;
         let gone: Vec<_> = gone;
-        gone.into_iter().try_for_each(|(program, link)| {
+        // First what leads packets away, which was attached last: none is to come where nobody takes it on.
+        gone.into_iter().rev().try_for_each(|(program, link)| {
             match classifier(&mut self.ebpf, program)?.detach(link) {
                 // The device is gone, and the filter with it; or else the journal takes it back.
                 Err(ProgramError::TcError(_) | ProgramError::NetlinkError(_)) => Ok(()),

@@ -72,7 +72,7 @@ pub enum Program {
     ComeBack,
     /// Engine `edt`: lets what arrives at the far end leave by it, at a TC hook.
     TurnRound,
-    /// Engine `edt`: decides when packets depart, at a TC hook.
+    /// Engine `edt`: gives packets their departure time, at a TC hook.
     Schedule,
     /// Engine `edt`: sends on what departed, at a TC hook.
     Released,
@@ -205,8 +205,8 @@ impl Object {
     /// # Errors
     ///
     /// When the kernel refuses the maps.
-    pub fn load_for_edt(record_ring: u32, room: &Room) -> Result<Self, Error> {
-        Self::load_maps([record_ring, record_ring / 4], Exclusion::Lock, room)
+    pub fn load_for_edt(record_ring: u32, exclusion: Exclusion, room: &Room) -> Result<Self, Error> {
+        Self::load_maps([record_ring, record_ring / 4], exclusion, room)
     }
 
     fn load_maps([records, releases]: [u32; 2], exclusion: Exclusion, room: &Room) -> Result<Self, Error> {
@@ -530,21 +530,23 @@ impl Object {
         Ok(())
     }
 
-    /// Attaches the `link` program in driver mode, or where the driver has no XDP in generic mode; says whether it is the
-    /// driver's.
+    /// Attaches the `link` program in driver mode, or where the driver refuses in generic mode; says then why it did.
     ///
     /// # Errors
     ///
     /// When something else is attached there, or the kernel refuses both.
-    pub fn attach_in_any_mode(&mut self, ifindex: u32) -> Result<bool, Error> {
+    pub fn attach_in_any_mode(&mut self, ifindex: u32) -> Result<Option<Error>, Error> {
         let program = Program::Link;
         let link = loaded(&mut self.ebpf, program)?;
-        let (native, link) = match link.attach_to_if_index(ifindex, XdpMode::Driver) {
-            Ok(attached) => (true, attached),
-            Err(_) => (false, link.attach_to_if_index(ifindex, XdpMode::Skb).map_err(failed(program))?),
+        let (refused, link) = match link.attach_to_if_index(ifindex, XdpMode::Driver) {
+            Ok(attached) => (None, attached),
+            Err(refused) => {
+                let attached = link.attach_to_if_index(ifindex, XdpMode::Skb).map_err(failed(program))?;
+                (Some(failed(program)(refused)), attached)
+            }
         };
         self.links.push((program, link));
-        Ok(native)
+        Ok(refused)
     }
 
     /// Detaches every program everywhere. When this returns no packet is in one any more.

@@ -8,14 +8,14 @@
 //! Whenever the delay line has not come round for [`STALE`], packets go on as if there were none. Where `fq` holds packets
 //! there is none, and the far end is that of `edt`.
 
-use aya_ebpf::bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_redirect};
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use shaper_common::layout::{Diversion, STALE};
 
+use crate::count;
 use crate::maps::{DIVERSIONS, HEARTBEAT};
-use crate::{count, edt};
 
 /// On to whatever is attached behind.
 const GO_ON: i32 = TC_ACT_UNSPEC;
@@ -42,25 +42,8 @@ fn divert(ctx: &TcContext, direction: u32) -> i32 {
         return if diversion.bridged != 0 { redirect_on(diversion) } else { GO_ON };
     }
     count(direction, |edge| edge.diverted += 1);
-    // SAFETY: the context is the program's own; the helper has no preconditions.
-    unsafe {
-        if diversion.short != 0 && (*skb).gso_size == 0 && has_no_socket(skb) {
-            edt::arrives(skb);
-            return bpf_redirect(diversion.short, 0) as i32;
-        }
-        bpf_redirect(diversion.into, 0) as i32
-    }
-}
-
-/// Whether a packet belongs to no socket: it came from elsewhere.
-///
-/// # Safety
-///
-/// `skb` is the program's own context.
-#[inline(always)]
-unsafe fn has_no_socket(skb: *mut __sk_buff) -> bool {
-    // SAFETY: the caller's.
-    unsafe { (*skb).__bindgen_anon_2.sk.is_null() }
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_redirect(diversion.into, 0) as i32 }
 }
 
 /// Whether the delay line does not come round.

@@ -1,14 +1,13 @@
-//! The TC programs of engine `edt`: at the far end of the pair that `divert` leads packets into, they decide when each is
-//! to depart, and that device's `fq` holds it until then.
+//! The TC programs of engine `edt`, where `fq` holds packets: at the far end of the pair that `divert` leads them into.
 //!
-//! Packets come out of the pair as `turn_round` sees them, cut up and with their checksums filled in, and leave by the same
-//! device: `schedule` decides there, in front of `fq`. What that lets go comes back out of the near end, where `released`
-//! writes it down and sends it on.
+//! There the XDP program decides, as for the delay line, and lets packets in with their release time in front. `turn_round`
+//! sends them out again by the same device, and writes into the socket buffer what is to be known of them; `schedule` gives
+//! them their departure time in front of `fq`. What that lets go comes back out of the near end, where `released` writes it
+//! down and sends it on.
 
 use aya_ebpf::bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
-    bpf_clone_redirect, bpf_ktime_get_ns, bpf_redirect, bpf_set_hash, bpf_set_hash_invalid, bpf_skb_pull_data,
-    bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    bpf_clone_redirect, bpf_csum_level, bpf_ktime_get_ns, bpf_redirect, bpf_set_hash, bpf_set_hash_invalid,
 };
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
@@ -17,116 +16,65 @@ use shaper_common::units::Nanos;
 
 use crate::divert::{came_back, send_on};
 use crate::maps::{DIRECTION_RULES, RELEASES, STATES};
-use crate::{NO_WAKEUP, Next, count, judge, port};
+use crate::{META, NO_WAKEUP, count, port};
 
 /// On to `fq`.
 const GO_ON: i32 = TC_ACT_UNSPEC;
-/// The priority by which a copy is known, until it is in front of `fq`.
-const IS_COPY: u32 = u32::MAX;
+/// BPF_CSUM_LEVEL_RESET of include/uapi/linux/bpf.h.
+const CSUM_LEVEL_RESET: u64 = 3;
 
-/// What arrives at the far end leaves by it.
+/// What XDP let in at the far end leaves by it.
 #[classifier]
 #[inline(always)]
 pub(crate) fn turn_round(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own; the helper has no preconditions.
-    unsafe {
-        arrives(skb);
-        bpf_redirect((*skb).ifindex, 0) as i32
-    }
-}
-
-/// Readies a packet for [`schedule`]: what others wrote there on its way is not to be taken for ours.
-///
-/// # Safety
-///
-/// `skb` is the program's own context.
-#[inline(always)]
-pub(crate) unsafe fn arrives(skb: *mut __sk_buff) {
-    // SAFETY: the caller's.
-    unsafe { ((*skb).mark, (*skb).priority, (*skb).tc_index) = (0, 0, 0) };
-}
-
-/// Decides for what leaves by the far end, and writes down when it is to.
-#[classifier]
-#[inline(always)]
-pub(crate) fn schedule(ctx: TcContext) -> i32 {
-    let skb = ctx.skb.skb;
     // SAFETY: the context is the program's own.
-    if unsafe { (*skb).priority } == IS_COPY {
-        // Decided with the packet itself. On the way here its time was taken away again.
-        // SAFETY: as above.
-        unsafe { ((*skb).priority, (*skb).tstamp) = (0, (*skb).cb[0] as u64 | ((*skb).cb[1] as u64) << 32) };
-        return GO_ON;
-    }
-    if !put_tag_into_frame(&ctx) || !put_into_one_piece(&ctx) {
-        // SAFETY: as above.
-        if let Some(port) = port(unsafe { (*skb).ifindex }) {
-            count(port.direction, |edge| edge.unscheduled += 1);
-        }
-        return TC_ACT_SHOT;
-    }
-    // SAFETY: as above.
-    let Some(port) = port(unsafe { (*skb).ifindex }) else { return GO_ON };
-    match judge(&ctx, port) {
-        Next::Pass => GO_ON,
-        Next::Drop => TC_ACT_SHOT,
-        Next::Hold(port, meta) => hold(&ctx, port, &meta),
-    }
-}
-
-/// Puts a tag that stands beside the frame into it, where it is looked for: one more goes to its place, and is taken off.
-#[inline(always)]
-fn put_tag_into_frame(ctx: &TcContext) -> bool {
-    /// 802.1Q, big endian.
-    const PROTOCOL: u16 = 0x8100_u16.to_be();
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own; the helpers have no preconditions.
-    unsafe { (*skb).vlan_present == 0 || (bpf_skb_vlan_push(skb, PROTOCOL, 0) == 0 && bpf_skb_vlan_pop(skb) == 0) }
-}
-
-/// Puts what lies in fragments behind the headers, as the device would that the packet leaves by.
-#[inline(always)]
-fn put_into_one_piece(ctx: &TcContext) -> bool {
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own; the helper has no preconditions, and no reference to the packet is held.
-    unsafe {
-        let len = (*skb).len;
-        len as usize <= ctx.data_end() - ctx.data() || bpf_skb_pull_data(skb, len) == 0
-    }
-}
-
-/// Gives the packet to `fq`, and its copies.
-#[inline(always)]
-fn hold(ctx: &TcContext, port: &Port, meta: &XskMeta) -> i32 {
-    let skb = ctx.skb.skb;
+    let (Some(port), Some(meta)) = (port(unsafe { (*skb).ifindex }), meta(&ctx)) else {
+        // Let in before the settings were there: it goes on like a control packet.
+        return leave(skb, Ticket::CONTROL, Nanos::ZERO);
+    };
+    // What a device knew of its checksum need not hold any more.
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_csum_level(skb, CSUM_LEVEL_RESET) };
     if meta.id & BYPASS != 0 {
-        carry(ctx, Ticket::CONTROL);
-        return GO_ON;
+        return leave(skb, Ticket::CONTROL, Nanos::ZERO);
     }
+    hold(skb, port, &meta)
+}
+
+/// What XDP wrote in front of the frame.
+#[inline(always)]
+fn meta(ctx: &TcContext) -> Option<XskMeta> {
+    // SAFETY: the context is the program's own.
+    let (start, end) = unsafe { ((*ctx.skb.skb).data_meta as usize, (*ctx.skb.skb).data as usize) };
+    if start + META > end {
+        return None;
+    }
+    // SAFETY: the check above shows room for the metadata; packet memory may be unaligned.
+    Some(unsafe { core::ptr::read_unaligned(start as *const XskMeta) })
+}
+
+/// Sends the packet on its way to `fq`, and its copies behind it: the last of them is what came in itself.
+#[inline(always)]
+fn hold(skb: *mut __sk_buff, port: &Port, meta: &XskMeta) -> i32 {
     let (channel, sequence) = split_id(meta.id);
     let rule = if channel < DIRECTIONS { 0 } else { rule_of(port.direction, channel) };
     let scatter = port.scatter != 0;
-    let mut copy = 1;
-    while copy <= XskMeta::MOST_COPIES && copy <= meta.copies {
-        let release = Nanos(meta.release.0.wrapping_add(meta.spacing.0.wrapping_mul(copy as u64)));
-        carry(ctx, Ticket::new(release, sequence, copy, rule, scatter));
-        // SAFETY: as above; the helper has no preconditions, and no reference to the packet is held.
-        let cloned = unsafe {
-            ((*skb).priority, (*skb).cb[0], (*skb).cb[1]) = (IS_COPY, release.0 as u32, (release.0 >> 32) as u32);
-            bpf_clone_redirect(skb, (*skb).ifindex, 0)
-        };
+    let mut release = meta.release;
+    let mut copy = 0;
+    while copy < XskMeta::MOST_COPIES && copy < meta.copies {
+        carry(skb, Ticket::new(release, sequence, copy, rule, scatter), release);
+        // SAFETY: the context is the program's own; the helper has no preconditions.
+        let cloned = unsafe { bpf_clone_redirect(skb, (*skb).ifindex, 0) };
         count(port.direction, |edge| {
             edge.copies += 1;
             // What `fq` does not take is in its own counts.
             edge.copies_dropped += (cloned < 0) as u64;
         });
+        release = Nanos(release.0.wrapping_add(meta.spacing.0));
         copy += 1;
     }
-    carry(ctx, Ticket::new(meta.release, sequence, 0, rule, scatter));
-    // SAFETY: as above.
-    unsafe { ((*skb).priority, (*skb).tstamp) = (0, meta.release.0) };
-    GO_ON
+    leave(skb, Ticket::new(release, sequence, copy, rule, scatter), release)
 }
 
 /// The number that a rule's channel has in its direction.
@@ -135,15 +83,34 @@ fn rule_of(direction: u32, channel: u32) -> u32 {
     DIRECTION_RULES.get(direction).map_or(0, |rules| channel.wrapping_sub(rules.first).wrapping_add(1))
 }
 
-/// Writes into the socket buffer what its packet is to carry.
+/// Writes into the socket buffer what its packet is to carry, and when it is to leave.
 #[inline(always)]
-fn carry(ctx: &TcContext, ticket: Ticket) {
-    let skb = ctx.skb.skb;
-    // SAFETY: the context is the program's own; the helper has no preconditions.
+fn carry(skb: *mut __sk_buff, ticket: Ticket, release: Nanos) {
+    // SAFETY: the caller's context is the program's own; the helper has no preconditions.
     unsafe {
         ((*skb).mark, (*skb).tc_index) = (ticket.mark, ticket.tc_index);
+        // On the way out a time would be taken away again.
+        ((*skb).cb[0], (*skb).cb[1]) = (release.0 as u32, (release.0 >> 32) as u32);
         bpf_set_hash(skb, ticket.hash);
     }
+}
+
+/// Out by the device that it came in at.
+#[inline(always)]
+fn leave(skb: *mut __sk_buff, ticket: Ticket, release: Nanos) -> i32 {
+    carry(skb, ticket, release);
+    // SAFETY: as above; the helper has no preconditions.
+    unsafe { bpf_redirect((*skb).ifindex, 0) as i32 }
+}
+
+/// Gives what leaves by the far end its departure time.
+#[classifier]
+#[inline(always)]
+pub(crate) fn schedule(ctx: TcContext) -> i32 {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context is the program's own.
+    unsafe { (*skb).tstamp = (*skb).cb[0] as u64 | ((*skb).cb[1] as u64) << 32 };
+    GO_ON
 }
 
 /// What `fq` let go, as it comes out of the near end.
@@ -155,7 +122,8 @@ pub(crate) fn released(ctx: TcContext) -> i32 {
     // SAFETY: the context is the program's own; the helpers have no preconditions.
     let (now, ticket) = unsafe {
         let ticket = Ticket { mark: (*skb).mark, hash: (*skb).hash, tc_index: (*skb).tc_index };
-        (*skb).mark = 0;
+        // Nor is its departure to be taken for when it was received.
+        ((*skb).mark, (*skb).tstamp) = (0, 0);
         bpf_set_hash_invalid(skb);
         (Nanos(bpf_ktime_get_ns()), ticket)
     };

@@ -1,5 +1,6 @@
 //! Packet memory, read with the bounds checks that the verifier wants to see.
 
+use aya_ebpf::programs::XdpContext;
 pub(crate) use shaper_common::layout::Probe;
 use shaper_common::parse::Bytes;
 use shaper_common::rewrite::BytesMut;
@@ -14,10 +15,10 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The frame between two addresses of a context.
+    /// The frame of an XDP context.
     #[inline(always)]
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        Self { start, end }
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
     }
 
     /// Bytes of the frame.

@@ -2,8 +2,7 @@
 //!
 //! `link` decides the fate of each packet that arrives at a port of an impaired link; `probe` takes
 //! packets as data, so that tests drive the same decision with arrivals of their choice; what leads the packets
-//! of one interface there and back is in `divert`, what decides where `fq` holds packets in `edt`, what only benchmarks
-//! run in `bench`.
+//! of one interface there and back is in `divert`, what gives packets to `fq` in `edt`, what only benchmarks run in `bench`.
 #![no_std]
 #![no_main]
 
@@ -13,10 +12,10 @@ mod edt;
 mod frame;
 mod maps;
 
-use aya_ebpf::bindings::{__sk_buff, xdp_action, xdp_md};
+use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_spin_lock, bpf_spin_unlock, bpf_xdp_adjust_meta};
 use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::programs::XdpContext;
 use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
 use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
@@ -50,7 +49,7 @@ const META: usize = core::mem::size_of::<XskMeta>();
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn decide_packet(read: *mut Read, record: u32) -> u32 {
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     match unsafe { read.as_mut() }.and_then(|read| decide_alone(read, record)) {
         Some(()) => 0,
         None => 1,
@@ -174,7 +173,7 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
 #[inline(always)]
 fn count(direction: u32, add: impl Fn(&mut shaper_common::layout::EdgeCounts)) {
     if let Some(edge) = EDGE.get_ptr_mut(direction) {
-        // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+        // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
         add(unsafe { &mut *edge });
     }
 }
@@ -185,7 +184,8 @@ fn unless_control<'a>(meta: &XskMeta, control: &'a mut u64, other: &'a mut u64) 
     if meta.id & BYPASS != 0 { control } else { other }
 }
 
-/// Hands the frame to the delay line with its release time in front of it: to the socket of the queue that it came by.
+/// Hands the frame on with its release time in front of it: to the delay line, by the socket of the queue that it came by,
+/// or to the TC program that gives it to `fq`.
 #[inline(always)]
 fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     // SAFETY: the context is the program's own.
@@ -197,6 +197,9 @@ fn hold(ctx: &XdpContext, port: &Port, meta: XskMeta) -> u32 {
     }
     // SAFETY: the check above shows room for the metadata; packet memory may be unaligned.
     unsafe { core::ptr::write_unaligned(start as *mut XskMeta, meta) };
+    if port.by_fq != 0 {
+        return xdp_action::XDP_PASS;
+    }
     // SAFETY: the context is the program's own.
     let queue = unsafe { (*ctx.ctx).rx_queue_index };
     match XSKS.redirect(port.socket + queue.min(port.queues.saturating_sub(1)), 0) {
@@ -230,79 +233,7 @@ enum Next {
     Hold(&'static Port, XskMeta),
 }
 
-/// What the decision asks of the hook that a packet is met at.
-trait Hooked {
-    /// The device that it came in at, or else leaves at.
-    fn device(&self) -> u32;
-
-    /// Its bytes.
-    fn frame(&self) -> Frame;
-
-    /// Reads it, and finds the channel that it goes by: zero when there is one.
-    ///
-    /// # Safety
-    ///
-    /// `read` is this CPU's [`READ`], or null.
-    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32;
-
-    /// Changes it as the fate of what was read says: zero when that was done.
-    ///
-    /// # Safety
-    ///
-    /// `read` is this CPU's [`READ`], or null.
-    unsafe fn change(&self, read: *const Read) -> u32;
-}
-
-impl Hooked for XdpContext {
-    #[inline(always)]
-    fn device(&self) -> u32 {
-        self.ingress_ifindex() as u32
-    }
-
-    #[inline(always)]
-    fn frame(&self) -> Frame {
-        Frame::new(self.data(), self.data_end())
-    }
-
-    #[inline(always)]
-    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32 {
-        // SAFETY: the caller's.
-        unsafe { read_by_rules(self.ctx, read, direction) }
-    }
-
-    #[inline(always)]
-    unsafe fn change(&self, read: *const Read) -> u32 {
-        // SAFETY: the caller's.
-        unsafe { change_packet(self.ctx, read) }
-    }
-}
-
-impl Hooked for TcContext {
-    #[inline(always)]
-    fn device(&self) -> u32 {
-        // SAFETY: the context is the program's own.
-        unsafe { (*self.skb.skb).ifindex }
-    }
-
-    #[inline(always)]
-    fn frame(&self) -> Frame {
-        Frame::new(self.data(), self.data_end())
-    }
-
-    #[inline(always)]
-    unsafe fn read_by_rules(&self, read: *mut Read, direction: u32) -> u32 {
-        // SAFETY: the caller's.
-        unsafe { read_buffer_by_rules(self.skb.skb, read, direction) }
-    }
-
-    #[inline(always)]
-    unsafe fn change(&self, read: *const Read) -> u32 {
-        // SAFETY: the caller's.
-        unsafe { change_buffer(self.skb.skb, read) }
-    }
-}
-
-/// Changes a packet as the fate of what was read says.
+/// Changes the packet as the fate of what was read says.
 ///
 /// A program of its own, as [`read_by_rules`] is one.
 ///
@@ -312,36 +243,16 @@ impl Hooked for TcContext {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn change_packet(ctx: *mut xdp_md, read: *const Read) -> u32 {
-    // SAFETY: the caller's.
-    unsafe { change(&XdpContext::new(ctx), read) }
-}
-
-/// The same of a socket buffer.
-///
-/// # Safety
-///
-/// As of [`change_packet`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn change_buffer(ctx: *mut __sk_buff, read: *const Read) -> u32 {
-    // SAFETY: the caller's.
-    unsafe { change(&TcContext::new(ctx), read) }
-}
-
-/// # Safety
-///
-/// As of [`change_packet`].
-#[inline(always)]
-unsafe fn change(ctx: &impl Hooked, read: *const Read) -> u32 {
     let has = FEATURES.load();
+    let ctx = XdpContext::new(ctx);
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     let Some(Read { packet, parts, fate, .. }) = (unsafe { read.as_ref() }) else { return 1 };
     // A packet that cannot be changed has no such parts, and its fate says nothing of the kind.
     if has & features::ECN != 0 && fate.marked != 0 {
-        let _ = rewrite::mark(&mut ctx.frame(), parts);
+        let _ = rewrite::mark(&mut Frame::new(&ctx), parts);
     }
     if has & features::CORRUPT != 0 && !fate.damage.is_none() {
-        let _ = rewrite::damage(&mut ctx.frame(), packet.len, parts, &fate.damage);
+        let _ = rewrite::damage(&mut Frame::new(&ctx), packet.len, parts, &fate.damage);
     }
     0
 }
@@ -351,7 +262,7 @@ unsafe fn change(ctx: &impl Hooked, read: *const Read) -> u32 {
 fn port(ifindex: u32) -> Option<&'static Port> {
     let mut probe = 0;
     while probe < PORT_PROBES {
-        // Userspace writes ports before it attaches, and never while packets flow.
+        // Userspace writes ports before it attaches; while packets flow it changes no more than one word of one.
         let place = PORTS.get(PortPlace::of(ifindex, probe))?;
         if place.ifindex == ifindex {
             return Some(&place.port);
@@ -369,7 +280,7 @@ fn channel_of_rule(direction: u32, read: &Read) -> Option<u32> {
         return None;
     }
     let rules = DIRECTION_RULES.get(direction)?;
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     let masked = unsafe { &mut *MASKED.get_ptr_mut(0)? };
     // SAFETY: userspace writes rules before it attaches, and never while packets flow.
     let look_up = |key: &RuleKey| unsafe { RULES.get(key) }.copied();
@@ -390,8 +301,8 @@ fn note(read: &mut Read, summary: &parse::Summary, frame: &Frame) {
 
 /// Reads a packet that goes by its direction's own settings, for there are no rules.
 #[inline(always)]
-fn read_plain(ctx: &impl Hooked, read: &mut Read, direction: u32) {
-    let frame = ctx.frame();
+fn read_plain(ctx: &XdpContext, read: &mut Read, direction: u32) {
+    let frame = Frame::new(ctx);
     note(read, &parse::summary(&frame), &frame);
     read.bypasses = read.is_control as u32;
     read.channel = direction;
@@ -408,30 +319,10 @@ fn read_plain(ctx: &impl Hooked, read: &mut Read, direction: u32) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "C" fn read_by_rules(ctx: *mut xdp_md, read: *mut Read, direction: u32) -> u32 {
-    // SAFETY: the caller's.
-    unsafe { read_with_rules(&XdpContext::new(ctx), read, direction) }
-}
-
-/// The same of a socket buffer.
-///
-/// # Safety
-///
-/// As of [`read_by_rules`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn read_buffer_by_rules(ctx: *mut __sk_buff, read: *mut Read, direction: u32) -> u32 {
-    // SAFETY: the caller's.
-    unsafe { read_with_rules(&TcContext::new(ctx), read, direction) }
-}
-
-/// # Safety
-///
-/// As of [`read_by_rules`].
-#[inline(always)]
-unsafe fn read_with_rules(ctx: &impl Hooked, read: *mut Read, direction: u32) -> u32 {
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     let Some(read) = (unsafe { read.as_mut() }) else { return 1 };
-    let frame = ctx.frame();
+    let ctx = XdpContext::new(ctx);
+    let frame = Frame::new(&ctx);
     let (summary, has_key) = rules::read_into(&frame, &mut read.key);
     read.has_key = has_key as u32;
     note(read, &summary, &frame);
@@ -442,9 +333,9 @@ unsafe fn read_with_rules(ctx: &impl Hooked, read: *mut Read, direction: u32) ->
     0
 }
 
-/// Decides what is to become of the packet: all but the act itself.
+/// Decides what is to become of the frame: all of `link` but the act itself.
 #[inline(always)]
-fn judge(ctx: &impl Hooked, port: &'static Port) -> Next {
+fn judge(ctx: &XdpContext, port: &'static Port) -> Next {
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     unsafe { (*read).direction = port.direction };
@@ -453,7 +344,7 @@ fn judge(ctx: &impl Hooked, port: &'static Port) -> Next {
         // SAFETY: as above; no reference to it outlives a call.
         read_plain(ctx, unsafe { &mut *read }, port.direction);
         // SAFETY: as above.
-    } else if unsafe { ctx.read_by_rules(read, port.direction) } != 0 {
+    } else if unsafe { read_by_rules(ctx.ctx, read, port.direction) } != 0 {
         return Next::Pass;
     }
     let read = core::hint::black_box(read);
@@ -473,7 +364,7 @@ fn judge(ctx: &impl Hooked, port: &'static Port) -> Next {
     }
     if FEATURES.load() & (features::ECN | features::CORRUPT) != 0
         // SAFETY: as above.
-        && unsafe { ctx.change(read) } != 0
+        && unsafe { change_packet(ctx.ctx, read) } != 0
     {
         return Next::Pass;
     }
@@ -486,7 +377,7 @@ fn judge(ctx: &impl Hooked, port: &'static Port) -> Next {
 #[xdp]
 #[inline(always)]
 pub(crate) fn link(ctx: XdpContext) -> u32 {
-    let Some(port) = port(ctx.device()) else { return xdp_action::XDP_PASS };
+    let Some(port) = port(ctx.ingress_ifindex() as u32) else { return xdp_action::XDP_PASS };
     if port.fails_open != 0 && divert::is_stale() {
         return xdp_action::XDP_PASS;
     }
@@ -510,7 +401,7 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     // SAFETY: the check above shows that a whole probe lies in the packet.
     let probe = unsafe { core::ptr::read_unaligned(slot) };
     let Some(read) = READ.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
-    // SAFETY: the value is this CPU's own, and XDP programs do not interrupt each other.
+    // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
     unsafe { ((*read).packet, (*read).channel) = (probe.packet, probe.channel) };
     // SAFETY: as above; no reference to it outlives a call.
     if unsafe { decide_packet(read, 0) } != 0 {

@@ -68,7 +68,7 @@ impl Account {
     /// Puts the counts of all places together.
     pub(crate) fn of(sources: &Sources) -> Self {
         let Sources { states, edge, left: line, lost, straight, led, control_sent, control_refused } = sources;
-        let on_entry = led.map_or(0, |led| led.lost) + edge.unscheduled;
+        let on_entry = led.map_or(0, |led| led.lost);
         // Counted where they come back, behind whatever could still lose them.
         let left = led.map_or(line.released, |led| led.returned);
         // The rings do not tell control packets from others. What the program passed on as control and

@@ -7,7 +7,7 @@ use shaper_bpf::{Hook, Object};
 use shaper_common::layout::Diversion;
 use shaper_net::journal::{Entry, Journal, Recorded};
 use shaper_net::netns::NetNs;
-use shaper_net::offload::{Offload, OffloadGuard};
+use shaper_net::offload::{Ethtool, Offload, OffloadGuard};
 use shaper_net::pair::{End, Pair};
 use shaper_net::rtnl::{Link, LinkStats, Rtnl};
 
@@ -49,8 +49,6 @@ pub(crate) struct Diverted {
     taken: Taken,
     rtnl: Rtnl,
     engine: EngineKind,
-    /// By direction, what the programs were told.
-    diversions: [Diversion; 2],
     hook: Option<Hook>,
     /// By direction: whether its packets are led away.
     leads: [bool; 2],
@@ -98,7 +96,6 @@ impl Diverted {
             taken,
             rtnl,
             engine: options.engine,
-            diversions: [Diversion::default(); 2],
             hook: None,
             leads: [false; 2],
             recorded: Vec::new(),
@@ -149,15 +146,13 @@ impl Diverted {
         self.leads.get(direction as usize).copied().unwrap_or(false)
     }
 
-    /// Leads the packets of a direction to what holds them. With `releases` it is written down when `fq` lets them go; with
-    /// `short` those that can be scheduled as they are spare one crossing.
+    /// Leads the packets of a direction to what holds them. With `releases` it is written down when `fq` lets them go.
     pub(crate) fn divert(
         &mut self,
         journal: &Journal,
         object: &mut Object,
         direction: u32,
         releases: bool,
-        short: bool,
     ) -> Result<(), Error> {
         let near = if self.is_at_ports() { None } else { Some(self.near(direction)?.clone()) };
         let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
@@ -171,12 +166,8 @@ impl Diverted {
             Some(near) => (near.index, u32::from(route.bridged)),
             None => (on.index, Diversion::BEHIND_PORTS),
         };
-        let short = if self.engine == EngineKind::Edt && short { self.far(direction)? } else { 0 };
-        let diversion = Diversion { into, on: on.index, arrive, mark, bridged, releases: u32::from(releases), short };
+        let diversion = Diversion { into, on: on.index, arrive, mark, bridged, releases: u32::from(releases) };
         object.set_diversion(direction, diversion)?;
-        if let Some(own) = self.diversions.get_mut(direction as usize) {
-            *own = diversion;
-        }
         let mut recorded = Vec::new();
         if route.bridged && !from.promiscuous {
             let (netns, ifname) = (within(&self.netns), from.name.clone());
@@ -215,17 +206,6 @@ impl Diverted {
         Ok(())
     }
 
-    /// Leads no packet of a direction the short way any more.
-    pub(crate) fn lead_the_whole_way(&mut self, object: &mut Object, direction: u32) -> Result<(), Error> {
-        match self.diversions.get_mut(direction as usize).filter(|diversion| diversion.short != 0) {
-            Some(diversion) => {
-                diversion.short = 0;
-                Ok(object.set_diversion(direction, *diversion)?)
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Leads no further packet away. What brings those back that were stays.
     pub(crate) fn end(&self, object: &mut Object) -> Result<(), Error> {
         Ok(self.netns.run(|| object.detach_diversions())??)
@@ -243,10 +223,6 @@ impl Diverted {
         }
         let LinkStats { tx_dropped, .. } = self.rtnl.stats(self.near(direction)?.index)?;
         Ok(Some(tx_dropped))
-    }
-
-    fn far(&self, direction: u32) -> Result<u32, Error> {
-        self.pairs().get(direction as usize).map(|pair| pair.far.index).ok_or_else(|| no_direction(direction))
     }
 
     fn near(&self, direction: u32) -> Result<&End, Error> {
@@ -270,8 +246,18 @@ fn ready_ports(
         )));
     }
     let named = (!netns.name().is_empty()).then_some(netns);
-    let guard = |link: &Link| OffloadGuard::switch_off(journal, named, &link.name, &[Offload::Gro, Offload::RxVlan]);
-    Ok(interfaces.iter().map(guard).collect::<Result<_, _>>()?)
+    let guard = |link: &Link| -> Result<_, Error> {
+        let guard = OffloadGuard::switch_off(journal, named, &link.name, &[Offload::Gro, Offload::RxVlan])?;
+        let features = netns.run(|| Ethtool::open()?.features(&link.name))??;
+        match features.iter().find(|feature| feature.active && Offload::RxVlan.includes(&feature.name)) {
+            Some(feature) => Err(wrong(format!(
+                "{} takes VLAN tags away from XDP and cannot be told not to ({}): use --hook tc",
+                link.name, feature.name
+            ))),
+            None => Ok(guard),
+        }
+    };
+    interfaces.iter().map(guard).collect()
 }
 
 /// Attaches to a device of our own, in the calling thread's network namespace: by TCX, or else at a qdisc that goes with it.

@@ -53,7 +53,7 @@ impl Scheduler {
     ) -> Result<Self, Error> {
         let rtnl = netns.rtnl()?;
         let settings = FqSettings {
-            limit: packets,
+            limit: packets.min(Ticket::MOST),
             // As many trees as it may have: where packets may overtake, each is a flow.
             buckets_log: 16,
             orphan_mask: Ticket::FLOW,
@@ -64,6 +64,7 @@ impl Scheduler {
         let pairs = diverted.pairs();
         for pair in pairs {
             rtnl.set_fq(pair.far.index, &settings).map_err(no_fq)?;
+            netns.run(|| object.attach(pair.far.index))??;
             netns.run(|| {
                 hook_own(object, &pair.far.name, |object, hook| object.attach_schedule(&pair.far.name, hook))
             })??;
@@ -87,7 +88,7 @@ impl Scheduler {
         Ok(opened)
     }
 
-    /// Whether all that came into the pairs was decided, and all that was not dropped has come out again.
+    /// Whether `fq` holds nothing, and all that it let go has come out.
     fn is_empty(&self, object: &Object) -> Result<bool, Error> {
         for (direction, far) in (0u32..).zip(self.far.iter().copied()) {
             if self.rtnl.fq_counts(far)?.held != 0 {
@@ -128,9 +129,10 @@ impl Hold for Scheduler {
     }
 
     fn drain(&mut self, object: &Object, deadline: Nanos) -> Result<u32, Error> {
-        // Twice, for a packet may be between two places while they are looked at.
+        /// Looks one after another that must find nothing, for a packet may be between two places while they are looked at.
+        const LOOKS: u32 = 5;
         let mut empty = 0;
-        while empty < 2 && monotonic() < deadline.0 {
+        while empty < LOOKS && monotonic() < deadline.0 {
             empty = if self.is_empty(object)? { empty + 1 } else { 0 };
             thread::sleep(ROUND);
         }

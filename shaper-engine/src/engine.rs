@@ -159,6 +159,8 @@ impl Engine {
         }
         let exclusion = match options.exclusion {
             Some(exclusion) => exclusion,
+            // In generic mode a program runs wherever packets come in.
+            None if options.at_ports => Exclusion::Lock,
             None => netns.run(|| exclusion(&ports))??,
         };
         let load = |room: &Room| Object::load(options.record_ring, exclusion, room);
@@ -194,9 +196,15 @@ impl Engine {
             netns.run(|| object.attach_program(Program::Pass, *ifindex))??;
         }
         let modes = netns.run(|| {
-            let attach = |ifindex: &u32| match options.at_ports {
-                true => object.attach_in_any_mode(*ifindex),
-                false => object.attach(*ifindex).map(|()| true),
+            let attach = |ifindex: &u32| {
+                if !options.at_ports {
+                    return object.attach(*ifindex).map(|()| true);
+                }
+                let refused = object.attach_in_any_mode(*ifindex)?;
+                if let Some(refused) = &refused {
+                    tracing::warn!("XDP is generic at the interface with index {ifindex}: {refused}");
+                }
+                Ok(refused.is_none())
             };
             ports.iter().map(attach).collect::<Result<Vec<_>, _>>()
         })??;
@@ -212,19 +220,29 @@ impl Engine {
         directions: Vec<DirectionSpec>,
         options: Options,
     ) -> Result<Self, Error> {
-        let load = |room: &Room| Object::load_for_edt(options.record_ring, room);
+        let far = diverted.ports();
+        let exclusion = match options.exclusion {
+            Some(exclusion) => exclusion,
+            None => netns.run(|| exclusion(&far))??,
+        };
+        let load = |room: &Room| Object::load_for_edt(options.record_ring, exclusion, room);
         let scatter: Vec<bool> = directions.iter().map(DirectionSpec::may_overtake).collect();
-        let mut loaded = Loaded::new(directions, options, Exclusion::Lock, load)?;
-        let placed = (0u32..).zip(diverted.ports()).zip(scatter).map(|((direction, ifindex), scatter)| {
+        let mut loaded = Loaded::new(directions, options, exclusion, load)?;
+        let placed = (0u32..).zip(far).zip(scatter).map(|((direction, ifindex), scatter)| {
             let records = u32::from(options.records);
-            (ifindex, Port { direction, records, scatter: u32::from(scatter), ..Port::default() })
+            (ifindex, Port { direction, records, by_fq: 1, scatter: u32::from(scatter), ..Port::default() })
         });
         let placed: Vec<(u32, Port)> = placed.collect();
         for (ifindex, port) in &placed {
             loaded.object.set_port(*ifindex, *port)?;
         }
         let (to_collector, releases) = mpsc::channel();
-        let hold = Scheduler::open(&mut loaded.object, netns, diverted, options.frames, to_collector)?;
+        let opened = Scheduler::open(&mut loaded.object, netns, diverted, options.frames, to_collector);
+        if opened.is_err() {
+            // Filters are found by the thread's own namespace. What is there is the pair's, and goes with it.
+            let _ = netns.run(|| loaded.object.detach_all_diversions());
+        }
+        let hold = opened?;
         let straight = placed.iter().map(|_| None).collect();
         Self::run(loaded, Box::new(hold), placed, straight, netns.rtnl()?, options, releases)
     }
@@ -342,9 +360,6 @@ impl Engine {
         }
         if let Some(spec) = self.directions.get_mut(direction as usize) {
             spec.channel = channel.clone();
-            if let Some(diverted) = self.diverted.as_mut().filter(|_| spec.corrupts()) {
-                diverted.lead_the_whole_way(&mut self.object, direction)?;
-            }
             if let Some((ifindex, port)) = self.ports.get_mut(direction as usize)
                 && self.options.engine == EngineKind::Edt
                 && spec.may_overtake()
@@ -362,10 +377,9 @@ impl Engine {
     ///
     /// When the kernel refuses.
     pub fn lead(&mut self, journal: &Journal, direction: u32) -> Result<(), Error> {
-        let short = self.directions.get(direction as usize).is_some_and(|spec| !spec.corrupts());
         match &mut self.diverted {
             Some(diverted) if !diverted.leads(direction) => {
-                diverted.divert(journal, &mut self.object, direction, self.options.records, short)
+                diverted.divert(journal, &mut self.object, direction, self.options.records)
             }
             _ => Ok(()),
         }
@@ -443,6 +457,8 @@ impl Engine {
 
     /// What the programs, the devices and what holds packets have counted of a direction, beside what has `left`.
     fn sources(&self, direction: u32, left: Left, control_sent: u64, control_refused: u64) -> Result<Sources, Error> {
+        // What left before what came, here too.
+        let lost = self.hold.lost(direction as usize)?;
         let edge = self.object.edge_counts(direction)?;
         let states = std::iter::once(direction).chain(self.channels_of_rules(direction));
         let states = states.map(|channel| self.object.state(channel)).collect::<Result<_, _>>()?;
@@ -454,7 +470,6 @@ impl Engine {
             Some(diverted) => diverted.lost(direction)?.map(|lost| Led { lost, returned: edge.returned }),
             None => None,
         };
-        let lost = self.hold.lost(direction as usize)?;
         // Where `fq` holds packets, the programs see both kinds leave.
         let control_sent = control_sent + edge.control_returned;
         Ok(Sources { states, edge, straight, led, left, lost, control_sent, control_refused })

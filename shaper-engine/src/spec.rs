@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shaper_bpf::Exclusion;
 use shaper_channel::{ChannelSpec, Rules};
-use shaper_common::layout::{features, flags};
+use shaper_common::layout::flags;
 use shaper_common::order::Order;
 use shaper_net::netns::NetNs;
 
@@ -40,11 +40,6 @@ impl DirectionSpec {
                 !keeps && (varies || channel.changes.is_some())
             })
         })
-    }
-
-    /// Whether any packet is changed on its way, so that its checksum must be in it before.
-    pub(crate) fn corrupts(&self) -> bool {
-        self.channels().any(|channel| channel.features() & features::CORRUPT != 0)
     }
 
     /// Whether any packet is ever held, or sent more than once.

@@ -7,6 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use shaper_bpf::{Beat, Object};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Outcome, Released};
@@ -63,7 +65,7 @@ impl Lines {
         }
         let count = bound.len();
         let mut lines = Self { queues: Vec::new(), heartbeat: None, done: Arc::new(AtomicBool::new(false)) };
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let processors = allowed_processors();
         for (queue, (umem, sockets)) in bound.into_iter().enumerate() {
             for (port, socket) in sockets.iter().enumerate() {
                 object.set_socket((port * count + queue) as u32, socket.fd())?;
@@ -72,8 +74,8 @@ impl Lines {
             let config = Config {
                 busy_poll: options.busy_poll,
                 realtime_priority: options.realtime_priority,
-                // One alone runs where there is room.
-                cpu: (count > 1).then_some((queue % processors) as u32),
+                // One alone runs where there is room, and so do more than there are processors.
+                cpu: processors.get(queue).filter(|_| (2..=processors.len()).contains(&count)).copied(),
                 released: Some(released.clone()),
                 ..Config::default()
             };
@@ -97,6 +99,12 @@ impl Lines {
     pub(crate) fn queues(&self) -> u32 {
         self.queues.len() as u32
     }
+}
+
+/// The processors that this process may run on; none where that is not known.
+fn allowed_processors() -> Vec<u32> {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).map(|cpu| cpu as u32).collect()
 }
 
 /// A socket for a queue of each port, on memory of their own; `None` where no port has that queue.

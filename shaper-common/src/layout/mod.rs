@@ -97,12 +97,10 @@ pub struct EdgeCounts {
     pub control_returned: u64,
     /// Copies that `fq` was to be given.
     pub copies: u64,
-    /// Those that there was no memory for.
+    /// Those that could not be made.
     pub copies_dropped: u64,
     /// Releases from `fq` that found no room in the ring buffer.
     pub releases_lost: u64,
-    /// Packets dropped before anything was decided, for want of memory to look at them.
-    pub unscheduled: u64,
 }
 
 impl EdgeCounts {
@@ -123,7 +121,6 @@ impl EdgeCounts {
             copies: self.copies + other.copies,
             copies_dropped: self.copies_dropped + other.copies_dropped,
             releases_lost: self.releases_lost + other.releases_lost,
-            unscheduled: self.unscheduled + other.unscheduled,
         }
     }
 }
@@ -147,9 +144,6 @@ pub struct Diversion {
     pub bridged: u32,
     /// One where releases from `fq` are written down.
     pub releases: u32,
-    /// The other end of that device, where `fq` is: what needs not be cut up, and has no socket that would feel the hold, is
-    /// sent there at once. Zero where everything goes the whole way.
-    pub short: u32,
 }
 
 impl Diversion {
@@ -172,6 +166,8 @@ pub struct Port {
     pub records: u32,
     /// One when nothing that arrives here is ever held: it goes straight on to the other port.
     pub straight: u32,
+    /// One where `fq` holds packets, and no delay line.
+    pub by_fq: u32,
     /// One where packets that `fq` holds may overtake each other.
     pub scatter: u32,
     /// How many sockets the device has: one a queue, from the place of the first one on.

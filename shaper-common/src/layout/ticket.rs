@@ -8,7 +8,9 @@ use crate::units::Nanos;
 /// priority it does not (`____dev_forward_skb`, include/linux/netdevice.h).
 ///
 /// `fq` looks at the lower bits of the hash ([`Ticket::FLOW`]) for the flow that a packet belongs to, where no socket says
-/// so; those of one flow leave one behind another. So they hold the rule, or else the number of the packet and its copy.
+/// so; those of one flow leave one behind another. Packets that keep their order go by their rule. Those that may overtake
+/// are scattered: each has a flow of its own, of up to eight rules for certain, and of more where their numbers are not 1024
+/// and more apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// `skb->mark`: the lower half of the release time.
@@ -21,11 +23,14 @@ pub struct Ticket {
 
 impl Ticket {
     /// The bits of the hash that `fq` is to look at.
-    pub const FLOW: u32 = (1 << 24) - 1;
-    /// Bits of the packet's number: as many packets of a channel may be on their way at once.
-    const SEQUENCE: u32 = 19;
-    /// Set where the lower bits are not the rule.
-    const SCATTERED: u32 = 1 << 23;
+    pub const FLOW: u32 = (1 << 26) - 1;
+    /// As many packets of a channel may be on their way at once.
+    pub const MOST: u32 = 1 << Self::SEQUENCE;
+    /// Bits of the packet's number; the four of the copy are in front of them, and of the rule three in front of these.
+    const SEQUENCE: u32 = 18;
+    const NUMBER: u32 = (1 << (Self::SEQUENCE + 4)) - 1;
+    /// Set in the flow where it is not the rule.
+    const SCATTERED: u32 = 1 << 25;
     /// No rule has this number.
     const NO_RULE: u32 = 0xffff;
 
@@ -33,13 +38,23 @@ impl Ticket {
     pub const CONTROL: Self = Self { mark: 0, hash: Self::NO_RULE, tc_index: 0 };
 
     /// That of a packet, `rule` by its number in the direction, zero for what none matches; of its copies from 1 up, or of
-    /// itself. Those that are scattered each have a flow of their own, for they may overtake each other.
+    /// itself.
     #[inline(always)]
     #[must_use]
     pub const fn new(release: Nanos, sequence: u64, copy: u32, rule: u32, scatter: bool) -> Self {
-        let number = (sequence as u32 & ((1 << Self::SEQUENCE) - 1)) | ((copy & 15) << Self::SEQUENCE);
-        let (flow, beside) = if scatter { (number | Self::SCATTERED, rule) } else { (rule, number) };
-        Self { mark: release.0 as u32, hash: flow | ((beside >> 16) << 24), tc_index: beside & 0xffff }
+        let number = (sequence as u32 & (Self::MOST - 1)) | ((copy & 15) << Self::SEQUENCE);
+        let (flow, beside) = if scatter {
+            (Self::SCATTERED | (rule & 7) << (Self::SEQUENCE + 4) | (number ^ Self::spread(rule)), rule)
+        } else {
+            (rule, number)
+        };
+        Self { mark: release.0 as u32, hash: flow | ((beside >> 16) << 26), tc_index: beside & 0xffff }
+    }
+
+    /// Puts rules that have the same three bits far apart.
+    #[inline(always)]
+    const fn spread(rule: u32) -> u32 {
+        ((rule >> 3) & 0xff) << (Self::SEQUENCE - 8)
     }
 
     /// Whether it is a control packet's.
@@ -52,8 +67,12 @@ impl Ticket {
     /// The number of the packet with its copy, and the rule.
     #[inline(always)]
     const fn parts(&self) -> (u32, u32) {
-        let (flow, beside) = (self.hash & Self::FLOW, ((self.hash >> 24) << 16) | (self.tc_index & 0xffff));
-        if flow & Self::SCATTERED != 0 { (flow & !Self::SCATTERED, beside) } else { (beside, flow) }
+        let (flow, beside) = (self.hash & Self::FLOW, ((self.hash >> 26) << 16) | (self.tc_index & 0xffff));
+        if flow & Self::SCATTERED != 0 {
+            ((flow & Self::NUMBER) ^ Self::spread(beside), beside)
+        } else {
+            (beside, flow)
+        }
     }
 
     /// The number of the rule in its direction; zero for none.
@@ -68,7 +87,7 @@ impl Ticket {
     #[must_use]
     pub const fn release(&self, now: Nanos, direction: u32, channel: u32, next: u64) -> Release {
         let (number, _) = self.parts();
-        let behind = (next as u32).wrapping_sub(number) & ((1 << Self::SEQUENCE) - 1);
+        let behind = (next as u32).wrapping_sub(number) & (Self::MOST - 1);
         // The halves of two times that are less than two seconds apart.
         let late = (now.0 as u32).wrapping_sub(self.mark) as i32;
         Release {
@@ -103,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_a_packet_carries_gives_back_its_id_and_release_time() {
-        for (sequence, ahead) in [(0, 1), (5, 1), (0x7_ffff, 70_000), (0x1_0000_0003, 0x7_ff00)] {
+        for (sequence, ahead) in [(0, 1), (5, 1), (0x3_ffff, 70_000), (0x1_0000_0003, 0x3_ff00)] {
             for (late, scatter) in [(0, false), (1, true), (30_000, false), (1_900_000_000, true)] {
                 let release = Nanos(0x12_ffff_fff0);
                 let now = Nanos(release.0 + late);
@@ -119,13 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_may_overtake_have_flows_of_their_own() {
-        let flows = |scatter| {
-            let flow = |n| Ticket::new(Nanos(n), n, n as u32 % 3, 4, scatter).hash & Ticket::FLOW;
-            (0..1000).map(flow).collect::<std::collections::BTreeSet<_>>()
+    fn packets_that_may_overtake_have_flows_of_their_own_whatever_their_rule_and_the_others_go_by_it() {
+        let flows = |scatter, rules: std::ops::Range<u32>| {
+            let flow = |rule, n| Ticket::new(Nanos(n), n, n as u32 % 3, rule, scatter).hash & Ticket::FLOW;
+            let all = rules.flat_map(|rule| (0..1000).map(move |n| flow(rule, n)));
+            all.collect::<std::collections::BTreeSet<_>>()
         };
-        assert_eq!((flows(false).len(), flows(true).len()), (1, 1000));
+        assert_eq!((flows(false, 0..8).len(), flows(true, 0..8).len()), (8, 8_000));
+        // Those of more rules, as long as their numbers go on side by side.
+        assert_eq!(flows(true, 0..64).len(), 64_000);
         let control = Ticket::CONTROL.hash & Ticket::FLOW;
-        assert!(Ticket::CONTROL.is_control() && !flows(false).contains(&control) && !flows(true).contains(&control));
+        assert!(Ticket::CONTROL.is_control());
+        assert!(!flows(false, 0..100).contains(&control) && !flows(true, 0..100).contains(&control));
     }
 }

@@ -16,6 +16,8 @@ pub(crate) const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(crate) const A6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 pub(crate) const B6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+/// Where streams go to.
+pub(crate) const PORT: u16 = 7008;
 pub(crate) const DEVICE: &str = "eth0";
 /// How long what is held is waited for.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -67,6 +69,14 @@ impl Bed {
         self.try_shape(engine, egress, ingress).unwrap()
     }
 
+    /// Impairs what leaves `a` by rules.
+    pub(crate) fn shape_by_rules(&self, engine: EngineKind, egress: DirectionSpec) -> Engine {
+        let directions = [DirectionSpec { name: "egress".into(), ..egress }, DirectionSpec::default()];
+        let spec = SiteSpec { site: Site::Interface(DEVICE.into()), directions, led: [true, false] };
+        let options = Options { engine, keep: Keep::First(1 << 16), ..Options::default() };
+        Engine::start_at(&self.a, &self.journal, spec, options).unwrap()
+    }
+
     fn try_shape(&self, engine: EngineKind, egress: Option<Params>, ingress: Option<Params>) -> Result<Engine, Error> {
         let led = [egress.is_some(), ingress.is_some()];
         let direction = |name: &str, params: Option<Params>| DirectionSpec {
@@ -80,16 +90,20 @@ impl Bed {
         Engine::start_at(&self.a, &self.journal, spec, options)
     }
 
-    /// Sends so many numbered datagrams of `bytes` from an unconnected socket of `a`, `gap` apart, and says in which order
+    /// Sends so many numbered datagrams of `bytes` from a socket of `a`, `gap` apart, and says in which order
     /// they came to `b`.
     pub(crate) fn stream(&self, count: u32, bytes: usize, gap: Duration) -> Vec<u32> {
-        const PORT: u16 = 7008;
+        let sender = self.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        self.stream_from(&sender, count, bytes, gap)
+    }
+
+    /// The same from a socket of `a`.
+    pub(crate) fn stream_from(&self, sender: &UdpSocket, count: u32, bytes: usize, gap: Duration) -> Vec<u32> {
         /// Behind all others, and told apart from them by its length.
         const LAST: &[u8] = &[0; 2];
         let receiver = self.b.run(|| UdpSocket::bind((B, PORT)).unwrap()).unwrap();
         // What the receiver has no room for is no loss of anybody else's.
         setsockopt(&receiver, RcvBufForce, &(16 << 20)).unwrap();
-        let sender = self.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
         let other = self.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
         receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         std::thread::scope(|scope| {
@@ -113,7 +127,11 @@ impl Bed {
                 }
                 let mut datagram = vec![0; bytes];
                 datagram[..4].copy_from_slice(&number.to_be_bytes());
-                sender.send_to(&datagram, (B, PORT)).unwrap();
+                if sender.peer_addr().is_ok() {
+                    sender.send(&datagram).unwrap();
+                } else {
+                    sender.send_to(&datagram, (B, PORT)).unwrap();
+                }
             }
             // Should it be lost, or overtake: it is sent until somebody has it.
             while !received.is_finished() {

@@ -1,6 +1,14 @@
 //! What is an engine's own to get wrong: order, copies, room, and packets that are changed. Both engines are asked the same.
 
-use std::time::Duration;
+use std::io::IoSliceMut;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::cmsg_space;
+use nix::libc;
+use nix::sys::socket::sockopt::{ReceiveTimestampns, SndBuf};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 
 use shaper_common::chance::Chance;
 use shaper_common::delay::Jitter;
@@ -9,9 +17,10 @@ use shaper_common::fate::Cause;
 use shaper_common::layout::Params;
 use shaper_common::order::Order;
 use shaper_common::units::{Nanos, Probability};
-use shaper_engine::{DirectionOutcome, EngineKind};
+use shaper_engine::{DirectionOutcome, DirectionSpec, EngineKind};
+use shaper_profile::Compile;
 
-use crate::bed::{Bed, GRACE};
+use crate::bed::{A, B, Bed, DEVICE, GRACE, PORT};
 use crate::check;
 
 const MS: u64 = 1_000_000;
@@ -82,6 +91,112 @@ fn free_order_has_the_configured_delays_and_kept_order_reorders_nothing() {
         assert_eq!((overtaken(&came), came.len()), (0, 400), "{}", engine.name());
         assert!(out.releases.is_sorted_by_key(|release| release.intended), "{}", engine.name());
         assert!(out.lateness.value_at_quantile(0.5) < 5 * MS);
+    }
+    bed.done();
+}
+
+#[test]
+fn a_socket_that_is_connected_is_neither_kept_in_order_nor_slowed_down() {
+    let bed = Bed::new();
+    for engine in bed.engines() {
+        let running = bed.shape(engine, Some(jitter(Order::Free)), None);
+        let sender = bed.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        sender.connect((B, PORT)).unwrap();
+        // Of what is held nothing may stand in its way: this is room for a few packets.
+        setsockopt(&sender, SndBuf, &4096).unwrap();
+        let came = bed.stream_from(&sender, 400, 64, GAP);
+        let outcome = running.stop(GRACE).unwrap();
+        check(&outcome);
+        let out = &outcome.directions[0];
+        println!("{}: {} of {} overtaken", engine.name(), overtaken(&came), came.len());
+        assert!(overtaken(&came) > 250, "{}: {}", engine.name(), overtaken(&came));
+        assert!(out.lateness.value_at_quantile(0.5) < 5 * MS, "{}", engine.name());
+    }
+    bed.done();
+}
+
+#[test]
+fn rules_keep_out_of_each_other_s_way_and_tags_are_seen() {
+    const RULES: &str = "[[rule]]\nmatch = \"udp port 7009\"\ndelay = \"300ms\"\njitter = \"2ms\"\n\
+                         [[rule]]\nmatch = \"udp port 7008\"\ndelay = \"10ms\"\njitter = \"2ms\"\n\
+                         [[rule]]\nmatch = \"vlan 5\"\nloss = \"100%\"\n";
+    let bed = Bed::new();
+    let profile = shaper_profile::presets::parse("rules", "rules", RULES).unwrap();
+    let horizon = shaper_profile::quantity::Duration::from_millis(60_000);
+    let compiled = profile.link.compile(&Compile { seed: 1, link: 0, horizon }).unwrap().a_to_b;
+    for engine in bed.engines() {
+        let (channel, rules) = (compiled.channel.clone(), compiled.rules.clone());
+        let running = bed.shape_by_rules(engine, DirectionSpec { channel, rules, ..DirectionSpec::default() });
+        let far = bed.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        let tagged = bed.a.run(|| pcap::Capture::from_device(DEVICE).unwrap().open().unwrap()).unwrap();
+        let mut tagged = tagged;
+        // An IPv4 header behind a tag: 802.1Q, VLAN 5.
+        let mut frame =
+            vec![2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 6, 0x81, 0, 0, 5, 8, 0, 0x45, 0, 0, 46, 0, 0, 0, 0, 9, 253];
+        frame.resize(64, 0);
+        for _ in 0..7 {
+            tagged.sendpacket(frame.as_slice()).unwrap();
+        }
+        let sender = bed.a.run(|| UdpSocket::bind((A, 0)).unwrap()).unwrap();
+        // Side by side, with the same numbers in their rules.
+        let came = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    far.send_to(&[0; 64], (B, 7009)).unwrap();
+                    std::thread::sleep(GAP);
+                }
+            });
+            bed.stream_from(&sender, 200, 64, GAP)
+        });
+        let outcome = running.stop(GRACE).unwrap();
+        check(&outcome);
+        let out = &outcome.directions[0];
+        let matched: Vec<u64> = out.by_rule.iter().map(|(matched, _)| *matched).collect();
+        println!("{}: {matched:?} matched, late by {} ns at 90 %", engine.name(), out.lateness.value_at_quantile(0.9));
+        assert_eq!(came.len(), 200);
+        assert_eq!((matched[0], matched[2]), (200, 7), "{}", engine.name());
+        assert!(out.lateness.value_at_quantile(0.9) < 50 * MS, "{}", engine.name());
+    }
+    bed.done();
+}
+
+#[test]
+fn what_arrives_is_stamped_when_it_does() {
+    let bed = Bed::new();
+    for engine in bed.engines() {
+        let running = bed.shape(engine, None, Some(Params { seed: 1, delay: Nanos(5 * MS), ..Params::default() }));
+        let receiver = bed.a.run(|| UdpSocket::bind((A, PORT)).unwrap()).unwrap();
+        setsockopt(&receiver, ReceiveTimestampns, &true).unwrap();
+        bed.b.run(|| UdpSocket::bind((B, 0)).unwrap().send_to(&[1], (A, PORT)).unwrap()).unwrap();
+        let (mut buffer, mut space) = ([0; 16], cmsg_space!(libc::timespec));
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let got = recvmsg::<()>(receiver.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty()).unwrap();
+        let stamps: Vec<i64> = got
+            .cmsgs()
+            .unwrap()
+            .filter_map(|one| match one {
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp.tv_sec()),
+                _ => None,
+            })
+            .collect();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        assert!(matches!(stamps[..], [stamp] if (now - stamp).abs() < 10), "{}: {stamps:?} at {now}", engine.name());
+        check(&running.stop(GRACE).unwrap());
+    }
+    bed.done();
+}
+
+#[test]
+fn a_copy_holds_nothing_back_that_comes_before_it() {
+    let bed = Bed::new();
+    for engine in bed.engines() {
+        let chance = Chance::independent(Probability::ALWAYS);
+        let duplicate = Duplicate { chance, copies: 1, spacing: Nanos(50 * MS), ..Duplicate::default() };
+        let order = Order::Keep as u32;
+        let egress = Params { seed: 3, delay: Nanos(5 * MS), duplicate, order, ..Params::default() };
+        let (came, out) = streamed(&bed, engine, egress, 10, 64, Duration::from_millis(100));
+        assert_eq!(came.len(), 20);
+        assert!(out.lateness.value_at_quantile(0.5) < 20 * MS, "{}", engine.name());
     }
     bed.done();
 }

@@ -87,11 +87,13 @@ pub(super) fn start(
         EngineChoice::Auto if options.busy_poll => by_xsk("its delay line can spin"),
         EngineChoice::Auto if hook == HookChoice::Xdp => by_xsk("it takes packets by XDP"),
         EngineChoice::Auto => match by_edt() {
+            Ok(engine) => {
+                Ok(Chosen { engine, why: "this kernel has fq, which needs no process to hold packets".into() })
+            }
             Err(Error::NoFq) => by_xsk("this kernel has no fq, which edt needs"),
-            started => Ok(Chosen {
-                engine: started?,
-                why: "this kernel has fq, which needs no process to hold packets".into(),
-            }),
+            // What is wrong with the interface is wrong for both.
+            Err(error @ (Error::Site { .. } | Error::TooManyDirections { .. })) => Err(error.into()),
+            Err(error) => by_xsk(&format!("edt does not come up here: {error}")),
         },
     }
 }
