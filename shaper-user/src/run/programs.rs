@@ -99,8 +99,9 @@ impl Programs {
                 program.state = match spawn(&program.spec, stage, directory, self.hosts.as_deref()) {
                     Ok(role) => State::Running { role: Box::new(role), told: None },
                     Err(error) => {
-                        say(&format!("{}: {error:#}", program.spec.name));
-                        State::Failed(format!("{error:#}"))
+                        // Errors of processes carry their cause's words already.
+                        say(&error.to_string());
+                        State::Failed(error.to_string())
                     }
                 };
             }

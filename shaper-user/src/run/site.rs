@@ -23,6 +23,8 @@ pub(super) struct Site {
     place: Place,
     journal: Journal,
     name: String,
+    /// Which of two hosts this is.
+    host: Option<String>,
 }
 
 /// One end of the link: what goes into it, and what comes out.
@@ -36,7 +38,8 @@ impl Site {
     /// Finds the interfaces, and makes sure that they may be impaired.
     pub(super) fn find(at: &At, plan: &Plan, ground: &Ground) -> anyhow::Result<Self> {
         let place = Place::find(&at.request(plan), ground.journal())?;
-        Ok(Self { taps: Vec::new(), engine: None, place, journal: ground.journal().clone(), name: at.told() })
+        let host = at.role.as_ref().map(|role| role.name.clone());
+        Ok(Self { taps: Vec::new(), engine: None, place, journal: ground.journal().clone(), name: at.told(), host })
     }
 
     /// Prepares the link; nothing is led through it before [`lead`](Self::lead).
@@ -98,6 +101,11 @@ impl Site {
     /// Where the interfaces are.
     pub(super) fn netns(&self) -> &NetNs {
         &self.place.netns
+    }
+
+    /// Which of two hosts this is.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// The journal of all that is changed.

@@ -65,7 +65,8 @@ impl Stage {
         }
     }
 
-    /// The namespace of a host, by its name; beside interfaces that of this name, or that which they are in.
+    /// The namespace of a host, by its name; beside interfaces that of this name, or that which they are in, which is also
+    /// that of this one of two hosts.
     pub(super) fn netns(&self, on: Option<&str>) -> anyhow::Result<NetNs> {
         Ok(match (self, on) {
             (Self::Lab(bed), Some(host)) => bed.lab()?.netns(host)?.another()?,
@@ -73,8 +74,8 @@ impl Stage {
                 let host = bed.lab()?.hosts().first().map(|host| host.name.clone()).unwrap_or_default();
                 bed.lab()?.netns(&host)?.another()?
             }
-            (Self::Site(_), Some(name)) => NetNs::open(name)?,
-            (Self::Site(site), None) => site.netns().another()?,
+            (Self::Site(site), Some(name)) if site.host() != Some(name) => NetNs::open(name)?,
+            (Self::Site(site), _) => site.netns().another()?,
         })
     }
 
