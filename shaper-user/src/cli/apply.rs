@@ -15,6 +15,7 @@ use super::{Outcome, background};
 use crate::apply::{
     Attached, Ended, Expectation, Figures, Order, Request, Target, Told, change_running, first_lines, last_lines,
 };
+use crate::capabilities::Task;
 
 /// `shaper apply`.
 #[derive(Debug, ClapArgs)]
@@ -109,12 +110,26 @@ struct Side {
     link: LinkFlags,
 }
 
+impl Args {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        if self.common.change { Task::Change } else { Task::Apply }
+    }
+}
+
+impl BridgeArgs {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        if self.common.change { Task::Change } else { Task::Bridge }
+    }
+}
+
 /// Impairs the interface until Ctrl-C, or as long as was said.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Args { interface, egress, ingress, common } = args;
     let forward = side(&common.link, egress.as_deref()).context("--egress")?;
     let backward = side(&common.link, ingress.as_deref()).context("--ingress")?;
-    carry_out(&common.request(Site::Interface(interface.clone()), forward, backward), common)
+    carry_out(args.task(), &common.request(Site::Interface(interface.clone()), forward, backward), common)
 }
 
 /// Bridges the interfaces until Ctrl-C, or as long as was said.
@@ -122,10 +137,10 @@ pub(super) fn bridge(args: &BridgeArgs) -> anyhow::Result<Outcome> {
     let BridgeArgs { one, other, up, down, common } = args;
     let forward = side(&common.link, up.as_deref()).context("--up")?;
     let backward = side(&common.link, down.as_deref()).context("--down")?;
-    carry_out(&common.request(Site::Between(one.clone(), other.clone()), forward, backward), common)
+    carry_out(args.task(), &common.request(Site::Between(one.clone(), other.clone()), forward, backward), common)
 }
 
-fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
+fn carry_out(task: Task, request: &Request, common: &Common) -> anyhow::Result<Outcome> {
     if common.change {
         for line in change_running(request)? {
             writeln!(io::stdout(), "{line}")?;
@@ -133,6 +148,7 @@ fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Held);
     }
     let worked = request.work_out()?;
+    task.demand()?;
     let name = request.name();
     for line in first_lines(request, &worked) {
         writeln!(io::stderr(), "{line}")?;

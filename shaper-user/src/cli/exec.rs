@@ -18,6 +18,7 @@ use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
 use crate::apply::{Attached, Ended, Expectation, Request, Target, first_lines, last_lines};
+use crate::capabilities::Task;
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -73,6 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         expected: args.expect.clone(),
     };
     let worked = request.work_out()?;
+    Task::Exec.demand()?;
     let signals = Signals::install()?;
     let ground = Ground::prepare(&format!("exec {named}"))?;
     let enclosure = Enclosure::create(ground.journal()).context("cannot make a namespace for the command")?;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use shaper_common::units::Nanos;
@@ -26,6 +26,7 @@ use super::interrupt::{self, go_on_building};
 use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
 use super::progress::Progress;
 use super::{judge, manifest};
+use crate::capabilities::Task;
 use crate::capture::Captured;
 use crate::workload::probe::{ReceiverConfig, SenderConfig};
 
@@ -86,9 +87,7 @@ pub(super) struct Evidence {
 pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finished> {
     plan.check()?;
     let links = plan.compile()?;
-    if !nix::unistd::geteuid().is_root() {
-        bail!("this needs root, for network namespaces and BPF: run it with sudo");
-    }
+    Task::Run.demand()?;
     let started = SystemTime::now();
     let signals = Signals::install()?;
     let inputs = Inputs::of(&plan.profile)?;

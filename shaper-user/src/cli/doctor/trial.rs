@@ -24,7 +24,7 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
         items.iter().map(|item| Finding::unknown(*item, why)).collect()
     };
     if !privileged {
-        return untried(&[BED, CAPTURE, ENGINE, CROSSING], "tried as root only");
+        return untried(&[BED, CAPTURE, ENGINE, CROSSING], "tried where the capabilities for it are there");
     }
     let built = Ground::prepare("doctor").and_then(|ground| Ok((Bed::up(&LabSpec::pair(), &ground)?, ground)));
     let (mut bed, ground) = match built {
