@@ -1,5 +1,7 @@
 //! Each command with exactly the capabilities that the table gives it, and without each of them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 #[path = "support/cable.rs"]
 mod cable;
 #[path = "support/children.rs"]
@@ -196,6 +198,33 @@ fn a_command_has_what_its_caller_had() {
             assert_eq!(parsed(&String::from_utf8(output.stdout).unwrap()), own, "{arguments}");
         }
         assert!(shaper(&["lab", "down"]).status.success());
+    });
+}
+
+#[test]
+fn a_command_dies_with_who_started_it_though_it_may_do_more() {
+    on_own_host(|_| {
+        let mut running = Command::new(SHAPER)
+            .args(["exec", "--quiet", "--delay", "1ms", "--", "sleep", "1000"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Before it is the command it is a copy of who starts it.
+        let comm = |process: ProcessId| fs::read_to_string(format!("/proc/{}/comm", process.pid)).unwrap_or_default();
+        let mut command = None;
+        assert!(until(SOON, || {
+            command = child(running.id(), "1000").filter(|process| comm(*process) == "sleep\n");
+            command.is_some()
+        }));
+        let command = command.unwrap();
+        // Nobody else is there to end it.
+        let guard = child(running.id(), "__guard").unwrap();
+        signal(guard, libc::SIGKILL);
+        assert!(until(SOON, || !guard.is_running().unwrap()));
+        running.kill().unwrap();
+        running.wait().unwrap();
+        assert!(until(SOON, || !command.is_running().unwrap()));
+        assert!(shaper(&["clear"]).status.success());
     });
 }
 

@@ -7,19 +7,16 @@ use nix::unistd::geteuid;
 
 use super::Task;
 
-/// Keeps of all sets what the task needs or uses; where it starts programs that are not ours, of those sets alone that
-/// they do not get theirs from.
+/// Keeps of all sets what the task needs or uses; where it starts programs that are not ours, of the effective set alone.
 pub(super) fn keep(task: Task) -> anyhow::Result<()> {
     let failed = || "cannot give up capabilities that are not needed";
     let wanted: CapsHashSet = task.needs().iter().chain(task.uses()).copied().collect();
     let permitted = read(CapSet::Permitted)?;
-    let mut kept: CapsHashSet = permitted.intersection(&wanted).copied().collect();
+    let kept: CapsHashSet = permitted.intersection(&wanted).copied().collect();
     if task.starts_others() {
-        // One that is not permitted any more would be no ambient one either.
-        let ambient = read(CapSet::Ambient)?;
-        set(CapSet::Effective, &kept).with_context(failed)?;
-        kept.extend(ambient);
-        return set(CapSet::Permitted, &kept).with_context(failed);
+        // A program that is permitted more than who started it is no longer killed when that one dies (`commit_creds`
+        // in kernel/cred.c takes back PR_SET_PDEATHSIG).
+        return set(CapSet::Effective, &kept).with_context(failed);
     }
     if permitted.contains(&Capability::CAP_SETPCAP) {
         set(CapSet::Effective, &permitted).with_context(failed)?;

@@ -162,7 +162,7 @@ impl Task {
         TABLE.iter().map(|row| row.task)
     }
 
-    /// Gives up what is not needed, for good. Before any thread is started, since each has its own.
+    /// Gives up what is not needed. Before any thread is started, since each has its own.
     ///
     /// # Errors
     ///
