@@ -10,7 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use shaper_bpf::{Beat, Exclusion, Feeder, Hook, Object, Program, Room};
 use shaper_channel::ChannelSpec;
-use shaper_common::layout::{Counts, DIRECTIONS, Port};
+use shaper_common::layout::{Counts, DIRECTIONS, Port, Recording};
 use shaper_common::units::Nanos;
 use shaper_delayline::{Config, Control, Counts as LineCounts, DelayLine, DelayLineError, Monitor};
 use shaper_net::journal::Journal;
@@ -23,7 +23,7 @@ use crate::clock::monotonic;
 use crate::diversion::Diverted;
 use crate::error::Error;
 use crate::evidence::{Collected, Extended, collect};
-use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
+use crate::outcome::{DirectionOutcome, Outcome, Recorded, Snapshot};
 use crate::spec::{Behind, DirectionSpec, LinkSpec, Options, SiteSpec};
 
 /// A direction, and the way of its packets.
@@ -63,7 +63,7 @@ pub struct Engine {
     straight: Vec<Option<Straight>>,
     /// Of the namespace of the ports.
     rtnl: Rtnl,
-    records: bool,
+    recording: Recording,
     /// Tells the oracles of settings that are changed to.
     to_oracle: Sender<Extended>,
     control: Control,
@@ -190,7 +190,7 @@ impl Engine {
                 let place = Port {
                     direction: port as u32,
                     socket: port as u32,
-                    records: u32::from(options.records),
+                    records: options.recording.raw(),
                     straight: u32::from(goes_straight.is_some()),
                 };
                 if let Some(Straight { output, .. }) = goes_straight {
@@ -228,7 +228,7 @@ impl Engine {
             exclusion,
             straight,
             rtnl,
-            records: options.records,
+            recording: options.recording,
             to_oracle,
             control: control.clone(),
             monitor,
@@ -385,6 +385,7 @@ impl Engine {
                 account,
                 by_rule: by_rule(&sources),
                 let_pass: sources.edge.let_pass,
+                recorded: self.recorded(&sources),
                 lateness: self.lateness(direction)?,
             })
         });
@@ -417,6 +418,10 @@ impl Engine {
         };
         let socket = self.monitor.statistics(direction as usize)?.unwrap_or_default();
         Ok(Sources { states, edge, straight, led, line, socket, control_sent, control_refused })
+    }
+
+    fn recorded(&self, sources: &Sources) -> Recorded {
+        Recorded::of(self.recording, &sources.states, sources.edge.records_lost)
     }
 
     fn channels_of_rules(&self, direction: u32) -> Range<u32> {
@@ -455,10 +460,11 @@ impl Engine {
             let line = self.monitor.counts(direction as usize);
             let sources = self.sources(direction, line, collected.control_sent, collected.control_refused)?;
             let account = Account::of(&sources);
+            let on_record = collected.verdict.checked + collected.verdict.undecided;
             directions.push(DirectionOutcome {
                 spec: spec.clone(),
                 oracle: collected.verdict,
-                records_lost: if self.records { sources.edge.records_lost } else { account.arrived },
+                recorded: self.recorded(&sources).read(on_record),
                 let_pass: sources.edge.let_pass,
                 account,
                 by_rule: by_rule(&sources),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, SiteSpec, clock};
+use shaper_engine::{DirectionSpec, Engine, Hook, Keep, Options, Outcome, Recording, SiteSpec, clock};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledDirection;
 use shaper_profile::quantity::Duration as ProfileDuration;
@@ -54,6 +54,7 @@ struct Told {
     rule_names: [Vec<String>; 2],
     netns: Option<String>,
     seed: u64,
+    recording: Recording,
     room: u32,
 }
 
@@ -145,6 +146,7 @@ impl Attached {
         let options = Options {
             frames: worked.frames,
             busy_poll: request.busy_poll,
+            recording: request.recording,
             keep: Keep::Nothing,
             // A command's link has no name by which anybody could ask for it.
             changeable: request.command.is_none(),
@@ -171,6 +173,7 @@ impl Attached {
                 Target::Named(_) | Target::Process(_) => Some(place.netns.name().to_owned()),
             },
             seed: request.seed,
+            recording: request.recording,
             room: worked.room,
         };
         let running = [
@@ -305,7 +308,7 @@ impl Attached {
     ///
     /// When that cannot be found out.
     fn status(&self, rates: &Rates) -> anyhow::Result<Status> {
-        let Told { name, directions, settings, netns, seed, room, .. } = &self.told;
+        let Told { name, directions, settings, netns, seed, recording, room, .. } = &self.told;
         let seconds = |nanos: Nanos| nanos.0 as f64 / SECOND as f64;
         let now = Nanos(clock::monotonic());
         let journal = self.ground.journal();
@@ -325,6 +328,7 @@ impl Attached {
             // That of the devices of ours, whatever the interface's driver can.
             xdp_mode: "driver".to_owned(),
             seed: *seed,
+            records: recording.to_string(),
             netns_inode: self.place.netns.inode()?,
             drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
             running_s: seconds(now.saturating_sub(self.start)),

@@ -7,7 +7,7 @@ use std::path::absolute;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
-use shaper_engine::Site;
+use shaper_engine::{Recording, Site};
 use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Link, Profile, presets};
@@ -81,6 +81,8 @@ pub(crate) struct Request {
     pub(crate) allow_default_route: bool,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
+    /// Of which decisions a record is written.
+    pub(crate) recording: Recording,
     /// What is demanded of it.
     pub(crate) expected: Vec<Expectation>,
 }
@@ -96,6 +98,7 @@ pub(crate) struct Order {
     duration_ns: Option<u64>,
     allow_default_route: bool,
     busy_poll: bool,
+    recording: String,
 }
 
 impl Order {
@@ -117,6 +120,7 @@ impl Order {
             duration_ns: request.duration.map(|duration| duration.0.0),
             allow_default_route: request.allow_default_route,
             busy_poll: request.busy_poll,
+            recording: request.recording.to_string(),
         })
     }
 
@@ -141,6 +145,7 @@ impl Order {
             duration: self.duration_ns.map(|duration| Duration(Nanos(duration))),
             allow_default_route: self.allow_default_route,
             busy_poll: self.busy_poll,
+            recording: self.recording.parse()?,
             // Nobody would hear what came of them.
             expected: Vec::new(),
         })
@@ -263,6 +268,7 @@ mod tests {
             duration: None,
             allow_default_route: false,
             busy_poll: false,
+            recording: Recording::All,
             expected: Vec::new(),
         }
     }
@@ -290,6 +296,7 @@ mod tests {
         let request = Request {
             duration: Some(Duration::from_millis(1_500)),
             target: Target::Process(7),
+            recording: "1/100".parse().unwrap(),
             site: Site::Between("a0".into(), "b0".into()),
             ..request("delay = \"1ms\"\n[[rule]]\nmatch = \"tcp\"\nloss = \"1%\"", "rate = \"1mbit\"")
         };
@@ -297,7 +304,7 @@ mod tests {
         let again = serde_json::from_str::<Order>(&order).unwrap().request().unwrap();
         assert_eq!(again.forward.link, request.forward.link);
         assert_eq!(again.backward.link, request.backward.link);
-        assert_eq!(again.site, request.site);
+        assert_eq!((again.site, again.recording), (request.site, request.recording));
         assert_eq!((again.duration, again.target, again.seed), (request.duration, request.target, request.seed));
     }
 

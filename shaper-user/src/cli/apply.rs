@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Parser};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use shaper_engine::Site;
+use shaper_engine::{Recording, Site};
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Profile, load};
@@ -89,11 +89,14 @@ struct Common {
     #[arg(long)]
     detach: bool,
     /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
-    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "expect"])]
+    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "records", "expect"])]
     change: bool,
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
+    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
+    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
+    records: Recording,
     /// Print how it went as JSON, on standard output
     #[arg(long, conflicts_with = "detach")]
     json: bool,
@@ -221,6 +224,7 @@ impl Common {
             duration: self.duration,
             allow_default_route: self.allow_default_route,
             busy_poll: self.busy_poll,
+            recording: self.records,
             expected: self.expect.clone(),
         }
     }

@@ -62,8 +62,8 @@ fn tell(out: &mut impl Write, status: &Status) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "  engine {}, XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way",
-        status.engine, status.xdp_mode, status.hook, status.seed, status.room_packets
+        "  engine {}, XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way, records {}",
+        status.engine, status.xdp_mode, status.hook, status.seed, status.room_packets, status.records
     )?;
     for DirectionStatus { direction, settings, packets_per_s, figures } in &status.directions {
         match settings {

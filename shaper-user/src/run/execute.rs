@@ -193,6 +193,7 @@ pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
     const MOST_FRAMES: u32 = 1 << 20;
     Options {
         busy_poll: plan.busy_poll,
+        recording: plan.recording,
         frames: frames(links, plan.packet_rate(), MOST_FRAMES),
         keep: Keep::First(1 << 22),
         ..Options::default()

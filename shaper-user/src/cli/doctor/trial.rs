@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use shaper_engine::{Keep, Options};
+use shaper_engine::{Keep, Options, Recording};
 use shaper_net::lab::LabSpec;
 use shaper_profile::quantity;
 use shaper_profile::{Compile, Link};
@@ -70,7 +70,7 @@ fn impair(bed: &mut Bed) -> anyhow::Result<()> {
     const FRAMES: u32 = 1 << 13;
     let horizon = quantity::Duration::from_millis(60_000);
     let link = Link::default().compile(&Compile { seed: 1, link: 0, horizon })?;
-    let engine = Options { frames: FRAMES, records: false, keep: Keep::Nothing, ..Options::default() };
+    let engine = Options { frames: FRAMES, recording: Recording::Off, keep: Keep::Nothing, ..Options::default() };
     bed.impair(&[link], &BedOptions { engine, straight: false, capture_buffer: 0 })
 }
 

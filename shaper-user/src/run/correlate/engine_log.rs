@@ -131,7 +131,7 @@ mod tests {
             account: shaper_engine::Account::default(),
             oracle: shaper_engine::Verdict::default(),
             by_rule: Vec::new(),
-            records_lost: 0,
+            recorded: shaper_engine::Recorded::default(),
             let_pass: 0,
             releases: vec![released(0, true)],
             copies: copies.iter().map(|&(copy, sent)| released(copy, sent)).collect(),
