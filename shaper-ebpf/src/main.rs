@@ -108,9 +108,17 @@ fn decide_alone(read: &mut Read) -> Option<()> {
     // number.
     let mut has_record = core::hint::black_box(0u64);
     // Where the device keeps decisions apart, the packet's number is known beforehand; else room is taken for each.
-    // SAFETY: `shared` points at a map value, which outlives the program; a number is read that others may write.
-    let sequence = unsafe { (&raw const (*shared).state.next_sequence).read_volatile() };
-    if read.recording != 0 && (EXCLUSIVE.load() == 0 || Recording::may_be_due(read.recording, sequence)) {
+    // The answer goes by way of a map value, of which the verifier keeps no account: so the ways to it come together again.
+    // SAFETY: `shared` points at a map value, which outlives the program; a number is read that others may write. And a
+    // reference is good for reading and writing.
+    let takes_room = unsafe {
+        let sequence = (&raw const (*shared).state.next_sequence).read_volatile();
+        let takes_room =
+            read.recording != 0 && (EXCLUSIVE.load() == 0 || Recording::may_be_due(read.recording, sequence));
+        (&raw mut read.is_due).write_volatile(takes_room as u32);
+        (&raw const read.is_due).read_volatile() != 0
+    };
+    if takes_room {
         record = RECORDS.reserve(0);
         if record.is_some() {
             has_record = core::hint::black_box(1u64);
@@ -149,7 +157,6 @@ fn decide_alone(read: &mut Read) -> Option<()> {
         unsafe { bpf_spin_unlock(lock) };
     }
 
-    // By way of a map value, of which the verifier keeps no account: so the ways to the answer come together again here.
     // SAFETY: a reference is good for reading and writing.
     let is_due = unsafe {
         let recording = (&raw const read.recording).read_volatile();
