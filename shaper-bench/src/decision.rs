@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use shaper_bpf::{Exclusion, Object, Program, Records, Room};
 use shaper_channel::{ChannelSpec, PacketTrace, Row, Rules, StepTrace, Trace};
-use shaper_common::layout::{DIRECTIONS, Params, Port, flags};
+use shaper_common::layout::{DIRECTIONS, Params, Port, Recording, flags};
 use shaper_common::trace::Entry;
 use shaper_common::units::{BitsPerSec, Nanos, Probability};
 use shaper_engine::clock::monotonic;
@@ -37,7 +37,7 @@ struct Case {
     /// Loaded for this channel alone: other effects are left out of its programs.
     object: Object,
     read: Records,
-    records: bool,
+    recording: Recording,
     samples: Vec<f64>,
 }
 
@@ -125,19 +125,22 @@ fn cases() -> Result<Vec<Case>> {
     let bursts = compiled(&presets::parse("bursts", "bursts", "loss = \"5% burst 3\"")?)?;
     let loss = ChannelSpec::plain(Params { loss: wifi.params.loss, ..clean.params });
     let mut cases = Vec::new();
-    for (also, exclusion, records) in [
-        ("", Exclusion::Device, false),
-        (", with its record", Exclusion::Device, true),
-        (", behind the lock", Exclusion::Lock, false),
+    for (also, exclusion, recording) in [
+        ("", Exclusion::Device, Recording::Off),
+        (", with its record", Exclusion::Device, Recording::All),
+        (", with its record if dropped", Exclusion::Device, Recording::Drops),
+        (", one in 100 with its record", Exclusion::Device, "1/100".parse()?),
+        (", behind the lock", Exclusion::Lock, Recording::Off),
     ] {
         for (name, channel) in [("clean", &clean), ("loss only", &loss), ("loss in bursts", &bursts), ("wifi", &wifi)] {
-            let mut object = Object::load(if records { RING } else { NO_RECORDS }, exclusion, &Room::of([channel]))?;
+            let ring = if recording == Recording::Off { NO_RECORDS } else { RING };
+            let mut object = Object::load(ring, exclusion, &Room::of([channel]))?;
             cases.push(Case {
                 name: format!("{name}{also}"),
                 channel: channel.clone(),
                 read: object.take_records()?,
                 object,
-                records,
+                recording,
                 samples: Vec::new(),
             });
         }
@@ -153,7 +156,7 @@ fn cases() -> Result<Vec<Case>> {
             channel,
             read: object.take_records()?,
             object,
-            records: false,
+            recording: Recording::Off,
             samples: Vec::new(),
         });
     }
@@ -167,7 +170,7 @@ fn cases() -> Result<Vec<Case>> {
             channel: clean.clone(),
             read: object.take_records()?,
             object,
-            records: false,
+            recording: Recording::Off,
             samples: Vec::new(),
         });
     }
@@ -192,9 +195,9 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
         }
         for case in &mut cases {
             let Case { object, read, .. } = case;
-            let runs = if case.records { RECORDED_RUNS } else { RUNS };
+            let runs = if case.recording == Recording::Off { RUNS } else { RECORDED_RUNS };
             object.set_channel(DIRECTION, &case.channel)?;
-            let port = Port { direction: DIRECTION, records: u32::from(case.records), ..Port::default() };
+            let port = Port { direction: DIRECTION, records: case.recording.raw(), ..Port::default() };
             object.set_port(LOOPBACK, port)?;
             let lost = object.edge_counts(DIRECTION)?.records_lost;
             let took = nanos(object, Program::Decision, &packet, runs)?;
@@ -207,8 +210,9 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
                 state.next_sequence
             );
             ensure!(edge.records_lost == lost, "{}: the ring of records overflowed", case.name);
+            let dropped = state.counts.dropped().iter().map(|(_, count)| count).sum();
             ensure!(
-                written == if case.records { runs as usize } else { 0 },
+                written as u64 == case.recording.due(state.next_sequence, dropped),
                 "{}: {written} records of {runs} runs",
                 case.name
             );

@@ -150,7 +150,7 @@ mod tests {
     use crate::Channel;
     use shaper_common::chance::Chance;
     use shaper_common::duplicate::Duplicate;
-    use shaper_common::layout::Params;
+    use shaper_common::layout::{Params, Recording};
     use shaper_common::pipeline::Packet;
     use shaper_common::units::{BitsPerSec, Probability};
 
@@ -213,6 +213,15 @@ mod tests {
         for spec in [settings(), of_flows()] {
             let mut records = recorded(&spec);
             assert_eq!(replay(&spec, &records), Verdict { checked: 1000, ..Verdict::default() });
+            for recording in ["drops", "1/7", "1/100"].map(|text| text.parse::<Recording>().unwrap()) {
+                let is_due = |record: &&Record| {
+                    Recording::is_due(recording.raw(), record.sequence, record.cause() != Some(Cause::None))
+                };
+                let some: Vec<Record> = records.iter().filter(is_due).copied().collect();
+                assert!(some.len() > 9, "{recording}");
+                let verdict = replay(&spec, &some);
+                assert_eq!((verdict.checked, verdict.mismatches), (some.len() as u64, 0), "{recording}");
+            }
             records.retain(|record| record.sequence % 7 != 3);
             assert_eq!(replay(&spec, &records).mismatches, 0);
         }

@@ -18,7 +18,9 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use shaper_common::fate::Cause;
 use shaper_common::flow::Bucket;
-use shaper_common::layout::{BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Setup, XskMeta, features, packet_id};
+use shaper_common::layout::{
+    BYPASS, PORT_PROBES, Port, PortPlace, RawFate, Recording, Setup, XskMeta, features, packet_id, split_id,
+};
 use shaper_common::parse::{self, Kind};
 use shaper_common::pipeline::{Memory, Packet, Settings, decide, recall, remember};
 use shaper_common::rewrite;
@@ -48,16 +50,16 @@ const META: usize = core::mem::size_of::<XskMeta>();
 /// `read` is this CPU's [`READ`], or null.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn decide_packet(read: *mut Read, record: u32) -> u32 {
+unsafe extern "C" fn decide_packet(read: *mut Read) -> u32 {
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
-    match unsafe { read.as_mut() }.and_then(|read| decide_alone(read, record)) {
+    match unsafe { read.as_mut() }.and_then(decide_alone) {
         Some(()) => 0,
         None => 1,
     }
 }
 
 #[inline(always)]
-fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
+fn decide_alone(read: &mut Read) -> Option<()> {
     let (packet, channel) = (&read.packet, read.channel);
     let has = FEATURES.load();
     let mut setup = SETUPS.get(channel)?;
@@ -106,12 +108,21 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
     // The verifier of 6.1 does not know that a record it has seen to be there is so when it looks again: it is told by a
     // number.
     let mut has_record = core::hint::black_box(0u64);
-    if wants_record != 0 {
+    // Where the device keeps decisions apart, the packet's number is known beforehand; else room is taken for each.
+    // The answer goes by way of a map value, of which the verifier keeps no account: so the ways to it come together again.
+    // SAFETY: `shared` points at a map value, which outlives the program; a number is read that others may write. And a
+    // reference is good for reading and writing.
+    let takes_room = unsafe {
+        let sequence = (&raw const (*shared).state.next_sequence).read_volatile();
+        let takes_room =
+            read.recording != 0 && (EXCLUSIVE.load() == 0 || Recording::may_be_due(read.recording, sequence));
+        (&raw mut read.is_due).write_volatile(takes_room as u32);
+        (&raw const read.is_due).read_volatile() != 0
+    };
+    if takes_room {
         record = RECORDS.reserve(0);
         if record.is_some() {
             has_record = core::hint::black_box(1u64);
-        } else {
-            count(read.direction, |edge| edge.records_lost += 1);
         }
     }
     // SAFETY: `shared` points at a map value, which outlives the program; the lock is in that value.
@@ -147,10 +158,21 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
         unsafe { bpf_spin_unlock(lock) };
     }
 
+    // SAFETY: a reference is good for reading and writing.
+    let is_due = unsafe {
+        let recording = (&raw const read.recording).read_volatile();
+        let is_due = Recording::is_due(recording, split_id(read.id).1, read.fate.cause != Cause::None as u32);
+        (&raw mut read.is_due).write_volatile(is_due as u32);
+        (&raw const read.is_due).read_volatile() != 0
+    };
     if has_record != 0
         // SAFETY: as above.
         && let mut record = unsafe { record.unwrap_unchecked() }
     {
+        if !is_due {
+            record.discard(NO_WAKEUP);
+            return Some(());
+        }
         // SAFETY: as above; with those two, these are all of its fields.
         let entry = unsafe { &mut *record.as_mut_ptr() };
         // Field by field: as a whole it would be copied by a function, whose stack no kernel has room for beside this one's.
@@ -165,6 +187,8 @@ fn decide_alone(read: &mut Read, wants_record: u32) -> Option<()> {
         entry.channel = unsafe { (&raw const read.channel).read_volatile() };
         entry._reserved = 0;
         record.submit(NO_WAKEUP);
+    } else if is_due {
+        count(read.direction, |edge| edge.records_lost += 1);
     }
     Some(())
 }
@@ -338,7 +362,7 @@ unsafe extern "C" fn read_by_rules(ctx: *mut xdp_md, read: *mut Read, direction:
 fn judge(ctx: &XdpContext, port: &'static Port) -> Next {
     let Some(read) = READ.get_ptr_mut(0) else { return Next::Pass };
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
-    unsafe { (*read).direction = port.direction };
+    unsafe { ((*read).direction, (*read).recording) = (port.direction, port.records) };
     if FEATURES.load() & features::RULES == 0 {
         // Not by a subprogram: calling one takes some 10 ns, and there is stack enough.
         // SAFETY: as above; no reference to it outlives a call.
@@ -355,7 +379,7 @@ fn judge(ctx: &XdpContext, port: &'static Port) -> Next {
         return Next::Hold(port, XskMeta { release: now, id: BYPASS, ..XskMeta::default() });
     }
     // SAFETY: as above.
-    if unsafe { decide_packet(read, port.records) } != 0 {
+    if unsafe { decide_packet(read) } != 0 {
         return Next::Pass;
     }
     // SAFETY: as above.
@@ -402,9 +426,9 @@ pub(crate) fn probe(ctx: XdpContext) -> u32 {
     let probe = unsafe { core::ptr::read_unaligned(slot) };
     let Some(read) = READ.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
     // SAFETY: the value is this CPU's own, and programs that use it do not interrupt each other.
-    unsafe { ((*read).packet, (*read).channel) = (probe.packet, probe.channel) };
+    unsafe { ((*read).packet, (*read).channel, (*read).recording) = (probe.packet, probe.channel, 0) };
     // SAFETY: as above; no reference to it outlives a call.
-    if unsafe { decide_packet(read, 0) } != 0 {
+    if unsafe { decide_packet(read) } != 0 {
         return xdp_action::XDP_ABORTED;
     }
     // SAFETY: as above.

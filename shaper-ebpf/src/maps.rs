@@ -115,6 +115,10 @@ pub(crate) struct Read {
     pub(crate) id: u64,
     /// The channel that it goes by.
     pub(crate) channel: u32,
+    /// Which decisions are recorded there, see `Recording`.
+    pub(crate) recording: u32,
+    /// One where its decision is to be recorded, or may be.
+    pub(crate) is_due: u32,
     pub(crate) key: Key,
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use shaper_bpf::{Exclusion, Feeder, Hook, Object, Program, Room};
 use shaper_channel::ChannelSpec;
-use shaper_common::layout::{Counts, DIRECTIONS, Port};
+use shaper_common::layout::{Counts, DIRECTIONS, Port, Recording};
 use shaper_common::units::Nanos;
 use shaper_delayline::Released;
 use shaper_net::journal::Journal;
@@ -24,7 +24,7 @@ use crate::edt::Scheduler;
 use crate::error::Error;
 use crate::evidence::{Collected, Extended, collect};
 use crate::hold::{Hold, Left};
-use crate::outcome::{DirectionOutcome, Outcome, Snapshot};
+use crate::outcome::{DirectionOutcome, Outcome, Recorded, Snapshot};
 use crate::spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, PortMode, SiteSpec};
 use crate::thread::{join, spawn};
 use crate::xsk::{FRAME, Lines};
@@ -170,7 +170,7 @@ impl Engine {
             let port = Port {
                 direction: number,
                 socket: number,
-                records: u32::from(options.records),
+                records: options.recording.raw(),
                 straight: u32::from(straight.is_some()),
                 fails_open: u32::from(options.at_ports),
                 ..Port::default()
@@ -229,7 +229,7 @@ impl Engine {
         let scatter: Vec<bool> = directions.iter().map(DirectionSpec::may_overtake).collect();
         let mut loaded = Loaded::new(directions, options, exclusion, load)?;
         let placed = (0u32..).zip(far).zip(scatter).map(|((direction, ifindex), scatter)| {
-            let records = u32::from(options.records);
+            let records = options.recording.raw();
             (ifindex, Port { direction, records, by_fq: 1, scatter: u32::from(scatter), ..Port::default() })
         });
         let placed: Vec<(u32, Port)> = placed.collect();
@@ -379,7 +379,7 @@ impl Engine {
     pub fn lead(&mut self, journal: &Journal, direction: u32) -> Result<(), Error> {
         match &mut self.diverted {
             Some(diverted) if !diverted.leads(direction) => {
-                diverted.divert(journal, &mut self.object, direction, self.options.records)
+                diverted.divert(journal, &mut self.object, direction, self.options.recording != Recording::Off)
             }
             _ => Ok(()),
         }
@@ -444,6 +444,7 @@ impl Engine {
                 account,
                 by_rule: by_rule(&sources),
                 let_pass: sources.edge.let_pass,
+                recorded: self.recorded(&sources),
                 lateness: self.lateness(direction)?,
             })
         });
@@ -473,6 +474,10 @@ impl Engine {
         // Where `fq` holds packets, the programs see both kinds leave.
         let control_sent = control_sent + edge.control_returned;
         Ok(Sources { states, edge, straight, led, left, lost, control_sent, control_refused })
+    }
+
+    fn recorded(&self, sources: &Sources) -> Recorded {
+        Recorded::of(self.options.recording, &sources.states, sources.edge.records_lost)
     }
 
     fn channels_of_rules(&self, direction: u32) -> Range<u32> {
@@ -527,14 +532,12 @@ impl Engine {
             let left = self.hold.left(direction as usize);
             let sources = self.sources(direction, left, collected.control_sent, collected.control_refused)?;
             let account = Account::of(&sources);
+            let on_record = collected.verdict.checked + collected.verdict.undecided;
             directions.push(DirectionOutcome {
                 spec: spec.clone(),
                 oracle: collected.verdict,
-                records_lost: if self.options.records {
-                    sources.edge.records_lost + sources.edge.releases_lost
-                } else {
-                    account.arrived
-                },
+                recorded: self.recorded(&sources).read(on_record),
+                releases_lost: sources.edge.releases_lost,
                 let_pass: sources.edge.let_pass,
                 account,
                 by_rule: by_rule(&sources),

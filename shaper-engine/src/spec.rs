@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shaper_bpf::Exclusion;
 use shaper_channel::{ChannelSpec, Rules};
-use shaper_common::layout::flags;
+use shaper_common::layout::{Recording, flags};
 use shaper_common::order::Order;
 use shaper_net::netns::NetNs;
 
@@ -141,8 +141,8 @@ pub struct Options {
     pub frames: u32,
     /// Bytes of the record ring: a power of two of pages.
     pub record_ring: u32,
-    /// Whether each decision is recorded at all.
-    pub records: bool,
+    /// Of which decisions a record is written.
+    pub recording: Recording,
     /// What is kept of the records.
     pub keep: Keep,
     /// Whether the settings of directions can be changed while packets flow: then the programs know all effects that take
@@ -161,7 +161,7 @@ impl Default for Options {
             realtime_priority: None,
             frames: 1 << 15,
             record_ring: 1 << 24,
-            records: true,
+            recording: Recording::All,
             keep: Keep::First(1 << 22),
             changeable: false,
             exclusion: None,

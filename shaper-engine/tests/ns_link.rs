@@ -115,7 +115,7 @@ fn check(outcome: &Outcome) {
         assert_eq!(direction.account.held, 0, "{name}: {:?}", direction.account);
         assert_eq!(direction.account.difference(), 0, "{name}: {:?}", direction.account);
         assert_eq!(direction.oracle.mismatches, 0, "{name}: {:?}", direction.oracle.first);
-        assert_eq!(direction.oracle.checked + direction.records_lost, direction.account.arrived, "{name}");
+        assert_eq!(direction.oracle.checked + direction.recorded.lost, direction.account.arrived, "{name}");
     }
     assert_eq!(outcome.leaked_frames, 0);
 }

@@ -2,10 +2,12 @@
 //!
 //! `cli` has one file a subcommand, `run` the whole experiment, `workload` what drives traffic through
 //! it, `preview` what a link does to a stream without a run, `apply` one interface that is impaired, `capture` the taps at a
-//! link's ends.
+//! link's ends, `capabilities` what each command may.
 
 #[cfg(feature = "live")]
 mod apply;
+#[cfg(feature = "live")]
+pub mod capabilities;
 #[cfg(feature = "live")]
 pub mod capture;
 pub mod cli;

@@ -7,7 +7,7 @@ mod impaired;
 mod support;
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -222,5 +222,49 @@ fn an_interface_that_goes_away_ends_it_and_nothing_is_left() {
         assert!(said.contains("went away while it was impaired"), "{said}");
         drop(cable.far);
         cable.journal.undo().unwrap();
+    });
+}
+
+#[test]
+fn what_is_recorded_what_is_not_to_be_and_what_was_lost_are_three_figures() {
+    const PACKETS: u64 = 100;
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        for mode in ["all", "drops", "1/7", "off"] {
+            let running = apply(&[DEVICE, "--egress", "--loss 'every 4'", "--records", mode, "--json"]);
+            assert!(impaired());
+            let socket = UdpSocket::bind((NEAR, 0)).unwrap();
+            for _ in 0..PACKETS {
+                socket.send_to(b"anything", (FAR, 7007)).unwrap();
+            }
+            let arrived = || status()[0]["directions"][0]["arrived"].as_u64() == Some(PACKETS);
+            assert!(until(SOON, arrived), "{}", status());
+            let one = &status()[0];
+            assert_eq!(one["records"], mode);
+            signal(ProcessId::of(running.id()).unwrap(), libc::SIGINT);
+            let output = running.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(0));
+            let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let egress = &told["directions"][0];
+            assert_eq!(egress["dropped"]["loss"], PACKETS / 4, "{told}");
+            let recorded = match mode {
+                "all" => PACKETS,
+                "drops" => PACKETS / 4,
+                "1/7" => PACKETS.div_ceil(7),
+                _ => 0,
+            };
+            let figures = serde_json::json!({ "recorded": recorded, "left_out": PACKETS - recorded, "lost": 0 });
+            assert_eq!((&egress["records"], &egress["fates_checked"]), (&figures, &recorded.into()), "{mode}");
+            assert_eq!(one["directions"][0]["records"], figures, "{mode}");
+            assert_eq!(told["findings"].as_array().unwrap().len(), 0, "{told}");
+        }
+        for wrong in [["--records", "none"], ["--records", "1/0"]] {
+            let output = shaper(&[&["apply", DEVICE, "--delay", "1ms"][..], &wrong].concat());
+            assert_eq!(output.status.code(), Some(2));
+            assert!(stderr(&output).contains("such as 1/100"), "{}", stderr(&output));
+        }
+        let change = shaper(&["apply", DEVICE, "--delay", "1ms", "--change", "--records", "off"]);
+        assert_eq!(change.status.code(), Some(2), "it is that of the start");
+        cable.cut();
     });
 }

@@ -6,6 +6,8 @@
 mod children;
 #[path = "support/evidence.rs"]
 mod evidence;
+#[path = "support/outcome.rs"]
+mod outcome;
 #[path = "support/runs.rs"]
 mod runs;
 mod support;
@@ -364,4 +366,30 @@ fn analyse(run: &Ended) -> Value {
     let output = Command::new(SHAPER).arg("analyze").args([a, b]).args(["--same-clock", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn of_what_is_not_to_be_recorded_nothing_is_judged_and_nothing_is_amiss() {
+    on_own_host(|host| {
+        for (mode, delays) in [("drops", 0), ("1/4", 1)] {
+            let flags = "--packets 1200 --interval 1ms --profile clean --loss 25% --delay 5ms --jitter 2ms --seed 4";
+            let run = host.run(&format!("probe {flags} --records {mode}"));
+            let summary = run.summary();
+            let oracle = &summary.oracle;
+            assert_eq!((oracle.mismatches, oracle.unchecked), (0, 0), "{oracle:?}");
+            assert_eq!(oracle.checked + oracle.left_out, summary.conservation.total.arrived, "{oracle:?}");
+            assert!(told(&summary, Severity::Note, &["decisions were not to be recorded"]), "{:?}", summary.findings);
+            if let Err(why) = outcome::held(&summary) {
+                panic!("--records {mode}: {why}");
+            }
+            let forward = &summary.directions["a_to_b"];
+            let dropped = summary.conservation.by_direction["a_to_b"].dropped_by_cause["loss"];
+            assert_eq!(forward.measured.loss.count, dropped, "the account has it whatever is recorded");
+            assert_eq!(forward.measured.intended_delay_ms.n > 0, delays > 0, "{:?}", forward.measured);
+            assert_eq!((&forward.measured.offered_bps, &forward.measured.reordered), (&None, &None));
+            let manifest = fs::read_to_string(run.out.join("manifest.json")).unwrap();
+            let manifest: Value = serde_json::from_str(&manifest).unwrap();
+            assert_eq!(manifest["engine"]["records"], mode);
+        }
+    });
 }

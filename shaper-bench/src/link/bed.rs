@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use shaper_bpf::{Exclusion, Object, Program, Room};
 use shaper_channel::ChannelSpec;
 use shaper_common::layout::{OUTPUT_FORWARD, Params};
-use shaper_engine::{Behind, DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome};
+use shaper_engine::{Behind, DirectionSpec, Engine, Keep, LinkSpec, Options, Outcome, Recording};
 use shaper_net::lab::{Lab, LabSpec};
 use shaper_net::rtnl::{BridgeSpec, LinkStats, Rtnl};
 
@@ -65,7 +65,8 @@ impl Bed {
                 bed.attach(&[(Site::Middle, near_port, Program::Forward), (Site::Far, sink, Program::Pass)])?;
             }
             Middle::Engine { params, records, frames, straight } => {
-                bed.start(params, Options { records, frames, keep: Keep::Nothing, ..Options::default() }, straight)?;
+                let recording = if records { Recording::All } else { Recording::Off };
+                bed.start(params, Options { recording, frames, keep: Keep::Nothing, ..Options::default() }, straight)?;
             }
             Middle::Polled { params, busy_poll } => {
                 bed.start(params, Options { busy_poll, keep: Keep::Nothing, ..Options::default() }, false)?;

@@ -4,6 +4,7 @@
 
 mod params;
 mod record;
+mod recording;
 mod state;
 mod ticket;
 
@@ -12,6 +13,7 @@ use crate::units::Nanos;
 
 pub use params::{Params, features, flags, groups};
 pub use record::{BYPASS, MOST_CHANNELS, Probe, Record, packet_id, split_id};
+pub use recording::{NoRecording, Recording};
 pub use state::{Carried, Counts, RawFate, Shared, State, Work};
 pub use ticket::{Release, Ticket};
 
@@ -85,7 +87,7 @@ pub struct EdgeCounts {
     pub redirect: u64,
     /// Control packets dropped for either reason.
     pub control_dropped: u64,
-    /// Records that found no room in the ring buffer.
+    /// Records that were due and found no room in the ring buffer.
     pub records_lost: u64,
     /// Packets that were led to the delay line by TC programs, super-packets as one.
     pub diverted: u64,
@@ -162,7 +164,7 @@ pub struct Port {
     pub direction: u32,
     /// The place of this device's socket in the XSKMAP.
     pub socket: u32,
-    /// One when each decision is to be recorded, zero for none.
+    /// Which decisions are recorded, see [`Recording::raw`].
     pub records: u32,
     /// One when nothing that arrives here is ever held: it goes straight on to the other port.
     pub straight: u32,

@@ -25,7 +25,7 @@ pub(crate) fn forward(outcome: &Outcome, sent: u64) -> &DirectionOutcome {
 fn sound(direction: &DirectionOutcome) {
     let (name, account, oracle) = (&direction.spec.name, &direction.account, &direction.oracle);
     assert_eq!((account.held, account.difference()), (0, 0), "{name}: {account:?}");
-    assert_eq!((oracle.mismatches, direction.records_lost), (0, 0), "{name}: {:?}", oracle.first);
+    assert_eq!((oracle.mismatches, direction.recorded.lost), (0, 0), "{name}: {:?}", oracle.first);
     assert_eq!(oracle.checked, account.arrived, "{name}");
     let mut dropped = BTreeMap::new();
     let mut copies = 0;

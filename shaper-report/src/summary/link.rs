@@ -148,6 +148,9 @@ pub struct Oracle {
     pub checked: u64,
     /// Packets whose record is missing.
     pub unchecked: u64,
+    /// Packets that were not to be recorded.
+    #[serde(default)]
+    pub left_out: u64,
     /// Compared packets whose fates differ.
     pub mismatches: u64,
     /// The first difference, in words; null where there is none.

@@ -342,7 +342,11 @@ pub(crate) fn oracle(summary: &Summary) -> String {
     let oracle = &summary.oracle;
     let [checked, unchecked, mismatches] = [oracle.checked, oracle.unchecked, oracle.mismatches].map(words::count);
     let first = oracle.first_mismatch.as_ref().map_or_else(String::new, |first| format!("; first: {first}"));
-    format!("{checked} fates replayed, {unchecked} without a record, {mismatches} differ{first}")
+    let left_out = match oracle.left_out {
+        0 => String::new(),
+        left_out => format!(", {} not to be recorded", words::count(left_out)),
+    };
+    format!("{checked} fates replayed, {unchecked} without a record{left_out}, {mismatches} differ{first}")
 }
 
 /// Conservation in one line.

@@ -188,7 +188,7 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
         },
     });
     let checked = there.counts.arrived + back.counts.arrived;
-    summary.oracle = Oracle { checked, unchecked: 0, mismatches: 0, first_mismatch: None };
+    summary.oracle = Oracle { checked, first_mismatch: None, ..Oracle::default() };
     summary.lateness = Lateness::new(
         BTreeMap::from([
             ("a_to_b".to_owned(), there.direction.measured.lateness_us.clone()),

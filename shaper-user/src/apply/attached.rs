@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, SiteSpec, clock};
+use shaper_engine::{
+    DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, Recording, SiteSpec, clock,
+};
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration as ProfileDuration;
 use shaper_profile::{CompiledDirection, Expectation};
@@ -56,6 +58,7 @@ struct Told {
     rule_names: [Vec<String>; 2],
     netns: Option<String>,
     seed: u64,
+    recording: Recording,
     room: u32,
 }
 
@@ -149,6 +152,7 @@ impl Attached {
         let options = Options {
             frames: worked.frames,
             busy_poll: request.busy_poll,
+            recording: request.recording,
             keep: Keep::Nothing,
             // A command's link has no name by which anybody could ask for it.
             changeable: request.command.is_none(),
@@ -176,6 +180,7 @@ impl Attached {
                 Target::Named(_) | Target::Process(_) => Some(place.netns.name().to_owned()),
             },
             seed: request.seed,
+            recording: request.recording,
             room: worked.room,
         };
         let running = [
@@ -330,7 +335,7 @@ impl Attached {
     ///
     /// When that cannot be found out.
     fn status(&self, rates: &Rates) -> anyhow::Result<Status> {
-        let Told { name, directions, settings, netns, seed, room, .. } = &self.told;
+        let Told { name, directions, settings, netns, seed, recording, room, .. } = &self.told;
         let seconds = |nanos: Nanos| nanos.0 as f64 / SECOND as f64;
         let now = Nanos(clock::monotonic());
         let journal = self.ground.journal();
@@ -347,6 +352,7 @@ impl Attached {
             xdp_mode: self.xdp_mode(),
             queues: self.engine.port_modes().and_then(|ports| Some(ports.first()?.queues)),
             seed: *seed,
+            records: recording.to_string(),
             netns_inode: self.place.netns.inode()?,
             drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
             running_s: seconds(now.saturating_sub(self.start)),

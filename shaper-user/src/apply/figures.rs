@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use shaper_common::fate::Cause;
 use shaper_common::layout::Counts;
-use shaper_engine::{Account, DirectionOutcome, Snapshot};
+use shaper_engine::{Account, DirectionOutcome, Recorded, Snapshot};
 
 /// One direction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub(crate) struct Figures {
     pub(crate) let_pass: u64,
     /// Flows that were forgotten for others.
     pub(crate) flows_evicted: u64,
+    /// What there are records of.
+    pub(crate) records: RecordFigures,
     /// Actual minus intended release.
     pub(crate) lateness_ns: Lateness,
     /// By rule, in their order.
@@ -40,6 +42,23 @@ pub(crate) struct Lateness {
     pub(crate) p50: u64,
     pub(crate) p99: u64,
     pub(crate) max: u64,
+}
+
+/// Decisions, by whether there is a record of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecordFigures {
+    /// There is.
+    pub(crate) recorded: u64,
+    /// There was not to be one.
+    pub(crate) left_out: u64,
+    /// There was to be one, and it found no room.
+    pub(crate) lost: u64,
+}
+
+impl From<Recorded> for RecordFigures {
+    fn from(Recorded { recorded, left_out, lost }: Recorded) -> Self {
+        Self { recorded, left_out, lost }
+    }
 }
 
 /// A rule.
@@ -56,12 +75,19 @@ pub(crate) struct RuleFigures {
 impl Figures {
     /// As they stand, with the names of the rules.
     pub(crate) fn now(snapshot: &Snapshot, names: &[String]) -> Self {
-        Self::of(&snapshot.account, &snapshot.by_rule, snapshot.let_pass, &snapshot.lateness, names)
+        Self::of(&snapshot.account, &snapshot.by_rule, snapshot.let_pass, &snapshot.lateness, snapshot.recorded, names)
     }
 
     /// As they are in the end.
     pub(crate) fn at_the_end(direction: &DirectionOutcome, names: &[String]) -> Self {
-        Self::of(&direction.account, &direction.by_rule, direction.let_pass, &direction.lateness, names)
+        Self::of(
+            &direction.account,
+            &direction.by_rule,
+            direction.let_pass,
+            &direction.lateness,
+            direction.recorded,
+            names,
+        )
     }
 
     fn of(
@@ -69,6 +95,7 @@ impl Figures {
         by_rule: &[(u64, Counts)],
         let_pass: u64,
         lateness: &Histogram<u64>,
+        recorded: Recorded,
         names: &[String],
     ) -> Self {
         let &Account { arrived, copies, out, held, bypassed, flows_evicted, .. } = account;
@@ -87,6 +114,7 @@ impl Figures {
             bypassed,
             let_pass,
             flows_evicted,
+            records: recorded.into(),
             lateness_ns: Lateness { p50: at(0.5), p99: at(0.99), max: lateness.max() },
             rules: rules.collect(),
         }
@@ -116,6 +144,10 @@ impl Figures {
         let mut lines = Vec::new();
         if self.bypassed > 0 {
             lines.push(format!("{} control packets passed beside", self.bypassed));
+        }
+        let RecordFigures { recorded, left_out, lost } = self.records;
+        if left_out > 0 || lost > 0 {
+            lines.push(format!("{recorded} decisions recorded, {left_out} not to be, {lost} records lost"));
         }
         let Lateness { p50, p99, max } = self.lateness_ns;
         if max > 0 {

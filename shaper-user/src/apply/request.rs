@@ -7,7 +7,7 @@ use std::path::absolute;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
-use shaper_engine::Site;
+use shaper_engine::{Recording, Site};
 use shaper_net::netns::NetNs;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Expectation, Link, Profile, presets};
@@ -85,6 +85,8 @@ pub(crate) struct Request {
     pub(crate) hook: HookChoice,
     /// Whether the delay line spins.
     pub(crate) busy_poll: bool,
+    /// Of which decisions a record is written.
+    pub(crate) recording: Recording,
     /// What is demanded of it.
     pub(crate) expected: Vec<Expectation>,
 }
@@ -102,6 +104,7 @@ pub(crate) struct Order {
     engine: EngineChoice,
     hook: HookChoice,
     busy_poll: bool,
+    recording: String,
 }
 
 impl Order {
@@ -125,6 +128,7 @@ impl Order {
             engine: request.engine,
             hook: request.hook,
             busy_poll: request.busy_poll,
+            recording: request.recording.to_string(),
         })
     }
 
@@ -151,6 +155,7 @@ impl Order {
             engine: self.engine,
             hook: self.hook,
             busy_poll: self.busy_poll,
+            recording: self.recording.parse()?,
             // Nobody would hear what came of them.
             expected: Vec::new(),
         })
@@ -275,6 +280,7 @@ mod tests {
             engine: EngineChoice::Auto,
             hook: HookChoice::Auto,
             busy_poll: false,
+            recording: Recording::All,
             expected: Vec::new(),
         }
     }
@@ -302,6 +308,7 @@ mod tests {
         let request = Request {
             duration: Some(Duration::from_millis(1_500)),
             target: Target::Process(7),
+            recording: "1/100".parse().unwrap(),
             site: Site::Between("a0".into(), "b0".into()),
             ..request("delay = \"1ms\"\n[[rule]]\nmatch = \"tcp\"\nloss = \"1%\"", "rate = \"1mbit\"")
         };
@@ -309,7 +316,7 @@ mod tests {
         let again = serde_json::from_str::<Order>(&order).unwrap().request().unwrap();
         assert_eq!(again.forward.link, request.forward.link);
         assert_eq!(again.backward.link, request.backward.link);
-        assert_eq!(again.site, request.site);
+        assert_eq!((again.site, again.recording), (request.site, request.recording));
         assert_eq!((again.duration, again.target, again.seed), (request.duration, request.target, request.seed));
     }
 

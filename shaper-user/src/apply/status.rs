@@ -48,6 +48,8 @@ pub(crate) struct Status {
     pub(crate) queues: Option<u32>,
     /// The seed of every draw.
     pub(crate) seed: u64,
+    /// Of which decisions a record is written: `all`, `drops`, `off`, or one in so many, such as `1/100`.
+    pub(crate) records: String,
     /// For how long it has been impaired.
     pub(crate) running_s: f64,
     /// When it ends by itself; absent where it does not.

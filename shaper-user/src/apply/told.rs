@@ -124,7 +124,7 @@ impl From<&Finished> for Told {
             direction: direction.spec.name.clone(),
             figures,
             fates_checked: direction.oracle.checked,
-            fates_unrecorded: direction.records_lost,
+            fates_unrecorded: direction.recorded.left_out + direction.recorded.lost,
         });
         Self {
             schema: 1,

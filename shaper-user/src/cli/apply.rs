@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Parser};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use shaper_engine::Site;
+use shaper_engine::{Recording, Site};
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Profile, load};
@@ -16,6 +16,7 @@ use crate::apply::{
     Attached, Ended, EngineChoice, Figures, HookChoice, Order, Request, Target, Told, change_running, expectation,
     first_lines, last_lines,
 };
+use crate::capabilities::Task;
 
 /// `shaper apply`.
 #[derive(Debug, ClapArgs)]
@@ -92,7 +93,7 @@ struct Common {
     #[arg(long)]
     detach: bool,
     /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
-    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "expect"])]
+    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "records", "expect"])]
     change: bool,
     /// What holds packets
     #[arg(long, value_enum, default_value_t)]
@@ -100,6 +101,9 @@ struct Common {
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
+    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
+    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
+    records: Recording,
     /// Print how it went as JSON, on standard output
     #[arg(long, conflicts_with = "detach")]
     json: bool,
@@ -116,12 +120,30 @@ struct Side {
     link: LinkFlags,
 }
 
+impl Args {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        if self.common.change { Task::Change } else { Task::Apply }
+    }
+}
+
+impl BridgeArgs {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        if self.common.change { Task::Change } else { Task::Bridge }
+    }
+}
+
 /// Impairs the interface until Ctrl-C, or as long as was said.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Args { interface, egress, ingress, common } = args;
     let forward = side(&common.link, egress.as_deref()).context("--egress")?;
     let backward = side(&common.link, ingress.as_deref()).context("--ingress")?;
-    carry_out(&common.request(Site::Interface(interface.clone()), HookChoice::Tc, forward, backward), common)
+    carry_out(
+        args.task(),
+        &common.request(Site::Interface(interface.clone()), HookChoice::Tc, forward, backward),
+        common,
+    )
 }
 
 /// Bridges the interfaces until Ctrl-C, or as long as was said.
@@ -129,10 +151,10 @@ pub(super) fn bridge(args: &BridgeArgs) -> anyhow::Result<Outcome> {
     let BridgeArgs { one, other, up, down, hook, common } = args;
     let forward = side(&common.link, up.as_deref()).context("--up")?;
     let backward = side(&common.link, down.as_deref()).context("--down")?;
-    carry_out(&common.request(Site::Between(one.clone(), other.clone()), *hook, forward, backward), common)
+    carry_out(args.task(), &common.request(Site::Between(one.clone(), other.clone()), *hook, forward, backward), common)
 }
 
-fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
+fn carry_out(task: Task, request: &Request, common: &Common) -> anyhow::Result<Outcome> {
     if common.change {
         for line in change_running(request)? {
             writeln!(io::stdout(), "{line}")?;
@@ -140,6 +162,7 @@ fn carry_out(request: &Request, common: &Common) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Held);
     }
     let worked = request.work_out()?;
+    task.demand()?;
     let name = request.name();
     for line in first_lines(request, &worked) {
         writeln!(io::stderr(), "{line}")?;
@@ -215,6 +238,7 @@ impl Common {
             engine: self.engine,
             hook,
             busy_poll: self.busy_poll,
+            recording: self.records,
             expected: self.expect.clone(),
         }
     }

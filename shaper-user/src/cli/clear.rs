@@ -11,6 +11,7 @@ use shaper_net::process::ProcessId;
 
 use super::Outcome;
 use crate::apply::{Found, Target, of_interface};
+use crate::capabilities::Task;
 
 /// `shaper clear`.
 #[derive(Debug, ClapArgs)]
@@ -52,6 +53,7 @@ struct Failure {
 
 /// Undoes, and says what.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    Task::Clear.demand()?;
     let before = running()?;
     let reports = match &args.interface {
         Some(interface) => end(interface, &Target::of(args.netns.as_deref(), args.pid))?,

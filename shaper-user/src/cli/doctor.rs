@@ -20,6 +20,7 @@ use shaper_net::rtnl::{Link, Rtnl};
 
 use super::Outcome;
 use super::told::in_full;
+use crate::capabilities::{Task, setcap};
 
 /// `shaper doctor`.
 #[derive(Debug, ClapArgs)]
@@ -30,6 +31,13 @@ pub(crate) struct Args {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        if self.verifier { Task::Verifier } else { Task::Doctor }
+    }
 }
 
 /// Whether the host has it.
@@ -80,13 +88,14 @@ impl Finding {
 /// Looks at everything, or loads the programs alone.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.verifier {
+        Task::Verifier.demand()?;
         return verifier(args.json);
     }
     // Before anything of our own stands in a journal.
     let leftovers = leftovers();
-    let privileged = missing_capabilities().is_some_and(|missing| missing.is_empty());
-    let mut findings = vec![privileges(), kernel(), btf(), programs(privileged)];
-    findings.extend(trial::findings(privileged));
+    let can = |task: Task| task.missing().is_ok_and(|missing| missing.is_empty());
+    let mut findings = vec![privileges(), kernel(), btf(), programs(can(Task::Verifier) || can(Task::Run))];
+    findings.extend(trial::findings(can(Task::Run)));
     findings.extend([timer(), processors(), leftovers]);
     let has_edt = findings.iter().any(|finding| finding.item == trial::EDT && finding.has == Has::Yes);
     findings.extend(interfaces(has_edt));
@@ -183,27 +192,27 @@ fn verifier(json: bool) -> anyhow::Result<Outcome> {
     Ok(if programs.iter().any(over) { Outcome::Failed } else { Outcome::Held })
 }
 
-/// What we need, and its bit in `CapEff` (include/uapi/linux/capability.h).
-const CAPABILITIES: [(&str, u32); 4] =
-    [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_IPC_LOCK", 14), ("CAP_SYS_ADMIN", 21)];
-
-/// The capabilities that this process lacks; `None` where that cannot be told.
-fn missing_capabilities() -> Option<Vec<&'static str>> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    let effective = u64::from_str_radix(effective.trim(), 16).ok()?;
-    Some(CAPABILITIES.iter().filter(|(_, bit)| effective >> bit & 1 == 0).map(|(name, _)| *name).collect())
-}
-
+/// Each capability that some command needs and this process has not, with those commands.
 fn privileges() -> Finding {
-    const ITEM: &str = "privileges";
-    match missing_capabilities() {
-        Some(missing) if missing.is_empty() => Finding::yes(ITEM, "all capabilities that are needed"),
-        Some(missing) => {
-            Finding::no(ITEM, format!("without {}", missing.join(", ")), "run as root: sudo shaper doctor")
+    const ITEM: &str = "capabilities";
+    let mut missing: Vec<(String, Vec<&str>)> = Vec::new();
+    for task in Task::all() {
+        let Ok(of_task) = task.missing() else {
+            return Finding::unknown(ITEM, "the kernel does not tell which ones there are");
+        };
+        for capability in of_task.iter().map(ToString::to_string) {
+            match missing.iter_mut().find(|(known, _)| *known == capability) {
+                Some((_, tasks)) => tasks.push(task.name()),
+                None => missing.push((capability, vec![task.name()])),
+            }
         }
-        None => Finding::unknown(ITEM, "/proc/self/status does not tell"),
     }
+    if missing.is_empty() {
+        return Finding::yes(ITEM, "all that any command needs");
+    }
+    let told = missing.iter().map(|(capability, tasks)| format!("{capability} (for {})", tasks.join(", ")));
+    let told = told.collect::<Vec<_>>().join("; ");
+    Finding::no(ITEM, format!("without {told}"), format!("run as root: sudo shaper doctor; or {}", setcap(Task::Run)))
 }
 
 fn release() -> String {
@@ -236,7 +245,7 @@ fn btf() -> Finding {
 fn programs(privileged: bool) -> Finding {
     const ITEM: &str = "BPF programs";
     if !privileged {
-        return Finding::unknown(ITEM, "tried as root only");
+        return Finding::unknown(ITEM, "tried where the capabilities for it are there");
     }
     match load() {
         Ok(programs) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::libc;
-use shaper_engine::Site;
+use shaper_engine::{Recording, Site};
 use shaper_net::enclosure::{Enclosure, INSIDE};
 use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
@@ -19,6 +19,7 @@ use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
 use crate::apply::{Attached, Ended, EngineChoice, HookChoice, Request, Target, expectation, first_lines, last_lines};
+use crate::capabilities::Task;
 use crate::run::Ground;
 
 /// How long a command may take to end when the link fails.
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// The seed of every draw: the same seed gives the same draws to the same packet index
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
+    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
+    records: Recording,
     /// What is demanded, such as 'loss.up < 6%': the exit code is 1 where it does not hold and the command's is 0; may be
     /// given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -76,9 +80,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         engine: args.engine,
         hook: HookChoice::Tc,
         busy_poll: false,
+        recording: args.records,
         expected: args.expect.clone(),
     };
     let worked = request.work_out()?;
+    Task::Exec.demand()?;
     let signals = Signals::install()?;
     let ground = Ground::prepare(&format!("exec {named}"))?;
     let enclosure = Enclosure::create(ground.journal()).context("cannot make a namespace for the command")?;

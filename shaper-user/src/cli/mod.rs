@@ -40,6 +40,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "live")]
+use crate::capabilities::Task;
+
 /// What stands before a role's name in the hidden arguments.
 #[cfg(feature = "live")]
 pub(crate) use role::ARGUMENT as ROLE_ARGUMENT;
@@ -112,6 +115,25 @@ enum Command {
     Analyze(analyze::Args),
 }
 
+#[cfg(feature = "live")]
+impl Command {
+    /// What it is for, as far as its capabilities go.
+    const fn task(&self) -> Task {
+        match self {
+            Self::Doctor(args) => args.task(),
+            Self::Apply(args) => args.task(),
+            Self::Bridge(args) => args.task(),
+            Self::Exec(_) => Task::Exec,
+            Self::Status(_) => Task::Status,
+            Self::Run(_) => Task::Run,
+            Self::Lab(args) => args.task(),
+            Self::Clear(_) => Task::Clear,
+            Self::Toast(_) => Task::Workload,
+            Self::Profile(_) | Self::Analyze(_) => Task::Files,
+        }
+    }
+}
+
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -130,6 +152,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(COULD_NOT_RUN) } else { ExitCode::SUCCESS };
         }
     };
+    #[cfg(feature = "live")]
+    if let Err(error) = cli.command.task().give_up_others() {
+        return could_not_run(&error);
+    }
     let outcome = match cli.command {
         #[cfg(feature = "live")]
         Command::Doctor(args) => doctor::run(&args),
@@ -156,12 +182,14 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(outcome) => outcome.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Where even this cannot be written, the exit code says it.
-            let _ = writeln!(io::stderr(), "shaper: {}", told::in_full(&error));
-            ExitCode::from(COULD_NOT_RUN)
-        }
+        Err(error) => could_not_run(&error),
     }
+}
+
+fn could_not_run(error: &anyhow::Error) -> ExitCode {
+    // Where even this cannot be written, the exit code says it.
+    let _ = writeln!(io::stderr(), "shaper: {}", told::in_full(error));
+    ExitCode::from(COULD_NOT_RUN)
 }
 
 /// What goes wrong where no error can be handed up, in clean-up above all, is said on standard error.

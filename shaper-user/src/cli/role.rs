@@ -10,6 +10,7 @@ use shaper_net::guard;
 use shaper_toast::StopFlag;
 
 use super::{COULD_NOT_RUN, apply, lab, told};
+use crate::capabilities::Task;
 use crate::workload::probe;
 
 /// What stands before a role's name.
@@ -19,6 +20,8 @@ pub(crate) const ARGUMENT: &str = "__role";
 pub(super) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
     let first = args.get(1)?.to_str()?;
     if first == guard::ARGUMENT {
+        // Nobody reads what it says, and what is changed is to be undone whatever it may still do.
+        let _ = Task::Guard.give_up_others();
         return Some(guard::main(args.get(2..).unwrap_or_default().iter().cloned()));
     }
     if first != ARGUMENT {
@@ -37,6 +40,12 @@ pub(super) fn dispatch(args: &[OsString]) -> Option<ExitCode> {
 }
 
 fn run(name: &str, config: &str) -> anyhow::Result<()> {
+    let task = match name {
+        lab::ROLE => Task::LabUp,
+        apply::ROLE => Task::Apply,
+        _ => Task::Workload,
+    };
+    task.give_up_others()?;
     // These take signals over by themselves: they have more to end than a loop.
     match name {
         lab::ROLE => return lab::daemon(parse(name, config)?),

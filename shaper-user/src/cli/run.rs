@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
+use shaper_engine::Recording;
 use shaper_profile::Expectation;
 use shaper_profile::quantity::{Duration, Size};
 use shaper_profile::scenario::{PeerAt, PeerClock};
@@ -54,6 +55,9 @@ struct Common {
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
+    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
+    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
+    records: Recording,
     /// Kernel buffer of each capture
     #[arg(long, value_name = "SIZE", default_value = "16MB")]
     capture_buffer: Size,
@@ -154,6 +158,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
         seed: common.seed,
         duration,
         busy_poll: common.busy_poll,
+        recording: common.records,
         capture_buffer: buffer,
         out: common.out,
         scene: Scene { expect: common.expect, ..Scene::default() },

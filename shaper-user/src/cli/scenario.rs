@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
+use shaper_engine::Recording;
 use shaper_profile::Expectation;
 use shaper_profile::quantity::Size;
 use shaper_profile::scenario::{self, BuiltIn, Scenario};
@@ -45,6 +46,9 @@ pub(crate) struct ScenarioArgs {
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
+    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
+    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
+    records: Recording,
     /// Kernel buffer of each capture
     #[arg(long, value_name = "SIZE", default_value = "16MB")]
     capture_buffer: Size,
@@ -82,6 +86,7 @@ fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Resul
         seed: scenario.seed,
         duration: scenario.duration,
         busy_poll: args.busy_poll,
+        recording: args.records,
         capture_buffer: i32::try_from(args.capture_buffer.0).unwrap_or(i32::MAX),
         out: args.out.clone(),
         scene: Scene { start: args.start, text: Some(text), ..scene },

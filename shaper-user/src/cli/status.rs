@@ -62,8 +62,14 @@ fn tell(out: &mut impl Write, status: &Status) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "  engine {} ({}), XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way",
-        status.engine, status.engine_why, status.xdp_mode, status.hook, status.seed, status.room_packets
+        "  engine {} ({}), XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way, records {}",
+        status.engine,
+        status.engine_why,
+        status.xdp_mode,
+        status.hook,
+        status.seed,
+        status.room_packets,
+        status.records
     )?;
     if let Some(queues) = status.queues {
         writeln!(out, "  {queues} queues of each, with a thread a queue")?;

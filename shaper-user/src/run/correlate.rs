@@ -117,7 +117,7 @@ pub(super) fn correlate(
         if seen == [true, true] {
             for (number, outcome) in pair.iter().enumerate() {
                 counted.contradictions += early(number as u16, &log, &joined, &clock);
-                fill_direction(number as u16, outcome, &records, &joined, summary);
+                fill_direction(number as u16, outcome, plan.recording, &records, &joined, summary);
             }
         }
         for (_, point, (host, captured)) in ends.iter().filter(|(of, ..)| *of == link) {
@@ -143,7 +143,7 @@ pub(super) fn correlate(
                 .with_context(|| directory.unwritten(&out))?;
         }
     }
-    tell(&counted, evidence, plan.scene.capture.filter.is_none(), summary);
+    tell(plan.recording, &counted, evidence, plan.scene.capture.filter.is_none(), summary);
     summary.join = (!ends.is_empty()).then_some(counted);
     for (_, captured) in &evidence.captured {
         fs::remove_file(&captured.spool).with_context(|| format!("{}: cannot be removed", captured.spool.display()))?;

@@ -28,6 +28,7 @@ use super::programs::{Programs, Ran};
 use super::progress::Progress;
 use super::stage::{Settled, Stage};
 use super::{judge, manifest};
+use crate::capabilities::Task;
 use crate::capture::Captured;
 use crate::workload::probe::{ReceiverConfig, SenderConfig};
 
@@ -94,9 +95,7 @@ pub(super) struct Evidence {
 pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finished> {
     plan.check()?;
     let links = plan.compile()?;
-    if !nix::unistd::geteuid().is_root() {
-        bail!("this needs root, for network namespaces and BPF: run it with sudo");
-    }
+    Task::Run.demand()?;
     let started = SystemTime::now();
     let signals = Signals::install()?;
     let inputs = Inputs::of(&plan.profile)?;
@@ -226,6 +225,7 @@ pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
     const MOST_FRAMES: u32 = 1 << 20;
     Options {
         busy_poll: plan.busy_poll,
+        recording: plan.recording,
         frames: frames(links, plan.packet_rate(), MOST_FRAMES),
         keep: Keep::First(1 << 22),
         ..Options::default()

@@ -61,6 +61,7 @@ struct Engine {
     af_xdp_mode: &'static str,
     umem_frames: u32,
     busy_poll: bool,
+    records: String,
 }
 
 /// The text of `manifest.json`.
@@ -77,6 +78,7 @@ pub(super) fn manifest(
         af_xdp_mode: "copy",
         umem_frames: engine_options(plan, links).frames,
         busy_poll: plan.busy_poll,
+        records: plan.recording.to_string(),
     };
     let spacing = match &plan.workload {
         Workload::Toast(toast) => Some(plan.spacing(toast, links).0),
@@ -145,6 +147,7 @@ mod tests {
                 seed: 1,
                 duration: Duration(Nanos(10_000_000)),
                 busy_poll: false,
+                recording: "1/100".parse().unwrap(),
                 capture_buffer: 0,
                 out: None,
                 scene: crate::run::Scene::default(),
@@ -156,6 +159,7 @@ mod tests {
                 assert!(!manifest["host"][host].is_null(), "{host}");
             }
             assert!(manifest["engine"]["umem_frames"].as_u64().unwrap() >= 1 << 14);
+            assert_eq!(manifest["engine"]["records"], "1/100");
             let toml = manifest["profile_toml"].as_str().unwrap();
             assert_eq!(presets::parse("again.toml", "again", toml).unwrap(), plan.profile, "{toml}");
             let toml = toml::to_string(&manifest["profile"]).unwrap();

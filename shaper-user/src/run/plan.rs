@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use shaper_common::units::Nanos;
+use shaper_engine::Recording;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
 use shaper_profile::{Compile, CompiledLink, Held, Profile};
@@ -141,6 +142,8 @@ pub struct Plan {
     pub duration: Duration,
     /// The delay line spins.
     pub busy_poll: bool,
+    /// Of which decisions a record is written.
+    pub recording: Recording,
     /// Kernel buffer of each tap, in bytes.
     pub capture_buffer: i32,
     /// The run directory; `runs/<utc>-<name>` if not given.
@@ -410,6 +413,7 @@ pub(super) mod testing {
             seed: 3,
             duration: Duration(Nanos(duration)),
             busy_poll: false,
+            recording: Recording::All,
             capture_buffer: 0,
             out: None,
             scene: Scene::default(),

@@ -218,6 +218,7 @@ impl At {
             engine: EngineChoice::Xsk,
             hook: HookChoice::Tc,
             busy_poll: plan.busy_poll,
+            recording: plan.recording,
             expected: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use shaper_engine::{Engine, EngineKind, Error, Keep, Options, Site, SiteSpec};
+use shaper_engine::{Engine, EngineKind, Error, Keep, Options, Recording, Site, SiteSpec};
 use shaper_net::lab::LabSpec;
 use shaper_profile::quantity;
 use shaper_profile::{Compile, Link};
@@ -26,7 +26,7 @@ pub(super) fn findings(privileged: bool) -> Vec<Finding> {
         items.iter().map(|item| Finding::unknown(*item, why)).collect()
     };
     if !privileged {
-        return untried(&[BED, CAPTURE, EDT, ENGINE, CROSSING], "tried as root only");
+        return untried(&[BED, CAPTURE, EDT, ENGINE, CROSSING], "tried where the capabilities for it are there");
     }
     let built = Ground::prepare("doctor").and_then(|ground| Ok((Bed::up(&LabSpec::pair(), &ground)?, ground)));
     let (mut bed, ground) = match built {
@@ -94,7 +94,7 @@ fn impair(bed: &mut Bed) -> anyhow::Result<()> {
     const FRAMES: u32 = 1 << 13;
     let horizon = quantity::Duration::from_millis(60_000);
     let link = Link::default().compile(&Compile { seed: 1, link: 0, horizon })?;
-    let engine = Options { frames: FRAMES, records: false, keep: Keep::Nothing, ..Options::default() };
+    let engine = Options { frames: FRAMES, recording: Recording::Off, keep: Keep::Nothing, ..Options::default() };
     bed.impair(&[link], &BedOptions { engine, straight: false })
 }
 

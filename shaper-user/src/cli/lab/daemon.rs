@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use shaper_common::units::Nanos;
-use shaper_engine::{Keep, Options, clock};
+use shaper_engine::{Keep, Options, Recording, clock};
 use shaper_net::lab::{LabSpec, LabState};
 use shaper_net::signals::Signals;
 use shaper_profile::{Profile, presets};
@@ -63,7 +63,7 @@ fn start(config: &DaemonConfig, signals: Signals) -> anyhow::Result<(Ground, Bed
     let ground = Ground::prepare(&what)?;
     let mut bed = Bed::up(&spec(config.hosts), &ground)?;
     go_on()?;
-    let engine = Options { frames, records: false, keep: Keep::Nothing, ..Options::default() };
+    let engine = Options { frames, recording: Recording::Off, keep: Keep::Nothing, ..Options::default() };
     bed.impair(&links, &BedOptions { engine, straight: true })?;
     // A switch floods until it has asked for members: the lab is not as promised before that.
     let snooping = bed.lab()?.snooping_from();

@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::Outcome;
+use crate::capabilities::Task;
 pub(super) use daemon::{ROLE, daemon};
 
 /// `shaper lab`.
@@ -51,6 +52,18 @@ enum Action {
         #[arg(long, conflicts_with = "lab")]
         all: bool,
     },
+}
+
+impl Args {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        match self.action {
+            Action::Up(_) => Task::LabUp,
+            Action::List { .. } => Task::Files,
+            Action::Exec { .. } => Task::LabExec,
+            Action::Down { .. } => Task::LabDown,
+        }
+    }
 }
 
 /// Does what is asked.

@@ -16,6 +16,7 @@ use shaper_net::netns::NetNs;
 use shaper_net::process::ProcessId;
 
 use super::super::Outcome;
+use crate::capabilities::Task;
 
 /// How long a lab's process may take over its own clean-up before it is killed, and its journal undone for it.
 const GRACE: Duration = Duration::from_secs(10);
@@ -76,6 +77,7 @@ fn hosts(lab: &LabState) -> String {
 
 /// `shaper lab exec`: becomes the command, within the host.
 pub(super) fn exec(host: &str, id: Option<&str>, command: &[OsString]) -> anyhow::Result<Outcome> {
+    Task::LabExec.demand()?;
     let lab = choose(id)?;
     if !lab.owner.is_running()? {
         bail!("lab {}: the process that keeps it is gone: `shaper clear` removes what is left of it", lab.id);
@@ -102,6 +104,7 @@ pub(super) fn exec(host: &str, id: Option<&str>, command: &[OsString]) -> anyhow
 
 /// `shaper lab down`.
 pub(super) fn down(id: Option<&str>, all: bool) -> anyhow::Result<Outcome> {
+    Task::LabDown.demand()?;
     let labs = if all { lab::list()? } else { vec![choose(id)?] };
     if labs.is_empty() {
         writeln!(io::stdout(), "no lab is up")?;

@@ -13,6 +13,7 @@ use shaper_profile::Profile;
 use super::super::link_flags::LinkFlags;
 use super::super::{Outcome, background};
 use super::daemon::{DaemonConfig, ROLE, plan};
+use crate::capabilities::Task;
 use crate::run::{OpenEnded, told};
 
 /// Most hosts: one link each in a star.
@@ -59,6 +60,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let profile = args.link.resolve("clean")?;
     let hosts = usize::from(args.hosts);
     let plan = plan(hosts, &profile, args.seed)?;
+    Task::LabUp.demand()?;
     // The process that keeps the lab works elsewhere.
     let from_anywhere =
         profile.with_files(|path| absolute(path).map_or(path.into(), |path| path.to_string_lossy().into_owned()));

@@ -1,7 +1,7 @@
 //! What a join of captures and records comes to: counts, what contradicts, and figures that only captures have.
 
 use shaper_common::fate::Cause;
-use shaper_engine::DirectionOutcome;
+use shaper_engine::{DirectionOutcome, Recording};
 use shaper_offline::join::{ClockMap, EngineLog, EngineRecord, Joined};
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{Join, Severity, Summary};
@@ -55,11 +55,16 @@ pub(super) fn early(direction: u16, log: &EngineLog<'_>, joined: &Joined, clock:
 pub(super) fn fill_direction(
     number: u16,
     outcome: &DirectionOutcome,
+    recording: Recording,
     records: &[EngineRecord],
     joined: &Joined,
     summary: &mut Summary,
 ) {
     let Some(direction) = summary.directions.get_mut(&outcome.spec.name) else { return };
+    // Of drops alone there is nothing to be seen behind the link.
+    if matches!(recording, Recording::Drops | Recording::Off) {
+        return;
+    }
     let mut delays = Vec::new();
     let mut arrivals = Vec::new();
     let mut lost = 0u64;
@@ -75,6 +80,10 @@ pub(super) fn fill_direction(
         }
     }
     direction.measured.one_way_delay_ms = Some(Distribution::with_missing(delays, lost, Missing::Excluded));
+    // Of packets far apart few are reordered.
+    if recording != Recording::All {
+        return;
+    }
     arrivals.sort_unstable();
     // RFC 4737, section 3.3: reordered when the number is below the next one expected.
     let mut next_expected = 0;
@@ -90,11 +99,13 @@ pub(super) fn fill_direction(
 }
 
 /// Says where captures and records do not go together. What a filter left out, `is_whole` or not, is in none.
-pub(super) fn tell(counted: &Join, evidence: &Evidence, is_whole: bool, summary: &mut Summary) {
+pub(super) fn tell(recording: Recording, counted: &Join, evidence: &Evidence, is_whole: bool, summary: &mut Summary) {
     let complete = is_whole && evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     if counted.contradictions > 0 {
+        // Where packets look alike, one without a record may be taken for one that has one.
+        let is_whole = recording == Recording::All || counted.ambiguous == 0;
         summary.find(
-            Severity::Error,
+            if is_whole { Severity::Error } else { Severity::Warning },
             format!(
                 "{} packets that the records call dropped, or that were still to be held, were captured behind the link",
                 counted.contradictions

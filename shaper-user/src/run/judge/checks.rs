@@ -5,11 +5,11 @@ use shaper_common::fate::Cause;
 use shaper_common::layout::{Params, flags};
 use shaper_common::order::Order;
 use shaper_common::units::Nanos;
-use shaper_engine::DirectionOutcome;
+use shaper_engine::{DirectionOutcome, Recording};
 use shaper_profile::CompiledDirection;
 use shaper_profile::loss::LossOutcome;
 use shaper_profile::shift::{MISSES, Stream};
-use shaper_report::agreement::{self, Agree, Family, LatenessBound, OutageCounts};
+use shaper_report::agreement::{self, Agree, Agreement, Check, Family, LatenessBound, OutageCounts};
 use shaper_report::stats::Interval;
 
 use crate::run::decided::{own, rate, shift_ms};
@@ -37,44 +37,81 @@ pub(super) fn checks(
     let params = &outcome.spec.channel.params;
     let expected = &compiled.expected;
     let mut all = Vec::new();
+    // Every check has its place in the family, looked at or not.
+    let not_recorded = |name: &str, unit: &str| not_recorded(plan.recording, name, unit);
+    let is_whole = plan.recording == Recording::All;
+    let is_fair = is_whole || matches!(plan.recording, Recording::OneIn(_));
+    let outage_check =
+        || if is_fair { agreement::outages(&outages(outcome, compiled)) } else { not_recorded("outage", "packets") };
     if outcome.spec.channel.varies() {
         // Of settings that change each packet's fate is checked by the oracle, and shares are of no one setting.
-        all.push(agreement::outages(&outages(outcome, compiled)));
+        all.push(outage_check());
         all.push(agreement::lateness(late, bound));
         return Ok(family.agree(all));
     }
-    let (lost, offered) = lost_of(outcome);
     let level = family.level().context("a check was not declared")?;
     let LossOutcome { ratio, inflation, .. } = expected.loss;
-    all.push(agreement::loss(level, lost, offered, ratio, agreement::ratio_tolerance(ratio), inflation));
-    all.push(agreement::outages(&outages(outcome, compiled)));
+    all.push(match lost_of(outcome, is_whole) {
+        Some((lost, offered)) => {
+            agreement::loss(level, lost, offered, ratio, agreement::ratio_tolerance(ratio), inflation)
+        }
+        None => not_recorded("loss", "ratio"),
+    });
+    all.push(outage_check());
     let levels =
         [family.level().context("a check was not declared")?, family.level().context("a check was not declared")?];
-    if params.jitter_kind == shaper_common::delay::Jitter::None as u32 {
+    if !is_fair {
+        all.push(not_recorded("intended delay", "ms"));
+    } else if params.jitter_kind == shaper_common::delay::Jitter::None as u32 {
         all.push(agreement::constant_delay(delays, params.delay.0));
     } else {
         let cdf = |ns: f64| expected.delay.cdf(Nanos(ns.max(0.0) as u64));
         all.extend(agreement::intended_delays(levels, delays, cdf, expected.delay.zero_share()));
     }
     if params.rate.0 > 0 {
-        all.push(rate(outcome));
+        all.push(if is_whole { rate(outcome) } else { not_recorded("rate", "bit/s") });
     }
     if let Some(shift) = stream(plan, params).and_then(|stream| expected.shift(stream)) {
         let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
         let stated = Interval { low: ms(shift.low), high: ms(shift.high) };
         let level = family.level().context("a check was not declared")?;
-        all.push(agreement::shift(level, shift_ms(outcome), delays.len() as u64, stated, MISSES));
+        all.push(if is_fair {
+            agreement::shift(level, shift_ms(outcome), delays.len() as u64, stated, MISSES)
+        } else {
+            not_recorded("shift", "ms")
+        });
     }
     all.push(agreement::lateness(late, bound));
     Ok(family.agree(all))
 }
 
-/// Packets that the loss model lost, marked ones among them, of those that it was asked about.
-fn lost_of(outcome: &DirectionOutcome) -> (u64, u64) {
+/// A check for which there are not the records.
+fn not_recorded(recording: Recording, name: &str, unit: &str) -> Check {
+    Check {
+        name: name.into(),
+        unit: unit.into(),
+        configured: 0.0,
+        measured: None,
+        interval: None,
+        tolerance: 0.0,
+        p: None,
+        n: 0,
+        needed_n: 0,
+        result: Agreement::TooFew,
+        detail: format!("not recorded: --records {recording}"),
+    }
+}
+
+/// Packets that the loss model lost, marked ones among them, of those that it was asked about; none where that takes
+/// records of all, for one in so many is no fair sample of losses in a pattern.
+fn lost_of(outcome: &DirectionOutcome, is_whole: bool) -> Option<(u64, u64)> {
     let params = &outcome.spec.channel.params;
     let account = &outcome.account;
     if outcome.spec.rules.channels.is_empty() && params.flags & (flags::ECN | flags::LOSS_BEHIND) == 0 {
-        return (account.dropped_by(Cause::Loss), account.arrived - account.dropped_by(Cause::Outage));
+        return Some((account.dropped_by(Cause::Loss), account.arrived - account.dropped_by(Cause::Outage)));
+    }
+    if !is_whole {
+        return None;
     }
     // What the account does not tell apart the records do: whom the rules left, and who was marked.
     let is_behind = params.flags & flags::LOSS_BEHIND != 0;
@@ -83,10 +120,10 @@ fn lost_of(outcome: &DirectionOutcome) -> (u64, u64) {
         record.fate.cause != Cause::Outage as u32 && !(is_behind && before.contains(&record.fate.cause))
     });
     let marks_are_losses = params.aqm == 0;
-    asked.fold((0, 0), |(lost, asked), record| {
+    Some(asked.fold((0, 0), |(lost, asked), record| {
         let is_lost = record.fate.cause == Cause::Loss as u32 || (marks_are_losses && record.fate.marked != 0);
         (lost + u64::from(is_lost), asked + 1)
-    })
+    }))
 }
 
 fn outages(outcome: &DirectionOutcome, compiled: &CompiledDirection) -> OutageCounts {

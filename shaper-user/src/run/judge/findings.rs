@@ -15,7 +15,7 @@ pub(super) const LATENESS_MOST: Nanos = Nanos(5_000_000);
 const MEDIAN_NEEDED: u64 = 20;
 
 pub(super) fn findings(evidence: &Evidence, summary: &mut Summary) {
-    let Oracle { mismatches, unchecked, ref first_mismatch, .. } = summary.oracle;
+    let Oracle { mismatches, unchecked, left_out, ref first_mismatch, .. } = summary.oracle;
     if mismatches > 0 {
         let first = first_mismatch.clone().unwrap_or_default();
         summary.find(Severity::Error, format!("the oracle disagrees with the kernel on {mismatches} packets: {first}"));
@@ -34,6 +34,15 @@ pub(super) fn findings(evidence: &Evidence, summary: &mut Summary) {
         summary.find(
             Severity::Error,
             format!("{let_pass} packets passed unimpaired while the delay line did not come round"),
+        );
+    }
+    if left_out > 0 {
+        summary.find(
+            Severity::Note,
+            format!(
+                "{left_out} decisions were not to be recorded: what takes their records, captures among it, is told of \
+                 the others alone, or not judged"
+            ),
         );
     }
     // Each by itself: in a sum one direction could make up for another.

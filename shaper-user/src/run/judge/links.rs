@@ -38,7 +38,8 @@ pub(super) fn links(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> 
         let name = outcome.spec.name.clone();
         let late = lateness_ns(outcome);
         let delays = drawn(outcome);
-        let measured = measured(outcome, &compiled.rule_names, compiled.expected.loss.inflation, &delays, &late);
+        let measured =
+            measured(plan.recording, outcome, &compiled.rule_names, compiled.expected.loss.inflation, &delays, &late);
         let agree = checks(plan, outcome, compiled, &delays, &late, &bound, &mut family)?;
         lateness.insert(name.clone(), measured.lateness_us.clone());
         conservation.insert(name.clone(), counted(&outcome.account));
@@ -47,7 +48,9 @@ pub(super) fn links(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> 
         summary.flows_evicted += outcome.account.flows_evicted;
         summary.oracle.checked += outcome.oracle.checked;
         let on_record = outcome.oracle.checked + outcome.oracle.undecided;
-        summary.oracle.unchecked += outcome.account.arrived.saturating_sub(on_record);
+        let left_out = outcome.recorded.left_out;
+        summary.oracle.left_out += left_out;
+        summary.oracle.unchecked += outcome.account.arrived.saturating_sub(on_record + left_out);
         summary.oracle.mismatches += outcome.oracle.mismatches;
         if let Some(first) = &outcome.oracle.first {
             summary.oracle.first_mismatch.get_or_insert_with(|| {

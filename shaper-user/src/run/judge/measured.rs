@@ -3,15 +3,16 @@
 use shaper_common::fate::Cause;
 use shaper_common::layout::Record;
 use shaper_common::order::Order;
-use shaper_engine::DirectionOutcome;
+use shaper_engine::{DirectionOutcome, Recording};
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{Measured, RuleCounts};
 
 use crate::run::decided::{delay_ns, forwarded, own, shift_ms};
 
 /// What stands beside the direction's settings is of packets that no rule matched; those of rules have rows of their own.
-/// `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
+/// What takes all records, or a fair sample of them, is left out where there is no such; `drawn` are the delays that the checks get: neither queueing nor push-back is in them.
 pub(super) fn measured(
+    recording: Recording,
     outcome: &DirectionOutcome,
     names: &[String],
     inflation: f64,
@@ -25,10 +26,13 @@ pub(super) fn measured(
     let offered = arrived.saturating_sub(outage);
     let delays: Vec<u64> = forwarded(outcome).map(delay_ns).collect();
     let zero = drawn.iter().filter(|delay| **delay == 0).count() as u64;
+    let is_whole = recording == Recording::All;
+    let of = if is_whole { arrived } else { own(outcome).count() as u64 };
     let span = outcome
         .records
         .last()
         .zip(outcome.records.first())
+        .filter(|_| is_whole)
         .map(|(last, first)| last.arrival().saturating_sub(first.arrival()));
     let bits: u64 = outcome.records.iter().map(|record| u64::from(record.packet.len) * 8).sum();
     let kept_order = outcome.spec.channel.params.order == Order::Keep as u32;
@@ -41,14 +45,15 @@ pub(super) fn measured(
         zero_delay: Proportion::of(zero, drawn.len() as u64),
         intended_delay_ms: Distribution::with_missing(
             delays.iter().map(|ns| *ns as f64 / 1e6).collect(),
-            arrived.saturating_sub(delays.len() as u64),
+            of.saturating_sub(delays.len() as u64),
             Missing::Excluded,
         ),
         lateness_us: Distribution::of(late.iter().map(|ns| *ns as f64 / 1e3).collect()),
         one_way_delay_ms: None,
         reordered: None,
         shift_ms: kept_order.then(|| shift_ms(outcome)).flatten(),
-        loss_burst: loss_burst(own(outcome)),
+        // Losses in a row take the records of all drops.
+        loss_burst: loss_burst(own(outcome)).filter(|_| is_whole || recording == Recording::Drops),
         rules: by_rule(outcome, names),
         offered_bps: span.filter(|span| span.0 > 0).map(|span| bits as f64 * 1e9 / span.0 as f64),
     }

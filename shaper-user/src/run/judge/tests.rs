@@ -9,7 +9,7 @@ use shaper_common::layout::{Counts, Params, Record};
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
 use shaper_delayline::Released;
-use shaper_engine::{Account, DirectionOutcome, DirectionSpec, Outcome};
+use shaper_engine::{Account, DirectionOutcome, DirectionSpec, Outcome, Recorded, Recording};
 use shaper_profile::shift::MISSES;
 use shaper_report::agreement::{Agreement, Check};
 
@@ -51,7 +51,8 @@ fn outcome(name: &str, told: &Params, ran: &Params, arrivals: impl Iterator<Item
         account,
         oracle: shaper_engine::Verdict { checked: records.len() as u64, ..Default::default() },
         by_rule: Vec::new(),
-        records_lost: 0,
+        recorded: Recorded { recorded: records.len() as u64, ..Recorded::default() },
+        releases_lost: 0,
         let_pass: 0,
         records,
         releases: Vec::new(),
@@ -323,7 +324,7 @@ fn a_packet_without_a_record_is_an_error() {
     assert_eq!(errors(&judged(&plan, &evidence)), [""; 0]);
     let forward = &mut evidence.outcome.directions[0];
     forward.records.pop();
-    forward.records_lost = 1;
+    forward.recorded = Recorded { lost: 1, recorded: forward.recorded.recorded - 1, ..forward.recorded };
     forward.oracle.checked -= 1;
     let summary = judged(&plan, &evidence);
     let errors = errors(&summary);
@@ -348,5 +349,52 @@ fn being_late_is_a_warning_until_half_of_the_packets_are_five_milliseconds_late(
             evidence.outcome.directions[0].releases.truncate(19);
             assert!(self::errors(&judged(&plan, &evidence)).is_empty());
         }
+    }
+}
+
+/// The same evidence where fewer decisions were recorded.
+fn recorded(plan: &mut Plan, evidence: &mut Evidence, mode: &str) {
+    plan.recording = mode.parse().unwrap();
+    for outcome in &mut evidence.outcome.directions {
+        let raw = plan.recording.raw();
+        let decided = outcome.records.len() as u64;
+        outcome.records.retain(|record| Recording::is_due(raw, record.sequence, record.fate.cause != 0));
+        let recorded = outcome.records.len() as u64;
+        outcome.recorded = Recorded { recorded, left_out: decided - recorded, lost: 0 };
+        outcome.oracle.checked = recorded;
+    }
+}
+
+#[test]
+fn with_fewer_records_what_needs_them_is_neither_held_nor_refuted() {
+    let link = "delay = \"20ms\"\njitter = \"5ms\"\nloss = \"20%\"";
+    for (mode, delays, outages) in [
+        ("all", Agreement::Yes, Agreement::Yes),
+        ("drops", Agreement::TooFew, Agreement::TooFew),
+        ("1/2", Agreement::Yes, Agreement::Yes),
+        ("off", Agreement::TooFew, Agreement::TooFew),
+    ] {
+        let mut plan = plan(link, 40_000, MS);
+        let mut evidence = evidence(&plan, |params| params);
+        recorded(&mut plan, &mut evidence, mode);
+        let summary = judged(&plan, &evidence);
+        assert_eq!(errors(&summary), [""; 0], "{mode}");
+        assert_eq!(summary.oracle.unchecked, 0, "{mode}");
+        assert_eq!(check(&summary, "intended delay").result, delays, "{mode}: {:?}", check(&summary, "intended delay"));
+        assert_eq!(check(&summary, "outage").result, outages, "{mode}: {:?}", check(&summary, "outage"));
+    }
+}
+
+#[test]
+fn a_link_that_does_not_do_as_told_is_not_held_to_by_few_records() {
+    let link = "rate = \"1mbit\"\ndelay = \"20ms\"\nloss = \"2%\"";
+    for mode in ["drops", "1/10", "off"] {
+        let mut plan = plan(link, 10_000, MS);
+        let mut evidence = evidence(&plan, late);
+        recorded(&mut plan, &mut evidence, mode);
+        let summary = judged(&plan, &evidence);
+        let result = summary.directions["a_to_b"].agree.result;
+        assert_ne!(result, Agreement::Yes, "{mode}");
+        assert_eq!(check(&summary, "rate").detail, format!("not recorded: --records {mode}"));
     }
 }
