@@ -245,7 +245,7 @@ fn without_root_a_lab_is_refused_and_nothing_is_left_behind() {
         let words = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{words}");
         assert_eq!(words.lines().count(), 1, "{words}");
-        assert!(words.contains("run as root"), "{words}");
+        assert!(words.contains("run it as root"), "{words}");
         assert_eq!(Traces::now(), before);
         let output = Command::new(&binary).arg("doctor").current_dir("/").uid(NOBODY).gid(NOBODY).output().unwrap();
         let words = String::from_utf8(output.stdout).unwrap();
