@@ -10,13 +10,13 @@ const IPV4: usize = 20;
 const UDP: usize = 8;
 
 /// The Internet checksum (RFC 1071).
-fn checksum(words: impl Iterator<Item = u16>) -> u16 {
+pub(crate) fn checksum(words: impl Iterator<Item = u16>) -> u16 {
     let sum = words.fold(0u32, |sum, word| sum + u32::from(word));
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16
 }
 
-fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
+pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.chunks(2).map(|pair| match pair {
         [high, low] => u16::from_be_bytes([*high, *low]),
         [high] => u16::from_be_bytes([*high, 0]),

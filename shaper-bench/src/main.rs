@@ -6,10 +6,12 @@
 mod alloc;
 mod clock;
 mod decision;
+mod drivers;
 mod frame;
 mod host;
 mod lateness;
 mod link;
+mod netem;
 mod report;
 mod stats;
 mod toast;
@@ -19,7 +21,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use shaper_net::guard::{self, Guard};
 use shaper_net::journal::{self, Journal, Owners};
 use shaper_net::signals::Signals;
@@ -28,8 +30,14 @@ use crate::host::Host;
 use crate::report::Report;
 
 #[derive(Parser)]
-#[command(name = "shaper-bench", about = "Figures of shaper beside what they are compared with")]
+#[command(
+    name = "shaper-bench",
+    about = "Figures of shaper beside what they are compared with",
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Write JSON to standard output, and the table to standard error.
     #[arg(long)]
     json: bool,
@@ -39,6 +47,16 @@ struct Arguments {
     /// How often each figure is taken; medians are of these.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
+}
+
+/// What is measured by itself, without the suites.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// netem and our engines beside each other, each result a line of JSON.
+    Netem(netem::Arguments),
+    /// What drivers of this kernel can do, and what our engines do on them, each result a line of JSON. Devices are given
+    /// addresses and taken into use: it is for guests.
+    Drivers(drivers::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -97,8 +115,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let suites = if arguments.only.is_empty() { Suite::value_variants() } else { &arguments.only };
-    let root = suites.iter().any(|suite| suite.needs_root());
+    match &arguments.other {
+        Some(Other::Netem(arguments)) => guarded(true, 1, |session| netem::run(session, arguments)),
+        Some(Other::Drivers(arguments)) => guarded(true, 1, |session| drivers::run(session, arguments)),
+        None => suites(arguments),
+    }
+}
+
+/// Does something in a session whose changes on the host are undone whatever comes.
+fn guarded<T>(root: bool, repeats: u32, work: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
     if root && !nix::unistd::Uid::effective().is_root() {
         bail!(
             "namespaces and BPF programs need root: run it as root, or only what needs none: --only core --only toast"
@@ -113,27 +138,37 @@ fn run(arguments: &Arguments) -> Result<()> {
         Journal::create_in(&folder, "bench")?
     };
     let guard = if root { Some(Guard::start(&journal)?) } else { None };
-    let session = Session { journal, signals, repeats: arguments.repeats };
-    let mut report = Report::new(Host::read());
-    let mut failed = Vec::new();
-    for suite in suites {
-        let measured = match suite {
-            Suite::Decision => decision::measure(&session),
-            Suite::Core => wheel::measure(&session),
-            Suite::Toast => toast::measure(&session),
-            Suite::Link => link::measure(&session),
-            Suite::Lateness => lateness::measure(&session),
-        };
-        // What the others measured stands.
-        match measured.with_context(|| format!("suite {suite:?}").to_lowercase()) {
-            Ok(figures) => report.add(figures),
-            Err(error) => failed.push(format!("{error:#}")),
-        }
-        session.check()?;
-    }
-    report.finish();
+    let session = Session { journal, signals, repeats };
+    let done = work(&session);
     session.journal.undo()?;
     drop(guard);
+    done
+}
+
+fn suites(arguments: &Arguments) -> Result<()> {
+    let suites = if arguments.only.is_empty() { Suite::value_variants() } else { &arguments.only };
+    let root = suites.iter().any(|suite| suite.needs_root());
+    let mut report = Report::new(Host::read());
+    let mut failed = Vec::new();
+    guarded(root, arguments.repeats, |session| {
+        for suite in suites {
+            let measured = match suite {
+                Suite::Decision => decision::measure(session),
+                Suite::Core => wheel::measure(session),
+                Suite::Toast => toast::measure(session),
+                Suite::Link => link::measure(session),
+                Suite::Lateness => lateness::measure(session),
+            };
+            // What the others measured stands.
+            match measured.with_context(|| format!("suite {suite:?}").to_lowercase()) {
+                Ok(figures) => report.add(figures),
+                Err(error) => failed.push(format!("{error:#}")),
+            }
+            session.check()?;
+        }
+        Ok(())
+    })?;
+    report.finish();
     if arguments.json {
         eprint!("{}", report.table());
         let mut out = std::io::stdout().lock();

@@ -4,7 +4,7 @@ use std::io::ErrorKind::Interrupted;
 use std::time::Duration;
 
 use aya::maps::{Array, DevMap, MapData};
-use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use aya::sys::SyscallError;
 use shaper_common::layout::Pace;
 
@@ -43,6 +43,19 @@ impl Object {
         options.repeat = repeat;
         let run = loaded(&mut self.ebpf, program)?.test_run(options).map_err(failed(program))?;
         Ok(TestRun { mean: run.duration, action: run.return_value })
+    }
+
+    /// Attaches a program as [`attach_program`](Self::attach_program) does, but above the driver, where every device has a
+    /// place for one.
+    ///
+    /// # Errors
+    ///
+    /// When something else is attached there.
+    pub fn attach_above_driver(&mut self, program: Program, ifindex: u32) -> Result<(), Error> {
+        let link =
+            loaded(&mut self.ebpf, program)?.attach_to_if_index(ifindex, XdpMode::Skb).map_err(failed(program))?;
+        self.links.push((program, link));
+        Ok(())
     }
 
     /// Sets where the benchmark programs send to: `output` is one of `shaper_common::layout::OUTPUT_*`, the device

@@ -180,7 +180,7 @@ pub struct Object {
     edge: PerCpuArray<MapData, EdgePod>,
     xsks: XskMap<MapData>,
     straight: DevMap<MapData>,
-    links: Vec<(Program, XdpLinkId)>,
+    pub(super) links: Vec<(Program, XdpLinkId)>,
     pub(super) diversions: Vec<(Program, SchedClassifierLinkId)>,
 }
 

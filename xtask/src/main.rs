@@ -4,8 +4,10 @@ mod bench;
 mod bpf;
 mod build;
 mod cargo_messages;
+mod compare;
 mod demo;
 mod fuzz;
+mod matrix;
 mod process;
 mod repo;
 mod root;
@@ -14,7 +16,7 @@ mod stream;
 mod test;
 mod vm;
 
-use std::{ffi::OsString, process::ExitCode, time::Duration};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -66,18 +68,9 @@ enum Task {
         arguments: Vec<OsString>,
     },
     /// Run a program of this host's on one of Debian's kernels, in qemu.
-    Vm {
-        /// The kernel's series: 6.1, 6.12.
-        #[arg(long, default_value = "6.1")]
-        kernel: String,
-        /// Seconds until the guest is stopped.
-        #[arg(long, default_value_t = 300)]
-        limit: u64,
-        /// The program and its arguments; it runs as root, with the libraries
-        /// it is linked with and nothing else.
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
+    Vm(vm::Arguments),
+    /// Compare netem and our engines in one run, here or on Debian's kernels in qemu.
+    CompareNetem(compare::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -109,7 +102,8 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Test { full } => return test::run(&repo, full),
         Task::Fuzz { target: Some(target), arguments } => return fuzz::run(&repo, &target, &arguments),
         Task::Fuzz { target: None, arguments: _ } => return test::fuzz_alone(&repo),
-        Task::Vm { kernel, limit, command } => return vm::run(&repo, &kernel, Duration::from_secs(limit), &command),
+        Task::Vm(arguments) => return vm::run(&repo, &arguments),
+        Task::CompareNetem(arguments) => return compare::run(&repo, &arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

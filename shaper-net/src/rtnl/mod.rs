@@ -7,6 +7,7 @@ mod link;
 mod neighbour;
 mod qdisc;
 mod socket;
+mod tc;
 mod veth;
 
 pub use addr::Route;
@@ -15,6 +16,7 @@ pub use fq::{FqCounts, FqSettings};
 pub use link::{Link, LinkStats, check_ifname};
 pub use qdisc::Qdisc;
 pub use socket::Rtnl;
+pub use tc::{FilterSpec, QdiscSpec, ROOT};
 pub use veth::VethEnd;
 
 /// An Ethernet address.

@@ -8,7 +8,12 @@ use super::{
     libtest::Reader,
     summary::{Counts, Outcome},
 };
-use crate::{Repo, cargo_messages::Artifact, vm};
+use crate::{
+    Repo,
+    cargo_messages::Artifact,
+    compare, matrix,
+    vm::{self, Guest},
+};
 
 /// The binaries: programs against the oracle, the whole data path between the hosts of a lab, each effect on it, and one
 /// interface.
@@ -36,11 +41,43 @@ pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str) -> Result<Outco
         println!("--- {name}");
         let mut reader = Reader::default();
         let arguments = ["--test-threads=1".into()];
-        let code = vm::boot(repo, &kernel, &artifact.executable, &arguments, LIMIT, |line| {
+        let code = vm::boot(repo, &kernel, &Guest::new(&artifact.executable, &arguments, LIMIT), |line| {
             println!("{line}");
             reader.line(line);
         })?;
         counts += reader.finish(code == 0);
     }
+    println!("--- drivers");
+    counts += drivers(repo, &kernel)?;
     Ok(Outcome::Ran(counts))
+}
+
+/// What our engines do on the devices of a guest: each feature that is to work is a test.
+fn drivers(repo: &Repo, kernel: &vm::Kernel) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let whole = matrix::guest(repo, kernel, |finding| {
+        if let Some(works) = finding.works() {
+            counts += Counts::check(works);
+        }
+    })?;
+    if counts.failed == 0 && (!whole || counts.passed == 0) {
+        counts.failed = 1;
+    }
+    Ok(counts)
+}
+
+/// netem and our engines beside each other, in short: that it runs, not what it comes to.
+pub(crate) fn comparison(repo: &Repo, series: &str) -> Result<Outcome> {
+    let kernel = match vm::get(repo, series) {
+        Ok(kernel) => kernel,
+        Err(error) => return Ok(Outcome::CannotRun { reason: format!("{error:#}"), tests: 1 }),
+    };
+    let extra = ["--rules", "1,256", "--probes", "200", "--repeats", "1"].map(String::from);
+    let run = compare::guest(repo, &kernel, &extra)?;
+    println!("{} results", run.rows.len());
+    let measured = |name: &str| {
+        let mut rows = run.rows.iter().filter(|row| row.contender == name).peekable();
+        rows.peek().is_some() && rows.all(|row| row.reason.is_none())
+    };
+    Ok(Outcome::Ran(Counts::check(run.whole && measured("netem") && measured("xsk"))))
 }

@@ -18,7 +18,7 @@ use self::{
     binaries::{Kind, Runner},
     summary::{Counts, Outcome, Summary},
 };
-use crate::{Repo, bpf, build, process, repo::BPF_PACKAGE, setup};
+use crate::{Repo, bpf, build, matrix, process, repo::BPF_PACKAGE, setup, vm};
 
 /// Sets up what testing needs, then runs every layer.
 pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
@@ -51,6 +51,8 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
         let (built, complete) = runner.build()?;
         tests = built;
         build::shaper(repo)?;
+        // Guests try drivers by it.
+        matrix::build(repo)?;
         anyhow::ensure!(complete, "not every test could be built");
         check(Ok(()))
     });
@@ -73,9 +75,12 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("BPF against the oracle", || runner.as_root(&tests, Kind::Bpf, &[]));
     summary.layer("namespaces", || runner.as_root(&tests, Kind::Namespace, &["--test-threads=1"]));
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));
-    for series in if full { &["6.1", "6.12"][..] } else { &["6.1"] } {
+    for series in if full { &vm::SERIES[..] } else { &vm::SERIES[..1] } {
         summary.layer(format!("verifier, Debian {series}"), || verifier::guest(repo, series));
         summary.layer(format!("data path, Debian {series}"), || guest::run(repo, &tests, series));
+        if full {
+            summary.layer(format!("comparison, Debian {series}"), || guest::comparison(repo, series));
+        }
     }
 
     println!("\n=== summary{}", if full { " (full)" } else { "" });

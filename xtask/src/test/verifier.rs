@@ -16,7 +16,7 @@ use crate::{
     Repo, process,
     root::Root,
     stream::{self, End},
-    vm,
+    vm::{self, Guest},
 };
 
 /// How `shaper` is asked.
@@ -68,7 +68,8 @@ pub(crate) fn guest(repo: &Repo, series: &str) -> Result<Outcome> {
     };
     let mut reader = Reader::default();
     let arguments: Vec<_> = ARGUMENTS.iter().map(Into::into).collect();
-    let code = vm::boot(repo, &kernel, &repo.shaper(), &arguments, GUEST_LIMIT, |line| {
+    let shaper = repo.shaper();
+    let code = vm::boot(repo, &kernel, &Guest::new(&shaper, &arguments, GUEST_LIMIT), |line| {
         println!("{line}");
         reader.line(line);
     })?;

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeSet,
     env,
-    ffi::OsString,
     fs::{self, File},
     io::{BufWriter, Write as _},
     os::unix::ffi::OsStrExt as _,
@@ -14,12 +13,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{cpio::Archive, init, modules::Module};
+use super::{Guest, cpio::Archive, init, modules::Module};
 use crate::process;
 
-/// Writes an initramfs that inserts `modules`, runs `program` with `arguments`
-/// and powers off.
-pub(crate) fn write(to: &Path, modules: &[Module], program: &Path, arguments: &[OsString]) -> Result<()> {
+/// Writes an initramfs that inserts `modules`, runs the guest's program and
+/// powers off.
+pub(crate) fn write(to: &Path, modules: &[Module], guest: &Guest<'_>) -> Result<()> {
     let mut archive = Archive::default();
     for folder in ["/proc", "/sys", "/dev", "/tmp", "/run", "/root", "/etc"] {
         archive.directory(folder)?;
@@ -29,9 +28,11 @@ pub(crate) fn write(to: &Path, modules: &[Module], program: &Path, arguments: &[
 
     let ourselves = env::current_exe().context("cannot find this program's own file")?;
     with_libraries(&mut archive, &ourselves, Path::new(init::PATH))?;
-    let name = program.file_name().with_context(|| format!("{}: not a program", program.display()))?;
-    let guest = Path::new("/bin").join(name);
-    with_libraries(&mut archive, program, &guest)?;
+    for program in guest.beside {
+        with_libraries(&mut archive, program, &place(program)?)?;
+    }
+    let program = place(guest.program)?;
+    with_libraries(&mut archive, guest.program, &program)?;
 
     let mut order = String::new();
     for module in modules {
@@ -42,8 +43,8 @@ pub(crate) fn write(to: &Path, modules: &[Module], program: &Path, arguments: &[
     }
     archive.file(init::MODULES, 0o644, order.into_bytes())?;
 
-    let mut command = guest.as_os_str().as_bytes().to_vec();
-    for argument in arguments {
+    let mut command = program.as_os_str().as_bytes().to_vec();
+    for argument in guest.arguments {
         command.push(0);
         command.extend_from_slice(argument.as_bytes());
     }
@@ -55,6 +56,12 @@ pub(crate) fn write(to: &Path, modules: &[Module], program: &Path, arguments: &[
         out.flush()
     };
     write().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Where a program lies in the guest.
+fn place(program: &Path) -> Result<PathBuf> {
+    let name = program.file_name().with_context(|| format!("{}: not a program", program.display()))?;
+    Ok(Path::new("/bin").join(name))
 }
 
 /// Adds a program as `guest`, and the libraries it is linked with where it
@@ -114,6 +121,8 @@ fn libraries(listed: &str) -> Result<BTreeSet<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -147,7 +156,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
         fs::write(&script, "#!/bin/sh\n").unwrap();
-        let error = write(&folder.path().join("out"), &[], &script, &[]).unwrap_err();
+        let guest = Guest::new(&script, &[], Duration::ZERO);
+        let error = write(&folder.path().join("out"), &[], &guest).unwrap_err();
         assert!(error.to_string().contains("not an ELF program"));
     }
 }

@@ -22,6 +22,14 @@ pub(crate) struct Kernel {
     pub(crate) modules: PathBuf,
 }
 
+/// The series that are tested.
+pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
+
+/// What a caller means by a series' name: it, or all.
+pub(crate) fn series(name: &str) -> Vec<String> {
+    if name == "all" { SERIES.map(String::from).to_vec() } else { vec![name.to_owned()] }
+}
+
 /// The newest kernel of this series (`6.1`) that was unpacked before, or else
 /// that this host's package sources offer. An error is the reason why there is
 /// none.
@@ -148,6 +156,12 @@ mod tests {
         ] {
             assert_eq!(release(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn all_means_every_series() {
+        assert_eq!(series("all"), SERIES);
+        assert_eq!(series("6.5"), ["6.5"]);
     }
 
     #[test]

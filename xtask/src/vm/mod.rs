@@ -8,6 +8,7 @@ pub(crate) mod init;
 mod initramfs;
 mod kernel;
 mod modules;
+mod nic;
 
 use std::{
     ffi::OsString,
@@ -19,7 +20,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use self::kernel::{Kernel, get};
+pub(crate) use self::{
+    kernel::{Kernel, SERIES, get, series},
+    nic::Nic,
+};
 use crate::{
     Repo, process,
     stream::{self, End},
@@ -27,12 +31,73 @@ use crate::{
 
 /// What links, qdiscs and filters of the tests need, where a kernel has it as
 /// modules.
-const MODULES: &[&str] =
-    &["veth", "bridge", "dummy", "ifb", "tun", "8021q", "sch_fq", "sch_netem", "sch_ingress", "cls_bpf"];
+const MODULES: &[&str] = &[
+    "veth",
+    "bridge",
+    "dummy",
+    "ifb",
+    "tun",
+    "8021q",
+    "sch_fq",
+    "sch_netem",
+    "sch_prio",
+    "sch_ingress",
+    "cls_bpf",
+    "cls_flower",
+    "cls_u32",
+];
 
-/// Runs one command in a guest; the exit code is the command's own.
-pub(crate) fn run(repo: &Repo, series: &str, limit: Duration, command: &[OsString]) -> Result<ExitCode> {
-    let Some((program, arguments)) = command.split_first() else {
+/// What runs in a guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [OsString],
+    /// More programs, which it finds where it lies itself.
+    pub(crate) beside: &'a [PathBuf],
+    pub(crate) nics: &'a [Nic],
+    /// MiB.
+    pub(crate) memory: u32,
+    /// When the guest is stopped.
+    pub(crate) limit: Duration,
+}
+
+impl<'a> Guest<'a> {
+    /// A program by itself.
+    pub(crate) fn new(program: &'a Path, arguments: &'a [OsString], limit: Duration) -> Self {
+        Self { program, arguments, beside: &[], nics: &[], memory: 1024, limit }
+    }
+}
+
+/// What a caller may ask for.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The kernel's series: 6.1, 6.12, or all of these.
+    #[arg(long, default_value = "6.1")]
+    kernel: String,
+    /// A network device of the guest, at a tap of its own; may be given again. The host's end has the address
+    /// 10.78.0.1/24, that of the second 10.78.1.1/24.
+    #[arg(long, value_enum)]
+    nic: Vec<Nic>,
+    /// Seconds until the guest is stopped.
+    #[arg(long, default_value_t = 300)]
+    limit: u64,
+    /// Run what docs/kernel-matrix.md is made of, on the kernels and on this host, and write it.
+    #[arg(long, conflicts_with_all = ["nic", "command"])]
+    matrix: bool,
+    /// The program and its arguments; it runs as root, with the libraries
+    /// it is linked with and nothing else.
+    #[arg(last = true, required_unless_present = "matrix")]
+    command: Vec<OsString>,
+}
+
+/// Runs one command in a guest, or in one for each kernel; the exit code is the
+/// command's own, the first that is not 0.
+pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<ExitCode> {
+    let all = series(&arguments.kernel);
+    if arguments.matrix {
+        return crate::matrix::run(repo, &all);
+    }
+    let Some((program, words)) = arguments.command.split_first() else {
         bail!("no command to run in the guest");
     };
     let program = if Path::new(program).components().count() > 1 {
@@ -40,33 +105,44 @@ pub(crate) fn run(repo: &Repo, series: &str, limit: Duration, command: &[OsStrin
     } else {
         process::find(program).with_context(|| format!("{}: not found in PATH", Path::new(program).display()))?
     };
-    let kernel = get(repo, series)?;
-    let code = boot(repo, &kernel, &program, arguments, limit, |line| {
-        println!("{line}");
-    })?;
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+    let limit = Duration::from_secs(arguments.limit);
+    let guest = Guest { nics: &arguments.nic, ..Guest::new(&program, words, limit) };
+    let mut first = None;
+    let mut ran = false;
+    for series in &all {
+        let kernel = match get(repo, series) {
+            Ok(kernel) => kernel,
+            // Of several kernels those run that there are.
+            Err(error) if all.len() > 1 => {
+                println!("vm: Linux {series} is skipped: {error:#}");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        ran = true;
+        let code = boot(repo, &kernel, &guest, |line| println!("{line}"))?;
+        first = first.or((code != 0).then_some(code));
+    }
+    if !ran {
+        bail!("none of the kernels {} is to be had", all.join(", "));
+    }
+    Ok(ExitCode::from(u8::try_from(first.unwrap_or(0)).unwrap_or(u8::MAX)))
 }
 
-/// Boots `kernel`, runs `program` there, hands on what the console shows, and
-/// gives the exit code.
-pub(crate) fn boot(
-    repo: &Repo,
-    kernel: &Kernel,
-    program: &Path,
-    arguments: &[OsString],
-    limit: Duration,
-    mut line: impl FnMut(&str),
-) -> Result<i32> {
+/// Boots `kernel`, runs the guest's program there, hands on what the console
+/// shows, and gives the exit code.
+pub(crate) fn boot(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>, mut line: impl FnMut(&str)) -> Result<i32> {
     let start = Instant::now();
-    let modules = modules::load(&kernel.modules, MODULES)?;
+    let names: Vec<&str> = MODULES.iter().chain(guest.nics.iter().flat_map(|nic| nic.modules())).copied().collect();
+    let modules = modules::load(&kernel.modules, &names)?;
     let folder = repo.target.join("vm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let initrd = folder.join(format!("initramfs-{}.cpio", std::process::id()));
-    let written = initramfs::write(&initrd, &modules, program, arguments);
+    let written = initramfs::write(&initrd, &modules, guest);
     let mut code = None;
     let end = written.and_then(|()| {
-        let mut qemu = qemu(kernel, &initrd);
-        stream::run(&mut qemu, limit, |text| {
+        let mut qemu = nic::attached(qemu(kernel, &initrd, guest.memory), guest.nics)?;
+        stream::run(&mut qemu, guest.limit, |text| {
             if let Some(rest) = text.trim().strip_prefix(init::EXIT) {
                 code = rest.parse().ok();
             }
@@ -80,7 +156,7 @@ pub(crate) fn boot(
     match (end, code) {
         (_, Some(code)) => Ok(code),
         (End::TimedOut, None) => {
-            bail!("the guest with Linux {} did not finish within {} s", kernel.release, limit.as_secs())
+            bail!("the guest with Linux {} did not finish within {} s", kernel.release, guest.limit.as_secs())
         }
         (End::Exited(status), None) => {
             bail!("the guest with Linux {} ended ({status}) before its command did", kernel.release)
@@ -88,9 +164,11 @@ pub(crate) fn boot(
     }
 }
 
-fn qemu(kernel: &Kernel, initrd: &Path) -> Command {
+fn qemu(kernel: &Kernel, initrd: &Path, memory: u32) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-smp", "2"])
+    qemu.args(["-accel", "tcg", "-cpu", "max", "-smp", "2"])
+        .arg("-m")
+        .arg(memory.to_string())
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
         .args(["-display", "none", "-vga", "none", "-serial", "stdio"])
         .arg("-kernel")
