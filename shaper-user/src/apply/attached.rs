@@ -382,8 +382,7 @@ impl Attached {
     fn xdp_mode(&self) -> String {
         let mode = |port: &PortMode| if port.native { "driver" } else { "generic" };
         match (self.engine.kind(), self.engine.port_modes()) {
-            (EngineKind::Edt, _) => "none".to_owned(),
-            (EngineKind::Xsk, None) => "driver".to_owned(),
+            (EngineKind::Edt, _) | (EngineKind::Xsk, None) => "driver".to_owned(),
             (EngineKind::Xsk, Some([one, other])) if one == other => mode(one).to_owned(),
             (EngineKind::Xsk, Some(ports)) => ports.iter().map(mode).collect::<Vec<_>>().join(" and "),
         }

@@ -42,7 +42,7 @@ pub(crate) struct Status {
     pub(crate) engine_why: String,
     /// How packets are led to it: `tcx` or `clsact`.
     pub(crate) hook: String,
-    /// The mode that the XDP programs which decide run in; `none` where TC programs do.
+    /// The mode that the XDP programs run in.
     pub(crate) xdp_mode: String,
     /// Queues of each interface that XDP takes packets from; absent where it does not do so there.
     pub(crate) queues: Option<u32>,
