@@ -9,8 +9,9 @@ use aya::sys::SyscallError;
 use shaper_common::layout::Pace;
 
 use super::error::Error;
-use super::object::{Object, Program, failed, loaded, map_mut};
+use super::object::{Object, failed, loaded, map_mut};
 use super::pod::PacePod;
+use super::program::Program;
 
 /// Live frames that the kernel passes on at a time (`TEST_XDP_BATCH`, net/bpf/test_run.c).
 const BATCH: u32 = 64;

@@ -8,8 +8,9 @@ use shaper_common::layout::Diversion;
 use shaper_common::units::Nanos;
 
 use super::error::Error;
-use super::object::{Object, Program, failed, map_mut, take};
+use super::object::{Object, failed, map_mut, take};
 use super::pod::DiversionPod;
+use super::program::Program;
 
 const DIVERSIONS: &str = "DIVERSIONS";
 const HEARTBEAT: &str = "HEARTBEAT";

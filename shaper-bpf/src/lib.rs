@@ -6,6 +6,7 @@ mod error;
 mod feeder;
 mod object;
 mod pod;
+mod program;
 mod records;
 mod room;
 
@@ -13,7 +14,8 @@ pub use bench::TestRun;
 pub use diversion::{Beat, Hook, add_clsact};
 pub use error::Error;
 pub use feeder::Feeder;
-pub use object::{Exclusion, Object, Program, ProgramSize};
+pub use object::{Exclusion, Object, ProgramSize};
+pub use program::Program;
 pub use records::{Records, Releases};
 pub use room::Room;
 

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use shaper_bpf::{Exclusion, Feeder, Hook, Object, Program, Room};
+use shaper_bpf::{Exclusion, Hook, Object, Program, Room};
 use shaper_channel::ChannelSpec;
 use shaper_common::layout::{Counts, DIRECTIONS, Port, Recording};
 use shaper_common::units::Nanos;
@@ -24,6 +24,7 @@ use crate::edt::Scheduler;
 use crate::error::Error;
 use crate::evidence::{Collected, Extended, collect};
 use crate::hold::{Hold, Left};
+use crate::loaded::{BEFORE_START, Loaded, exclusion, feed};
 use crate::outcome::{DirectionOutcome, Outcome, Recorded, Snapshot};
 use crate::spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, PortMode, SiteSpec};
 use crate::thread::{join, spawn};
@@ -46,14 +47,6 @@ struct Straight {
     output: u32,
     /// What that has counted before.
     before: LinkStats,
-}
-
-/// What the kernel has of an attachment before packets come: the programs with their settings.
-struct Loaded {
-    object: Object,
-    directions: Vec<DirectionSpec>,
-    rule_channels: Vec<u32>,
-    exclusion: Exclusion,
 }
 
 /// A running attachment. Dropping it detaches the programs and loses what is held.
@@ -572,67 +565,10 @@ impl Drop for Engine {
     }
 }
 
-/// Until [`Engine::begin`] every arrival is before the start, which is a time when no outage has begun.
-const BEFORE_START: Nanos = Nanos::MAX;
-
-impl Loaded {
-    /// Loads an object with room for `directions`, and writes their settings.
-    fn new(
-        mut directions: Vec<DirectionSpec>,
-        options: Options,
-        exclusion: Exclusion,
-        load: impl FnOnce(&Room) -> Result<Object, shaper_bpf::Error>,
-    ) -> Result<Self, Error> {
-        if directions.len() > DIRECTIONS as usize {
-            return Err(Error::TooManyDirections { wanted: directions.len(), most: DIRECTIONS });
-        }
-        let mut room = Room::of(directions.iter().flat_map(DirectionSpec::channels));
-        room.channels += DIRECTIONS;
-        if options.changeable {
-            room = room.with_later(directions.len() as u32);
-        }
-        for spec in directions.iter().filter(|spec| !spec.rules.channels.is_empty()) {
-            room = room.with_rules(spec.rules.entries.len() as u32);
-        }
-        let mut object = load(&room)?;
-        // Behind the directions' own channels stand those of their rules.
-        let mut first = DIRECTIONS;
-        let mut rule_channels = Vec::with_capacity(directions.len());
-        for (direction, spec) in (0..).zip(&mut directions) {
-            spec.channel.begin(BEFORE_START);
-            if options.changeable {
-                object.open_channel(direction)?;
-            }
-            object.set_channel(direction, &spec.channel)?;
-            for (channel, rule) in (first..).zip(&mut spec.rules.channels) {
-                rule.begin(BEFORE_START);
-                object.set_channel(channel, rule)?;
-            }
-            if !spec.rules.channels.is_empty() {
-                object.set_rules(direction, &spec.rules, first)?;
-            }
-            rule_channels.push(first);
-            first += spec.rules.channels.len() as u32;
-        }
-        Ok(Self { object, directions, rule_channels, exclusion })
-    }
-}
-
 /// By rule: packets that went by it, and what became of them.
 fn by_rule(sources: &Sources) -> Vec<(u64, Counts)> {
     // The first one is the direction's own.
     sources.states.iter().skip(1).map(|state| (state.next_sequence, state.counts)).collect()
-}
-
-/// Brings on traces that do not fit their rings, of which three quarters, 0.65 s at least, are ahead, until it is `done`.
-fn feed(mut feeder: Feeder, start: &AtomicU64, done: &AtomicBool) -> Result<(), shaper_bpf::Error> {
-    /// A small part of what the rings hold: of traces by packet, of a million packets a second.
-    const ROUND: Duration = Duration::from_millis(10);
-    while !done.load(Ordering::Acquire) {
-        feeder.feed(Nanos(monotonic().saturating_sub(start.load(Ordering::Acquire))))?;
-        thread::sleep(ROUND);
-    }
-    Ok(())
 }
 
 /// What a device sent and dropped between two readings.
@@ -641,17 +577,4 @@ fn sent_since(before: &LinkStats, now: &LinkStats) -> SentStraight {
         sent: now.tx_packets.saturating_sub(before.tx_packets),
         dropped: now.tx_dropped.saturating_sub(before.tx_dropped),
     }
-}
-
-/// What keeps the decisions of one direction apart, where each of these devices is the only one of its direction.
-fn exclusion(ports: &[u32]) -> Result<Exclusion, Error> {
-    let rtnl = Rtnl::open()?;
-    for ifindex in ports {
-        // A device that is not there is an error of binding to it, which says more. Of other drivers it is not known
-        // that they run programs in the poll of a queue alone: a tun runs them in whoever writes.
-        if rtnl.find_index(*ifindex)?.is_some_and(|link| link.kind != "veth" || link.queues.1 != 1) {
-            return Ok(Exclusion::Lock);
-        }
-    }
-    Ok(Exclusion::Device)
 }

@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod evidence;
 mod hold;
+mod loaded;
 mod outcome;
 mod spec;
 mod thread;
