@@ -68,6 +68,9 @@ const OTHERS: [&str; 12] = [
     "vstack-node-failure",
 ];
 
+/// Those that differ from one beside them by figures alone: they have their turn in the long form.
+const ALIKE: [&str; 4] = ["vstack-high-latency", "vstack-low-bandwidth", "vstack-packet-loss", "vstack-degraded"];
+
 #[test]
 fn each_preset_is_what_was_asked_for() {
     let mut named: Vec<_> = STREAMS.iter().map(|stream| stream.preset).chain(OTHERS).collect();
@@ -77,7 +80,8 @@ fn each_preset_is_what_was_asked_for() {
     assert_eq!(named, all);
     on_own_host(|host| {
         let mut wrong = Vec::new();
-        for stream in &STREAMS {
+        let whole = std::env::var_os("SHAPER_TEST_FULL").is_some();
+        for stream in STREAMS.iter().filter(|stream| whole || !ALIKE.contains(&stream.preset)) {
             let Stream { preset, seed, packets, interval_us, .. } = stream;
             let probe =
                 format!("probe --profile {preset} --seed {seed} --packets {packets} --interval {interval_us}us");

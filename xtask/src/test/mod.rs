@@ -77,7 +77,7 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("verifier, this kernel", || verifier::host(repo, &runner));
     for series in if full { &vm::SERIES[..] } else { &vm::SERIES[..1] } {
         summary.layer(format!("verifier, Debian {series}"), || verifier::guest(repo, series));
-        summary.layer(format!("data path, Debian {series}"), || guest::run(repo, &tests, series));
+        summary.layer(format!("data path, Debian {series}"), || guest::run(repo, &tests, series, full));
         if full {
             summary.layer(format!("comparison, Debian {series}"), || guest::comparison(repo, series));
         }
