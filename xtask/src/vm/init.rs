@@ -28,6 +28,8 @@ pub(crate) const PATH: &str = "/init";
 pub(crate) const MODULES: &str = "/modules/order";
 /// The command's words, separated by NUL.
 pub(crate) const COMMAND: &str = "/etc/vm-command";
+/// The line that says that the kernel came up: what comes after it is ours.
+pub(crate) const UP: &str = "SHAPER-VM up";
 /// What the line begins with that says how the command ended.
 pub(crate) const EXIT: &str = "SHAPER-VM exit=";
 
@@ -49,6 +51,7 @@ pub(crate) fn started_by_kernel() -> bool {
 
 /// Does its work and powers off; comes back only when that fails.
 pub(crate) fn run() -> anyhow::Error {
+    println!("\n{UP}");
     match work() {
         Ok(code) => println!("\n{EXIT}{code}"),
         Err(error) => println!("\nSHAPER-VM init: {error:#}"),

@@ -132,6 +132,8 @@ pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<ExitCode> {
 /// Boots `kernel`, runs the guest's program there, hands on what the console
 /// shows, and gives the exit code.
 pub(crate) fn boot(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>, mut line: impl FnMut(&str)) -> Result<i32> {
+    const MOST_BOOTS: u32 = 3;
+    let mut boots = 1;
     let start = Instant::now();
     let names: Vec<&str> = MODULES.iter().chain(guest.nics.iter().flat_map(|nic| nic.modules())).copied().collect();
     let modules = modules::load(&kernel.modules, &names)?;
@@ -139,18 +141,27 @@ pub(crate) fn boot(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>, mut line: im
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let initrd = folder.join(format!("initramfs-{}.cpio", std::process::id()));
     let written = initramfs::write(&initrd, &modules, guest);
-    let mut code = None;
     let end = written.and_then(|()| {
-        let mut qemu = nic::attached(qemu(kernel, &initrd, guest.memory), guest.nics)?;
-        stream::run(&mut qemu, guest.limit, |text| {
-            if let Some(rest) = text.trim().strip_prefix(init::EXIT) {
-                code = rest.parse().ok();
+        loop {
+            let (mut is_up, mut code) = (false, None);
+            let mut qemu = nic::attached(qemu(kernel, &initrd, guest.memory), guest.nics)?;
+            let end = stream::run(&mut qemu, guest.limit, |text| {
+                is_up |= text.trim() == init::UP;
+                if let Some(rest) = text.trim().strip_prefix(init::EXIT) {
+                    code = rest.parse().ok();
+                }
+                line(text);
+            })?;
+            // Emulated kernels die now and then before they start anything of ours.
+            if is_up || boots == MOST_BOOTS || matches!(end, End::TimedOut) {
+                return Ok((end, code));
             }
-            line(text);
-        })
+            boots += 1;
+            println!("vm: the kernel died before it started anything: boot {boots} of {MOST_BOOTS}");
+        }
     });
     let removed = fs::remove_file(&initrd);
-    let end = end?;
+    let (end, code) = end?;
     removed.with_context(|| format!("cannot remove {}", initrd.display()))?;
     println!("vm: Linux {} in qemu ({:.1} s)", kernel.release, start.elapsed().as_secs_f64());
     match (end, code) {
