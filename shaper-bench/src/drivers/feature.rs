@@ -8,7 +8,7 @@ use shaper_bpf::{Exclusion, Object, Program, Room};
 use shaper_xsk::{BindMode, Socket, SocketConfig, Umem, UmemConfig};
 
 use super::{Device, echo};
-use crate::netem::engine::{Asked, NO_ENGINE, Shaper};
+use crate::netem::engine::{Asked, Shaper};
 use crate::stats;
 
 /// Delay each way.
@@ -112,10 +112,9 @@ pub(super) fn of_engine(device: &Device, shaper: &Shaper, engine: &str) -> Resul
         Ok(running) => running,
         Err(error) => {
             let why = format!("{error:#}");
-            return Ok(vec![match why.strip_prefix(NO_ENGINE) {
-                Some(why) => Finding::new(APPLY, Word::Untested, why.trim()),
-                None => Finding::needed(APPLY, false, why),
-            }]);
+            // A kernel may have been built without what an engine needs; whatever else stops it is a fault.
+            let needed = !why.contains(&shaper_engine::Error::NoFq.to_string());
+            return Ok(vec![Finding { needed, ..Finding::needed(APPLY, false, why) }]);
         }
     };
     let status = shaper.status(&device.name);

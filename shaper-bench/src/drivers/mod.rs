@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// The `shaper` that is tried; that beside this program where nothing is said.
     #[arg(long, value_name = "FILE")]
     shaper: Option<PathBuf>,
-    /// Our engines, by the names that `shaper apply --engine` knows; one that it does not know is reported as not there.
+    /// Our engines, by the names that `shaper apply --engine` knows; one that cannot be put up is reported with the reason.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "xsk,edt")]
     engines: Vec<String>,
     /// Drivers of devices beside veth, of each the first device that is down: that of the first gets 10.78.0.2, that of the

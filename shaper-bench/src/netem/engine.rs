@@ -22,14 +22,8 @@ pub(crate) enum Asked {
 /// The program.
 pub(crate) struct Shaper {
     path: PathBuf,
-    /// Whether its `apply` lets one choose the engine.
-    chooses: bool,
 }
 
-/// The engine of a `shaper` that has only one.
-const ONLY: &str = "xsk";
-/// How the reason begins where a `shaper` does not know an engine.
-pub(crate) const NO_ENGINE: &str = "not there:";
 /// What stands between an engine's name and flags of `shaper apply`, without their hyphens.
 pub(super) const WITH: char = '+';
 
@@ -40,24 +34,20 @@ impl Shaper {
             Some(path) => path.to_owned(),
             None => std::env::current_exe().context("cannot find this program's own file")?.with_file_name("shaper"),
         };
-        let help = Command::new(&path).args(["apply", "--help"]).output();
-        let help = help.with_context(|| format!("cannot start {}: --shaper names another", path.display()))?;
-        Ok(Self { path, chooses: String::from_utf8_lossy(&help.stdout).contains("--engine") })
+        let version = Command::new(&path).arg("--version").output();
+        version.with_context(|| format!("cannot start {}: --shaper names another", path.display()))?;
+        Ok(Self { path })
     }
 
     /// Impairs an interface in a namespace by an engine, for as long as the answer lives.
     pub(crate) fn apply(&self, engine: &str, netns: &NetNs, device: &str, asked: &Asked) -> Result<Running> {
         let mut words = engine.split(WITH);
         let engine = words.next().unwrap_or(engine);
-        ensure!(self.chooses || engine == ONLY, "{NO_ENGINE} this shaper has the engine {ONLY} alone");
         let mut command = Command::new(&self.path);
-        command.args(["apply", device, "--seed", "1"]);
+        command.args(["apply", device, "--seed", "1", "--engine", engine]);
         command.args(words.map(|flag| format!("--{flag}")));
         if !netns.name().is_empty() {
             command.args(["--netns", netns.name()]);
-        }
-        if self.chooses {
-            command.args(["--engine", engine]);
         }
         let mut file = None;
         match asked {

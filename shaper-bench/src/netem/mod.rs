@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// The `shaper` that is compared; that beside this program where nothing is said.
     #[arg(long, value_name = "FILE")]
     shaper: Option<PathBuf>,
-    /// Our engines, by the names that `shaper apply --engine` knows; one that it does not know is reported as not there.
+    /// Our engines, by the names that `shaper apply --engine` knows; one that cannot be put up is reported with the reason.
     /// Flags of `apply` may follow: xsk+busy-poll.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "xsk,xsk+busy-poll,edt")]
     engines: Vec<String>,

@@ -218,7 +218,7 @@ fn two_senders_at_once_lose_no_update_whatever_keeps_decisions_apart() {
             loss = "5% burst 2"
             duplicate = "5%"
             corrupt = "5% in payload repaired"
-            rate = "12mbit"
+            rate = "3mbit"
             queue = "20ms"
         "#;
         let engine: Engine = bed.start_with(profile, Options { exclusion: Some(exclusion), ..Options::default() });

@@ -337,7 +337,7 @@ mod tests {
         assert!(page.contains("| delay 20 ms | median | 1.00 | 0.50 | - |"), "{page}");
         assert!(page.contains("| delay 20 ms | 1.00 | 0.50 | - | - |"), "{page}");
         assert!(!page.contains(" us |") && !page.contains("10,000"), "{page}");
-        assert!(page.contains("- **edt**: not there: no such engine"), "{page}");
+        assert!(page.contains("- **edt**: this kernel has no fq"), "{page}");
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub(crate) mod tests {
             r#"SHAPER-COMPARE {"schema":1,"host":{"kernel":"6.12","processor":"TCG","processors":2},"emulated":true,"probes":100,"repeats":3}"#,
             r#"SHAPER-COMPARE {"setting":"delay 20 ms","contender":"netem","figures":{"median_us":100.0,"p99_us":400.0,"pps":10000.0,"cpu_ns":50000.0}}"#,
             r#"[  3.1] noise SHAPER-COMPARE {"setting":"delay 20 ms","contender":"xsk","figures":{"median_us":50.0,"p99_us":800.0,"pps":5000.0,"cpu_ns":100000.0}}"#,
-            r#"SHAPER-COMPARE {"setting":"delay 20 ms","contender":"edt","reason":"not there: no such engine","figures":{}}"#,
+            r#"SHAPER-COMPARE {"setting":"delay 20 ms","contender":"edt","reason":"this kernel has no fq","figures":{}}"#,
             r#"SHAPER-COMPARE {"setting":"16 rules","contender":"netem, u32","figures":{"pps":9000.0,"cpu_ns":55000.0,"setup_s":0.5}}"#,
             r#"SHAPER-COMPARE {"setting":"16 rules","contender":"xsk","figures":{"pps":5000.0,"cpu_ns":100000.0,"setup_s":2.0}}"#,
         ] {
@@ -167,7 +167,7 @@ pub(crate) mod tests {
         assert_eq!(run.settings(), ["delay 20 ms", "16 rules"]);
         assert_eq!(run.contenders(|_| true), ["netem", "xsk", "edt", "netem, u32"]);
         assert_eq!(run.figure("delay 20 ms", "xsk", "median_us"), Some(50.0));
-        assert_eq!(run.row("delay 20 ms", "edt").unwrap().reason.as_deref(), Some("not there: no such engine"));
+        assert_eq!(run.row("delay 20 ms", "edt").unwrap().reason.as_deref(), Some("this kernel has no fq"));
     }
 
     #[test]
