@@ -2,6 +2,10 @@
 
 #[path = "support/cable.rs"]
 mod cable;
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/impaired.rs"]
 mod impaired;
 mod support;
@@ -11,7 +15,9 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR};
+use command::{SOON, shaper, signal, stderr};
+use engines::engines;
 use impaired::{apply, impaired, status};
 use nix::libc;
 use shaper_net::process::ProcessId;
@@ -23,37 +29,53 @@ fn in_the_background_it_stays_says_how_it_stands_and_is_cleared() {
     on_own_host(|_| {
         let cable = Cable::laid();
         let before = Traces::now();
-        let output = shaper(&["apply", DEVICE, "--delay", "20ms", "--ingress", "--delay 5ms", "--detach"]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        let said = stderr(&output);
-        let first = said.lines().next().unwrap();
-        assert!(first.starts_with("eth0 egress: delay 20 ms"), "{said}");
-        assert!(said.contains("eth0 ingress: delay 5 ms"), "{said}");
-        let took = cable.echo(10);
-        assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(25))), "{took:?}");
+        for engine in engines() {
+            let output = shaper(&[
+                "apply",
+                DEVICE,
+                "--engine",
+                engine,
+                "--delay",
+                "20ms",
+                "--ingress",
+                "--delay 5ms",
+                "--detach",
+            ]);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let said = stderr(&output);
+            let first = said.lines().next().unwrap();
+            assert!(first.starts_with("eth0 egress: delay 20 ms"), "{said}");
+            assert!(said.contains("eth0 ingress: delay 5 ms"), "{said}");
+            let took = cable.echo(10);
+            assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(25))), "{took:?}");
 
-        let all = status();
-        let [one] = &all.as_array().unwrap()[..] else { panic!("{all}") };
-        assert_eq!((one["interface"].as_str(), one["engine"].as_str()), (Some(DEVICE), Some("xsk")));
-        for (direction, name) in one["directions"].as_array().unwrap().iter().zip(["egress", "ingress"]) {
-            assert_eq!(direction["direction"], name);
-            assert_eq!((direction["arrived"].as_u64(), direction["out"].as_u64()), (Some(10), Some(10)), "{direction}");
-            assert!(direction["lateness_ns"]["max"].as_u64().unwrap() > 0);
+            let all = status();
+            let [one] = &all.as_array().unwrap()[..] else { panic!("{all}") };
+            assert_eq!((one["interface"].as_str(), one["engine"].as_str()), (Some(DEVICE), Some(*engine)));
+            for (direction, name) in one["directions"].as_array().unwrap().iter().zip(["egress", "ingress"]) {
+                assert_eq!(direction["direction"], name);
+                assert_eq!(
+                    (direction["arrived"].as_u64(), direction["out"].as_u64()),
+                    (Some(10), Some(10)),
+                    "{direction}"
+                );
+                assert!(direction["lateness_ns"]["max"].as_u64().unwrap() > 0);
+            }
+            assert!(one["changed"].as_array().unwrap().len() >= 2, "{one}");
+            let shown = shaper(&["status", DEVICE]);
+            assert!(String::from_utf8_lossy(&shown.stdout).contains("in 10  out 10  on the way 0  dropped 0"));
+
+            let again = shaper(&["apply", DEVICE, "--delay", "1ms"]);
+            assert_eq!(again.status.code(), Some(2));
+            assert!(stderr(&again).contains("impaired by another shaper already"), "{}", stderr(&again));
+
+            let cleared = shaper(&["clear", DEVICE]);
+            assert!(cleared.status.success(), "{}", stderr(&cleared));
+            assert_eq!(Traces::now(), before);
+            assert!(cable.takes(|took| took < Duration::from_millis(20)));
+            assert_eq!(shaper(&["clear", DEVICE]).status.code(), Some(2));
+            assert_eq!(shaper(&["status", DEVICE]).status.code(), Some(2));
         }
-        assert!(one["changed"].as_array().unwrap().len() >= 2, "{one}");
-        let shown = shaper(&["status", DEVICE]);
-        assert!(String::from_utf8_lossy(&shown.stdout).contains("in 10  out 10  on the way 0  dropped 0"));
-
-        let again = shaper(&["apply", DEVICE, "--delay", "1ms"]);
-        assert_eq!(again.status.code(), Some(2));
-        assert!(stderr(&again).contains("impaired by another shaper already"), "{}", stderr(&again));
-
-        let cleared = shaper(&["clear", DEVICE]);
-        assert!(cleared.status.success(), "{}", stderr(&cleared));
-        assert_eq!(Traces::now(), before);
-        assert!(cable.takes(|took| took < Duration::from_millis(20)));
-        assert_eq!(shaper(&["clear", DEVICE]).status.code(), Some(2));
-        assert_eq!(shaper(&["status", DEVICE]).status.code(), Some(2));
         cable.cut();
     });
 }

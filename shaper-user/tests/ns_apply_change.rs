@@ -4,6 +4,8 @@
 
 #[path = "support/cable.rs"]
 mod cable;
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/impaired.rs"]
 mod impaired;
 #[path = "support/moments.rs"]
@@ -15,7 +17,8 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR};
+use command::{SOON, shaper, signal, stderr};
 use impaired::{apply, impaired, status};
 use moments::moment;
 use nix::libc;

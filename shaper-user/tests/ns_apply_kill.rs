@@ -7,6 +7,8 @@
 mod cable;
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/moments.rs"]
 mod moments;
 mod support;
@@ -15,8 +17,9 @@ use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
-use cable::{Cable, DEVICE, SOON, shaper, signal, start, stderr};
+use cable::{Cable, DEVICE};
 use children::child;
+use command::{SOON, shaper, signal, start, stderr};
 use moments::moment;
 use nix::libc;
 use shaper_net::process::ProcessId;

@@ -6,6 +6,10 @@
 mod cable;
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/command.rs"]
+mod command;
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/impaired.rs"]
 mod impaired;
 mod support;
@@ -14,8 +18,10 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cable::{Cable, DEVICE, FAR, NEAR, SOON, shaper, signal, stderr};
+use cable::{Cable, DEVICE, FAR, NEAR};
 use children::child;
+use command::{SOON, shaper, signal, stderr};
+use engines::engines;
 use impaired::{apply, impaired, status};
 use nix::libc;
 use shaper_bpf::{Exclusion, Hook, Object, Room};
@@ -55,14 +61,16 @@ fn what_a_dead_one_left_is_taken_back_where_it_was_whoever_clears() {
 fn what_is_held_comes_out_before_it_is_cleared() {
     on_own_host(|_| {
         let cable = Cable::laid();
-        let running = apply(&[DEVICE, "--egress", "--delay 6s", "--json"]);
-        assert!(impaired());
-        UdpSocket::bind((NEAR, 0)).unwrap().send_to(b"late", (FAR, 9)).unwrap();
-        assert!(until(SOON, || status()[0]["directions"][0]["arrived"] == 1));
-        assert!(shaper(&["clear", DEVICE]).status.success());
-        let output = running.wait_with_output().unwrap();
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((output.status.code(), &told["directions"][0]["out"]), (Some(0), &1.into()), "{told}");
+        for engine in engines() {
+            let running = apply(&[DEVICE, "--engine", engine, "--egress", "--delay 6s", "--json"]);
+            assert!(impaired());
+            UdpSocket::bind((NEAR, 0)).unwrap().send_to(b"late", (FAR, 9)).unwrap();
+            assert!(until(SOON, || status()[0]["directions"][0]["arrived"] == 1));
+            assert!(shaper(&["clear", DEVICE]).status.success());
+            let output = running.wait_with_output().unwrap();
+            let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!((output.status.code(), &told["directions"][0]["out"]), (Some(0), &1.into()), "{told}");
+        }
         cable.cut();
     });
 }
@@ -71,7 +79,7 @@ fn what_is_held_comes_out_before_it_is_cleared() {
 fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
     on_own_host(|_| {
         let cable = Cable::laid();
-        let running = apply(&[DEVICE, "--delay", "20ms"]);
+        let running = apply(&[DEVICE, "--engine", "xsk", "--delay", "20ms"]);
         assert!(impaired());
         let process = ProcessId::of(running.id()).unwrap();
         assert!(cable.takes(|took| took >= Duration::from_millis(40)));
@@ -92,6 +100,26 @@ fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
     });
 }
 
+#[test]
+fn what_the_kernel_holds_it_holds_while_the_process_stands_still() {
+    on_own_host(|_| {
+        if !engines().contains(&"edt") {
+            return;
+        }
+        let cable = Cable::laid();
+        let running = apply(&[DEVICE, "--engine", "edt", "--delay", "20ms"]);
+        assert!(impaired());
+        let process = ProcessId::of(running.id()).unwrap();
+        signal(process, libc::SIGSTOP);
+        let took = cable.echo(20);
+        assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(40))), "{took:?}");
+        signal(process, libc::SIGCONT);
+        signal(process, libc::SIGTERM);
+        assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
+        cable.cut();
+    });
+}
+
 /// What `tc` says of the interface.
 fn tc(arguments: &str) -> String {
     let output = Command::new("tc").args(arguments.split(' ')).output().unwrap();
@@ -104,17 +132,25 @@ fn what_others_have_at_the_interface_stays_and_sees_each_packet_once() {
     const PACKETS: u32 = 20;
     on_own_host(|_| {
         let cable = Cable::laid();
-        tc("qdisc add dev eth0 root handle 7: tbf rate 1gbit burst 100kb latency 50ms");
+        let kind = if engines().contains(&"edt") {
+            "fq_codel limit 777 target 3ms"
+        } else {
+            "tbf rate 1gbit burst 100kb latency 50ms"
+        };
+        tc(&format!("qdisc add dev eth0 root handle 7: {kind}"));
         tc("qdisc add dev eth0 clsact");
         // Of somebody else: a program that lets everything pass, and counts what does.
         let mut theirs = Object::load(1 << 16, Exclusion::Lock, &Room::PLAIN).unwrap();
         theirs.set_diversion(0, Diversion { into: 1, on: 1, ..Diversion::default() }).unwrap();
-        theirs.attach_diversion(0, DEVICE, true, Hook::Tcx).unwrap();
+        if theirs.attach_diversion(0, DEVICE, true, Hook::Tcx).is_err() {
+            // Before Linux 6.6.
+            theirs.attach_diversion(0, DEVICE, true, Hook::Clsact { priority: 7 }).unwrap();
+        }
         let seen = || theirs.edge_counts(0).unwrap().let_pass;
         let (before, qdiscs) = (Traces::now(), tc("qdisc show dev eth0"));
-        assert!(qdiscs.contains("tbf 7:") && qdiscs.contains("clsact"), "{qdiscs}");
-        for killed in [false, true] {
-            let output = shaper(&["apply", DEVICE, "--delay", "5ms", "--detach"]);
+        assert!(qdiscs.contains(" 7: root") && qdiscs.contains("clsact"), "{qdiscs}");
+        for (engine, killed) in engines().iter().flat_map(|engine| [(engine, false), (engine, true)]) {
+            let output = shaper(&["apply", DEVICE, "--engine", engine, "--delay", "5ms", "--detach"]);
             assert!(output.status.success(), "{}", stderr(&output));
             let already = seen();
             assert!(cable.echo(PACKETS).iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(10))));

@@ -2,20 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
+#[path = "support/command.rs"]
+mod command;
 mod support;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
+use command::{SOON, shaper, signal, start, stderr};
 use nix::libc;
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
 use shaper_net::offload::{Ethtool, Offload};
 use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Rtnl, VethEnd};
-use support::{SHAPER, Traces, on_own_host, until};
+use support::{Traces, on_own_host, until};
 
 const LEFT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
@@ -23,8 +26,6 @@ const LEFT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 1);
 const RIGHT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 2);
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 7, 7, 7);
 const PORT: u16 = 7008;
-/// How soon what must happen has happened. Other work on the machine may need most of this.
-const SOON: Duration = Duration::from_secs(15);
 
 /// Two hosts, each at an interface of the test's own: `to-left` and `to-right`. Nothing joins these.
 struct Ends {
@@ -85,14 +86,8 @@ impl Ends {
     }
 }
 
-fn shaper(arguments: &[&str]) -> Output {
-    Command::new(SHAPER).args(arguments).output().unwrap()
-}
-
 fn bridge(arguments: &[&str]) -> Child {
-    let mut command = Command::new(SHAPER);
-    command.args(["bridge", "to-left", "to-right", "--json"]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    start(&[&["bridge", "to-left", "to-right", "--json"], arguments].concat())
 }
 
 /// Waits until the bridge stands.
@@ -103,13 +98,9 @@ fn stands() -> bool {
     })
 }
 
-fn signal(child: &Child, signal: i32) {
-    ProcessId::of(child.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
-}
-
 /// Tells it to end, and reads how it went.
 fn end(child: Child) -> (Option<i32>, serde_json::Value) {
-    signal(&child, libc::SIGTERM);
+    signal(ProcessId::of(child.id()).unwrap(), libc::SIGTERM);
     let output = child.wait_with_output().unwrap();
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -243,9 +234,9 @@ fn by_xdp_at_the_interfaces_each_queue_is_served_and_all_is_as_before() {
 
         running = bridge(&["--delay", "5ms", "--hook", "xdp"]);
         assert!(stands());
-        signal(&running, libc::SIGSTOP);
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGSTOP);
         assert!(until(SOON, || passes(|took| took < Duration::from_millis(5))), "it fails closed");
-        signal(&running, libc::SIGKILL);
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGKILL);
         running.wait().unwrap();
         assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
         ends.gone();
@@ -257,13 +248,13 @@ fn a_bridge_whose_process_stands_still_goes_on_without_impairment_and_ends_with_
     on_own_host(|_| {
         let ends = Ends::new();
         let before = Traces::now();
-        let mut running = bridge(&["--delay", "20ms"]);
+        let mut running = bridge(&["--delay", "20ms", "--engine", "xsk"]);
         assert!(stands());
         let passes = |within: fn(Duration) -> bool| ends.echo(LEFT.into(), RIGHT.into()).is_some_and(within);
         assert!(until(SOON, || passes(|took| took >= Duration::from_millis(40))));
-        signal(&running, libc::SIGSTOP);
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGSTOP);
         assert!(until(SOON, || passes(|took| took < Duration::from_millis(20))), "it fails closed");
-        signal(&running, libc::SIGKILL);
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGKILL);
         running.wait().unwrap();
         assert!(until(SOON, || Traces::now() == before), "{:?}", Traces::now());
         ends.gone();
@@ -300,7 +291,7 @@ fn a_bridged_interface_with_another_name_is_put_back_too() {
         assert!(stands());
         let left = rtnl.link("to-left").unwrap().index;
         rtnl.rename(left, "renamed0").unwrap();
-        signal(&running, libc::SIGTERM);
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
         assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
         rtnl.rename(left, "to-left").unwrap();
         assert_eq!(Traces::now(), before);
@@ -316,7 +307,7 @@ fn what_cannot_be_bridged_is_refused() {
         let before = Traces::now();
         let refused = |arguments: [&str; 2], words: &str| {
             let output = shaper(&[&["bridge"], &arguments[..]].concat());
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let said = stderr(&output);
             assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
             assert!(said.contains(words), "{arguments:?}: {said}");
         };

@@ -6,6 +6,8 @@
 mod cable;
 #[path = "support/children.rs"]
 mod children;
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/impaired.rs"]
 mod impaired;
 mod support;
@@ -15,9 +17,10 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use cable::{Cable, DEVICE, SOON, shaper, signal, stderr};
+use cable::{Cable, DEVICE};
 use caps::{CapSet, CapsHashSet};
 use children::child;
+use command::{SOON, shaper, signal, stderr};
 use impaired::{apply, impaired};
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

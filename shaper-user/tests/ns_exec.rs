@@ -2,39 +2,30 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
+#[expect(dead_code, reason = "what runs inside asks by itself")]
+#[path = "support/cable.rs"]
+mod cable;
+#[path = "support/command.rs"]
+mod command;
 mod support;
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::UdpSocket;
+use std::process::{Child, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cable::{Cable, FAR, NEAR};
+use command::{SOON, shaper, signal, start, stderr};
 use nix::libc;
-use shaper_net::journal::Journal;
-use shaper_net::netns::NetNs;
 use shaper_net::process::ProcessId;
-use shaper_net::rtnl::{Rtnl, VethEnd};
 use support::{SHAPER, Traces, on_own_host, until};
 
-/// This host, and another one that it reaches and that knows the way to this one alone.
-const HOST: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 1);
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 2);
 const PORT: u16 = 7009;
-/// How soon what must happen has happened. Other work on the machine may need most of this.
-const SOON: Duration = Duration::from_secs(15);
 
-/// A host that answers every datagram, and where those came from.
+/// A host that answers every datagram, and where those came from. It knows the way to this host alone.
 fn with_far_host(test: impl FnOnce()) {
-    let journal = Journal::create("test").unwrap();
-    let far = NetNs::create(&journal, "far").unwrap();
-    let rtnl = Rtnl::open().unwrap();
-    rtnl.create_veth(&VethEnd::new(None, "eth0"), &VethEnd::new(Some(&far), "eth0")).unwrap();
-    for (rtnl, address) in [(rtnl, HOST), (far.rtnl().unwrap(), FAR)] {
-        let device = rtnl.link("eth0").unwrap().index;
-        rtnl.set_up(device, true).unwrap();
-        rtnl.add_address(device, IpAddr::V4(address), 24).unwrap();
-    }
-    let server = far.run(|| UdpSocket::bind((FAR, PORT)).unwrap()).unwrap();
+    let cable = Cable::laid();
+    let server = cable.far.run(|| UdpSocket::bind((FAR, PORT)).unwrap()).unwrap();
     server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -42,7 +33,7 @@ fn with_far_host(test: impl FnOnce()) {
             let mut buffer = [0; 64];
             while !done.load(Ordering::Relaxed) {
                 if let Ok((length, peer)) = server.recv_from(&mut buffer) {
-                    assert_eq!(peer.ip(), HOST, "what comes from inside comes by this host's address");
+                    assert_eq!(peer.ip(), NEAR, "what comes from inside comes by this host's address");
                     server.send_to(&buffer[..length], peer).unwrap();
                 }
             }
@@ -50,10 +41,7 @@ fn with_far_host(test: impl FnOnce()) {
         test();
         done.store(true, Ordering::Relaxed);
     });
-    let rtnl = Rtnl::open().unwrap();
-    rtnl.delete(rtnl.link("eth0").unwrap().index).unwrap();
-    drop(far);
-    journal.undo().unwrap();
+    cable.cut();
 }
 
 /// What a command inside does: it asks the far host over and over, by bash alone, and says how many milliseconds each
@@ -65,12 +53,8 @@ fn asking(times: u32) -> String {
     )
 }
 
-fn shaper(arguments: &[&str]) -> Output {
-    Command::new(SHAPER).args(arguments).output().unwrap()
-}
-
 fn told(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output))
 }
 
 /// The milliseconds of each answer.
@@ -79,10 +63,8 @@ fn took(output: &Output) -> Vec<u64> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| line.parse().unwrap()).collect()
 }
 
-fn start(arguments: &[&str]) -> Child {
-    let mut command = Command::new(SHAPER);
-    command.arg("exec").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap()
+fn in_background(arguments: &[&str]) -> Child {
+    start(&[&["exec"], arguments].concat())
 }
 
 fn is_up() -> bool {
@@ -145,7 +127,7 @@ fn one_that_ends_takes_no_other_ones_way_out() {
             let before = Traces::now();
             let forwards = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim().to_owned();
             assert_eq!(forwards(), "0");
-            let mut first = start(&["--delay", "1ms", "--", "sleep", "2"]);
+            let mut first = in_background(&["--delay", "1ms", "--", "sleep", "2"]);
             assert!(until(SOON, is_up), "it does not come up");
             let script = format!("sleep 3; {}", asking(3));
             let output = shaper(&["exec", "-q", "--delay", "5ms", "--", "bash", "-c", &script]);
@@ -168,7 +150,7 @@ fn what_a_command_leaves_behind_is_cut_off_and_told() {
             assert!(told(&output).contains("1 processes that sh left behind"), "{}", told(&output));
             assert_eq!(Traces::now().devices, before.devices);
             let pid: u32 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-            ProcessId::of(pid).unwrap().open().unwrap().unwrap().signal(libc::SIGKILL).unwrap();
+            signal(ProcessId::of(pid).unwrap(), libc::SIGKILL);
             assert!(until(SOON, || Traces::now() == before));
         });
     });
@@ -179,13 +161,13 @@ fn each_signal_reaches_the_command() {
     on_own_host(|_| {
         with_far_host(|| {
             let before = Traces::now();
-            let mut running = start(&["--delay", "5ms", "--", "sleep", "1000"]);
+            let mut running = in_background(&["--delay", "5ms", "--", "sleep", "1000"]);
             assert!(until(SOON, is_up), "it does not come up");
-            let signal = |signal| ProcessId::of(running.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
+            let process = ProcessId::of(running.id()).unwrap();
             // That of a terminal that is interrupted: it would have reached the command by itself.
-            signal(libc::SIGINT);
+            signal(process, libc::SIGINT);
             std::thread::sleep(Duration::from_millis(300));
-            signal(libc::SIGTERM);
+            signal(process, libc::SIGTERM);
             assert_eq!(running.wait().unwrap().code(), Some(128 + 15));
             assert_eq!(Traces::now(), before);
         });
@@ -197,17 +179,17 @@ fn told_to_end_or_killed_the_command_ends_too_and_nothing_is_left() {
     on_own_host(|_| {
         with_far_host(|| {
             let before = Traces::now();
-            for signal in [libc::SIGTERM, libc::SIGKILL] {
-                let mut running = start(&["--delay", "5ms", "--", "sleep", "1000"]);
+            for number in [libc::SIGTERM, libc::SIGKILL] {
+                let mut running = in_background(&["--delay", "5ms", "--", "sleep", "1000"]);
                 assert!(until(SOON, is_up), "it does not come up");
-                ProcessId::of(running.id()).unwrap().open().unwrap().unwrap().signal(signal).unwrap();
+                signal(ProcessId::of(running.id()).unwrap(), number);
                 let status = running.wait().unwrap();
-                if signal == libc::SIGTERM {
+                if number == libc::SIGTERM {
                     assert_eq!(status.code(), Some(128 + 15), "that of the command");
                 }
-                assert!(until(SOON, || Traces::now() == before), "{signal}: {:?}", Traces::now());
+                assert!(until(SOON, || Traces::now() == before), "{number}: {:?}", Traces::now());
                 let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
-                assert_eq!(forwards.trim(), "0", "{signal}");
+                assert_eq!(forwards.trim(), "0", "{number}");
             }
         });
     });

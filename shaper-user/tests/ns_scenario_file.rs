@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
-#[expect(dead_code, reason = "what is impaired in the background is for other tests")]
 #[path = "support/cable.rs"]
 mod cable;
+#[expect(dead_code, reason = "what is impaired in the background is for other tests")]
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/evidence.rs"]
 mod evidence;
 #[path = "support/runs.rs"]
@@ -15,7 +17,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use cable::{Cable, FAR, NEAR, shaper, stderr};
+use cable::{Cable, FAR, NEAR};
+use command::{shaper, signal, stderr};
 use evidence::{accounts_close, opens_without_a_warning, told};
 use nix::libc;
 use shaper_net::process::ProcessId;
@@ -172,7 +175,7 @@ fn who_is_interrupted_ends_its_commands_and_leaves_nothing() {
         let text = "duration = \"60s\"\n[lab]\n[[workload]]\nname = \"x\"\ncommand = [\"sleep\", \"60\"]\n";
         let run = host.start(written(host, "long.toml", text).to_str().unwrap());
         assert!(until(Duration::from_secs(30), || run.out.join("x.err").exists()));
-        cable::signal(ProcessId::of(run.pid()).unwrap(), libc::SIGINT);
+        signal(ProcessId::of(run.pid()).unwrap(), libc::SIGINT);
         let summary = run.end().summary();
         assert!(told(&summary, Severity::Error, &["interrupted"]), "{:?}", summary.findings);
         assert!(summary.programs[0].ended_by_run, "{:?}", summary.programs);

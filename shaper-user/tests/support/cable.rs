@@ -1,24 +1,18 @@
-//! A cable from the test's host to another one, and the command at its end here.
+//! A cable from the test's host to another one.
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
-use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Rtnl, VethEnd};
-
-use crate::support::SHAPER;
 
 pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 pub(crate) const DEVICE: &str = "eth0";
-/// How soon all must be gone. The guard needs a fraction of this; other work on the machine may need the rest.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
 
 /// A cable from the test's host to another one.
 pub(crate) struct Cable {
@@ -87,26 +81,5 @@ impl Cable {
         rtnl.delete(rtnl.link(DEVICE).unwrap().index).unwrap();
         drop(self.far);
         self.journal.undo().unwrap();
-    }
-}
-
-pub(crate) fn shaper(arguments: &[&str]) -> Output {
-    Command::new(SHAPER).args(arguments).output().unwrap()
-}
-
-/// Starts the command; what it prints can be read when it has ended.
-pub(crate) fn start(arguments: &[&str]) -> Child {
-    let mut command = Command::new(SHAPER);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.spawn().unwrap()
-}
-
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-pub(crate) fn signal(process: ProcessId, signal: i32) {
-    if let Some(running) = process.open().unwrap() {
-        running.signal(signal).unwrap();
     }
 }

@@ -4,7 +4,7 @@
 
 use std::process::Child;
 
-use crate::cable::{SOON, shaper, start, stderr};
+use crate::command::{SOON, shaper, start, stderr};
 use crate::support::until;
 
 pub(crate) fn apply(arguments: &[&str]) -> Child {

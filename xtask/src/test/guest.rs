@@ -1,8 +1,8 @@
 //! Test binaries on one of Debian's kernels, in qemu: those that need a kernel and nothing else of a host.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
     libtest::Reader,
@@ -11,16 +11,30 @@ use super::{
 use crate::{
     Repo,
     cargo_messages::Artifact,
-    compare, matrix,
+    compare, matrix, process,
     vm::{self, Guest},
 };
 
-/// The binaries: programs against the oracle, the whole data path between the hosts of a lab, each effect on it, and one
-/// interface.
-const BINARIES: [&str; 8] =
-    ["bpf_frames", "bpf_oracle", "bpf_ports", "bpf_rules", "bpf_traces", "ns_link", "ns_effects", "ns_interface"];
-/// Those of them that a kernel of its own tells little more about: they have their turn in the long form.
-const LONG: [&str; 2] = ["bpf_frames", "bpf_ports"];
+/// The binaries: programs against the oracle, the whole data path between the hosts of a lab, each effect on it, one
+/// interface, and the commands.
+const BINARIES: [&str; 12] = [
+    "bpf_frames",
+    "bpf_oracle",
+    "bpf_ports",
+    "bpf_rules",
+    "bpf_traces",
+    "ns_link",
+    "ns_effects",
+    "ns_interface",
+    "ns_apply",
+    "ns_apply_safety",
+    "ns_bridge",
+    "ns_exec",
+];
+/// Those of them that a kernel of its own tells less about: they have their turn in the long form.
+const LONG: [&str; 5] = ["bpf_frames", "bpf_ports", "ns_apply", "ns_bridge", "ns_exec"];
+/// What they start, beside `shaper`.
+const TOOLS: [&str; 8] = ["bash", "cat", "date", "seq", "sh", "sleep", "tc", "true"];
 /// The longest that one of them may take, software emulation included.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 
@@ -32,6 +46,8 @@ pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str, full: bool) -> 
             return Ok(Outcome::CannotRun { reason: format!("{error:#}"), tests: BINARIES.len() as u64 });
         }
     };
+    let tools = TOOLS.iter().map(|name| process::find(name).with_context(|| format!("no {name} in PATH")));
+    let beside: Vec<PathBuf> = [Ok(repo.shaper())].into_iter().chain(tools).collect::<Result<_>>()?;
     let mut counts = Counts::default();
     for name in BINARIES.into_iter().filter(|name| full || !LONG.contains(name)) {
         let built = tests.iter().find(|artifact| artifact.kind == "test" && artifact.name == name);
@@ -43,7 +59,8 @@ pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str, full: bool) -> 
         println!("--- {name}");
         let mut reader = Reader::default();
         let arguments = ["--test-threads=1".into()];
-        let code = vm::boot(repo, &kernel, &Guest::new(&artifact.executable, &arguments, LIMIT), |line| {
+        let guest = Guest { beside: &beside, ..Guest::new(&artifact.executable, &arguments, LIMIT) };
+        let code = vm::boot(repo, &kernel, &guest, |line| {
             println!("{line}");
             reader.line(line);
         })?;

@@ -37,7 +37,6 @@ const MOUNTS: &[(&str, &str)] = &[
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
-    ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
     ("bpf", "/sys/fs/bpf"),
     ("debugfs", "/sys/kernel/debug"),

@@ -29,7 +29,11 @@ pub(crate) fn write(to: &Path, modules: &[Module], guest: &Guest<'_>) -> Result<
     let ourselves = env::current_exe().context("cannot find this program's own file")?;
     with_libraries(&mut archive, &ourselves, Path::new(init::PATH))?;
     for program in guest.beside {
-        with_libraries(&mut archive, program, &place(program)?)?;
+        let place = place(program)?;
+        with_libraries(&mut archive, program, &place)?;
+        if place != *program {
+            archive.symlink(program, &place.to_string_lossy())?;
+        }
     }
     let program = place(guest.program)?;
     with_libraries(&mut archive, guest.program, &program)?;

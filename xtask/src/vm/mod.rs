@@ -39,12 +39,16 @@ const MODULES: &[&str] = &[
     "tun",
     "8021q",
     "sch_fq",
+    "sch_fq_codel",
     "sch_netem",
     "sch_prio",
+    "sch_tbf",
     "sch_ingress",
     "cls_bpf",
     "cls_flower",
     "cls_u32",
+    "nft_chain_nat",
+    "nft_masq",
 ];
 
 /// What runs in a guest.
@@ -52,7 +56,7 @@ const MODULES: &[&str] = &[
 pub(crate) struct Guest<'a> {
     pub(crate) program: &'a Path,
     pub(crate) arguments: &'a [OsString],
-    /// More programs, which it finds where it lies itself.
+    /// More programs, which it finds where it lies itself, and where they lie here.
     pub(crate) beside: &'a [PathBuf],
     pub(crate) nics: &'a [Nic],
     /// MiB.
@@ -78,14 +82,17 @@ pub(crate) struct Arguments {
     /// 10.78.0.1/24, that of the second 10.78.1.1/24.
     #[arg(long, value_enum)]
     nic: Vec<Nic>,
+    /// A program that the one under test starts; may be given again.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Vec<PathBuf>,
     /// Seconds until the guest is stopped.
     #[arg(long, default_value_t = 300)]
     limit: u64,
     /// Run what docs/kernel-matrix.md is made of, on the kernels and on this host, and write it.
-    #[arg(long, conflicts_with_all = ["nic", "command"])]
+    #[arg(long, conflicts_with_all = ["nic", "beside", "command"])]
     matrix: bool,
     /// The program and its arguments; it runs as root, with the libraries
-    /// it is linked with and nothing else.
+    /// it is linked with, what is `--beside` it, and nothing else.
     #[arg(last = true, required_unless_present = "matrix")]
     command: Vec<OsString>,
 }
@@ -100,13 +107,10 @@ pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<ExitCode> {
     let Some((program, words)) = arguments.command.split_first() else {
         bail!("no command to run in the guest");
     };
-    let program = if Path::new(program).components().count() > 1 {
-        PathBuf::from(program)
-    } else {
-        process::find(program).with_context(|| format!("{}: not found in PATH", Path::new(program).display()))?
-    };
+    let program = found(Path::new(program))?;
+    let beside: Vec<PathBuf> = arguments.beside.iter().map(|program| found(program)).collect::<Result<_>>()?;
     let limit = Duration::from_secs(arguments.limit);
-    let guest = Guest { nics: &arguments.nic, ..Guest::new(&program, words, limit) };
+    let guest = Guest { beside: &beside, nics: &arguments.nic, ..Guest::new(&program, words, limit) };
     let mut first = None;
     let mut ran = false;
     for series in &all {
@@ -127,6 +131,14 @@ pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<ExitCode> {
         bail!("none of the kernels {} is to be had", all.join(", "));
     }
     Ok(ExitCode::from(u8::try_from(first.unwrap_or(0)).unwrap_or(u8::MAX)))
+}
+
+/// The file of a program: that of a path, or the one that a name has in PATH.
+fn found(program: &Path) -> Result<PathBuf> {
+    if program.components().count() > 1 {
+        return std::path::absolute(program).with_context(|| format!("{}: no such path", program.display()));
+    }
+    process::find(program).with_context(|| format!("{}: not found in PATH", program.display()))
 }
 
 /// Boots `kernel`, runs the guest's program there, hands on what the console
