@@ -2,7 +2,8 @@
 
 mod common;
 
-use shaper_report::summary::{CommandCounts, Commands, Severity, Spread, Window};
+use shaper_report::stats::{Distribution, Proportion};
+use shaper_report::summary::{CommandCounts, Commands, Phase, PhaseDirection, Severity, Spread, Window};
 use shaper_report::text::{WIDTH, table};
 
 fn assert_fits(text: &str) {
@@ -92,4 +93,25 @@ fn a_direction_that_differs_says_what_differs() {
     let got = table(&summary);
     assert_fits(&got);
     assert!(got.contains("NO          a to b, outage: 600 of 900 packets passed within a window"), "{got}");
+}
+
+#[test]
+fn phases_that_are_not_shown_are_counted_and_a_sample_is_called_one() {
+    let (mut summary, _) = common::sample(640).unwrap();
+    let direction = || PhaseDirection { packets: 7, loss: Proportion::of(0, 7), delay_ms: Distribution::default() };
+    let phase = |at: u32| Phase {
+        start_ms: f64::from(at),
+        end_ms: None,
+        directions: [("a_to_b".to_owned(), direction())].into(),
+    };
+    summary.phases = (0..12).map(phase).collect();
+    let got = table(&summary);
+    assert!(got.contains("from change to change") && !got.contains("more: summary.json"), "{got}");
+    assert!(!got.contains("recorded"), "{got}");
+    summary.phases.extend((12..15).map(phase));
+    summary.oracle.left_out = 1_000;
+    let got = table(&summary);
+    assert_fits(&got);
+    let header = got.lines().find(|line| line.starts_with("from change to change")).unwrap();
+    assert!(header.contains("recorded") && got.contains("\n  3 more: summary.json\n"), "{got}");
 }

@@ -93,7 +93,8 @@ fn expectations_set_the_exit_code_of_an_analysis() {
     refused(folder.path(), &["analyze", &a, "--expect", "loss.up < 1%"], &["name the capture at the second"]);
     let json = shaper(&root(), &["analyze", captures[0], captures[1], "--json", "--expect", "loss.up < 50%"]);
     let told: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(told["expectations"][0]["held"], true);
+    let expected = &told["expectations"][0];
+    assert_eq!((&expected["held"], &expected["text"]), (&true.into(), &"loss.up < 50%".into()));
     assert!(told["a_to_b"]["matched"].as_u64().unwrap() > 10);
 }
 

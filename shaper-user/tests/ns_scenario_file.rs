@@ -120,6 +120,32 @@ exit.look = "== 0"
 }
 
 #[test]
+fn a_probe_is_between_the_hosts_of_a_lab_whatever_they_are_called() {
+    on_own_host(|host| {
+        let text = r#"
+duration = "500ms"
+[lab]
+hosts = ["client", "server"]
+[[timeline]]
+at = "250ms"
+delay = "20ms"
+[[workload]]
+probe = { interval = "5ms" }
+[expect]
+delivery.server = ">= 95%"
+"#;
+        let path = written(host, "probe.toml", text);
+        let run = host.run(&format!("{} --records drops", path.display()));
+        let summary = run.summary();
+        assert_eq!(summary.exit_code, 0, "{:?} {:?}", summary.findings, summary.expectations);
+        assert!(judged(&summary, "delivery.server >= 95%").0);
+        assert_eq!(summary.commands.as_ref().unwrap().peers.keys().collect::<Vec<_>>(), ["server"]);
+        // Of drops alone it is not known what each was a part of.
+        assert!(summary.phases.is_empty(), "{:?}", summary.phases);
+    });
+}
+
+#[test]
 fn what_fails_or_does_not_end_or_start_is_told_and_is_exit_code_1() {
     on_own_host(|host| {
         let text = r#"
@@ -223,6 +249,23 @@ delay.egress.p50 = "< 40ms"
 }
 
 #[test]
+fn the_interface_of_ones_own_session_is_refused_with_the_key_that_allows_it() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let path = written(host, "own.toml", "duration = \"1s\"\n[interfaces]\ninterface = \"eth0\"\n");
+        let session = format!("192.0.2.7 50000 {NEAR} 22");
+        let run = host.start_with(path.to_str().unwrap(), &host.folder.path().join("own"), |command| {
+            command.env("SSH_CONNECTION", session);
+        });
+        let ended = run.end();
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("ssh session") && ended.stderr.contains("allow_default_route = true"));
+        assert!(!ended.stderr.contains("--"), "{}", ended.stderr);
+        cable.cut();
+    });
+}
+
+#[test]
 fn two_hosts_each_do_their_own_part_and_their_captures_go_together() {
     on_own_host(|host| {
         let cable = Cable::laid();
@@ -261,6 +304,11 @@ loss.b_to_a = "< 40%"
         let start = start.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let run = |name: &str| host.start(&format!("{} --host {name} --start {}", path.display(), utc(start)));
         let (west, east) = (run("west"), run("east"));
+        // Nobody else takes an interface meanwhile, and who has it is told.
+        assert!(until(Duration::from_secs(30), || west.out.join("west.0.spool").exists()));
+        let other = shaper(&["apply", "eth0", "--delay", "1ms"]);
+        let by = format!("process {} (run two-west): ", west.pid());
+        assert!(other.status.code() == Some(2) && stderr(&other).contains(&by), "{}", stderr(&other));
         let (west, east) = (west.end(), east.end());
         for (run, own, other) in
             [(&west, "loss.a_to_b == 0%", "loss.b_to_a < 40%"), (&east, "loss.b_to_a < 40%", "loss.a_to_b == 0%")]

@@ -92,11 +92,16 @@ fn what_a_run_cannot_be_is_said_with_the_flag_and_an_example() {
         ("run toast --late b", &["--late", "'b'", "b@5s"]),
         ("run toast --leave x@5s", &["--leave", "x", "b"]),
         ("run toast --absent x", &["--absent", "x", "b"]),
+        ("run toast --late b@60s", &["--late b@60s", "after 20 s", "--late b@10s"]),
+        ("run toast --spacing 999us", &["--spacing 999us", "1000 commands a second", "--spacing 100ms"]),
+        ("run toast --tempo 100,nan", &["--tempo NaN", "--tempo 100,140"]),
         ("run toast --clock b@3", &["--clock", "b@3", "b@2500us,40ppm"]),
         ("run toast --clock x@3ms", &["--clock", "x", "b"]),
         ("run probe --packets 0", &["--packets 0", "10000"]),
+        ("run probe --packets 50000001", &["--packets 50000001", "50000000"]),
         ("run probe --interval 0s", &["--interval 0", "1ms"]),
         ("run probe --payload 1", &["--payload 1", "16 to"]),
+        ("run probe --payload 1473", &["--payload 1473", "to 1472"]),
         ("run nothing", &["nothing"]),
     ] {
         folder.refuses(arguments, words);

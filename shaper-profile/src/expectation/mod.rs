@@ -82,6 +82,36 @@ impl Known<'_> {
     };
 }
 
+/// What a run has that can be measured, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfARun {
+    /// Its directions, where these are not the two of one link.
+    pub directions: Option<Vec<String>>,
+    /// Whom its built-in workload speaks to.
+    pub peers: Vec<String>,
+    /// Its commands.
+    pub commands: Vec<String>,
+}
+
+impl OfARun {
+    /// Whether it can be held to this.
+    ///
+    /// # Errors
+    ///
+    /// What is not known, and what is.
+    pub fn check(&self, expectation: &Expectation) -> Result<(), NoExpectation> {
+        let Self { directions, peers, commands } = self;
+        let is_had = |figure: &Figure| match figure {
+            Figure::Delivery => !peers.is_empty(),
+            Figure::Exit => !commands.is_empty(),
+            _ => true,
+        };
+        let figures: Vec<Figure> = Figure::OF_A_RUN.into_iter().filter(is_had).collect();
+        let directions = directions.as_deref();
+        expectation.among(&Known { figures: &figures, directions, peers, commands, ..Known::OF_A_RUN })
+    }
+}
+
 /// A figure as it was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
@@ -123,7 +153,7 @@ impl Measured {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Judged {
     /// What was expected, as it was written.
-    pub expectation: String,
+    pub text: String,
     /// Whether it held.
     pub held: bool,
     /// What was measured.
@@ -133,7 +163,7 @@ pub struct Judged {
 impl fmt::Display for Judged {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = if self.held { "held" } else { "FAILED" };
-        write!(formatter, "expected {}: {held}, measured {}", self.expectation, self.measured)
+        write!(formatter, "expected {}: {held}, measured {}", self.text, self.measured)
     }
 }
 
@@ -155,6 +185,6 @@ impl Expectation {
             Comparison::Equal => (value - self.value).abs() < f64::EPSILON * self.value.abs().max(1.0),
         });
         let measured = measured.map_or_else(|| self.figure.without().to_owned(), |measured| measured.words);
-        Judged { expectation: self.text.clone(), held, measured }
+        Judged { text: self.text.clone(), held, measured }
     }
 }

@@ -317,7 +317,7 @@ impl Source<'_> {
             let key = key.get_ref().as_ref();
             let figure = table.key(key);
             let one = |text: &str, span: std::ops::Range<usize>| {
-                let whole = format!("{} {text}", figure.trim_start_matches("expect."));
+                let whole = format!("{} {text}", figure.strip_prefix("expect.").unwrap_or(&figure));
                 let read = whole.parse::<Expectation>().and_then(|read| scenario.check(&read).map(|()| read));
                 read.map_err(|error| self.at(span, figure.clone(), format!("{}; {EXAMPLE}", error.problem())))
             };

@@ -9,7 +9,7 @@ use super::scenario::is_name;
 use super::source::{Keys, Source, Table};
 use crate::error::Located;
 use crate::quantity::Duration;
-use crate::scenario::{BuiltIn, Command, Place, ProbeSettings, ToastSettings};
+use crate::scenario::{BuiltIn, Command, Place, ProbeSettings, ToastSettings, Unfit};
 
 const KEYS: [&str; 9] = ["name", "command", "toast", "probe", "on", "at", "for", "background", "expect_exit"];
 const TOAST_KEYS: [&str; 7] = ["spacing", "absent", "late", "leave", "second_controller", "tempo", "clock"];
@@ -60,6 +60,9 @@ impl Source<'_> {
                     built_in
                         .goes_with(place)
                         .map_err(|problem| self.at(span.clone(), table.key(key), problem.to_owned()))?;
+                    if let Some(settings) = self.table_of(table, key)? {
+                        self.fits(&settings, &built_in, place, duration)?;
+                    }
                     all.built_in = Some(built_in);
                 }
                 _ => {
@@ -97,8 +100,42 @@ impl Source<'_> {
             leave: keys.value("leave")?,
             second_controller: keys.value("second_controller")?.unwrap_or(false),
             tempo: self.numbers(&settings, "tempo", "tempo = [100, 140]")?,
-            clock: keys.value("clock")?,
+            clocks: keys.value("clock")?.into_iter().collect(),
         }))
+    }
+
+    /// Whether a workload can do, on these hosts and within this time, what its table says.
+    fn fits(
+        &self,
+        table: &Table<'_, '_>,
+        built_in: &BuiltIn,
+        place: &Place,
+        duration: Duration,
+    ) -> Result<(), Located> {
+        let unfit = |Unfit { key, want, example, .. }: Unfit| {
+            let span = table.get(key).map_or_else(|| table.span.clone(), Spanned::span);
+            let example = match key {
+                "payload" => example,
+                "absent" => format!("[\"{example}\"]"),
+                "tempo" => format!("[{example}]"),
+                _ => format!("\"{example}\""),
+            };
+            self.at(span, table.key(key), format!("{want}; write for example {key} = {example}"))
+        };
+        match built_in {
+            BuiltIn::Toast(toast) => {
+                let peers: Vec<String> = place.hosts().into_iter().skip(1).collect();
+                toast.check(&peers, duration).map_err(unfit)
+            }
+            BuiltIn::Probe(probe) => {
+                probe.check().map_err(unfit)?;
+                // As many as there is time for.
+                ProbeSettings::check_packets(probe.packets_in(duration)).map_err(|Unfit { value, want, .. }| {
+                    let want = format!("these are {value} packets in {duration:#}: {want}");
+                    unfit(Unfit { key: "interval", value, want, example: "1ms".to_owned() })
+                })
+            }
+        }
     }
 
     fn numbers(&self, table: &Table<'_, '_>, key: &str, example: &str) -> Result<Vec<f64>, Located> {

@@ -9,14 +9,14 @@ mod workload;
 use std::path::Path;
 
 use crate::error::{Located, ProfileError};
-use crate::expectation::{Expectation, Figure, Known};
+use crate::expectation::{Expectation, OfARun};
 use crate::presets;
 use crate::profile::Profile;
 use crate::quantity::{Duration, Size};
 use crate::read;
 
 pub use peer::{NoPeer, PeerAt, PeerClock};
-pub use workload::{BuiltIn, Command, ExpectedExit, ProbeSettings, ToastSettings};
+pub use workload::{BuiltIn, Command, ExpectedExit, ProbeSettings, ToastSettings, Unfit};
 
 /// A scenario, as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,22 +144,12 @@ impl Scenario {
     ///
     /// What cannot.
     pub fn check(&self, expectation: &Expectation) -> Result<(), crate::expectation::NoExpectation> {
-        let directions = self.place.directions();
-        let peers: Vec<String> = self.place.hosts().into_iter().skip(1).filter(|_| self.built_in.is_some()).collect();
-        let commands: Vec<String> = self.commands.iter().map(|command| command.name.clone()).collect();
-        let figures: Vec<Figure> = Figure::OF_A_RUN
-            .into_iter()
-            .filter(|figure| *figure != Figure::Delivery || self.built_in.is_some())
-            .filter(|figure| *figure != Figure::Exit || !commands.is_empty())
-            .collect();
-        let known = Known {
-            figures: &figures,
-            directions: directions.as_deref(),
-            peers: &peers,
-            commands: &commands,
-            ..Known::OF_A_RUN
+        let of_a_run = OfARun {
+            directions: self.place.directions(),
+            peers: self.place.hosts().into_iter().skip(1).filter(|_| self.built_in.is_some()).collect(),
+            commands: self.commands.iter().map(|command| command.name.clone()).collect(),
         };
-        expectation.among(&known)
+        of_a_run.check(expectation)
     }
 }
 

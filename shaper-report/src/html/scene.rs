@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::summary::Summary;
-use crate::text::program_ended;
+use crate::text::{packets_of_a_phase, program_ended};
 use crate::words;
 
 /// Both tables, where there are any.
@@ -13,7 +13,8 @@ pub(super) fn scene(summary: &Summary) -> Markup {
         @if !summary.phases.is_empty() {
             section { h2 { "From change to change" } div.scroll { table {
                 thead { tr {
-                    th { "from ms" } th { "to ms" } th { "direction" } th { "packets" } th { "dropped in %" }
+                    th { "from ms" } th { "to ms" } th { "direction" } th { (packets_of_a_phase(summary)) }
+                    th { "dropped in %" }
                     th { "delay p50 ms" } th { "p99" } th { "max" }
                 } }
                 tbody {

@@ -95,7 +95,7 @@ pub struct Summary {
     /// What became of the commands of a scenario; empty without any.
     #[serde(default)]
     pub programs: Vec<Program>,
-    /// The run from change to change of its link; empty where nothing changes at set times.
+    /// The run from change to change of its link; empty where nothing changes at set times, or records do not say.
     #[serde(default)]
     pub phases: Vec<Phase>,
 }

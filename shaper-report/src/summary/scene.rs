@@ -44,10 +44,10 @@ pub struct Phase {
     pub directions: BTreeMap<String, PhaseDirection>,
 }
 
-/// What a direction did to packets that arrived within a phase.
+/// What a direction did to packets that arrived within a phase, and whose decisions were recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseDirection {
-    /// Packets that came.
+    /// How many.
     pub packets: u64,
     /// Those that the link dropped, for whatever cause, of these.
     pub loss: Proportion,

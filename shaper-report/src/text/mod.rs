@@ -9,7 +9,7 @@ mod scene;
 use std::fmt::Write as _;
 
 use columns::{Align, Columns, labelled};
-pub(crate) use scene::ended as program_ended;
+pub(crate) use scene::{ended as program_ended, packets as packets_of_a_phase};
 
 use crate::agreement::Agreement;
 use crate::link_rows::{LinkRow, delay_expected, link_rows};

@@ -1,11 +1,13 @@
 //! Commands of a scenario, and its time from change to change.
 
+use std::fmt::Write as _;
+
 use super::columns::{Align, Columns};
 use crate::stats::Distribution;
 use crate::summary::{Program, Summary};
 use crate::words;
 
-/// Rows shown of each table; more are in `summary.json`.
+/// Phases and commands shown.
 const SHOWN: usize = 12;
 
 /// The two tables, where there are any.
@@ -23,7 +25,9 @@ fn phases(out: &mut String, summary: &Summary) {
         return;
     }
     let mut columns = Columns::new([Align::Left, Align::Left, Align::Right, Align::Right, Align::Right, Align::Right]);
-    columns.push(["from change to change", "", "packets", "dropped in %", "delay p50 ms", "p99"].map(str::to_owned));
+    columns.push(
+        ["from change to change", "", packets(summary), "dropped in %", "delay p50 ms", "p99"].map(str::to_owned),
+    );
     let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
     for phase in summary.phases.iter().take(SHOWN) {
         let end = phase.end_ms.map_or_else(|| "the end".to_owned(), seconds);
@@ -36,6 +40,12 @@ fn phases(out: &mut String, summary: &Summary) {
     }
     out.push('\n');
     columns.write(out);
+    rest(out, summary.phases.len());
+}
+
+/// What a phase's packets are called: those whose decision was recorded, where not all are.
+pub(crate) const fn packets(summary: &Summary) -> &'static str {
+    if summary.oracle.left_out == 0 { "packets" } else { "recorded" }
 }
 
 fn programs(out: &mut String, summary: &Summary) {
@@ -57,6 +67,14 @@ fn programs(out: &mut String, summary: &Summary) {
     }
     out.push('\n');
     columns.write(out);
+    rest(out, summary.programs.len());
+}
+
+/// Says how many rows of a table are not shown.
+fn rest(out: &mut String, all: usize) {
+    if all > SHOWN {
+        let _ = writeln!(out, "  {} more: summary.json", all - SHOWN);
+    }
 }
 
 /// How a command ended, in words.

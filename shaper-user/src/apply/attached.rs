@@ -4,20 +4,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{
-    DirectionSpec, Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, Recording, SiteSpec, clock,
-};
+use shaper_engine::{Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, Recording, SiteSpec, clock};
 use shaper_net::signals::Signals;
+use shaper_profile::Expectation;
 use shaper_profile::quantity::Duration as ProfileDuration;
-use shaper_profile::{CompiledDirection, Expectation};
 
 use super::change::{LEAD as CHANGE_LEAD, Running};
 use super::choice::{self, Chosen};
 use super::figures::Figures;
-use super::place::{DEFAULT_FOR_MINUTES, Place};
-use super::request::{Order, Request, Target, Worked};
+use super::place::Place;
+use super::request::{DEFAULT_FOR_MINUTES, Order, Request, Target, Worked};
 use super::status::{Answer, Ask, DirectionStatus, Served, Status, answer};
-use crate::run::Ground;
+use crate::run::{Ground, direction_spec};
 
 /// How often it is looked whether anybody asks, and whether all is well.
 const LOOK: Duration = Duration::from_millis(50);
@@ -129,7 +127,7 @@ impl Attached {
     ///
     /// An interface that may not or cannot be impaired; it is as it was then.
     pub(crate) fn up(request: &Request, worked: &Worked) -> anyhow::Result<Self> {
-        let ground = Ground::prepare(&format!("{} {}", request.verb(), request.name()))?;
+        let ground = Ground::prepare(&request.told())?;
         Self::up_on(ground, request, worked)
     }
 
@@ -140,13 +138,13 @@ impl Attached {
     /// As [`up`](Self::up).
     pub(crate) fn up_on(ground: Ground, request: &Request, worked: &Worked) -> anyhow::Result<Self> {
         let name = request.name();
-        let place = Place::find(request, ground.journal())?;
+        let place = Place::find(&request.wanted(), ground.journal())?;
         let names = request.directions();
         let [first, second] = &names;
         let [forward, backward] = &worked.directions;
         let spec = SiteSpec {
             site: request.site.clone(),
-            directions: [specification(first, forward), specification(second, backward)],
+            directions: [direction_spec(first, forward), direction_spec(second, backward)],
             led: worked.acts,
         };
         let options = Options {
@@ -404,8 +402,4 @@ impl Attached {
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
         Ok(Finished { name, engine: kind, is_for_a_command, ended, outcome, rule_names, expected })
     }
-}
-
-fn specification(name: &str, compiled: &CompiledDirection) -> DirectionSpec {
-    DirectionSpec { name: name.into(), channel: compiled.channel.clone(), rules: compiled.rules.clone() }
 }

@@ -1,6 +1,7 @@
 //! The interfaces: where they are, whether they may be impaired, and that nobody else does.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -12,7 +13,21 @@ use shaper_net::journal::{Entry, Journal, RUN_DIR, Recorded};
 use shaper_net::netns::NetNs;
 use shaper_net::rtnl::{Link, Rtnl};
 
-use super::request::{Request, Target};
+use super::request::Target;
+
+/// Interfaces as one asks for them.
+pub(crate) struct Wanted<'w> {
+    /// Where they are.
+    pub(crate) target: Target,
+    /// Their names.
+    pub(crate) interfaces: Vec<&'w str>,
+    /// Whether the caller's own connection may hang on one.
+    pub(crate) allow_default_route: bool,
+    /// How that is said where it may not, and when it is undone then.
+    pub(crate) how_to_allow: String,
+    /// What is told to others who want them.
+    pub(crate) command: String,
+}
 
 /// A namespace, and the interfaces there.
 pub(crate) struct Place {
@@ -25,8 +40,8 @@ pub(crate) struct Place {
 
 impl Place {
     /// Finds the interfaces, and makes sure that they may be impaired by us and are by nobody else.
-    pub(crate) fn find(request: &Request, journal: &Journal) -> anyhow::Result<Self> {
-        let netns = match &request.target {
+    pub(crate) fn find(wanted: &Wanted<'_>, journal: &Journal) -> anyhow::Result<Self> {
+        let netns = match &wanted.target {
             Target::Own => NetNs::current()?,
             Target::Named(name) => NetNs::open(name)?,
             Target::Process(pid) => NetNs::of_process(journal, *pid, &format!("shaper-{}", journal.id()))?,
@@ -34,29 +49,23 @@ impl Place {
         let rtnl = netns.rtnl()?;
         let mut links = Vec::new();
         let mut locks = Vec::new();
-        for name in request.interfaces() {
+        for name in &wanted.interfaces {
             let Some(link) = rtnl.find(name)? else { bail!(unknown(name, &rtnl)?) };
-            if !request.allow_default_route
+            if !wanted.allow_default_route
                 && netns.is_current()?
                 && let Some(reason) = hangs_on(&link, &rtnl)?
             {
-                bail!(
-                    "{name} {reason}: what goes wrong with it may lock you out; with --allow-default-route it is done \
-                     all the same, and undone by itself after --for, or after {DEFAULT_FOR_MINUTES} minutes"
-                );
+                bail!("{name} {reason}: what goes wrong with it may lock you out; {}", wanted.how_to_allow);
             }
             // What is named twice is no second one to lock.
             if !links.contains(&link) {
-                locks.push(lock(&netns, &link, journal)?);
+                locks.push(lock(&netns, &link, &wanted.command, journal)?);
             }
             links.push(link);
         }
         Ok(Self { netns, rtnl, links, _locks: locks })
     }
 }
-
-/// How long an interface that the caller may hang on is impaired, where nothing is said.
-pub(super) const DEFAULT_FOR_MINUTES: u64 = 5;
 
 /// That there is no such interface, and which ones there are.
 fn unknown(name: &str, rtnl: &Rtnl) -> anyhow::Result<String> {
@@ -130,11 +139,11 @@ fn parent(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
-/// A file that is locked while an interface is impaired, and gone with that.
+/// A file that is locked while an interface is impaired, says by whom, and is gone with that.
 struct Lock {
     path: PathBuf,
     recorded: Option<Recorded>,
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl Drop for Lock {
@@ -148,8 +157,8 @@ impl Drop for Lock {
     }
 }
 
-/// Makes sure that no other process of ours impairs the interface.
-fn lock(netns: &NetNs, link: &Link, journal: &Journal) -> anyhow::Result<Lock> {
+/// Makes sure that no other process of ours impairs the interface; `command` is what others are told of this one.
+fn lock(netns: &NetNs, link: &Link, command: &str, journal: &Journal) -> anyhow::Result<Lock> {
     let path = PathBuf::from(RUN_DIR).join(format!("{}-{}.lock", netns.inode()?, link.index));
     loop {
         let mut options = OpenOptions::new();
@@ -159,22 +168,40 @@ fn lock(netns: &NetNs, link: &Link, journal: &Journal) -> anyhow::Result<Lock> {
             Ok(file) if file.metadata()?.nlink() > 0 => {
                 // Ours from here on, and so ours to take away.
                 let recorded = Some(journal.record(Entry::Lock { path: path.clone() })?);
-                return Ok(Lock { path, recorded, _file: file });
+                // One that died without taking it away may have said who it was.
+                let lock = Lock { path, recorded, file };
+                lock.file.set_len(0)?;
+                (&*lock.file).write_all(format!("{} {command}", std::process::id()).as_bytes())?;
+                return Ok(lock);
             }
             Ok(_) => {}
-            Err((_, Errno::EWOULDBLOCK)) => bail!(
-                "{} is impaired by another shaper already: shaper status shows which, shaper clear {} ends it",
-                link.name,
-                link.name
-            ),
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let by = fs::read_to_string(&path).unwrap_or_default();
+                bail!("{}", taken(&link.name, &by));
+            }
             Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
     }
 }
 
+/// That an interface has a shaper already, by what its lock says.
+fn taken(name: &str, by: &str) -> String {
+    let taken = format!("{name} is impaired by another shaper already");
+    // It has begun this instant, or ended.
+    let Some((pid, command)) = by.split_once(' ') else { return format!("{taken}: try again") };
+    format!("{taken}, process {pid} ({command}): wait for its end, or let it end with kill {pid}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_impairs_an_interface_is_told() {
+        let told = taken("eth1", "4711 run a b");
+        assert!(told.contains("process 4711 (run a b): ") && told.ends_with("kill 4711"), "{told}");
+        assert!(taken("eth1", "").ends_with("already: try again"));
+    }
 
     #[test]
     fn the_servers_end_of_an_ssh_session_is_found() {

@@ -13,8 +13,11 @@ use shaper_profile::quantity::Duration;
 use shaper_profile::{CompiledDirection, Direction, Expectation, Link, Profile, presets};
 
 use super::choice::{EngineChoice, HookChoice};
+use super::place::Wanted;
 use crate::run::OpenEnded;
 
+/// How long an interface that the caller may hang on is impaired, where nothing is said.
+pub(super) const DEFAULT_FOR_MINUTES: u64 = 5;
 /// Packets a second that room is found for, both directions together: 1.2 Gbit/s in full packets.
 const PACKETS_PER_SECOND: u64 = 100_000;
 
@@ -184,6 +187,28 @@ impl Request {
         match &self.site {
             Site::Interface(name) => vec![name],
             Site::Between(one, other) => vec![one, other],
+        }
+    }
+
+    /// What it takes of the host.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            target: self.target.clone(),
+            interfaces: self.interfaces(),
+            allow_default_route: self.allow_default_route,
+            how_to_allow: format!(
+                "with --allow-default-route it is done all the same, and undone by itself after --for, or after \
+                 {DEFAULT_FOR_MINUTES} minutes"
+            ),
+            command: self.told(),
+        }
+    }
+
+    /// What a person is told of the process.
+    pub(super) fn told(&self) -> String {
+        match &self.command {
+            Some(command) => format!("exec {command}"),
+            None => format!("{} {}", self.verb(), self.name()),
         }
     }
 

@@ -5,12 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Parser};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use shaper_engine::{Recording, Site};
+use shaper_engine::Site;
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Profile, load};
 
 use super::link_flags::LinkFlags;
+use super::run_flags::RecordsFlag;
 use super::{Outcome, background};
 use crate::apply::{
     Attached, Ended, EngineChoice, Figures, HookChoice, Order, Request, Target, Told, change_running, expectation,
@@ -101,9 +102,8 @@ struct Common {
     /// Let the delay line spin instead of sleep: least lateness, one CPU gone
     #[arg(long)]
     busy_poll: bool,
-    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
-    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
-    records: Recording,
+    #[command(flatten)]
+    recording: RecordsFlag,
     /// Print how it went as JSON, on standard output
     #[arg(long, conflicts_with = "detach")]
     json: bool,
@@ -238,7 +238,7 @@ impl Common {
             engine: self.engine,
             hook,
             busy_poll: self.busy_poll,
-            recording: self.records,
+            recording: self.recording.records,
             expected: self.expect.clone(),
         }
     }

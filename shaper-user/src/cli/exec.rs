@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use nix::libc;
-use shaper_engine::{Recording, Site};
+use shaper_engine::Site;
 use shaper_net::enclosure::{Enclosure, INSIDE};
 use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
@@ -18,6 +18,7 @@ use shaper_profile::Expectation;
 use super::Outcome;
 use super::apply::side;
 use super::link_flags::LinkFlags;
+use super::run_flags::RecordsFlag;
 use crate::apply::{Attached, Ended, EngineChoice, HookChoice, Request, Target, expectation, first_lines, last_lines};
 use crate::capabilities::Task;
 use crate::run::Ground;
@@ -44,9 +45,8 @@ pub(crate) struct Args {
     /// The seed of every draw: the same seed gives the same draws to the same packet index
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
-    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
-    records: Recording,
+    #[command(flatten)]
+    recording: RecordsFlag,
     /// What is demanded, such as 'loss.up < 6%': the exit code is 1 where it does not hold and the command's is 0; may be
     /// given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         engine: args.engine,
         hook: HookChoice::Tc,
         busy_poll: false,
-        recording: args.records,
+        recording: args.recording.records,
         expected: args.expect.clone(),
     };
     let worked = request.work_out()?;

@@ -27,6 +27,8 @@ mod role;
 #[cfg(feature = "live")]
 mod run;
 #[cfg(feature = "live")]
+mod run_flags;
+#[cfg(feature = "live")]
 mod scenario;
 #[cfg(feature = "live")]
 mod status;

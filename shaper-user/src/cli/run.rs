@@ -1,20 +1,18 @@
 //! `shaper run`: the whole experiment.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
-use shaper_engine::Recording;
-use shaper_profile::Expectation;
-use shaper_profile::quantity::{Duration, Size};
-use shaper_profile::scenario::{PeerAt, PeerClock};
-use shaper_toast::script::Interleaved;
+use shaper_common::units::Nanos;
+use shaper_profile::quantity::Duration;
+use shaper_profile::scenario::{PeerAt, PeerClock, ProbeSettings, ToastSettings};
 
 use super::Outcome;
 use super::link_flags::LinkFlags;
+use super::run_flags::RunFlags;
 use super::scenario::{self, ScenarioArgs};
-use crate::run::{ClockInjection, Plan, ProbePlan, Scene, ToastPlan, Workload, execute};
+use crate::run::{Plan, ProbePlan, RunError, Scene, ToastPlan, Workload, execute};
 
 /// `shaper run`.
 #[derive(Debug, ClapArgs)]
@@ -39,28 +37,8 @@ enum WorkloadArgs {
 struct Common {
     #[command(flatten)]
     link: LinkFlags,
-    /// The seed of every draw: the same seed gives the same draws to the same packet index
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// What is demanded, such as 'loss.a_to_b < 6%' or 'delivery > 95%': the exit code is 1 where it does not hold; may be
-    /// given again
-    #[arg(long, value_name = "EXPECTATION")]
-    expect: Vec<Expectation>,
-    /// The run directory, new or empty [default: runs/<utc>-<name>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Print the summary alone, as JSON, on standard output
-    #[arg(long)]
-    json: bool,
-    /// Let the delay line spin instead of sleep: least lateness, one CPU gone
-    #[arg(long)]
-    busy_poll: bool,
-    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
-    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
-    records: Recording,
-    /// Kernel buffer of each capture
-    #[arg(long, value_name = "SIZE", default_value = "16MB")]
-    capture_buffer: Size,
+    #[command(flatten)]
+    flags: RunFlags,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -112,60 +90,66 @@ struct ProbeArgs {
     payload: usize,
 }
 
-/// Every so-many-th command is a tempo change.
-pub(super) const TEMPO_EVERY: u32 = 4;
-
 /// How a run is shown.
 pub(super) struct Shown {
     pub(super) json: bool,
 }
 
-impl From<&PeerClock> for ClockInjection {
-    fn from(clock: &PeerClock) -> Self {
-        Self { peer: clock.peer.clone(), offset_us: clock.offset_us, skew_ppm: clock.skew_ppm }
+impl ToastArgs {
+    fn settings(&self) -> ToastSettings {
+        ToastSettings {
+            spacing: self.spacing,
+            absent: self.absent.clone(),
+            late: self.late.clone(),
+            leave: self.leave.clone(),
+            second_controller: self.second_controller,
+            tempo: self.tempo.clone(),
+            clocks: self.clock.clone(),
+        }
     }
 }
 
 /// Runs it, prints the table or the JSON.
 pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (common, workload, duration) = match args.workload {
-        None => return scenario::run(args.scenario),
+    match args.workload {
+        None => scenario::run(args.scenario),
         Some(WorkloadArgs::Toast(toast)) => {
-            let plan = ToastPlan {
-                peers: toast.peers,
-                absent: toast.absent,
-                late: toast.late.map(|late| (late.peer, late.at.0.0)),
-                leave: toast.leave.map(|leave| (leave.peer, leave.at.0.0)),
-                second_controller: toast.second_controller,
-                tempo: (!toast.tempo.is_empty()).then_some(Interleaved { every: TEMPO_EVERY, values: toast.tempo }),
-                clocks: toast.clock.iter().map(ClockInjection::from).collect(),
-                spacing_ns: toast.spacing.map(|spacing| spacing.0.0),
-            };
-            (toast.common, Workload::Toast(plan), toast.duration)
+            let settings = toast.settings();
+            let workload = Workload::Toast(ToastPlan::of(&settings, toast.peers));
+            let plan = plan(&toast.common, workload, toast.duration)?;
+            plan.check()?;
+            settings.check(&plan.peer_names(), plan.duration).map_err(RunError::Unfit)?;
+            run_flagged(&plan, &toast.common)
         }
-        Some(WorkloadArgs::Probe(probe)) => {
-            let plan = ProbePlan { packets: probe.packets, interval_ns: probe.interval.0.0, payload: probe.payload };
-            let length = probe.packets.saturating_mul(probe.interval.0.0);
-            (probe.common, Workload::Probe(plan), Duration(shaper_common::units::Nanos(length)))
+        Some(WorkloadArgs::Probe(ProbeArgs { common, packets, interval, payload })) => {
+            let settings = ProbeSettings { interval, payload };
+            ProbeSettings::check_packets(packets).and_then(|()| settings.check()).map_err(RunError::Unfit)?;
+            let duration = Duration(Nanos(packets.saturating_mul(interval.0.0)));
+            run_flagged(&plan(&common, Workload::Probe(ProbePlan::of(&settings, packets)), duration)?, &common)
         }
-    };
-    let profile = common.link.resolve("wifi")?;
-    let buffer = i32::try_from(common.capture_buffer.0).unwrap_or(i32::MAX);
-    let plan = Plan {
+    }
+}
+
+fn plan(common: &Common, workload: Workload, duration: Duration) -> anyhow::Result<Plan> {
+    let Common { link, flags } = common;
+    let profile = link.resolve("wifi")?;
+    Ok(Plan {
         name: format!("{}-{}", workload.name(), profile.name),
         workload,
         profile,
-        seed: common.seed,
+        seed: flags.seed.unwrap_or(1),
         duration,
-        busy_poll: common.busy_poll,
-        recording: common.records,
-        capture_buffer: buffer,
-        out: common.out,
-        scene: Scene { expect: common.expect, ..Scene::default() },
-    };
-    plan.check()?;
+        busy_poll: flags.busy_poll,
+        recording: flags.recording.records,
+        capture_buffer: flags.capture_buffer(),
+        out: flags.out.clone(),
+        scene: Scene { expect: flags.expect.clone(), ..Scene::default() },
+    })
+}
+
+fn run_flagged(plan: &Plan, common: &Common) -> anyhow::Result<Outcome> {
     plan.check_expectations(&plan.scene.expect).context("--expect")?;
-    carry_out(&plan, Shown { json: common.json })
+    carry_out(plan, Shown { json: common.flags.json })
 }
 
 /// Runs the plan, and prints the table or the JSON.

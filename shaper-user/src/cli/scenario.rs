@@ -6,15 +6,12 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
-use shaper_engine::Recording;
-use shaper_profile::Expectation;
-use shaper_profile::quantity::Size;
 use shaper_profile::scenario::{self, BuiltIn, Scenario};
-use shaper_toast::script::Interleaved;
 
 use super::Outcome;
-use super::run::{Shown, TEMPO_EVERY, carry_out};
-use crate::run::{ClockInjection, Plan, ProbePlan, Scene, ToastPlan, Workload, foretell_all};
+use super::run::{Shown, carry_out};
+use super::run_flags::RunFlags;
+use crate::run::{Plan, ProbePlan, Scene, ToastPlan, Workload, foretell_all};
 
 /// What a scenario takes beside its file.
 #[derive(Debug, ClapArgs)]
@@ -31,34 +28,15 @@ pub(crate) struct ScenarioArgs {
     /// When the run begins, such as 2026-05-01T12:00:00Z; on two hosts the same on both
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     start: Option<SystemTime>,
-    /// Another seed than the scenario's
-    #[arg(long)]
-    seed: Option<u64>,
-    /// What is demanded beside what the scenario expects, such as 'loss.a_to_b < 6%'; may be given again
-    #[arg(long, value_name = "EXPECTATION")]
-    expect: Vec<Expectation>,
-    /// The run directory, new or empty [default: runs/<utc>-<name>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Print the summary alone, as JSON, on standard output
-    #[arg(long)]
-    json: bool,
-    /// Let the delay line spin instead of sleep: least lateness, one CPU gone
-    #[arg(long)]
-    busy_poll: bool,
-    /// Of which decisions a record is written, and replayed: all, drops, one in so many, such as 1/100, or off
-    #[arg(long, value_name = "all|drops|1/N|off", default_value_t = Recording::All)]
-    records: Recording,
-    /// Kernel buffer of each capture
-    #[arg(long, value_name = "SIZE", default_value = "16MB")]
-    capture_buffer: Size,
+    #[command(flatten)]
+    flags: RunFlags,
 }
 
 /// Runs the scenario, or says what it would do.
 pub(super) fn run(args: ScenarioArgs) -> anyhow::Result<Outcome> {
     let file = args.file.clone().context("no scenario is named")?;
     let (mut scenario, text) = scenario::load(&file)?;
-    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    scenario.seed = args.flags.seed.unwrap_or(scenario.seed);
     let (plan, elsewhere) = plan(&scenario, text, &args).with_context(|| file.display().to_string())?;
     if args.check {
         let mut out = io::stdout().lock();
@@ -70,11 +48,11 @@ pub(super) fn run(args: ScenarioArgs) -> anyhow::Result<Outcome> {
         }
         return Ok(Outcome::Held);
     }
-    carry_out(&plan, Shown { json: args.json })
+    carry_out(&plan, Shown { json: args.flags.json })
 }
 
 fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Result<(Plan, Vec<String>)> {
-    let (scene, elsewhere) = Scene::of(scenario, args.host.as_deref(), &args.expect)?;
+    let (scene, elsewhere) = Scene::of(scenario, args.host.as_deref(), &args.flags.expect)?;
     if let (Some(built_in), Some(_)) = (&scenario.built_in, args.start) {
         bail!("--start: {} begins when all its roles stand; leave it out", built_in.name());
     }
@@ -85,10 +63,10 @@ fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Resul
         profile: scenario.profile.clone(),
         seed: scenario.seed,
         duration: scenario.duration,
-        busy_poll: args.busy_poll,
-        recording: args.records,
-        capture_buffer: i32::try_from(args.capture_buffer.0).unwrap_or(i32::MAX),
-        out: args.out.clone(),
+        busy_poll: args.flags.busy_poll,
+        recording: args.flags.recording.records,
+        capture_buffer: args.flags.capture_buffer(),
+        out: args.flags.out.clone(),
         scene: Scene { start: args.start, text: Some(text), ..scene },
     };
     plan.check()?;
@@ -99,20 +77,9 @@ fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Resul
 fn workload(scenario: &Scenario) -> Workload {
     match &scenario.built_in {
         None => Workload::Commands,
-        Some(BuiltIn::Probe(probe)) => Workload::Probe(ProbePlan {
-            packets: scenario.duration.0.0.checked_div(probe.interval.0.0).unwrap_or(0),
-            interval_ns: probe.interval.0.0,
-            payload: probe.payload,
-        }),
-        Some(BuiltIn::Toast(toast)) => Workload::Toast(ToastPlan {
-            peers: scenario.place.hosts().len().saturating_sub(1),
-            absent: toast.absent.clone(),
-            late: toast.late.as_ref().map(|late| (late.peer.clone(), late.at.0.0)),
-            leave: toast.leave.as_ref().map(|leave| (leave.peer.clone(), leave.at.0.0)),
-            second_controller: toast.second_controller,
-            tempo: (!toast.tempo.is_empty()).then(|| Interleaved { every: TEMPO_EVERY, values: toast.tempo.clone() }),
-            clocks: toast.clock.iter().map(ClockInjection::from).collect(),
-            spacing_ns: toast.spacing.map(|spacing| spacing.0.0),
-        }),
+        Some(BuiltIn::Probe(probe)) => Workload::Probe(ProbePlan::of(probe, probe.packets_in(scenario.duration))),
+        Some(BuiltIn::Toast(toast)) => {
+            Workload::Toast(ToastPlan::of(toast, scenario.place.hosts().len().saturating_sub(1)))
+        }
     }
 }

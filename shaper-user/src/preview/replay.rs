@@ -7,12 +7,13 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use shaper_common::fate::{Cause, Fate};
 use shaper_common::units::Nanos;
+use shaper_engine::Recording;
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledDirection, CompiledLink, Profile, presets};
 
 use super::channels::{Channels, Through};
 use super::records::{FILE, Row, Table};
-use crate::run::Role;
+use crate::run::HostOfTwo;
 
 /// What the manifest says that a decision hangs on.
 #[derive(Deserialize)]
@@ -22,7 +23,14 @@ struct Manifest {
     profile_toml: String,
     links: Vec<serde::de::IgnoredAny>,
     #[serde(default)]
-    host_of_two: Option<Role>,
+    host_of_two: Option<HostOfTwo>,
+    engine: Engine,
+}
+
+/// Of how it was run.
+#[derive(Deserialize)]
+struct Engine {
+    records: String,
 }
 
 /// How far a run and its repetition agree.
@@ -57,7 +65,7 @@ pub(crate) struct Run {
     pub(super) horizon: Duration,
     links: u32,
     /// Which end of the link it was, of a run on two hosts.
-    role: Option<Role>,
+    role: Option<HostOfTwo>,
     table: Table,
 }
 
@@ -84,8 +92,16 @@ impl Run {
         })?;
         let manifest: Manifest =
             serde_json::from_str(&text).with_context(|| format!("{name}: no manifest of a run"))?;
-        let Manifest { seed, duration_s, profile_toml, links, host_of_two } = manifest;
+        let Manifest { seed, duration_s, profile_toml, links, host_of_two, engine: Engine { records } } = manifest;
         ensure!(duration_s.is_finite() && duration_s > 0.0, "{name}: duration_s is {duration_s}: want a time above 0");
+        let recording = records.parse::<Recording>().with_context(|| format!("{name}: engine.records"))?;
+        // What a decision hangs on are those before it.
+        ensure!(
+            recording == Recording::All,
+            "{}: its decisions cannot be made again, for not all were recorded (--records {records}): run it with \
+             --records all",
+            directory.display()
+        );
         let profile = presets::parse_in(directory, "profile_toml", "run", &profile_toml);
         Ok(Self {
             name: directory.display().to_string(),
@@ -243,8 +259,8 @@ mod tests {
     fn run_of(profile: &str, change: impl Fn(&mut Vec<Record>)) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("profile-quick.csv"), "time_ms,delay_ms\n0,5\n1000,50\n").unwrap();
-        let manifest =
-            serde_json::json!({ "seed": 5, "duration_s": 3.0, "profile_toml": profile, "links": [{}], "more": 1 });
+        let manifest = serde_json::json!({ "seed": 5, "duration_s": 3.0, "profile_toml": profile, "links": [{}], "more": 1,
+                "engine": { "name": "xsk", "records": "all" } });
         std::fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
         let profile = presets::parse_in(folder.path(), "test", "test", profile).unwrap();
         let horizon = Duration::from_millis(3_000);
@@ -330,6 +346,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!((agreed.agreed, agreed.unchecked, agreed.packets), (1000, 1999, 2999));
+    }
+
+    #[test]
+    fn a_run_of_which_not_all_is_on_record_is_refused() {
+        let folder = run(|_| {});
+        let path = folder.path().join("manifest.json");
+        let manifest = std::fs::read_to_string(&path).unwrap();
+        for records in ["drops", "1/100", "off"] {
+            std::fs::write(&path, manifest.replace("\"all\"", &format!("\"{records}\""))).unwrap();
+            let error = replay(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("--records {records}")) && error.ends_with("--records all"), "{error}");
+        }
     }
 
     #[test]

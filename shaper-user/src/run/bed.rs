@@ -136,7 +136,7 @@ impl Bed {
         let lab = self.lab.as_mut().context("the lab is down")?;
         let specs = lab.links().iter().zip(links).map(|(ends, link)| {
             let behind = if options.straight { Some(lab.behind(ends)?.map(behind)) } else { None };
-            anyhow::Ok(specification(ends, link, behind))
+            anyhow::Ok(link_spec(ends, link, behind))
         });
         let specs = specs.collect::<anyhow::Result<_>>()?;
         let engine =
@@ -250,17 +250,17 @@ fn behind((netns, ifindex): (NetNs, u32)) -> Behind {
     Behind { netns: Arc::new(netns), ifindex }
 }
 
-fn specification(ends: &LinkEnds, link: &CompiledLink, behind: Option<[Behind; 2]>) -> LinkSpec {
-    let direction = |name: &str, compiled: &CompiledDirection| DirectionSpec {
-        name: name.into(),
-        channel: compiled.channel.clone(),
-        rules: compiled.rules.clone(),
-    };
+/// A direction of the engine that does what was compiled.
+pub(crate) fn direction_spec(name: &str, compiled: &CompiledDirection) -> DirectionSpec {
+    DirectionSpec { name: name.into(), channel: compiled.channel.clone(), rules: compiled.rules.clone() }
+}
+
+fn link_spec(ends: &LinkEnds, link: &CompiledLink, behind: Option<[Behind; 2]>) -> LinkSpec {
     LinkSpec {
         host: ends.port_host.ifindex,
         far: ends.port_far.ifindex,
-        forward: direction(&ends.forward, &link.a_to_b),
-        backward: direction(&ends.backward, &link.b_to_a),
+        forward: direction_spec(&ends.forward, &link.a_to_b),
+        backward: direction_spec(&ends.backward, &link.b_to_a),
         behind,
     }
 }

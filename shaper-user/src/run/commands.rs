@@ -13,7 +13,8 @@ use shaper_toast::units::Nanos as Time;
 
 use super::correlate::Correlated;
 use super::execute::{Evidence, is_log};
-use super::plan::{Plan, ToastPlan};
+use super::plan::Plan;
+use super::workload::ToastPlan;
 use super::{grade, scenarios, split};
 
 /// Reads the logs, scores them and fills the summary in.

@@ -23,10 +23,11 @@ use super::foretell::foretell;
 use super::frames::frames;
 use super::inputs::Inputs;
 use super::interrupt::{self, go_on_building};
-use super::plan::{Plan, ProbePlan, ToastPlan, Workload};
+use super::plan::Plan;
 use super::programs::{Programs, Ran};
 use super::progress::Progress;
 use super::stage::{Settled, Stage};
+use super::workload::{ProbePlan, ToastPlan, Workload};
 use super::{judge, manifest};
 use crate::capabilities::Task;
 use crate::capture::Captured;
@@ -101,7 +102,7 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     let inputs = Inputs::of(&plan.profile)?;
     let manifest = manifest::manifest(plan, &inputs, &links, started)?;
     foretell(plan, &links).iter().for_each(|line| say(line));
-    let ground = Ground::prepare("run")?;
+    let ground = Ground::prepare(&plan.told())?;
     let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started, ground.journal())?);
     let run = || {
         directory.write("manifest.json", manifest.as_bytes())?;
@@ -251,7 +252,7 @@ impl Roles {
     ) -> anyhow::Result<(Self, Nanos)> {
         match (&plan.workload, stage) {
             (Workload::Toast(toast), Stage::Lab(bed)) => Self::toast(plan, toast, links, bed, directory, signals),
-            (Workload::Probe(probe), Stage::Lab(bed)) => Self::probe(probe, bed, directory, signals),
+            (Workload::Probe(probe), Stage::Lab(bed)) => Self::probe(plan, probe, bed, directory, signals),
             (_, stage) => {
                 let start = start_of(plan)?;
                 stage.begin(start)?;
@@ -335,25 +336,27 @@ impl Roles {
     }
 
     fn probe(
+        plan: &Plan,
         probe: &ProbePlan,
         bed: &mut Bed,
         directory: &RunDirectory,
         signals: Signals,
     ) -> anyhow::Result<(Self, Nanos)> {
+        let [from, to] = plan.both_hosts()?;
         let receiver =
             ReceiverConfig { port: PROBE_PORT, packets: probe.packets, result: directory.file("probe-receiver.json") };
-        let others = vec![spawn(bed, signals, "b", "probe-receiver", &receiver)?];
-        let to = bed.lab()?.host("b")?.ipv4;
+        let others = vec![spawn(bed, signals, &to, "probe-receiver", &receiver)?];
+        let address = bed.lab()?.host(&to)?.ipv4;
         let start = begin(bed)?;
         let sender = SenderConfig {
-            to: std::net::SocketAddrV4::new(to, PROBE_PORT),
+            to: std::net::SocketAddrV4::new(address, PROBE_PORT),
             packets: probe.packets,
             interval_ns: probe.interval_ns,
             payload: probe.payload,
             start_at_ns: start.0,
             result: directory.file("probe-sender.json"),
         };
-        let leader = spawn(bed, signals, "a", "probe-sender", &sender)?;
+        let leader = spawn(bed, signals, &from, "probe-sender", &sender)?;
         Ok((Self { leader: Some(leader), others, logs: vec![sender.result, receiver.result] }, start))
     }
 

@@ -8,7 +8,8 @@ use shaper_profile::CompiledLink;
 use shaper_profile::quantity::Duration;
 use shaper_profile::shift::Stream;
 
-use super::plan::{Plan, Workload};
+use super::plan::Plan;
+use super::workload::Workload;
 
 /// What a link will do, a line for each direction, or for both where they are the same, and what its settings do to
 /// themselves, and to a steady `stream`, a line each.
@@ -109,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::run::plan::testing::plan;
-    use crate::run::plan::{ProbePlan, ToastPlan};
+    use crate::run::workload::{ProbePlan, ToastPlan};
 
     fn toast(peers: usize) -> Workload {
         Workload::Toast(ToastPlan { peers, ..ToastPlan::default() })

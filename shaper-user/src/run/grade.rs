@@ -4,7 +4,8 @@ use shaper_report::summary::{Grade, GradeLevel, GradePart, GradeParts, SyncLevel
 use shaper_toast::score::{self, Score};
 
 use super::execute::Evidence;
-use super::plan::{Plan, ToastPlan};
+use super::plan::Plan;
+use super::workload::ToastPlan;
 
 pub(super) fn grade(plan: &Plan, toast: &ToastPlan, score: &Score, evidence: &Evidence) -> Grade {
     let grades = &score.grades;

@@ -13,7 +13,8 @@ use shaper_report::summary::{Run, Severity, Summary};
 
 use super::directory::RunDirectory;
 use super::execute::Evidence;
-use super::plan::{Plan, Workload};
+use super::plan::Plan;
+use super::workload::Workload;
 use super::{commands, correlate, manifest, plots, probe};
 use crate::preview::{RECORDS, write_records};
 
@@ -36,7 +37,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     let correlated = correlate::correlate(plan, evidence, directory, &mut summary)?;
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
-        Workload::Probe(_) => probe::judge(evidence, &mut summary)?,
+        Workload::Probe(_) => probe::judge(plan, evidence, &mut summary)?,
         Workload::Commands => {}
     }
     programs::judge(evidence, &mut summary);

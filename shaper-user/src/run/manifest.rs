@@ -8,7 +8,8 @@ use shaper_profile::CompiledLink;
 
 use super::execute::engine_options;
 use super::inputs::Inputs;
-use super::plan::{Plan, Workload};
+use super::plan::Plan;
+use super::workload::Workload;
 
 /// RFC 3339 in UTC, to the second.
 #[must_use]

@@ -24,7 +24,9 @@ mod scene;
 mod site;
 mod split;
 mod stage;
+mod workload;
 
+pub(crate) use bed::direction_spec;
 pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
 pub use execute::{Finished, execute};
@@ -32,5 +34,6 @@ pub(crate) use foretell::foretell_all;
 pub(crate) use foretell::told;
 pub(crate) use frames::sizing;
 pub(crate) use open_ended::OpenEnded;
-pub use plan::{ClockInjection, Plan, ProbePlan, RunError, ToastPlan, Workload};
-pub use scene::{At, Role, Scene, SceneError};
+pub use plan::{Plan, RunError};
+pub use scene::{At, HostOfTwo, Scene, SceneError};
+pub use workload::{ClockInjection, ProbePlan, ToastPlan, Workload};

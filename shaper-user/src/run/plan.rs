@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
 use shaper_common::units::Nanos;
 use shaper_engine::Recording;
 use shaper_profile::quantity::Duration;
+use shaper_profile::scenario::Unfit;
 use shaper_profile::shift::Stream;
 use shaper_profile::{Compile, CompiledLink, Held, Profile};
 use shaper_toast::burst::BurstConfig;
 use shaper_toast::plan as toast_plan;
-use shaper_toast::script::Interleaved;
 use shaper_toast::units::Nanos as Time;
 
 use super::scene::Scene;
+use super::workload::{ToastPlan, Workload};
 
 /// A run that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -29,102 +29,12 @@ pub enum RunError {
         /// What there can be.
         most: usize,
     },
-    /// A host that is not in the lab.
-    #[error("--{flag} {host}: the lab has no such peer: it has {known}")]
-    NoSuchPeer {
-        /// The flag.
-        flag: &'static str,
-        /// What was asked for.
-        host: String,
-        /// What there is.
-        known: String,
-    },
-    /// A value that the workload cannot run with.
-    #[error("--{flag} {value}: {want}")]
-    Value {
-        /// The flag.
-        flag: &'static str,
-        /// What was asked for.
-        value: String,
-        /// What there can be, with an example.
-        want: String,
-    },
-}
-
-/// An offset and skew put into a peer's clock on purpose.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClockInjection {
-    /// Whose.
-    pub peer: String,
-    /// In microseconds.
-    pub offset_us: i64,
-    /// In parts per million.
-    pub skew_ppm: f64,
-}
-
-/// The multicast sync workload.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ToastPlan {
-    /// Peers beside the controller.
-    pub peers: usize,
-    /// Peers that are never started: what a harness must not miss.
-    pub absent: Vec<String>,
-    /// Peer and time at which it joins, in nanoseconds since the start.
-    pub late: Option<(String, u64)>,
-    /// Peer and time at which it leaves the group.
-    pub leave: Option<(String, u64)>,
-    /// Whether the second peer commands too.
-    pub second_controller: bool,
-    /// Tempo changes among the commands.
-    pub tempo: Option<Interleaved>,
-    /// Clocks that are put wrong on purpose.
-    pub clocks: Vec<ClockInjection>,
-    /// From one command to the next in nanoseconds; the least that keeps commands apart if not given.
-    pub spacing_ns: Option<u64>,
-}
-
-/// The probe stream.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ProbePlan {
-    /// How many datagrams.
-    pub packets: u64,
-    /// From one to the next in nanoseconds.
-    pub interval_ns: u64,
-    /// Bytes of each payload.
-    pub payload: usize,
-}
-
-/// What drives traffic.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Workload {
-    /// Multicast sync.
-    Toast(ToastPlan),
-    /// A probe stream from `a` to `b`.
-    Probe(ProbePlan),
-    /// The commands of a scenario alone.
-    Commands,
-}
-
-impl Workload {
-    /// The name used in output.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Toast(_) => "toast",
-            Self::Probe(_) => "probe",
-            Self::Commands => "commands",
-        }
-    }
-
-    /// Hosts of the lab.
-    #[must_use]
-    pub const fn hosts(&self) -> usize {
-        match self {
-            Self::Toast(plan) => plan.peers + 1,
-            Self::Probe(_) | Self::Commands => 2,
-        }
-    }
+    /// More hosts than two for what is between two.
+    #[error("a probe is between the two hosts of a lab, and this one has {0}: leave all but two out")]
+    NoPair(String),
+    /// A setting that its workload cannot run with.
+    #[error("--{} {}: {}: try --{} {}", .0.key, .0.value, .0.want, .0.key, .0.example)]
+    Unfit(Unfit),
 }
 
 /// A run.
@@ -154,37 +64,8 @@ pub struct Plan {
 
 /// The least bytes of an IPv4 UDP frame beside its payload.
 const UDP_FRAME: usize = 14 + 20 + 8;
-/// The largest payload of a UDP datagram that an MTU of 1500 carries whole.
-const MOST_PAYLOAD: usize = 1_500 - 20 - 8;
 /// Most peers that `--peers` takes: two directions a host, and room for the controller.
 pub(super) const MOST_PEERS: usize = shaper_common::layout::DIRECTIONS as usize / 2 - 1;
-
-/// The least from one command to the next; a controller sends each in a burst of up to a millisecond.
-const LEAST_SPACING: Nanos = Nanos(1_000_000);
-/// The fastest tempo that is meant seriously.
-const MOST_BPM: f64 = 1_000.0;
-/// Most packets of a probe: what both ends note of each has to fit into memory.
-const MOST_PACKETS: u64 = 50_000_000;
-
-impl ProbePlan {
-    fn check(&self) -> Result<(), RunError> {
-        let least = crate::workload::probe::LEAST_PAYLOAD;
-        let refused = |flag, value: String, want: String| Err(RunError::Value { flag, value, want });
-        if self.packets == 0 {
-            refused("packets", "0".into(), "a probe needs packets: try --packets 10000".into())
-        } else if self.packets > MOST_PACKETS {
-            let want = format!("want at most {MOST_PACKETS}: try --packets 10000");
-            refused("packets", self.packets.to_string(), want)
-        } else if self.interval_ns == 0 {
-            let want = "give the time from one packet to the next: try --interval 1ms".into();
-            refused("interval", "0".into(), want)
-        } else if !(least..=MOST_PAYLOAD).contains(&self.payload) {
-            refused("payload", self.payload.to_string(), format!("want {least} to {MOST_PAYLOAD} bytes"))
-        } else {
-            Ok(())
-        }
-    }
-}
 
 /// From one command to the next where nobody said: far enough apart that each can be judged for sync, where a run of
 /// this duration then still has enough of them for a grade; else the least at which none overtakes its predecessor.
@@ -201,68 +82,28 @@ fn default_spacing(largest_one_way: Time, duration: Time) -> Time {
 }
 
 impl Plan {
-    /// Whether all of this can be.
+    /// Whether there is time for it, and a lab that holds it.
     ///
     /// # Errors
     ///
-    /// What cannot, with the flag that says so.
+    /// What cannot be, with the flag that says so.
     pub fn check(&self) -> Result<(), RunError> {
         match &self.workload {
             // A probe's duration is that of its packets.
-            Workload::Probe(probe) => probe.check(),
+            Workload::Probe(_) => Ok(()),
             Workload::Toast(_) | Workload::Commands if self.duration.is_zero() => {
                 Err(RunError::NoDuration(self.duration.to_string()))
             }
-            Workload::Toast(toast) => self.check_toast(toast),
-            Workload::Commands => Ok(()),
+            Workload::Toast(ToastPlan { peers, .. }) if !(1..=MOST_PEERS).contains(peers) => {
+                Err(RunError::Peers { peers: *peers, most: MOST_PEERS })
+            }
+            Workload::Toast(_) | Workload::Commands => Ok(()),
         }
     }
 
-    fn check_toast(&self, toast: &ToastPlan) -> Result<(), RunError> {
-        if toast.peers == 0 || toast.peers > MOST_PEERS {
-            return Err(RunError::Peers { peers: toast.peers, most: MOST_PEERS });
-        }
-        let known = self.peer_names();
-        let named = toast.absent.iter().map(|host| ("absent", host));
-        let named = named.chain(toast.late.iter().map(|(host, _)| ("late", host)));
-        let named = named.chain(toast.leave.iter().map(|(host, _)| ("leave", host)));
-        let mut named = named.chain(toast.clocks.iter().map(|clock| ("clock", &clock.peer)));
-        if let Some((flag, host)) = named.find(|(_, host)| !known.contains(host)) {
-            return Err(RunError::NoSuchPeer { flag, host: host.clone(), known: known.join(", ") });
-        }
-        for (flag, at) in [("late", &toast.late), ("leave", &toast.leave)] {
-            if let Some((host, at)) = at.as_ref().filter(|(_, at)| *at >= self.duration.0.0) {
-                return Err(RunError::Value {
-                    flag,
-                    value: format!("{host}@{}", Duration(Nanos(*at))),
-                    want: format!(
-                        "the run is over by then: want a time before --duration {}, such as {host}@{}",
-                        self.duration,
-                        Duration(Nanos(self.duration.0.0 / 2)),
-                    ),
-                });
-            }
-        }
-        if let Some(spacing) = toast.spacing_ns.filter(|spacing| *spacing < LEAST_SPACING.0) {
-            return Err(RunError::Value {
-                flag: "spacing",
-                value: Duration(Nanos(spacing)).to_string(),
-                want: format!(
-                    "want {} or more, that is {} commands a second at most: try --spacing 100ms",
-                    Duration(LEAST_SPACING),
-                    1_000_000_000 / LEAST_SPACING.0,
-                ),
-            });
-        }
-        let tempos = toast.tempo.iter().flat_map(|tempo| &tempo.values);
-        match tempos.into_iter().find(|tempo| !(1.0..=MOST_BPM).contains(*tempo)) {
-            Some(tempo) => Err(RunError::Value {
-                flag: "tempo",
-                value: tempo.to_string(),
-                want: format!("want 1 to {MOST_BPM} beats per minute, such as --tempo 100,140"),
-            }),
-            None => Ok(()),
-        }
+    /// What a person is told of the process.
+    pub(super) fn told(&self) -> String {
+        format!("run {}", self.name)
     }
 
     /// The names of the lab's hosts; the first is the controller or the sender.
@@ -275,6 +116,15 @@ impl Plan {
     #[must_use]
     pub fn peer_names(&self) -> Vec<String> {
         self.host_names().split_off(1)
+    }
+
+    /// The two hosts of a lab that is a pair, the sender first.
+    ///
+    /// # Errors
+    ///
+    /// A lab of more.
+    pub fn both_hosts(&self) -> Result<[String; 2], RunError> {
+        self.host_names().try_into().map_err(|hosts: Vec<String>| RunError::NoPair(hosts.join(", ")))
     }
 
     /// The lab: a pair for one peer, else a star.
@@ -426,46 +276,6 @@ mod tests {
     use super::testing::plan;
     use super::*;
 
-    fn refused(workload: Workload) -> String {
-        plan(workload, "").check().unwrap_err().to_string()
-    }
-
-    fn toast() -> ToastPlan {
-        ToastPlan { peers: 1, ..ToastPlan::default() }
-    }
-
-    #[test]
-    fn a_tempo_that_is_none_is_refused() {
-        for value in [0.0, -120.0, f64::NAN, f64::INFINITY, 1e9] {
-            let tempo = Some(Interleaved { every: 4, values: vec![100.0, value] });
-            let message = refused(Workload::Toast(ToastPlan { tempo, ..toast() }));
-            assert!(message.starts_with(&format!("--tempo {value}: ")), "{message}");
-            assert!(message.contains("--tempo 100,140"), "{message}");
-        }
-    }
-
-    #[test]
-    fn commands_closer_than_a_controller_can_send_them_are_refused() {
-        let spaced = |ns| Workload::Toast(ToastPlan { spacing_ns: Some(ns), ..toast() });
-        for ns in [0, 1_000, 999_999] {
-            let message = refused(spaced(ns));
-            assert!(message.starts_with("--spacing ") && message.contains("1000 commands a second"), "{message}");
-        }
-        plan(spaced(1_000_000), "").check().unwrap();
-    }
-
-    #[test]
-    fn nobody_comes_or_goes_after_the_end() {
-        let at = |ns| Some(("b".to_owned(), ns));
-        for (ns, held) in [(19_999_999_999, true), (20_000_000_000, false), (60_000_000_000, false)] {
-            let late = plan(Workload::Toast(ToastPlan { late: at(ns), ..toast() }), "").check();
-            let leave = plan(Workload::Toast(ToastPlan { leave: at(ns), ..toast() }), "").check();
-            assert_eq!([late.is_ok(), leave.is_ok()], [held; 2]);
-        }
-        let message = refused(Workload::Toast(ToastPlan { late: at(60_000_000_000), ..toast() }));
-        assert!(message.starts_with("--late b@") && message.contains("such as b@10s"), "{message}");
-    }
-
     #[test]
     fn commands_are_far_enough_apart_to_be_judged_where_a_grade_still_has_enough() {
         let ms = Time::from_millis;
@@ -496,23 +306,5 @@ mod tests {
         let text = "duplicate = \"1% copies 2 delay 5ms\"\n[[rule]]\nmatch = \"icmp\"\ndelay = \"2s\"\n";
         let ruled = plan(Workload::Toast(ToastPlan::default()), text);
         assert_eq!(ruled.longest_way(&ruled.compile().unwrap()), ms(2_000));
-    }
-
-    #[test]
-    fn a_probe_is_told_of_its_own_flags() {
-        let usual = ProbePlan { packets: 10, interval_ns: 1_000, payload: 172 };
-        for (probe, flag) in [
-            (ProbePlan { packets: 0, ..usual.clone() }, "--packets 0: "),
-            (ProbePlan { packets: u64::MAX, ..usual.clone() }, "--packets 18446744073709551615: "),
-            (ProbePlan { interval_ns: 0, ..usual.clone() }, "--interval 0: "),
-            (ProbePlan { payload: 1, ..usual.clone() }, "--payload 1: "),
-            (ProbePlan { payload: 1_473, ..usual.clone() }, "--payload 1473: "),
-        ] {
-            let mut plan = plan(Workload::Probe(probe), "");
-            plan.duration = Duration(Nanos::ZERO);
-            let message = plan.check().unwrap_err().to_string();
-            assert!(message.starts_with(flag), "{message}");
-        }
-        plan(Workload::Probe(usual), "").check().unwrap();
     }
 }

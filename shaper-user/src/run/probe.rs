@@ -7,13 +7,14 @@ use shaper_report::stats::{Distribution, Proportion};
 use shaper_report::summary::{CommandCounts, Commands, Expectation, Schedule, Severity, Summary};
 
 use super::execute::Evidence;
+use super::plan::Plan;
 use crate::workload::probe::{Received, Sent};
 
 /// How late the probe's sender may be.
 const PROBE_SLIP_MS: f64 = 5.0;
 
 /// What the probe's ends say.
-pub(super) fn judge(evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
+pub(super) fn judge(plan: &Plan, evidence: &Evidence, summary: &mut Summary) -> anyhow::Result<()> {
     let (Some(sent), Some(received)) = (evidence.logs.first(), evidence.logs.get(1)) else {
         return Ok(());
     };
@@ -23,11 +24,11 @@ pub(super) fn judge(evidence: &Evidence, summary: &mut Summary) -> anyhow::Resul
     };
     let sent: Sent = serde_json::from_str(&sent).context("the probe sender's result cannot be read")?;
     let received: Received = serde_json::from_str(&received).context("the probe receiver's result cannot be read")?;
-    tell(&sent, &received, evidence.interrupted, summary);
+    tell(&plan.both_hosts()?, &sent, &received, evidence.interrupted, summary);
     Ok(())
 }
 
-fn tell(sent: &Sent, received: &Received, interrupted: bool, summary: &mut Summary) {
+fn tell([from, to]: &[String; 2], sent: &Sent, received: &Received, interrupted: bool, summary: &mut Summary) {
     let slips: Vec<f64> = sent.slip_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
     let late = slips.iter().filter(|slip| **slip > PROBE_SLIP_MS).count() as u64;
     let kept = late * 100 <= slips.len() as u64;
@@ -47,7 +48,7 @@ fn tell(sent: &Sent, received: &Received, interrupted: bool, summary: &mut Summa
             Severity::Error,
             format!(
                 "the sender's own kernel refused {} of {intended} packets: they count as missed and never met the link; \
-                 offer less, or see what is wrong with host a",
+                 offer less, or see what is wrong with host {from}",
                 sent.refused
             ),
         );
@@ -83,7 +84,7 @@ fn tell(sent: &Sent, received: &Received, interrupted: bool, summary: &mut Summa
     });
     let ratio = Proportion::of(received.received, intended.saturating_sub(dropped));
     let counts = CommandCounts { delivery_ratio: ratio, ..counts };
-    let mut commands = Commands::new(BTreeMap::from([("b".to_owned(), counts)]));
+    let mut commands = Commands::new(BTreeMap::from([(to.clone(), counts)]));
     commands.total.delivery_ratio = ratio;
     summary.commands = Some(commands);
 }
@@ -96,7 +97,8 @@ mod tests {
 
     fn told(sent: &Sent, received: u64, interrupted: bool) -> (CommandCounts, Vec<String>) {
         let mut summary = Summary::new(Run::default());
-        tell(sent, &Received { received, ..Received::default() }, interrupted, &mut summary);
+        let hosts = ["client", "server"].map(str::to_owned);
+        tell(&hosts, sent, &Received { received, ..Received::default() }, interrupted, &mut summary);
         let errors = summary.findings.iter().filter(|finding| finding.severity == Severity::Error);
         let errors = errors.map(|finding| finding.text.clone()).collect();
         (summary.commands.unwrap().total, errors)
@@ -108,7 +110,8 @@ mod tests {
         let (total, errors) = told(&sent, 7, false);
         assert_eq!((total.intended, total.delivered, total.missed), (10, 7, 3));
         assert_eq!(total.delivery_ratio, Proportion::of(7, 10));
-        assert!(matches!(&errors[..], [error] if error.contains("refused 3 of 10")), "{errors:?}");
+        let words = ["refused 3 of 10", "host client"];
+        assert!(matches!(&errors[..], [error] if words.iter().all(|word| error.contains(word))), "{errors:?}");
     }
 
     #[test]

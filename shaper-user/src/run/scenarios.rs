@@ -7,7 +7,7 @@ use shaper_toast::score::{CommandTimes, ReceiverTimes, Score};
 use shaper_toast::wire::Command;
 
 use super::correlate::Correlated;
-use super::plan::ToastPlan;
+use super::workload::ToastPlan;
 
 /// Tells what the score knows of them.
 pub(super) fn tell(toast: &ToastPlan, score: &Score, commands: &[CommandTimes], summary: &mut Summary) {

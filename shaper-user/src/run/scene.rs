@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use shaper_engine::Site;
 use shaper_offline::join::Point;
-use shaper_profile::expectation::{Known, NoExpectation};
+use shaper_profile::expectation::{NoExpectation, OfARun};
 use shaper_profile::scenario::{CaptureSettings, Command, Interfaces, Place, Scenario};
-use shaper_profile::{Compile, CompileError, CompiledLink, Expectation, Link, Profile};
+use shaper_profile::{Compile, CompileError, CompiledLink, Expectation, Link};
 
-use crate::apply::{EngineChoice, HookChoice, Request, Target};
+use crate::apply::{Target, Wanted};
 use crate::capture::TapOptions;
 
 use super::plan::Plan;
@@ -39,12 +39,12 @@ pub struct At {
     /// Which.
     pub interfaces: Interfaces,
     /// Which end of the link this host is, of a run on two.
-    pub role: Option<Role>,
+    pub role: Option<HostOfTwo>,
 }
 
 /// One of two hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Role {
+pub struct HostOfTwo {
     /// Its name.
     pub name: String,
     /// The other's.
@@ -144,11 +144,11 @@ fn role(hosts: &[(String, Interfaces); 2], host: Option<&str>) -> Result<At, Sce
         return Err(SceneError::NoSuchHost { host: host.to_owned(), known: known() });
     };
     let other = if place == 0 { second } else { first };
-    let role = Role { name: name.clone(), other: other.clone(), is_second: place == 1 };
+    let role = HostOfTwo { name: name.clone(), other: other.clone(), is_second: place == 1 };
     Ok(At { interfaces: interfaces.clone(), role: Some(role) })
 }
 
-impl Role {
+impl HostOfTwo {
     /// The link as it is at this host: each impairs what leaves at it, and what comes in was impaired where it left.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl At {
     #[must_use]
     pub fn directions(&self) -> [String; 2] {
         match (&self.role, &self.interfaces.other) {
-            (Some(Role { name, other, .. }), _) => [format!("{name}_to_{other}"), format!("{other}_to_{name}")],
+            (Some(HostOfTwo { name, other, .. }), _) => [format!("{name}_to_{other}"), format!("{other}_to_{name}")],
             (None, None) => ["egress", "ingress"].map(str::to_owned),
             (None, Some(other)) => {
                 let one = &self.interfaces.interface;
@@ -203,23 +203,17 @@ impl At {
         }
     }
 
-    /// The interfaces as one asks for them to be impaired.
-    pub(super) fn request(&self, plan: &Plan) -> Request {
-        Request {
-            site: self.site(),
-            target: Target::of(self.interfaces.netns.as_deref(), None),
-            command: None,
-            forward: Profile::default(),
-            backward: Profile::default(),
-            seed: plan.seed,
-            duration: Some(plan.duration),
-            allow_default_route: self.interfaces.allow_default_route,
-            // What is captured on its way into the pair and out of it goes the whole way there only with this one.
-            engine: EngineChoice::Xsk,
-            hook: HookChoice::Tc,
-            busy_poll: plan.busy_poll,
-            recording: plan.recording,
-            expected: Vec::new(),
+    /// The interfaces as one asks for them; `command` is what others are told of that.
+    pub(super) fn wanted(&self, command: &str) -> Wanted<'_> {
+        let Interfaces { interface, other, netns, allow_default_route } = &self.interfaces;
+        Wanted {
+            target: Target::of(netns.as_deref(), None),
+            interfaces: std::iter::once(interface).chain(other).map(String::as_str).collect(),
+            allow_default_route: *allow_default_route,
+            how_to_allow: "with allow_default_route = true beside its name it is done all the same, and undone at the \
+                           end of the scenario's duration"
+                .to_owned(),
+            command: command.to_owned(),
         }
     }
 
@@ -233,17 +227,20 @@ impl At {
 }
 
 impl Plan {
+    /// The points that can be captured.
+    fn all_points(&self) -> Vec<String> {
+        self.scene.at.as_ref().map_or_else(|| self.host_names(), |at| at.points().to_vec())
+    }
+
     /// The points that are captured.
     #[must_use]
     pub fn points(&self) -> Vec<String> {
-        let all = self.scene.at.as_ref().map_or_else(|| self.host_names(), |at| at.points().to_vec());
-        all.into_iter().filter(|point| self.scene.capture.takes(point)).collect()
+        self.all_points().into_iter().filter(|point| self.scene.capture.takes(point)).collect()
     }
 
     /// Which end of which link a point is.
     pub(super) fn end_of(&self, point: &str) -> Option<(usize, Point)> {
-        let all = self.scene.at.as_ref().map_or_else(|| self.host_names(), |at| at.points().to_vec());
-        let number = all.iter().position(|known| known == point)?;
+        let number = self.all_points().iter().position(|known| known == point)?;
         Some(match (self.links(), number) {
             (1, 0) => (0, Point::A),
             (1, _) => (0, Point::B),
@@ -258,16 +255,11 @@ impl Plan {
     ///
     /// The first that it cannot.
     pub fn check_expectations(&self, expect: &[Expectation]) -> Result<(), NoExpectation> {
-        let names = |link: &String| [format!("{link}_up"), format!("{link}_down")];
-        let directions: Vec<String> = self.host_names().iter().flat_map(names).collect();
-        let commands: Vec<String> = self.scene.commands.iter().map(|command| command.name.clone()).collect();
-        let peers = self.peer_names();
-        let known = Known {
-            directions: (self.links() > 1).then_some(&directions[..]),
-            peers: &peers,
-            commands: &commands,
-            ..Known::OF_A_RUN
+        let of_a_run = OfARun {
+            directions: Place::Lab(self.host_names()).directions(),
+            peers: self.peer_names(),
+            commands: self.scene.commands.iter().map(|command| command.name.clone()).collect(),
         };
-        expect.iter().try_for_each(|expectation| expectation.among(&known))
+        expect.iter().try_for_each(|expectation| of_a_run.check(expectation))
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shaper_common::units::Nanos;
-use shaper_engine::{DirectionSpec, Engine, Options, Outcome, SiteSpec};
+use shaper_engine::{Engine, Options, Outcome, SiteSpec};
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
-use shaper_profile::{CompiledDirection, CompiledLink};
+use shaper_profile::CompiledLink;
 
-use super::bed::Ground;
+use super::bed::{Ground, direction_spec};
 use super::directory::RunDirectory;
 use super::plan::Plan;
 use super::scene::At;
@@ -37,17 +37,17 @@ struct Point {
 impl Site {
     /// Finds the interfaces, and makes sure that they may be impaired.
     pub(super) fn find(at: &At, plan: &Plan, ground: &Ground) -> anyhow::Result<Self> {
-        let place = Place::find(&at.request(plan), ground.journal())?;
+        let place = Place::find(&at.wanted(&plan.told()), ground.journal())?;
         let host = at.role.as_ref().map(|role| role.name.clone());
         Ok(Self { taps: Vec::new(), engine: None, place, journal: ground.journal().clone(), name: at.told(), host })
     }
 
     /// Prepares the link; nothing is led through it before [`lead`](Self::lead).
     pub(super) fn impair(&mut self, at: &At, link: &CompiledLink, options: Options) -> anyhow::Result<()> {
-        let [forward, backward] = at.directions();
+        let [forward, backward] = &at.directions();
         let spec = SiteSpec {
             site: at.site(),
-            directions: [specification(forward, &link.a_to_b), specification(backward, &link.b_to_a)],
+            directions: [direction_spec(forward, &link.a_to_b), direction_spec(backward, &link.b_to_a)],
             led: [false; 2],
         };
         let engine = Engine::start_at(&self.place.netns, &self.journal, spec, options);
@@ -146,8 +146,4 @@ impl Site {
         }
         Ok((outcome, captured))
     }
-}
-
-fn specification(name: String, compiled: &CompiledDirection) -> DirectionSpec {
-    DirectionSpec { name, channel: compiled.channel.clone(), rules: compiled.rules.clone() }
 }

@@ -10,12 +10,13 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::stat::fstat;
 use serde::{Deserialize, Serialize};
 use shaper_engine::clock::monotonic;
+use shaper_profile::scenario::ProbeSettings;
 use shaper_toast::StopFlag;
 
 /// Marks our datagrams among whatever else may reach the port.
 const MAGIC: u64 = u64::from_be_bytes(*b"shprobe1");
 /// Magic and number.
-pub const LEAST_PAYLOAD: usize = 16;
+const LEAST_PAYLOAD: usize = ProbeSettings::LEAST_PAYLOAD;
 /// What the receiver asks for as its socket's buffer, in bytes.
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// How soon a receiver notices that it is to stop.

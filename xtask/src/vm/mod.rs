@@ -47,6 +47,8 @@ const MODULES: &[&str] = &[
     "cls_bpf",
     "cls_flower",
     "cls_u32",
+    // What nf_tables depends on asks for it by another name.
+    "crc32c_generic",
     "nft_chain_nat",
     "nft_masq",
 ];

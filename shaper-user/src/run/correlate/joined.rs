@@ -98,14 +98,21 @@ pub(super) fn fill_direction(
     direction.measured.reordered = Some(Proportion::of(reordered, arrivals.len() as u64));
 }
 
-/// Says where captures and records do not go together. What a filter left out, `is_whole` or not, is in none.
-pub(super) fn tell(recording: Recording, counted: &Join, evidence: &Evidence, is_whole: bool, summary: &mut Summary) {
-    let complete = is_whole && evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
+/// Says where captures and records do not go together. What a filter of the captures left out is in none: where they
+/// are not `is_unfiltered`, nothing is missed.
+pub(super) fn tell(
+    recording: Recording,
+    counted: &Join,
+    evidence: &Evidence,
+    is_unfiltered: bool,
+    summary: &mut Summary,
+) {
+    let complete = is_unfiltered && evidence.captured.iter().all(|(_, captured)| captured.dropped == 0);
     if counted.contradictions > 0 {
         // Where packets look alike, one without a record may be taken for one that has one.
-        let is_whole = recording == Recording::All || counted.ambiguous == 0;
+        let is_certain = recording == Recording::All || counted.ambiguous == 0;
         summary.find(
-            if is_whole { Severity::Error } else { Severity::Warning },
+            if is_certain { Severity::Error } else { Severity::Warning },
             format!(
                 "{} packets that the records call dropped, or that were still to be held, were captured behind the link",
                 counted.contradictions

@@ -1,7 +1,7 @@
 //! What was measured in a run, for what was expected of it.
 
 use shaper_profile::Expectation;
-use shaper_profile::expectation::{Figure, Measured, Of, Statistic};
+use shaper_profile::expectation::{Figure, Judged, Measured, Of, Statistic};
 use shaper_report::stats::{Distribution, Proportion};
 use shaper_report::summary::{self, Summary};
 
@@ -19,8 +19,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, summary: &mut Summary) {
             Of::All => None,
         };
         let measured = measure(expectation, direction.map(|direction| direction.spec.name.as_str()), summary);
-        let judged = expectation.judge(measured);
-        let (text, held, measured) = (judged.expectation, judged.held, judged.measured);
+        let Judged { text, held, measured } = expectation.judge(measured);
         summary.expectations.push(summary::Expectation { text, held, measured });
     }
 }

@@ -61,8 +61,8 @@ pub(super) fn measured(
 
 /// Packets that the link dropped, for whatever cause of its own.
 fn link_drops(outcome: &DirectionOutcome) -> u64 {
-    let causes = [Cause::Outage, Cause::Loss, Cause::Queue, Cause::Aqm, Cause::Policer, Cause::InFlight];
-    causes.into_iter().map(|cause| outcome.account.dropped_by(cause)).sum()
+    let dropped = outcome.account.dropped.iter();
+    dropped.filter(|(cause, _)| !cause.is_of_the_harness()).map(|(_, count)| count).sum()
 }
 
 /// Packets that the direction's own settings dropped for this cause: those of the account that no rule dropped.

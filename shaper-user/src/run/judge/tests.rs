@@ -17,7 +17,8 @@ use super::findings::LATENESS;
 use super::links::links;
 use super::*;
 use crate::run::decided::rate;
-use crate::run::plan::{ProbePlan, testing};
+use crate::run::plan::testing;
+use crate::run::workload::ProbePlan;
 
 const MS: u64 = 1_000_000;
 
@@ -397,4 +398,31 @@ fn a_link_that_does_not_do_as_told_is_not_held_to_by_few_records() {
         assert_ne!(result, Agreement::Yes, "{mode}");
         assert_eq!(check(&summary, "rate").detail, format!("not recorded: --records {mode}"));
     }
+}
+
+#[test]
+fn phases_are_of_the_packets_that_came_within_them() {
+    let link = "loss = \"10%\"\ndelay = \"5ms\"\n[[change]]\nat = \"300ms\"\ndelay = \"40ms\"\n";
+    let mut plan = plan(link, 1_000, MS);
+    let mut evidence = evidence(&plan, |params| params);
+    release(&mut evidence, Nanos(MS));
+    let found = phases::phases(&plan, &evidence);
+    let [before, after] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((before.start_ms, before.end_ms, after.start_ms, after.end_ms), (0.0, Some(300.0), 300.0, None));
+    let lost = |records: &[Record]| records.iter().filter(|record| record.fate.cause != 0).count() as u64;
+    let (early, late) = evidence.outcome.directions[0].records.split_at(300);
+    for (phase, records) in [(before, early), (after, late)] {
+        let direction = &phase.directions["a_to_b"];
+        assert_eq!((direction.packets, direction.loss.count), (records.len() as u64, lost(records)));
+        assert_eq!(direction.delay_ms.n, direction.packets - direction.loss.count);
+        assert_eq!(direction.delay_ms.max, Some(6.0));
+        assert_eq!(phase.directions["b_to_a"].packets, 0);
+    }
+    // Records that are of drops alone, or end before the run does, say nothing of a phase.
+    plan.recording = Recording::Drops;
+    assert!(phases::phases(&plan, &evidence).is_empty());
+    plan.recording = "1/100".parse().unwrap();
+    assert_eq!(phases::phases(&plan, &evidence).len(), 2);
+    evidence.outcome.directions[0].records.truncate(500);
+    assert!(phases::phases(&plan, &evidence).is_empty());
 }

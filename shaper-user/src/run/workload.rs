@@ -1,0 +1,117 @@
+//! What drives the traffic of a run.
+
+use serde::Serialize;
+use shaper_profile::scenario::{PeerAt, PeerClock, ProbeSettings, ToastSettings};
+use shaper_toast::script::Interleaved;
+
+/// Every so-many-th command is a tempo change.
+const TEMPO_EVERY: u32 = 4;
+
+/// An offset and skew put into a peer's clock on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClockInjection {
+    /// Whose.
+    pub peer: String,
+    /// In microseconds.
+    pub offset_us: i64,
+    /// In parts per million.
+    pub skew_ppm: f64,
+}
+
+impl From<&PeerClock> for ClockInjection {
+    fn from(clock: &PeerClock) -> Self {
+        Self { peer: clock.peer.clone(), offset_us: clock.offset_us, skew_ppm: clock.skew_ppm }
+    }
+}
+
+/// The multicast sync workload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ToastPlan {
+    /// Peers beside the controller.
+    pub peers: usize,
+    /// Peers that are never started: what a harness must not miss.
+    pub absent: Vec<String>,
+    /// Peer and time at which it joins, in nanoseconds since the start.
+    pub late: Option<(String, u64)>,
+    /// Peer and time at which it leaves the group.
+    pub leave: Option<(String, u64)>,
+    /// Whether the second peer commands too.
+    pub second_controller: bool,
+    /// Tempo changes among the commands.
+    pub tempo: Option<Interleaved>,
+    /// Clocks that are put wrong on purpose.
+    pub clocks: Vec<ClockInjection>,
+    /// From one command to the next in nanoseconds; the least that keeps commands apart if not given.
+    pub spacing_ns: Option<u64>,
+}
+
+impl ToastPlan {
+    /// These settings with so many peers.
+    #[must_use]
+    pub fn of(settings: &ToastSettings, peers: usize) -> Self {
+        let at = |at: &PeerAt| (at.peer.clone(), at.at.0.0);
+        let tempo = &settings.tempo;
+        Self {
+            peers,
+            absent: settings.absent.clone(),
+            late: settings.late.as_ref().map(at),
+            leave: settings.leave.as_ref().map(at),
+            second_controller: settings.second_controller,
+            tempo: (!tempo.is_empty()).then(|| Interleaved { every: TEMPO_EVERY, values: tempo.clone() }),
+            clocks: settings.clocks.iter().map(ClockInjection::from).collect(),
+            spacing_ns: settings.spacing.map(|spacing| spacing.0.0),
+        }
+    }
+}
+
+/// The probe stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProbePlan {
+    /// How many datagrams.
+    pub packets: u64,
+    /// From one to the next in nanoseconds.
+    pub interval_ns: u64,
+    /// Bytes of each payload.
+    pub payload: usize,
+}
+
+impl ProbePlan {
+    /// So many packets of these settings.
+    #[must_use]
+    pub const fn of(settings: &ProbeSettings, packets: u64) -> Self {
+        Self { packets, interval_ns: settings.interval.0.0, payload: settings.payload }
+    }
+}
+
+/// What drives traffic.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Multicast sync.
+    Toast(ToastPlan),
+    /// A probe stream from the first host to the second.
+    Probe(ProbePlan),
+    /// The commands of a scenario alone.
+    Commands,
+}
+
+impl Workload {
+    /// The name used in output.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Toast(_) => "toast",
+            Self::Probe(_) => "probe",
+            Self::Commands => "commands",
+        }
+    }
+
+    /// Hosts of the lab.
+    #[must_use]
+    pub const fn hosts(&self) -> usize {
+        match self {
+            Self::Toast(plan) => plan.peers + 1,
+            Self::Probe(_) | Self::Commands => 2,
+        }
+    }
+}
