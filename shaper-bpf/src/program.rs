@@ -15,7 +15,7 @@ pub enum Program {
     Decision,
     /// Benchmarks: straight on to another device.
     Forward,
-    /// Benchmarks: lets everything in.
+    /// Lets everything in, at the far side of a device that packets are redirected to.
     Pass,
     /// Benchmarks: a source of frames.
     Generate,

@@ -48,13 +48,6 @@ pub(crate) fn forward(_ctx: XdpContext) -> u32 {
     DEVICES.redirect(OUTPUT_FORWARD, 0).unwrap_or(xdp_action::XDP_ABORTED)
 }
 
-/// Lets everything in: a veth takes redirected frames only where its peer has a program.
-#[xdp]
-#[inline(always)]
-pub(crate) fn pass(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_PASS
-}
-
 /// Sends live frames of a test run on their way when they are due, and drops them before.
 #[xdp]
 #[inline(always)]

@@ -408,6 +408,13 @@ pub(crate) fn link(ctx: XdpContext) -> u32 {
     }
 }
 
+/// Lets everything in: a veth takes redirected frames only where its peer has a program.
+#[xdp]
+#[inline(always)]
+pub(crate) fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 /// Decides for the packet described by the frame's bytes and writes the fate over them.
 #[xdp]
 #[inline(always)]

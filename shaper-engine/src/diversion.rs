@@ -13,7 +13,7 @@ use shaper_net::rtnl::{Link, LinkStats, Rtnl};
 
 use crate::error::Error;
 use crate::spec::{EngineKind, Options, Site};
-use crate::xsk::FRAME;
+use crate::xsk::{FRAME, MOST_QUEUES, Memory};
 
 /// Of a frame: XDP's headroom, Ethernet, two tags, and the metadata.
 const BESIDE_PAYLOAD: u32 = 256 + 14 + 8 + 32;
@@ -62,7 +62,7 @@ enum Taken {
     /// In pairs beside the interfaces, one a direction.
     InPairs(Vec<Pair>),
     /// At the interfaces, which give up what would hand on other packets than came.
-    AtPorts { _offloads: Vec<OffloadGuard> },
+    AtPorts { _offloads: Vec<OffloadGuard>, queues: u32 },
 }
 
 impl Diverted {
@@ -83,7 +83,8 @@ impl Diverted {
             check_between(one, other)?;
         }
         let taken = if options.at_ports {
-            Taken::AtPorts { _offloads: ready_ports(netns, journal, &interfaces, options)? }
+            let queues = queues(netns, &interfaces)?;
+            Taken::AtPorts { _offloads: ready_ports(netns, journal, &interfaces, options)?, queues }
         } else {
             let mtu = largest_mtu(&interfaces);
             let pair = |letter| Pair::create(journal, netns, &format!("sh{}{letter}", journal.id()), mtu);
@@ -131,9 +132,14 @@ impl Diverted {
         }
     }
 
-    /// Bytes of a frame that holds any packet.
-    pub(crate) fn frame(&self) -> u32 {
-        if largest_mtu(&self.interfaces) + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME }
+    /// The memory that packets are to be held in.
+    pub(crate) fn memory(&self, frames: u32) -> Memory {
+        let frame = if largest_mtu(&self.interfaces) + BESIDE_PAYLOAD <= FRAME { FRAME } else { LARGEST_FRAME };
+        let queues = match self.taken {
+            Taken::InPairs(_) => 1,
+            Taken::AtPorts { queues, .. } => queues,
+        };
+        Memory { frame, frames, queues }
     }
 
     /// How packets are led away; `None` as long as none are.
@@ -155,9 +161,11 @@ impl Diverted {
         releases: bool,
     ) -> Result<(), Error> {
         let near = if self.is_at_ports() { None } else { Some(self.near(direction)?.clone()) };
-        let Some(route) = self.routes.get(direction as usize).copied() else { return Err(no_direction(direction)) };
+        let Some(route) = self.routes.get(direction as usize).copied() else {
+            return Err(Error::NoDirection { direction });
+        };
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
-            return Err(no_direction(direction));
+            return Err(Error::NoDirection { direction });
         };
         let arrive = u32::from(!route.egress && !route.bridged);
         // On a bridge packets come by none of our programs again, and carry nothing away with them.
@@ -226,8 +234,37 @@ impl Diverted {
     }
 
     fn near(&self, direction: u32) -> Result<&End, Error> {
-        self.pairs().get(direction as usize).map(|pair| &pair.near).ok_or_else(|| no_direction(direction))
+        self.pairs().get(direction as usize).map(|pair| &pair.near).ok_or(Error::NoDirection { direction })
     }
+}
+
+/// How many queues two ports have, each.
+fn queues(netns: &NetNs, interfaces: &[Link]) -> Result<u32, Error> {
+    let count = |link: &Link| -> Result<u32, Error> {
+        let told = netns.run(|| Ethtool::open()?.receive_queues(&link.name))??;
+        // Where the driver does not tell, all that it has room for are taken to be in use.
+        Ok(told.unwrap_or(link.queues.1).max(1))
+    };
+    let counts = interfaces.iter().map(|link| Ok((link.name.as_str(), count(link)?)));
+    queues_of_each(&counts.collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// How many queues ports have that have so many, if all have the same and not too many.
+fn queues_of_each(counts: &[(&str, u32)]) -> Result<u32, Error> {
+    let (least, most) = (counts.iter().min_by_key(|(_, count)| count), counts.iter().max_by_key(|(_, count)| count));
+    let (Some((one, least)), Some((other, most))) = (least, most) else { return Ok(1) };
+    if least != most {
+        return Err(wrong(format!(
+            "{one} has {least} queues and {other} {most}: give both the same (ethtool -L {other} combined {least})"
+        )));
+    }
+    if *most > MOST_QUEUES {
+        return Err(wrong(format!(
+            "{other} has {most} queues, and XDP takes packets of {MOST_QUEUES} of each port at most: give both fewer \
+             (ethtool -L {other} combined {MOST_QUEUES}), or use --hook tc"
+        )));
+    }
+    Ok(*most)
 }
 
 /// Switches off at the ports what joins packets or takes their tags away before XDP sees them.
@@ -299,9 +336,9 @@ fn filter(netns: &NetNs, journal: &Journal, link: &Link, egress: bool) -> Result
                 link.name
             )));
         }
-        return Ok(journal.record(Entry::Filter { netns, ifname, egress, priority: PRIORITY })?);
+        return Ok(journal.record(Entry::Filter { netns, ifname, index: link.index, egress, priority: PRIORITY })?);
     }
-    let recorded = journal.record(Entry::Qdisc { netns, ifname, kind: "clsact".into() })?;
+    let recorded = journal.record(Entry::Qdisc { netns, ifname, index: link.index, kind: "clsact".into() })?;
     shaper_bpf::add_clsact(&link.name)?;
     Ok(recorded)
 }
@@ -351,10 +388,21 @@ fn check_between(one: &Link, other: &Link) -> Result<(), Error> {
     }
 }
 
-fn no_direction(direction: u32) -> Error {
-    wrong(format!("there is no direction {direction}"))
-}
-
 fn wrong(problem: impl Into<String>) -> Error {
     Error::Site { problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_with_unlike_or_too_many_queues_are_named() {
+        assert_eq!(queues_of_each(&[("a0", 64), ("b0", 64)]).unwrap(), 64);
+        let refused = |counts: &[(&str, u32)]| queues_of_each(counts).unwrap_err().to_string();
+        let unlike = refused(&[("a0", 4), ("b0", 2)]);
+        assert!(unlike.starts_with("b0 has 2 queues and a0 4: ") && unlike.contains("-L a0 combined 2"), "{unlike}");
+        let many = refused(&[("a0", 65), ("b0", 65)]);
+        assert!(many.contains("65 queues") && many.contains("64") && many.contains("--hook tc"), "{many}");
+    }
 }

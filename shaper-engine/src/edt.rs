@@ -18,6 +18,7 @@ use crate::clock::monotonic;
 use crate::diversion::{Diverted, hook_own};
 use crate::error::Error;
 use crate::hold::{Hold, Left, Lost};
+use crate::room::{Room, Share};
 use crate::thread::{join, spawn};
 
 /// How long is slept before the rings or the counts are looked at again.
@@ -30,6 +31,8 @@ type Lateness = Arc<Mutex<Vec<Histogram<u64>>>>;
 pub(crate) struct Scheduler {
     /// By direction: the far end.
     far: Vec<u32>,
+    /// Packets that each of them holds at most.
+    limit: u32,
     rtnl: Rtnl,
     lateness: Lateness,
     /// The map that it is written by is to be there for as long as programs are loaded.
@@ -76,6 +79,7 @@ impl Scheduler {
         let histograms = histograms.map_err(shaper_delayline::DelayLineError::from)?;
         let mut opened = Self {
             far: pairs.iter().map(|pair| pair.far.index).collect(),
+            limit: settings.limit,
             rtnl,
             lateness: Arc::new(Mutex::new(histograms)),
             _beat: beat,
@@ -104,6 +108,10 @@ impl Scheduler {
 }
 
 impl Hold for Scheduler {
+    fn room(&self) -> Room {
+        Room { packets: self.limit, of_each: Share::Direction(self.far.len() as u32) }
+    }
+
     fn left(&self, _direction: usize) -> Left {
         // The programs count what comes out.
         Left::default()

@@ -40,6 +40,12 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// An engine was asked about a direction that it has not.
+    #[error("there is no direction {direction}")]
+    NoDirection {
+        /// Its number.
+        direction: u32,
+    },
     /// A thread of the engine could not be started or ended by a panic.
     #[error("the {thread} thread {what}")]
     Thread {

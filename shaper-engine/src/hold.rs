@@ -6,6 +6,7 @@ use shaper_common::units::Nanos;
 use shaper_xsk::Statistics;
 
 use crate::error::Error;
+use crate::room::Room;
 
 pub(crate) use shaper_delayline::Counts as Left;
 
@@ -24,6 +25,9 @@ pub(crate) struct Lost {
 
 /// Holds the packets of all directions.
 pub(crate) trait Hold: Send {
+    /// How many at once.
+    fn room(&self) -> Room;
+
     /// What it has counted itself of a direction.
     fn left(&self, direction: usize) -> Left;
 

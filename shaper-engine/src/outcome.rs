@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub let_pass: u64,
     /// What the records are of.
     pub recorded: Recorded,
+    /// Releases from `fq` that were to be written down and found no room: the lateness is that of the others.
+    pub releases_lost: u64,
     /// Actual minus intended release in nanoseconds.
     pub lateness: Histogram<u64>,
 }
@@ -78,7 +80,7 @@ pub struct DirectionOutcome {
     pub by_rule: Vec<(u64, Counts)>,
     /// What the records are of.
     pub recorded: Recorded,
-    /// Releases from `fq` that were to be written down and found no room.
+    /// Releases from `fq` that were to be written down and found no room: the lateness is that of the others.
     pub releases_lost: u64,
     /// Packets that went on unimpaired, for the delay line did not come round: they are not in the account.
     pub let_pass: u64,

@@ -137,7 +137,8 @@ pub struct Options {
     pub busy_poll: bool,
     /// SCHED_FIFO priority of the delay line.
     pub realtime_priority: Option<u8>,
-    /// Frames of the UMEM, or packets that an `fq` may hold: bounds the bandwidth-delay product that is held without loss.
+    /// Frames of the UMEM, which queues of ports share, or packets that the `fq` of each direction may hold, as far as its
+    /// numbers reach: bounds the bandwidth-delay product that is held without loss, see [`Engine::room`](crate::Engine::room).
     pub frames: u32,
     /// Bytes of the record ring: a power of two of pages.
     pub record_ring: u32,

@@ -10,12 +10,14 @@ use hdrhistogram::Histogram;
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 use shaper_bpf::{Beat, Object};
+use shaper_common::layout::DIRECTIONS;
 use shaper_common::units::Nanos;
-use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Outcome, Released};
+use shaper_delayline::{Config, Control, DelayLine, DelayLineError, Monitor, Outcome, Released, Sizing};
 use shaper_xsk::{Socket, SocketConfig, Statistics, Umem, UmemConfig};
 
 use crate::error::Error;
 use crate::hold::{Hold, Left, Lost};
+use crate::room::{Room, Share};
 use crate::spec::Options;
 use crate::thread::{join, spawn};
 
@@ -23,10 +25,36 @@ use crate::thread::{join, spawn};
 pub const RING: u32 = 2048;
 /// Bytes of a frame: an MTU of 1500 with room for tags, XDP's headroom and metadata.
 pub(crate) const FRAME: u32 = 2048;
+/// Queues of a port, where there are two: so many sockets the programs know.
+pub(crate) const MOST_QUEUES: u32 = DIRECTIONS / 2;
+/// The fewest frames of a queue: what its rings hold, and room beside that.
+const LEAST_FRAMES: u32 = 1 << 13;
+
+/// What packets are held in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// The most bytes of a frame.
+    pub(crate) frame: u32,
+    /// Frames of all queues together.
+    pub(crate) frames: u32,
+    /// Queues of each port. Those of one number share a part of the memory.
+    pub(crate) queues: u32,
+}
+
+impl Memory {
+    /// Frames of the ports' queues of one number.
+    fn of_a_queue(&self) -> u32 {
+        match self.queues {
+            0 | 1 => self.frames,
+            queues => (self.frames / queues).max(LEAST_FRAMES),
+        }
+    }
+}
 
 /// Delay lines between ports whose number is that of the direction that comes in there: one for each queue of theirs.
 pub(crate) struct Lines {
     queues: Vec<Line>,
+    room: Room,
     heartbeat: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
     done: Arc<AtomicBool>,
 }
@@ -41,30 +69,29 @@ struct Line {
 }
 
 impl Lines {
-    /// Binds a socket to each port, in the calling thread's network namespace, and starts to hold what comes in: to its
-    /// first queue, or where packets are taken at the ports themselves to each. `outputs` are the numbers of the ports that
-    /// packets leave at, `frame` is the most bytes of one.
+    /// Binds a socket to each queue of each port, in the calling thread's network namespace, and starts to hold what comes
+    /// in. `outputs` are the numbers of the ports that packets leave at.
     ///
     /// # Errors
     ///
-    /// What the kernel refuses, and ports with unlike numbers of queues.
+    /// What the kernel refuses.
     pub(crate) fn open(
         object: &mut Object,
         ports: &[u32],
         outputs: &[usize],
-        frame: u32,
+        memory: Memory,
         options: &Options,
         released: Sender<Vec<Released>>,
     ) -> Result<Self, Error> {
-        let mut bound = Vec::new();
-        while bound.is_empty() || options.at_ports {
-            match bind(ports, bound.len() as u32, frame, options)? {
-                Some(sockets) => bound.push(sockets),
-                None => break,
-            }
-        }
+        let bound = (0..memory.queues).map(|queue| bind(ports, queue, memory)).collect::<Result<Vec<_>, _>>()?;
         let count = bound.len();
-        let mut lines = Self { queues: Vec::new(), heartbeat: None, done: Arc::new(AtomicBool::new(false)) };
+        let reserve = Sizing { ports: ports.len() as u32, fill: RING }.frames_for(0, Nanos::ZERO);
+        let mut lines = Self {
+            queues: Vec::new(),
+            room: Room { packets: memory.of_a_queue().saturating_sub(reserve), of_each: Share::Queue(memory.queues) },
+            heartbeat: None,
+            done: Arc::new(AtomicBool::new(false)),
+        };
         let processors = allowed_processors();
         for (queue, (umem, sockets)) in bound.into_iter().enumerate() {
             for (port, socket) in sockets.iter().enumerate() {
@@ -107,33 +134,19 @@ fn allowed_processors() -> Vec<u32> {
     (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).map(|cpu| cpu as u32).collect()
 }
 
-/// A socket for a queue of each port, on memory of their own; `None` where no port has that queue.
-fn bind(ports: &[u32], queue: u32, frame: u32, options: &Options) -> Result<Option<(Umem, Vec<Socket>)>, Error> {
-    let umem = Umem::new(UmemConfig { frames: options.frames, frame_size: frame, headroom: 0 })?;
+/// A socket for a queue of each port, on memory of their own.
+fn bind(ports: &[u32], queue: u32, memory: Memory) -> Result<(Umem, Vec<Socket>), Error> {
+    let umem = Umem::new(UmemConfig { frames: memory.of_a_queue(), frame_size: memory.frame, headroom: 0 })?;
     let rings = SocketConfig { rx: RING, tx: RING, fill: RING, completion: RING, ..SocketConfig::default() };
-    let mut sockets = Vec::with_capacity(ports.len());
-    let mut without = Vec::new();
-    for ifindex in ports {
-        match Socket::bind(&umem, *ifindex, queue, &rings) {
-            Ok(socket) => sockets.push(socket),
-            // How many queues are in use only the attempt tells.
-            Err(error) if queue > 0 && error.is_of_the_queue() => without.push(*ifindex),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match (sockets.is_empty(), without.first()) {
-        (_, None) => Ok(Some((umem, sockets))),
-        (true, _) => Ok(None),
-        (false, Some(short)) => Err(Error::Site {
-            problem: format!(
-                "the interface with index {short} has {queue} queues and the other one more: give both the same (ethtool -L \
-                 IFACE combined {queue})"
-            ),
-        }),
-    }
+    let sockets = ports.iter().map(|ifindex| Socket::bind(&umem, *ifindex, queue, &rings)).collect::<Result<_, _>>()?;
+    Ok((umem, sockets))
 }
 
 impl Hold for Lines {
+    fn room(&self) -> Room {
+        self.room
+    }
+
     fn left(&self, direction: usize) -> Left {
         self.queues.iter().fold(Left::default(), |all, line| all.and(&line.monitor.counts(direction)))
     }
@@ -210,4 +223,24 @@ fn keep_beating(mut beat: Beat, monitors: &[Arc<Monitor>], done: &AtomicBool) ->
         thread::sleep(ROUND);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_share_the_memory_that_one_would_have() {
+        const GIB: u64 = 1 << 30;
+        let bytes = |frames, queues| {
+            let memory = Memory { frame: FRAME, frames, queues };
+            u64::from(memory.of_a_queue()) * u64::from(queues) * u64::from(FRAME)
+        };
+        for queues in [1, 2, 3, 16, MOST_QUEUES] {
+            assert!(bytes(1 << 19, queues) <= GIB && bytes(1 << 19, queues) > GIB / 2, "{queues}");
+            assert!(bytes(1 << 14, queues) <= GIB, "{queues}");
+        }
+        let least = Memory { frame: FRAME, frames: 1, queues: MOST_QUEUES }.of_a_queue();
+        assert!(least > Sizing { ports: 2, fill: RING }.frames_for(0, Nanos::ZERO));
+    }
 }

@@ -4,6 +4,7 @@ use netlink_packet_core::{NlaBuffer, NlasIterator};
 use netlink_sys::{Socket, protocols::NETLINK_GENERIC};
 
 use crate::offload::Ethtool;
+use crate::rtnl::encoded;
 use crate::{Error, Result};
 
 // include/uapi/linux/netlink.h
@@ -90,10 +91,10 @@ impl Driver {
 fn xdp_features(index: u32) -> Result<Option<XdpFeatures>> {
     let mut socket = Socket::new(NETLINK_GENERIC).map_err(failed)?;
     socket.bind_auto().map_err(failed)?;
-    let name = attribute(CTRL_ATTR_FAMILY_NAME, b"netdev\0");
+    let name = encoded(CTRL_ATTR_FAMILY_NAME, b"netdev\0");
     let family = ask(&socket, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &name, CTRL_ATTR_FAMILY_ID)?;
     let Some(family) = family.and_then(|id| Some(u16::from_ne_bytes(id.try_into().ok()?))) else { return Ok(None) };
-    let device = attribute(NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
+    let device = encoded(NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes());
     let features = ask(&socket, family, NETDEV_CMD_DEV_GET, &device, NETDEV_A_DEV_XDP_FEATURES)?;
     Ok(features.and_then(|bits| Some(XdpFeatures(u64::from_ne_bytes(bits.try_into().ok()?)))))
 }
@@ -122,14 +123,6 @@ fn find(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
     all.find(|nla: &NlaBuffer<&[u8]>| nla.kind() == wanted).map(|nla| nla.value().to_vec())
 }
 
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
 fn failed(error: std::io::Error) -> Error {
     Error::os("ask what its driver can", "generic netlink", error)
 }
@@ -140,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_attribute_is_found_among_others() {
-        let all = [attribute(3, b"abc"), attribute(7, &9u64.to_ne_bytes())].concat();
+        let all = [encoded(3, b"abc"), encoded(7, &9u64.to_ne_bytes())].concat();
         assert_eq!(all.len(), 8 + 12);
         assert_eq!(
             (find(&all, 3), find(&all, 7), find(&all, 1)),

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
 use crate::journal::{Entry, Journal, Recorded, Undone};
+use crate::rtnl::encoded;
 use crate::{Error, Result};
 
 // include/uapi/linux/netfilter/nfnetlink.h
@@ -118,11 +119,7 @@ struct Attributes(Vec<u8>);
 
 impl Attributes {
     fn attribute(&mut self, kind: u16, value: &[u8]) {
-        let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-        self.0.extend(length.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.0.extend(encoded(kind, value));
     }
 
     fn text(&mut self, kind: u16, value: &str) {

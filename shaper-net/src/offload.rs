@@ -10,11 +10,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::driver::Timestamping;
 use crate::journal::{Entry, Journal, Recorded, Undone};
 use crate::netns::NetNs;
-use crate::rtnl::check_ifname;
+use crate::rtnl::{Rtnl, check_ifname};
 use crate::{Error, Result, sys};
 
 // include/uapi/linux/ethtool.h
 const ETHTOOL_GDRVINFO: u32 = 0x3;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GET_TS_INFO: u32 = 0x41;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
@@ -155,6 +156,18 @@ impl Ethtool {
         Ok(Timestamping::of(data[1]))
     }
 
+    /// The queues that a device receives by, of those that it has room for; `None` where its driver does not tell.
+    pub fn receive_queues(&self, ifname: &str) -> Result<Option<u32>> {
+        // struct ethtool_channels: command; the most of receive, transmit, other and combined ones; those in use.
+        let mut data = [0u32; 9];
+        set(&mut data, 0, ETHTOOL_GCHANNELS);
+        match self.call(ifname, "count the queues", &mut data) {
+            Ok(()) => Ok(Some(data[5].saturating_add(data[8])).filter(|count| *count > 0)),
+            Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The kernel's feature names, each at its bit.
     fn names(&self, ifname: &str) -> Result<Vec<String>> {
         // struct ethtool_sset_info: cmd, reserved, a 64-bit mask, one length for each bit of the mask.
@@ -235,7 +248,9 @@ fn text(raw: &[u8]) -> String {
 #[derive(Debug)]
 pub struct OffloadGuard {
     ethtool: Ethtool,
-    ifname: String,
+    rtnl: Rtnl,
+    /// The device: names change.
+    index: u32,
     before: Vec<(String, bool)>,
     recorded: Option<Recorded>,
 }
@@ -243,18 +258,20 @@ pub struct OffloadGuard {
 impl OffloadGuard {
     /// Switches off these groups on `ifname` in `netns` (`None`: the calling thread's, which must be the host's).
     pub fn switch_off(journal: &Journal, netns: Option<&NetNs>, ifname: &str, groups: &[Offload]) -> Result<Self> {
-        let ethtool = match netns {
-            Some(ns) => ns.run(Ethtool::open)??,
-            None => Ethtool::open()?,
+        let (ethtool, rtnl) = match netns {
+            Some(ns) => (ns.run(Ethtool::open)??, ns.rtnl()?),
+            None => (Ethtool::open()?, Rtnl::open()?),
         };
+        let index = rtnl.link(ifname)?.index;
         let before = ethtool.to_switch_off(ifname, groups)?;
         let recorded = journal.record(Entry::Offload {
             netns: netns.map(|n| n.name().to_owned()),
             ifname: ifname.into(),
+            index,
             before: before.clone(),
         })?;
         // Made before the switch, so that a switch that fails half-way is put back.
-        let guard = Self { ethtool, ifname: ifname.into(), before, recorded: Some(recorded) };
+        let guard = Self { ethtool, rtnl, index, before, recorded: Some(recorded) };
         guard.ethtool.off(ifname, groups, &guard.before)?;
         Ok(guard)
     }
@@ -267,8 +284,13 @@ impl OffloadGuard {
 
 impl Drop for OffloadGuard {
     fn drop(&mut self) {
-        match put_back(&self.ethtool, &self.ifname, &self.before) {
-            Ok(_) => {
+        let put_back = match self.rtnl.find_index(self.index) {
+            Ok(Some(link)) => put_back(&self.ethtool, &link.name, &self.before).map(drop),
+            Ok(None) => Ok(()),
+            Err(e) => Err(e),
+        };
+        match put_back {
+            Ok(()) => {
                 if let Some(recorded) = self.recorded.take() {
                     recorded.taken_back();
                 }
@@ -284,11 +306,8 @@ pub(crate) fn restore(ifname: &str, before: &[(String, bool)]) -> Result<Undone>
 }
 
 fn put_back(ethtool: &Ethtool, ifname: &str, before: &[(String, bool)]) -> Result<Undone> {
-    let now = match ethtool.features(ifname) {
-        Ok(now) => now,
-        Err(e) if e.errno() == Some(libc::ENODEV) => return Ok(Undone::Before),
-        Err(e) => return Err(e),
-    };
+    // That it goes away just now, or gets another name, is an error: who tries again finds out which.
+    let now = ethtool.features(ifname)?;
     let differs = |(name, wanted): &&(String, bool)| now.iter().any(|f| f.name == *name && f.wanted != *wanted);
     let change: Vec<_> = before.iter().filter(differs).cloned().collect();
     if change.is_empty() {

@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             ("a_taken_name_stays_whose_it_is", a_taken_name_stays_whose_it_is),
             ("both_ends_of_a_veth_pair_are_as_asked_for", both_ends_of_a_veth_pair_are_as_asked_for),
             ("offloads_are_put_back_as_they_were", offloads_are_put_back_as_they_were),
+            (
+                "what_was_changed_of_a_device_is_put_back_under_its_new_name",
+                what_was_changed_of_a_device_is_put_back_under_its_new_name,
+            ),
             ("a_sysctl_is_put_back_as_it_was", a_sysctl_is_put_back_as_it_was),
             ("undoing_a_journal_takes_back_every_kind_of_change", undoing_a_journal_takes_back_every_kind_of_change),
             ("a_step_that_fails_is_reported_and_kept", a_step_that_fails_is_reported_and_kept),
@@ -135,6 +139,38 @@ fn offloads_are_put_back_as_they_were() {
     assert_eq!(ethtool.features("v0").unwrap(), before);
 }
 
+fn what_was_changed_of_a_device_is_put_back_under_its_new_name() {
+    let first = journal();
+    let rtnl = pair_on_the_host();
+    let ethtool = Ethtool::open().unwrap();
+    ethtool.set("v0", &[("rx-gro".into(), true)]).unwrap();
+    let before = ethtool.features("v0").unwrap();
+    let index = rtnl.link("v0").unwrap().index;
+    let guard = OffloadGuard::switch_off(&first, None, "v0", &[Offload::Gro]).unwrap();
+    rtnl.rename(index, "renamed").unwrap();
+    assert_ne!(ethtool.features("renamed").unwrap(), before);
+    drop(guard);
+    assert_eq!(ethtool.features("renamed").unwrap(), before);
+    assert!(first.standing().unwrap().is_empty());
+    first.undo().unwrap();
+
+    // By the journal alone, as after SIGKILL; another device may have the old name by then.
+    let second = journal();
+    rtnl.rename(index, "v0").unwrap();
+    std::mem::forget(OffloadGuard::switch_off(&second, None, "v0", &[Offload::Gro]).unwrap());
+    let qdisc = |index| Entry::Qdisc { netns: None, ifname: "v0".into(), index, kind: "clsact".into() };
+    let _ = second.record(qdisc(index)).unwrap();
+    assert!(Command::new("tc").args(["qdisc", "add", "dev", "v0", "clsact"]).status().unwrap().success());
+    rtnl.rename(index, "renamed").unwrap();
+    rtnl.rename(rtnl.link("v1").unwrap().index, "v0").unwrap();
+    let other = ethtool.features("v0").unwrap();
+    let report = second.undo().unwrap();
+    assert_eq!((report.undone.len(), report.failures.len()), (2, 0), "{report:?}");
+    assert_eq!(ethtool.features("renamed").unwrap(), before);
+    assert_eq!(ethtool.features("v0").unwrap(), other);
+    assert!(rtnl.qdiscs(index).unwrap().iter().all(|qdisc| qdisc.kind != "clsact"));
+}
+
 fn a_sysctl_is_put_back_as_it_was() {
     let journal = journal();
     let netns = NetNs::create(&journal, "one").unwrap();
@@ -160,7 +196,7 @@ fn undoing_a_journal_takes_back_every_kind_of_change() {
     let record = |entry| journal.record(entry).unwrap();
     let _ = record(Entry::Link { netns: None, ifname: "v0".into() });
     pair_on_the_host();
-    let _ = record(Entry::Qdisc { netns: None, ifname: "v0".into(), kind: "clsact".into() });
+    let _ = record(Entry::Qdisc { netns: None, ifname: "v0".into(), index: 0, kind: "clsact".into() });
     let added = Command::new("tc").args(["qdisc", "add", "dev", "v0", "clsact"]).status().unwrap();
     assert!(added.success());
     let clsact = |rtnl: &Rtnl| {

@@ -144,3 +144,23 @@ fn what_is_no_log_is_told_by_its_path() {
     fs::write(folder.path().join("text.jsonl"), "not a log\n").unwrap();
     refused(folder.path(), &["toast", "score", "text.jsonl"], &["text.jsonl:1", "not a log of a role"]);
 }
+
+#[test]
+fn what_a_change_cannot_change_is_refused_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let change = ["--change", "--delay", "1ms"];
+    for flag in [
+        &["--engine", "xsk"][..],
+        &["--seed", "7"],
+        &["--allow-default-route"],
+        &["--records", "off"],
+        &["--busy-poll"],
+        &["--for", "1s"],
+    ] {
+        for command in [&["apply", "eth0"][..], &["bridge", "eth0", "eth1"]] {
+            refused(folder.path(), &[command, &change, flag].concat(), &[flag[0], "--change", "cannot be used with"]);
+        }
+    }
+    let hook = ["bridge", "eth0", "eth1", "--hook", "tc"];
+    refused(folder.path(), &[&hook[..], &change].concat(), &["--hook", "--change", "cannot be used with"]);
+}

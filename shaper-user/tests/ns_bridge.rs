@@ -321,3 +321,22 @@ fn what_cannot_be_bridged_is_refused() {
         ends.gone();
     });
 }
+
+#[test]
+fn offloads_at_a_bridged_interface_with_another_name_are_put_back_too() {
+    on_own_host(|_| {
+        let ends = Ends::new();
+        let rtnl = Rtnl::open().unwrap();
+        Ethtool::open().unwrap().set("to-left", &[("rx-gro".into(), true)]).unwrap();
+        let before = Traces::now();
+        let running = bridge(&["--delay", "1ms", "--hook", "xdp"]);
+        assert!(stands());
+        let left = rtnl.link("to-left").unwrap().index;
+        rtnl.rename(left, "renamed0").unwrap();
+        signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
+        assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
+        rtnl.rename(left, "to-left").unwrap();
+        assert_eq!(Traces::now(), before);
+        ends.gone();
+    });
+}

@@ -260,3 +260,27 @@ fn whoever_is_not_root_needs_the_files_of_root_too_and_hands_on_what_he_has() {
         assert_eq!((of("Prm"), of("Amb")), (bits(&has), bits(&has)));
     });
 }
+
+#[test]
+fn whoever_may_not_ask_how_interfaces_stand_is_told_so_and_root_is_not_demanded() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let program = copy(host);
+        let asks = |capabilities: &[Capability], arguments: &[&str]| as_nobody_with(capabilities, &program, arguments);
+        let (status, change) = (["status"], ["apply", DEVICE, "--change", "--delay", "2ms"]);
+        let nothing = asks(&[], &status);
+        assert!(nothing.status.success(), "{}", stderr(&nothing));
+        assert!(shaper(&["apply", DEVICE, "--delay", "1ms", "--detach"]).status.success());
+        for arguments in [&status[..], &change] {
+            let refused = asks(&[], arguments);
+            let said = stderr(&refused);
+            assert_eq!(refused.status.code(), Some(2), "{said}");
+            assert!(said.contains("/run/shaper/") && said.contains("CAP_DAC_OVERRIDE"), "{said}");
+            let told = asks(&[Capability::CAP_DAC_OVERRIDE], arguments);
+            assert!(told.status.success(), "{arguments:?}: {}", stderr(&told));
+            assert!(String::from_utf8_lossy(&told.stdout).contains("egress"), "{told:?}");
+        }
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        cable.cut();
+    });
+}

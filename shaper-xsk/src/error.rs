@@ -63,11 +63,3 @@ pub enum XskError {
         source: io::Error,
     },
 }
-
-impl XskError {
-    /// Whether the interface has no such queue, as far as the kernel tells.
-    #[must_use]
-    pub fn is_of_the_queue(&self) -> bool {
-        matches!(self, Self::Bind { source, .. } if source.raw_os_error() == Some(libc::EINVAL))
-    }
-}

@@ -49,7 +49,7 @@ impl Shaper {
         if !netns.name().is_empty() {
             command.args(["--netns", netns.name()]);
         }
-        let mut file = None;
+        let mut folder = None;
         match asked {
             Asked::Both(flags) => {
                 command.args(flags.split_whitespace());
@@ -58,16 +58,18 @@ impl Shaper {
                 command.args(["--egress", flags]);
             }
             Asked::Egress(_, Some(profile)) => {
-                let path = std::env::temp_dir().join(format!("shaper-bench-{}.toml", std::process::id()));
+                // Of a name that nobody could foresee: others write there too.
+                let made = tempfile::tempdir().context("cannot make a folder for the profile")?;
+                let path = made.path().join("profile.toml");
                 fs::write(&path, profile).with_context(|| format!("cannot write {}", path.display()))?;
                 command.arg("--egress").arg(&path);
-                file = Some(path);
+                folder = Some(made);
             }
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let running = child.context("cannot start shaper").and_then(|child| Running { child }.once_it_impairs());
-        if let Some(file) = file {
-            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        if let Some(folder) = folder {
+            folder.close().context("cannot remove the profile's folder")?;
         }
         running
     }

@@ -4,6 +4,8 @@
 
 use std::net::Ipv4Addr;
 
+use shaper_net::rtnl::encoded;
+
 use super::figures::Shape;
 
 /// Packets that netem holds at most: its default of 1,000 would be what is measured otherwise.
@@ -55,22 +57,22 @@ impl Netem {
     pub(super) fn options(&self) -> Vec<u8> {
         // struct tc_netem_qopt: latency, limit, loss, gap, duplicate, jitter; times stand in attributes of their own.
         let mut bytes: Vec<u8> = [0, LIMIT, share(self.loss), 0, 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect();
-        attribute(&mut bytes, TCA_NETEM_LATENCY64, &nanos(self.delay).to_ne_bytes());
-        attribute(&mut bytes, TCA_NETEM_JITTER64, &nanos(self.jitter).to_ne_bytes());
+        bytes.extend(encoded(TCA_NETEM_LATENCY64, &nanos(self.delay).to_ne_bytes()));
+        bytes.extend(encoded(TCA_NETEM_JITTER64, &nanos(self.jitter).to_ne_bytes()));
         if let Some(shape) = self.table {
-            attribute(&mut bytes, TCA_NETEM_DELAY_DIST, &table(shape));
+            bytes.extend(encoded(TCA_NETEM_DELAY_DIST, &table(shape)));
         }
         if let Some((bad, good)) = self.bursts {
             // struct tc_netem_gemodel: p, r, h, 1-k; all is lost in the bad state, nothing in the good one.
             let model: Vec<u8> = [share(bad), share(good), 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect();
             let mut nested = Vec::new();
-            attribute(&mut nested, NETEM_LOSS_GE, &model);
-            attribute(&mut bytes, TCA_NETEM_LOSS | NLA_F_NESTED, &nested);
+            nested.extend(encoded(NETEM_LOSS_GE, &model));
+            bytes.extend(encoded(TCA_NETEM_LOSS | NLA_F_NESTED, &nested));
         }
         if let Some(rate) = self.rate {
             // struct tc_netem_rate: bytes a second, overhead, cells.
             let rate: Vec<u8> = [(rate / 8.0) as u32, 0, 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect();
-            attribute(&mut bytes, TCA_NETEM_RATE, &rate);
+            bytes.extend(encoded(TCA_NETEM_RATE, &rate));
         }
         bytes
     }
@@ -89,7 +91,7 @@ pub(super) fn u32_filter(to: Ipv4Addr, class: u32) -> Vec<u8> {
     /// Where the destination stands in an IPv4 header.
     const DESTINATION: i32 = 16;
     let mut bytes = Vec::new();
-    attribute(&mut bytes, TCA_U32_CLASSID, &class.to_ne_bytes());
+    bytes.extend(encoded(TCA_U32_CLASSID, &class.to_ne_bytes()));
     // struct tc_u32_sel: flags, offset's shift, keys; offsets that are not used; and a key: mask, value, place.
     let mut selector = vec![TC_U32_TERMINAL, 0, 1, 0];
     selector.extend([0; 12]);
@@ -97,17 +99,17 @@ pub(super) fn u32_filter(to: Ipv4Addr, class: u32) -> Vec<u8> {
     selector.extend(to.octets());
     selector.extend(DESTINATION.to_ne_bytes());
     selector.extend(0i32.to_ne_bytes());
-    attribute(&mut bytes, TCA_U32_SEL, &selector);
+    bytes.extend(encoded(TCA_U32_SEL, &selector));
     bytes
 }
 
 /// The same by flower.
 pub(super) fn flower_filter(to: Ipv4Addr, class: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    attribute(&mut bytes, TCA_FLOWER_CLASSID, &class.to_ne_bytes());
-    attribute(&mut bytes, TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
-    attribute(&mut bytes, TCA_FLOWER_KEY_IPV4_DST, &to.octets());
-    attribute(&mut bytes, TCA_FLOWER_KEY_IPV4_DST_MASK, &[0xff; 4]);
+    bytes.extend(encoded(TCA_FLOWER_CLASSID, &class.to_ne_bytes()));
+    bytes.extend(encoded(TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes()));
+    bytes.extend(encoded(TCA_FLOWER_KEY_IPV4_DST, &to.octets()));
+    bytes.extend(encoded(TCA_FLOWER_KEY_IPV4_DST_MASK, &[0xff; 4]));
     bytes
 }
 
@@ -130,25 +132,9 @@ fn nanos(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64
 }
 
-/// Adds an attribute, padded to four bytes.
-fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_are_padded_and_their_length_is_not() {
-        let mut bytes = Vec::new();
-        attribute(&mut bytes, 8, &[8, 0]);
-        assert_eq!(bytes, [6, 0, 8, 0, 8, 0, 0, 0]);
-    }
 
     #[test]
     fn a_filter_has_one_key_of_sixteen_bytes_behind_sixteen() {

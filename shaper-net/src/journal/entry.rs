@@ -98,6 +98,9 @@ pub enum Entry {
         netns: Option<String>,
         /// The device.
         ifname: String,
+        /// Its index, by which it is found: names change. 0 in journals of versions that found it by its name.
+        #[serde(default)]
+        index: u32,
         /// The features touched, with what was wanted of each before.
         before: Vec<(String, bool)>,
     },
@@ -123,6 +126,9 @@ pub enum Entry {
         netns: Option<String>,
         /// The device.
         ifname: String,
+        /// Its index, as with features.
+        #[serde(default)]
+        index: u32,
         /// Its kind, such as `clsact` or `fq`: one of another kind is left alone.
         kind: String,
     },
@@ -132,6 +138,9 @@ pub enum Entry {
         netns: Option<String>,
         /// The device.
         ifname: String,
+        /// Its index, as with features.
+        #[serde(default)]
+        index: u32,
         /// On the way out, rather than in.
         egress: bool,
         /// Its priority: all filters of this priority are deleted.
@@ -193,7 +202,7 @@ impl fmt::Display for Entry {
         match self {
             Self::NetNs { name } => write!(f, "network namespace {name}"),
             Self::Process { id, name } => write!(f, "process {} ({name})", id.pid),
-            Self::Offload { netns, ifname, before } => {
+            Self::Offload { netns, ifname, before, .. } => {
                 let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
                 write!(f, "features {} of {}", names.join(", "), Device(netns.as_deref(), ifname))
             }
@@ -201,10 +210,10 @@ impl fmt::Display for Entry {
             Self::Promiscuous { netns, ifname, .. } => {
                 write!(f, "promiscuity of {}", Device(netns.as_deref(), ifname))
             }
-            Self::Qdisc { netns, ifname, kind } => {
+            Self::Qdisc { netns, ifname, kind, .. } => {
                 write!(f, "qdisc {kind} of {}", Device(netns.as_deref(), ifname))
             }
-            Self::Filter { netns, ifname, egress, priority } => {
+            Self::Filter { netns, ifname, egress, priority, .. } => {
                 let way = if *egress { "egress" } else { "ingress" };
                 write!(f, "{way} filter {priority} of {}", Device(netns.as_deref(), ifname))
             }

@@ -14,7 +14,7 @@ use super::report::{UndoFailure, UndoReport};
 use crate::netns::{self, NetNs};
 use crate::nft;
 use crate::offload;
-use crate::rtnl::Rtnl;
+use crate::rtnl::{Link, Rtnl};
 use crate::sysctl;
 use crate::{Error, Result};
 
@@ -69,7 +69,12 @@ fn undo(entry: &Entry, home: &Home<'_>) -> Result<Undone> {
             Some(process) => process.terminate(Duration::ZERO).map(|()| Undone::Now),
             None => Ok(Undone::Before),
         },
-        Entry::Offload { netns, ifname, before } => within(netns.as_deref(), home, || offload::restore(ifname, before)),
+        Entry::Offload { netns, ifname, index, before } => {
+            within(netns.as_deref(), home, || match device(&Rtnl::open()?, *index, ifname)? {
+                Some(link) => offload::restore(&link.name, before),
+                None => Ok(Undone::Before),
+            })
+        }
         Entry::Link { netns, ifname } => within(netns.as_deref(), home, || {
             let rtnl = Rtnl::open()?;
             match rtnl.find(ifname)? {
@@ -84,12 +89,20 @@ fn undo(entry: &Entry, home: &Home<'_>) -> Result<Undone> {
                 None => Ok(Undone::Before),
             }
         }),
-        Entry::Qdisc { netns, ifname, kind } => {
-            within(netns.as_deref(), home, || Rtnl::open()?.delete_qdisc(ifname, kind).map(step))
-        }
-        Entry::Filter { netns, ifname, egress, priority } => {
-            within(netns.as_deref(), home, || Rtnl::open()?.delete_filter(ifname, *egress, *priority).map(step))
-        }
+        Entry::Qdisc { netns, ifname, index, kind } => within(netns.as_deref(), home, || {
+            let rtnl = Rtnl::open()?;
+            match device(&rtnl, *index, ifname)? {
+                Some(link) => rtnl.delete_qdisc(&link.name, kind).map(step),
+                None => Ok(Undone::Before),
+            }
+        }),
+        Entry::Filter { netns, ifname, index, egress, priority } => within(netns.as_deref(), home, || {
+            let rtnl = Rtnl::open()?;
+            match device(&rtnl, *index, ifname)? {
+                Some(link) => rtnl.delete_filter(&link.name, *egress, *priority).map(step),
+                None => Ok(Undone::Before),
+            }
+        }),
         Entry::NftTable { table } => within(None, home, || nft::remove(table)),
         Entry::Sysctl { netns, key, before } => {
             // Who else has it set restores it later, to what it was before us.
@@ -108,6 +121,11 @@ fn undo(entry: &Entry, home: &Home<'_>) -> Result<Undone> {
         Entry::Dir { path } => removed(path, fs::remove_dir(path)),
         Entry::Handover { path, to } => to.perform(path),
     }
+}
+
+/// A device as it is called now; `None` where it is gone.
+fn device(rtnl: &Rtnl, index: u32, ifname: &str) -> Result<Option<Link>> {
+    if index == 0 { rtnl.find(ifname) } else { rtnl.find_index(index) }
 }
 
 fn step(did: bool) -> Undone {

@@ -1,6 +1,7 @@
 //! Typed, blocking rtnetlink: links, bridges, addresses, routes and qdiscs of one network namespace.
 
 mod addr;
+mod attribute;
 mod bridge;
 mod fq;
 mod link;
@@ -11,6 +12,7 @@ mod tc;
 mod veth;
 
 pub use addr::Route;
+pub use attribute::encoded;
 pub use bridge::{BridgePortSpec, BridgeSpec};
 pub use fq::{FqCounts, FqSettings};
 pub use link::{Link, LinkStats, check_ifname};

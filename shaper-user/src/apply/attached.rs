@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use shaper_common::units::Nanos;
 use shaper_engine::{Engine, EngineKind, Hook, Keep, Options, Outcome, PortMode, Recording, SiteSpec, clock};
 use shaper_net::signals::Signals;
@@ -57,7 +57,6 @@ struct Told {
     netns: Option<String>,
     seed: u64,
     recording: Recording,
-    room: u32,
 }
 
 /// How many packets came in each direction by when.
@@ -179,7 +178,6 @@ impl Attached {
             },
             seed: request.seed,
             recording: request.recording,
-            room: worked.room,
         };
         let running = [
             Running::forward(&request.forward, request.seed, worked.horizon),
@@ -205,13 +203,13 @@ impl Attached {
         self.ground.journal().id()
     }
 
-    /// Which engine it is, and why.
+    /// Which engine it is, how much it holds, and why it is that one.
     pub(crate) fn engine_line(&self) -> String {
         let at_ports = match self.engine.port_modes() {
             Some([one, _]) => format!(", XDP mode {}, {} queues", self.xdp_mode(), one.queues),
             _ => String::new(),
         };
-        format!("engine {}{at_ports}: {}", self.engine.kind().name(), self.why)
+        format!("engine {}{at_ports}, {}: {}", self.engine.kind().name(), self.engine.room(), self.why)
     }
 
     /// When it ends by itself, CLOCK_MONOTONIC.
@@ -300,7 +298,7 @@ impl Attached {
         for (direction, changed) in (0u32..).zip(&changed) {
             self.engine.can_change(direction, &changed.channel)?;
         }
-        let mut lines = Vec::new();
+        let (mut lines, mut left_alone) = (Vec::new(), Vec::new());
         for (direction, changed) in (0u32..).zip(changed) {
             let place = direction as usize;
             let (Some(name), Some(settings), Some(running)) =
@@ -313,13 +311,24 @@ impl Attached {
                 continue;
             }
             self.engine.change(direction, changed.channel.clone())?;
-            self.engine.lead(self.ground.journal(), direction)?;
-            lines.push(format!("{name}: {}", changed.words));
-            *settings = Some(changed.words.clone());
             self.longest = self.longest.max(Duration::from_nanos(changed.longest.0));
+            let words = changed.words.clone();
+            // The engine has the settings, whatever comes next: the following change goes on from these.
             running.became(changed);
+            match self.engine.lead(self.ground.journal(), direction) {
+                Ok(()) => {
+                    lines.push(format!("{name}: {words}"));
+                    *settings = Some(words);
+                }
+                Err(error) => left_alone.push(format!("{name} is still left alone: {error}")),
+            }
         }
-        Ok(lines)
+        if left_alone.is_empty() {
+            return Ok(lines);
+        }
+        // What did change is to be known all the same.
+        lines.extend(left_alone);
+        bail!("not all could be changed: {}", lines.join("; "))
     }
 
     fn figures(&self) -> anyhow::Result<Vec<Figures>> {
@@ -333,7 +342,7 @@ impl Attached {
     ///
     /// When that cannot be found out.
     fn status(&self, rates: &Rates) -> anyhow::Result<Status> {
-        let Told { name, directions, settings, netns, seed, recording, room, .. } = &self.told;
+        let Told { name, directions, settings, netns, seed, recording, .. } = &self.told;
         let seconds = |nanos: Nanos| nanos.0 as f64 / SECOND as f64;
         let now = Nanos(clock::monotonic());
         let journal = self.ground.journal();
@@ -355,7 +364,8 @@ impl Attached {
             drains_s: GRACE.saturating_add(self.longest).as_secs_f64(),
             running_s: seconds(now.saturating_sub(self.start)),
             ends_in_s: self.ends.map(|ends| seconds(ends.saturating_sub(now))),
-            room_packets: *room,
+            room: self.engine.room().to_string(),
+            room_packets: self.engine.room().all(),
             changed: journal.standing()?.iter().map(ToString::to_string).collect(),
             directions: directions
                 .map(|(((name, settings), packets_per_s), figures)| DirectionStatus {

@@ -30,6 +30,8 @@ pub(crate) struct Figures {
     pub(crate) flows_evicted: u64,
     /// What there are records of.
     pub(crate) records: RecordFigures,
+    /// Releases that were to be written down, and found no room: of them there is no lateness.
+    pub(crate) releases_lost: u64,
     /// Actual minus intended release.
     pub(crate) lateness_ns: Lateness,
     /// By rule, in their order.
@@ -75,19 +77,30 @@ pub(crate) struct RuleFigures {
 impl Figures {
     /// As they stand, with the names of the rules.
     pub(crate) fn now(snapshot: &Snapshot, names: &[String]) -> Self {
-        Self::of(&snapshot.account, &snapshot.by_rule, snapshot.let_pass, &snapshot.lateness, snapshot.recorded, names)
+        let mut figures = Self::of(
+            &snapshot.account,
+            &snapshot.by_rule,
+            snapshot.let_pass,
+            &snapshot.lateness,
+            snapshot.recorded,
+            names,
+        );
+        figures.releases_lost = snapshot.releases_lost;
+        figures
     }
 
     /// As they are in the end.
     pub(crate) fn at_the_end(direction: &DirectionOutcome, names: &[String]) -> Self {
-        Self::of(
+        let mut figures = Self::of(
             &direction.account,
             &direction.by_rule,
             direction.let_pass,
             &direction.lateness,
             direction.recorded,
             names,
-        )
+        );
+        figures.releases_lost = direction.releases_lost;
+        figures
     }
 
     fn of(
@@ -115,6 +128,7 @@ impl Figures {
             let_pass,
             flows_evicted,
             records: recorded.into(),
+            releases_lost: 0,
             lateness_ns: Lateness { p50: at(0.5), p99: at(0.99), max: lateness.max() },
             rules: rules.collect(),
         }
@@ -152,7 +166,13 @@ impl Figures {
         let Lateness { p50, p99, max } = self.lateness_ns;
         if max > 0 {
             let [p50, p99, max] = [p50, p99, max].map(|nanos| nanos as f64 / 1e3);
-            lines.push(format!("released late by {p50:.1} us in the median, {p99:.1} us at p99, {max:.1} us at most"));
+            let part = if self.releases_lost > 0 { ", of those that were written down" } else { "" };
+            lines.push(format!(
+                "released late by {p50:.1} us in the median, {p99:.1} us at p99, {max:.1} us at most{part}"
+            ));
+        }
+        if self.releases_lost > 0 {
+            lines.push(format!("{} releases were not written down, for want of room", self.releases_lost));
         }
         for RuleFigures { name, matched, dropped } in &self.rules {
             lines.push(format!("rule {name}: {matched}, of them dropped {}", told(dropped)));
@@ -172,5 +192,21 @@ fn told(dropped: &BTreeMap<String, u64>) -> String {
     match dropped.values().sum::<u64>() {
         0 => "0".to_owned(),
         all => format!("{all} ({})", causes.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_releases_are_missing_the_lateness_is_told_to_be_of_the_others() {
+        let lateness_ns = Lateness { p50: 1_000, p99: 2_000, max: 3_000 };
+        let whole = Figures { lateness_ns, ..Figures::default() };
+        assert_eq!(whole.more(), ["released late by 1.0 us in the median, 2.0 us at p99, 3.0 us at most"]);
+        let part = Figures { releases_lost: 7, ..whole };
+        let told = part.more();
+        assert!(told[0].ends_with("of those that were written down") && told[1].starts_with("7 releases"), "{told:?}");
+        assert_eq!(serde_json::to_value(&part).unwrap()["releases_lost"], 7);
     }
 }

@@ -20,5 +20,5 @@ pub(crate) use expect::expectation;
 pub(crate) use figures::Figures;
 pub(crate) use place::{Place, Wanted};
 pub(crate) use request::{Order, Request, Target};
-pub(crate) use status::{DirectionStatus, Found, Status, all, change as change_running, of_interface};
+pub(crate) use status::{All, DirectionStatus, Found, Status, all, change as change_running, of_interface};
 pub(crate) use told::{Told, first_lines, last_lines};

@@ -177,8 +177,6 @@ pub(crate) struct Worked {
     pub(crate) notes: Vec<String>,
     /// Frames that packets are held in.
     pub(crate) frames: u32,
-    /// How many packets are held at once, both directions together.
-    pub(crate) room: u32,
 }
 
 impl Request {
@@ -255,7 +253,7 @@ impl Request {
         if acts == [false, false] {
             bail!("nothing is asked for in either direction: give, for example, --delay 20ms, or --profile wifi");
         }
-        let OpenEnded { links, frames, room, horizon } =
+        let OpenEnded { links, frames, horizon, .. } =
             OpenEnded::new([(forward, 0), (backward, 0)].into_iter(), self.seed, PACKETS_PER_SECOND)?;
         let mut notes = Vec::new();
         let mut note = |line: String| {
@@ -269,7 +267,7 @@ impl Request {
         }
         let mut links = links.into_iter();
         let (Some(first), Some(second)) = (links.next(), links.next()) else { bail!("a link was not compiled") };
-        Ok(Worked { directions: [first.a_to_b, second.b_to_a], acts, horizon, notes, frames, room })
+        Ok(Worked { directions: [first.a_to_b, second.b_to_a], acts, horizon, notes, frames })
     }
 }
 

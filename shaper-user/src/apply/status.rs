@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use shaper_net::journal::{self, Entry, Journal, Recorded, Summary};
+use shaper_net::journal::{self, Entry, Journal, Recorded};
 
 use super::figures::Figures;
 use super::request::{FOR_A_COMMAND, Order, Request, Target};
@@ -40,7 +40,7 @@ pub(crate) struct Status {
     pub(crate) engine: String,
     /// Why it is that one.
     pub(crate) engine_why: String,
-    /// How packets are led to it: `tcx` or `clsact`.
+    /// How packets come to it: `tcx`, `clsact` or `xdp`.
     pub(crate) hook: String,
     /// The mode that the XDP programs run in.
     pub(crate) xdp_mode: String,
@@ -56,7 +56,9 @@ pub(crate) struct Status {
     pub(crate) ends_in_s: Option<f64>,
     /// How long it may take to end, until what is held is out.
     pub(crate) drains_s: f64,
-    /// How many packets are held at once, both directions together.
+    /// How many packets are held at once without loss, in words: who has room for so many.
+    pub(crate) room: String,
+    /// The same, all together.
     pub(crate) room_packets: u32,
     /// What was changed on the host, and will be put back.
     pub(crate) changed: Vec<String>,
@@ -182,27 +184,65 @@ pub(crate) struct Found {
     pub(crate) status: Status,
 }
 
-/// All interfaces that are impaired, as their processes tell; and those processes that do not answer.
+/// What is known of the interfaces that are impaired.
+#[derive(Default)]
+pub(crate) struct All {
+    /// As their processes tell.
+    pub(crate) found: Vec<Found>,
+    /// What is to be said of the processes that told nothing, each in words.
+    pub(crate) untold: Vec<String>,
+}
+
+impl All {
+    /// What is to be said of those that told nothing, behind the words that something was not found.
+    fn untold(&self) -> String {
+        self.untold.iter().map(|words| format!("; {words}")).collect()
+    }
+}
+
+/// All interfaces that are impaired, as their processes tell.
 ///
 /// # Errors
 ///
 /// When `/run/shaper` cannot be read.
-pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
-    let (mut found, mut mute) = (Vec::new(), Vec::new());
+pub(crate) fn all() -> anyhow::Result<All> {
+    let mut all = All::default();
+    for path in refused()? {
+        let path = path.display();
+        all.untold.push(format!("what {path} is of is told to root, or to who has CAP_DAC_OVERRIDE, alone"));
+    }
     for summary in journal::list()?.into_iter().filter(|summary| summary.owner_runs) {
         let path = of(&summary.path);
         if !path.exists() {
             continue;
         }
         match status(&path) {
-            Ok(status) => found.push(Found { journal: summary.path, status }),
+            Ok(status) => all.found.push(Found { journal: summary.path, status }),
             // It may have ended just now.
             Err(_) if !summary.path.exists() => {}
-            Err(_) => mute.push(summary),
+            Err(_) => {
+                let (command, pid) = (&summary.header.command, summary.header.owner.pid);
+                all.untold
+                    .push(format!("{command}: process {pid} does not say what it does: shaper clear --all ends it"));
+            }
         }
     }
-    found.sort_by(|one, other| one.status.interface.cmp(&other.status.interface));
-    Ok((found, mute))
+    all.found.sort_by(|one, other| one.status.interface.cmp(&other.status.interface));
+    Ok(all)
+}
+
+/// The journals of interfaces that the caller may not read.
+fn refused() -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(journal::RUN_DIR) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).context(format!("cannot look into {}", journal::RUN_DIR)),
+    };
+    let paths =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|is| is == "sock"));
+    let is_refused =
+        |path: &PathBuf| fs::File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    Ok(paths.map(|path| path.with_extension("journal")).filter(is_refused).collect())
 }
 
 /// Lets the process that impairs what is asked for change its settings; says what it does from now on.
@@ -212,9 +252,11 @@ pub(crate) fn all() -> anyhow::Result<(Vec<Found>, Vec<Summary>)> {
 /// When there is none, and what that process says.
 pub(crate) fn change(request: &Request) -> anyhow::Result<Vec<String>> {
     let (name, inode) = (request.name(), request.target.inode()?);
-    let (found, _) = all()?;
+    let all = all()?;
     let is_it = |found: &&Found| found.status.interface == name && found.status.netns_inode == inode;
-    let Some(one) = found.iter().find(is_it) else { bail!("{name} is not impaired: leave --change out") };
+    let Some(one) = all.found.iter().find(is_it) else {
+        bail!("{name} is not impaired: leave --change out{}", all.untold())
+    };
     match ask(&of(&one.journal), &Ask::Change(Box::new(Order::of(request)?)))? {
         Answer::Changed(lines) => Ok(lines),
         Answer::Failed(why) => bail!(why),
@@ -229,8 +271,10 @@ pub(crate) fn change(request: &Request) -> anyhow::Result<Vec<String>> {
 /// When there is none: says where there are others, and who does not answer.
 pub(crate) fn of_interface(interface: &str, target: &Target) -> anyhow::Result<Vec<Found>> {
     let inode = target.inode()?;
-    let (found, mute) = all()?;
-    let (here, elsewhere): (Vec<Found>, Vec<Found>) = found
+    let all = all()?;
+    let untold = all.untold();
+    let (here, elsewhere): (Vec<Found>, Vec<Found>) = all
+        .found
         .into_iter()
         .filter(|found| found.status.is_of(interface))
         .partition(|found| found.status.netns_inode == inode);
@@ -242,11 +286,7 @@ pub(crate) fn of_interface(interface: &str, target: &Target) -> anyhow::Result<V
         let name = status.netns.unwrap_or_else(|| "another one".to_owned());
         problem += &format!("; one of that name in {name} is, by process {}: --netns or --pid", status.pid);
     }
-    for summary in mute {
-        let (command, pid) = (&summary.header.command, summary.header.owner.pid);
-        problem += &format!("; {command}: process {pid} does not say what it does: shaper clear --all ends it");
-    }
-    bail!(problem)
+    bail!(problem + &untold)
 }
 
 fn status(path: &Path) -> anyhow::Result<Status> {

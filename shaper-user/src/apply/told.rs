@@ -21,7 +21,7 @@ pub(crate) fn first_lines(request: &Request, worked: &Worked) -> Vec<String> {
     });
     let mut lines: Vec<String> = directions.collect();
     lines.extend(worked.notes.iter().cloned());
-    lines.push(format!("room for {} packets under way, seed {}", worked.room, request.seed));
+    lines.push(format!("seed {}", request.seed));
     lines
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct BridgeArgs {
     #[arg(long, value_name = "PROFILE|FLAGS", allow_hyphen_values = true)]
     down: Option<String>,
     /// Where packets are taken
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "change")]
     hook: HookChoice,
     #[command(flatten)]
     common: Common,
@@ -94,7 +94,12 @@ struct Common {
     #[arg(long)]
     detach: bool,
     /// Change the settings of what is impaired already, while packets flow: what is not said is clean from then on
-    #[arg(long, conflicts_with_all = ["detach", "duration", "json", "busy_poll", "records", "expect"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "detach", "duration", "json", "engine", "busy_poll", "records", "expect", "seed", "allow_default_route"
+        ]
+    )]
     change: bool,
     /// What holds packets
     #[arg(long, value_enum, default_value_t)]

@@ -297,15 +297,16 @@ fn describe(link: &Link) -> String {
     let xdp = match driver.as_ref().and_then(|driver| driver.xdp) {
         Some(xdp) if xdp.native() && xdp.zero_copy() => "XDP native, zero-copy (untested, not used)",
         Some(xdp) if xdp.native() && xdp.redirect() => "XDP native, copy",
+        Some(xdp) if xdp.native() => "XDP native, without redirect",
         Some(_) => "XDP generic, copy",
-        None => "XDP as tried (this kernel does not tell)",
+        None => "XDP unknown",
     };
     let stamps = match driver.as_ref().and_then(|driver| driver.timestamping) {
         Some(stamps) if stamps.hardware_receive && stamps.hardware_transmit => "timestamps by hardware possible",
         Some(_) => "timestamps by software",
         None => "timestamps unknown",
     };
-    format!("{}, MTU {}, {} queues, {xdp}, {stamps}", named.unwrap_or(kind), link.mtu, link.queues.1)
+    format!("{}, MTU {}, up to {} queues, {xdp}, {stamps}", named.unwrap_or(kind), link.mtu, link.queues.1)
 }
 
 fn timer() -> Finding {

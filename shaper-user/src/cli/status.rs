@@ -4,10 +4,9 @@ use std::io::{self, Write};
 
 use anyhow::bail;
 use clap::Args as ClapArgs;
-use nix::unistd::geteuid;
 
 use super::Outcome;
-use crate::apply::{DirectionStatus, Found, Status, all};
+use crate::apply::{All, DirectionStatus, Found, Status, all};
 
 /// `shaper status`.
 #[derive(Debug, ClapArgs)]
@@ -22,17 +21,17 @@ pub(crate) struct Args {
 
 /// Says how they stand.
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    if !geteuid().is_root() {
-        bail!("only root is told how interfaces stand: sudo shaper status");
-    }
-    let (found, mute) = all()?;
+    let All { found, untold } = all()?;
     let wanted = |status: &Status| args.interface.as_ref().is_none_or(|name| status.is_of(name));
     let shown: Vec<Status> = found.into_iter().map(|Found { status, .. }| status).filter(wanted).collect();
     if shown.is_empty()
-        && mute.is_empty()
+        && untold.is_empty()
         && let Some(interface) = &args.interface
     {
         bail!("{interface} is not impaired by any shaper of this host");
+    }
+    if shown.is_empty() && !untold.is_empty() {
+        bail!(untold.join("; "));
     }
     let mut out = io::stdout().lock();
     if args.json {
@@ -45,9 +44,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             writeln!(out, "no interface is impaired: shaper apply IFACE --delay 20ms")?;
         }
     }
-    for summary in mute {
-        let (command, pid) = (&summary.header.command, summary.header.owner.pid);
-        writeln!(io::stderr(), "shaper: {command}: process {pid} does not say how it stands")?;
+    for words in untold {
+        writeln!(io::stderr(), "shaper: {words}")?;
     }
     Ok(Outcome::Held)
 }
@@ -62,14 +60,8 @@ fn tell(out: &mut impl Write, status: &Status) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "  engine {} ({}), XDP mode {}, packets led to it by {}, seed {}, room for {} packets under way, records {}",
-        status.engine,
-        status.engine_why,
-        status.xdp_mode,
-        status.hook,
-        status.seed,
-        status.room_packets,
-        status.records
+        "  engine {} ({}), XDP mode {}, packets led to it by {}, seed {}, {}, records {}",
+        status.engine, status.engine_why, status.xdp_mode, status.hook, status.seed, status.room, status.records
     )?;
     if let Some(queues) = status.queues {
         writeln!(out, "  {queues} queues of each, with a thread a queue")?;

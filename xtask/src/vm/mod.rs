@@ -70,7 +70,7 @@ pub(crate) struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// A program by itself.
     pub(crate) fn new(program: &'a Path, arguments: &'a [OsString], limit: Duration) -> Self {
-        Self { program, arguments, beside: &[], nics: &[], memory: 1024, limit }
+        Self { program, arguments, beside: &[], nics: &[], memory: 2048, limit }
     }
 }
 
