@@ -10,6 +10,7 @@ mod command;
 mod support;
 
 use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,8 +39,10 @@ fn with_far_host(test: impl FnOnce()) {
                 }
             }
         });
-        test();
+        let ended = catch_unwind(AssertUnwindSafe(test));
+        // Also when the test failed: else nobody tells the server.
         done.store(true, Ordering::Relaxed);
+        ended.unwrap_or_else(|panic| resume_unwind(panic));
     });
     cable.cut();
 }
