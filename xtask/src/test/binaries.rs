@@ -61,17 +61,12 @@ impl<'a> Runner<'a> {
         Duration::from_secs(if self.full { 2 * 3600 } else { 10 * 60 })
     }
 
-    /// Builds all tests but those of the BPF package, as the caller. What could
-    /// be built is handed back also when something could not.
+    /// Builds all tests but those of the BPF package, and the programs that they start, as the caller and with one set
+    /// of features. What could be built is handed back also when something could not.
     pub(crate) fn build(&self) -> Result<(Vec<Artifact>, bool)> {
         let mut cargo = self.repo.cargo();
-        cargo.args(["test", "--release", "--workspace", "--exclude", BPF_PACKAGE]).args([
-            "--lib",
-            "--bins",
-            "--tests",
-            "--no-run",
-            "--no-fail-fast",
-        ]);
+        cargo.args(["build", "--release", "--workspace", "--exclude", BPF_PACKAGE]);
+        cargo.args(["--lib", "--bins", "--tests", "--keep-going"]);
         build(&mut cargo)
     }
 

@@ -18,7 +18,7 @@ use self::{
     binaries::{Kind, Runner},
     summary::{Counts, Outcome, Summary},
 };
-use crate::{Repo, bpf, build, matrix, process, repo::BPF_PACKAGE, setup, vm};
+use crate::{Repo, bpf, process, repo::BPF_PACKAGE, setup, vm};
 
 /// Sets up what testing needs, then runs every layer.
 pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
@@ -50,9 +50,6 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
     summary.layer("build", || {
         let (built, complete) = runner.build()?;
         tests = built;
-        build::shaper(repo)?;
-        // Guests try drivers by it.
-        matrix::build(repo)?;
         anyhow::ensure!(complete, "not every test could be built");
         check(Ok(()))
     });

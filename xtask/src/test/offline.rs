@@ -11,9 +11,9 @@ use crate::{Repo, process};
 pub(crate) fn check(repo: &Repo) -> Result<()> {
     let target = repo.target.join("offline");
     let mut build = repo.cargo();
-    build.args(["build", "--release", "--package", "shaper-user", "--no-default-features", "--target-dir"]);
+    build.args(["build", "--package", "shaper-user", "--no-default-features", "--target-dir"]);
     process::run(build.arg(&target).env_remove("SHAPER_BPF_OBJECT"))?;
-    analyze(repo, &target.join("release/shaper"))
+    analyze(repo, &target.join("debug/shaper"))
 }
 
 fn analyze(repo: &Repo, shaper: &Path) -> Result<()> {
