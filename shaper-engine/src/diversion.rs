@@ -3,6 +3,9 @@
 //! They are sent into a pair of devices of ours, at whose far end the delay line is, and come back by way of the near end.
 //! Or else XDP takes them at the interfaces, and only those come by here that it let pass.
 
+use std::fs;
+use std::path::Path;
+
 use shaper_bpf::{Hook, Object};
 use shaper_common::layout::Diversion;
 use shaper_net::journal::{Entry, Journal, Recorded};
@@ -167,6 +170,8 @@ impl Diverted {
         let (Some(from), Some(on)) = (self.interfaces.get(route.from), self.interfaces.get(route.on)) else {
             return Err(Error::NoDirection { direction });
         };
+        // It may have another name by now.
+        let from = &self.rtnl.find_index(from.index)?.ok_or_else(|| wrong(format!("{} is gone", from.name)))?;
         let arrive = u32::from(!route.egress && !route.bridged);
         // On a bridge packets come by none of our programs again, and carry nothing away with them.
         let mark = if route.bridged { 0 } else { mark(journal.id()) };
@@ -242,11 +247,22 @@ impl Diverted {
 fn queues(netns: &NetNs, interfaces: &[Link]) -> Result<u32, Error> {
     let count = |link: &Link| -> Result<u32, Error> {
         let told = netns.run(|| Ethtool::open()?.receive_queues(&link.name))??;
-        // Where the driver does not tell, all that it has room for are taken to be in use.
-        Ok(told.unwrap_or(link.queues.1).max(1))
+        // Where nobody tells, all that the device has room for are taken to be in use.
+        Ok(told.or_else(|| listed_queues(link)).unwrap_or(link.queues.1).max(1))
     };
     let counts = interfaces.iter().map(|link| Ok((link.name.as_str(), count(link)?)));
     queues_of_each(&counts.collect::<Result<Vec<_>, Error>>()?)
+}
+
+/// How many queues of a device are in use, where the sysfs at hand is of its namespace: a driver need not tell.
+fn listed_queues(link: &Link) -> Option<u32> {
+    let folder = Path::new("/sys/class/net").join(&link.name);
+    let index = fs::read_to_string(folder.join("ifindex")).ok()?;
+    if index.trim() != link.index.to_string() {
+        return None;
+    }
+    let is_received_by = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("rx-");
+    u32::try_from(fs::read_dir(folder.join("queues")).ok()?.flatten().filter(is_received_by).count()).ok()
 }
 
 /// How many queues ports have that have so many, if all have the same and not too many.

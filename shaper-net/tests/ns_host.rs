@@ -199,10 +199,8 @@ fn undoing_a_journal_takes_back_every_kind_of_change() {
     let _ = record(Entry::Qdisc { netns: None, ifname: "v0".into(), index: 0, kind: "clsact".into() });
     let added = Command::new("tc").args(["qdisc", "add", "dev", "v0", "clsact"]).status().unwrap();
     assert!(added.success());
-    let clsact = |rtnl: &Rtnl| {
-        let index = rtnl.link("v0").unwrap().index;
-        rtnl.qdiscs(index).unwrap().iter().any(|q| q.kind == "clsact")
-    };
+    let v0 = rtnl.link("v0").unwrap().index;
+    let clsact = |rtnl: &Rtnl| rtnl.qdiscs(v0).unwrap().iter().any(|q| q.kind == "clsact");
     assert!(clsact(&rtnl));
     let filter = |priority: &str| {
         // One instruction of classic BPF: return 0, no match.
@@ -212,13 +210,13 @@ fn undoing_a_journal_takes_back_every_kind_of_change() {
     };
     filter("7");
     filter("8");
-    assert!(!rtnl.delete_filter("v0", false, 7).unwrap() && !rtnl.delete_filter("v0", true, 9).unwrap());
-    assert!(rtnl.delete_filter("v0", true, 7).unwrap() && !rtnl.delete_filter("v0", true, 7).unwrap());
+    assert!(!rtnl.delete_filter(v0, false, 7).unwrap() && !rtnl.delete_filter(v0, true, 9).unwrap());
+    assert!(rtnl.delete_filter(v0, true, 7).unwrap() && !rtnl.delete_filter(v0, true, 7).unwrap());
     let left = Command::new("tc").args(["filter", "show", "dev", "v0", "egress"]).output().unwrap();
     let left = String::from_utf8(left.stdout).unwrap();
     assert!(left.contains("pref 8") && !left.contains("pref 7"), "{left}");
-    assert!(!rtnl.delete_qdisc("v0", "ingress").unwrap(), "one of another kind is left alone");
-    assert!(rtnl.delete_qdisc("v0", "clsact").unwrap() && !clsact(&rtnl));
+    assert!(!rtnl.delete_qdisc(v0, "ingress").unwrap(), "one of another kind is left alone");
+    assert!(rtnl.delete_qdisc(v0, "clsact").unwrap() && !clsact(&rtnl));
     let dir = Path::new("/run/shaper/folder");
     let _ = record(Entry::Dir { path: dir.into() });
     std::fs::create_dir(dir).unwrap();

@@ -69,7 +69,15 @@ const OTHERS: [&str; 12] = [
 ];
 
 /// Those that differ from one beside them by figures alone: they have their turn in the long form.
-const ALIKE: [&str; 4] = ["vstack-high-latency", "vstack-low-bandwidth", "vstack-packet-loss", "vstack-degraded"];
+const ALIKE: [&str; 7] = [
+    "default",
+    "stadium",
+    "vstack-normal",
+    "vstack-high-latency",
+    "vstack-low-bandwidth",
+    "vstack-packet-loss",
+    "vstack-degraded",
+];
 
 #[test]
 fn each_preset_is_what_was_asked_for() {

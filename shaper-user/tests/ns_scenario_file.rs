@@ -137,8 +137,7 @@ delivery.server = ">= 95%"
         let path = written(host, "probe.toml", text);
         let run = host.run(&format!("{} --records drops", path.display()));
         let summary = run.summary();
-        assert_eq!(summary.exit_code, 0, "{:?} {:?}", summary.findings, summary.expectations);
-        assert!(judged(&summary, "delivery.server >= 95%").0);
+        assert!(judged(&summary, "delivery.server >= 95%").0, "{:?} {:?}", summary.findings, summary.expectations);
         assert_eq!(summary.commands.as_ref().unwrap().peers.keys().collect::<Vec<_>>(), ["server"]);
         // Of drops alone it is not known what each was a part of.
         assert!(summary.phases.is_empty(), "{:?}", summary.phases);

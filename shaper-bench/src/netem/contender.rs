@@ -60,7 +60,7 @@ impl Contender {
         match self {
             Self::Nothing => Ok(Applied { undo: Undo::Nothing }),
             Self::Netem(filter) => {
-                let applied = Applied { undo: Undo::Qdisc(bed.near.rtnl()?) };
+                let applied = Applied { undo: Undo::Qdisc(bed.near.rtnl()?, bed.device) };
                 let added = match filter {
                     None => add_netem(bed, ROOT, setting),
                     Some(filter) => add_filters(bed, *filter, setting),
@@ -119,7 +119,7 @@ pub(super) struct Applied {
 
 enum Undo {
     Nothing,
-    Qdisc(Rtnl),
+    Qdisc(Rtnl, u32),
     Engine(Running),
 }
 
@@ -132,9 +132,9 @@ impl Applied {
     fn take_down(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.undo, Undo::Nothing) {
             Undo::Nothing => Ok(()),
-            Undo::Qdisc(rtnl) => {
+            Undo::Qdisc(rtnl, device) => {
                 for kind in ["prio", "netem"] {
-                    rtnl.delete_qdisc(DEVICE, kind)?;
+                    rtnl.delete_qdisc(device, kind)?;
                 }
                 Ok(())
             }

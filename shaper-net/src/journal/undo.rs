@@ -92,14 +92,14 @@ fn undo(entry: &Entry, home: &Home<'_>) -> Result<Undone> {
         Entry::Qdisc { netns, ifname, index, kind } => within(netns.as_deref(), home, || {
             let rtnl = Rtnl::open()?;
             match device(&rtnl, *index, ifname)? {
-                Some(link) => rtnl.delete_qdisc(&link.name, kind).map(step),
+                Some(link) => rtnl.delete_qdisc(link.index, kind).map(step),
                 None => Ok(Undone::Before),
             }
         }),
         Entry::Filter { netns, ifname, index, egress, priority } => within(netns.as_deref(), home, || {
             let rtnl = Rtnl::open()?;
             match device(&rtnl, *index, ifname)? {
-                Some(link) => rtnl.delete_filter(&link.name, *egress, *priority).map(step),
+                Some(link) => rtnl.delete_filter(link.index, *egress, *priority).map(step),
                 None => Ok(Undone::Before),
             }
         }),

@@ -43,19 +43,18 @@ impl Rtnl {
     }
 
     /// Deletes the root, `clsact` or `ingress` qdisc of a device if it is of `kind`; false when there is none.
-    pub fn delete_qdisc(&self, ifname: &str, kind: &str) -> Result<bool> {
-        let Some(link) = self.find(ifname)? else { return Ok(false) };
+    pub fn delete_qdisc(&self, index: u32, kind: &str) -> Result<bool> {
         let ours = |q: &Qdisc| {
             q.kind == kind && (q.parent == u32::from(TcHandle::ROOT) || q.parent == u32::from(TcHandle::INGRESS))
         };
-        let Some(qdisc) = self.qdiscs(link.index)?.into_iter().find(ours) else { return Ok(false) };
+        let Some(qdisc) = self.qdiscs(index)?.into_iter().find(ours) else { return Ok(false) };
         let mut message = TcMessage::default();
-        message.header.index = i32::try_from(link.index).unwrap_or(i32::MAX);
+        message.header.index = i32::try_from(index).unwrap_or(i32::MAX);
         message.header.handle = qdisc.handle.into();
         message.header.parent = qdisc.parent.into();
         message.attributes.push(TcAttribute::Kind(kind.into()));
         let tried = format!("delete the qdisc {kind}");
-        let what = What { tried: &tried, on: ifname };
+        let what = What { tried: &tried, on: &on(index) };
         match self.request(RouteNetlinkMessage::DelQueueDiscipline(message), 0, &what) {
             Ok(_) => Ok(true),
             // A default root qdisc has no handle and cannot be deleted: it is not ours.
@@ -85,18 +84,17 @@ impl Rtnl {
     }
 
     /// Deletes the filters of one priority of a device's `clsact` qdisc; false when there is no such priority.
-    pub fn delete_filter(&self, ifname: &str, egress: bool, priority: u16) -> Result<bool> {
-        let Some(link) = self.find(ifname)? else { return Ok(false) };
+    pub fn delete_filter(&self, index: u32, egress: bool, priority: u16) -> Result<bool> {
         let mut message = TcMessage::default();
-        message.header.index = i32::try_from(link.index).unwrap_or(i32::MAX);
+        message.header.index = i32::try_from(index).unwrap_or(i32::MAX);
         message.header.parent = clsact(egress);
         // Priority above, protocol below; protocol 0 matches any (`tc_del_tfilter`, net/sched/cls_api.c).
         message.header.info = u32::from(priority) << 16;
-        let what = What { tried: "delete the filter", on: ifname };
+        let what = What { tried: "delete the filter", on: &on(index) };
         match self.request(RouteNetlinkMessage::DelTrafficFilter(message), 0, &what) {
             Ok(_) => Ok(true),
-            // No such priority; or no clsact qdisc at all.
-            Err(e) if matches!(e.errno(), Some(libc::ENOENT | libc::EINVAL)) => Ok(false),
+            // No such priority; or no clsact qdisc at all; or no device any more.
+            Err(e) if matches!(e.errno(), Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)) => Ok(false),
             Err(e) => Err(e),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use shaper_common::units::Nanos;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -132,7 +133,8 @@ impl Source<'_> {
                 // As many as there is time for.
                 ProbeSettings::check_packets(probe.packets_in(duration)).map_err(|Unfit { value, want, .. }| {
                     let want = format!("these are {value} packets in {duration:#}: {want}");
-                    unfit(Unfit { key: "interval", value, want, example: "1ms".to_owned() })
+                    let example = Duration(Nanos((duration.0.0 / 10_000).max(1))).to_string();
+                    unfit(Unfit { key: "interval", value, want, example })
                 })
             }
         }

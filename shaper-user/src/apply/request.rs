@@ -18,7 +18,8 @@ use crate::run::OpenEnded;
 
 /// How long an interface that the caller may hang on is impaired, where nothing is said.
 pub(super) const DEFAULT_FOR_MINUTES: u64 = 5;
-/// Packets a second that room is found for, both directions together: 1.2 Gbit/s in full packets.
+/// Packets a second that room is found for, both directions together: 1.2 Gbit/s in full packets. Queues that share it
+/// have somewhat less, for each keeps some for its rings.
 const PACKETS_PER_SECOND: u64 = 100_000;
 
 /// In which namespace the interface is.

@@ -5,11 +5,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use shaper_net::journal::{self, Entry, Journal, Recorded};
+use shaper_net::process::ProcessId;
 
 use super::figures::Figures;
 use super::request::{FOR_A_COMMAND, Order, Request, Target};
@@ -119,7 +121,7 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Opens it; only root may ask.
+    /// Opens it; root may ask, and who has CAP_DAC_OVERRIDE.
     pub(super) fn open(journal: &Journal) -> anyhow::Result<Self> {
         let path = of(journal.path());
         let recorded = journal.record(Entry::File { path: path.clone() })?;
@@ -145,7 +147,7 @@ impl Served {
     }
 }
 
-/// Reads what is asked. Root alone can ask, and asks at once: nobody else waits meanwhile.
+/// Reads what is asked. Who may ask says so at once: nobody else waits meanwhile.
 fn hear(stream: &UnixStream) -> anyhow::Result<Ask> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(AT_ONCE))?;
@@ -216,11 +218,10 @@ pub(crate) fn all() -> anyhow::Result<All> {
         if !path.exists() {
             continue;
         }
-        match status(&path) {
-            Ok(status) => all.found.push(Found { journal: summary.path, status }),
-            // It may have ended just now.
-            Err(_) if !summary.path.exists() => {}
-            Err(_) => {
+        match patiently(&path, &summary.header.owner)? {
+            Asked::Told(status) => all.found.push(Found { journal: summary.path, status: *status }),
+            Asked::Ended => {}
+            Asked::Mute => {
                 let (command, pid) = (&summary.header.command, summary.header.owner.pid);
                 all.untold
                     .push(format!("{command}: process {pid} does not say what it does: shaper clear --all ends it"));
@@ -287,6 +288,33 @@ pub(crate) fn of_interface(interface: &str, target: &Target) -> anyhow::Result<V
         problem += &format!("; one of that name in {name} is, by process {}: --netns or --pid", status.pid);
     }
     bail!(problem + &untold)
+}
+
+/// What came of asking.
+enum Asked {
+    Told(Box<Status>),
+    /// It has nothing impaired any more.
+    Ended,
+    Mute,
+}
+
+/// Asks a process that may be about to listen, or to end.
+fn patiently(path: &Path, owner: &ProcessId) -> anyhow::Result<Asked> {
+    /// How long it is waited between two questions.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let since = Instant::now();
+    loop {
+        if let Ok(status) = status(path) {
+            return Ok(Asked::Told(Box::new(status)));
+        }
+        if !path.exists() || !owner.is_running()? {
+            return Ok(Asked::Ended);
+        }
+        if since.elapsed() >= PATIENCE {
+            return Ok(Asked::Mute);
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 fn status(path: &Path) -> anyhow::Result<Status> {

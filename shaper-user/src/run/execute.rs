@@ -33,6 +33,9 @@ use crate::capabilities::Task;
 use crate::capture::Captured;
 use crate::workload::probe::{ReceiverConfig, SenderConfig};
 
+/// Of each direction the first so many records and releases are kept.
+pub(super) const KEPT: usize = 1 << 22;
+
 /// Sleeps of a millisecond that the host's own timer error is taken from.
 const IDLE_SLEEPS: usize = 300;
 /// From the decision when to begin to the beginning: the last roles come up within it.
@@ -228,7 +231,7 @@ pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
         busy_poll: plan.busy_poll,
         recording: plan.recording,
         frames: frames(links, plan.packet_rate(), MOST_FRAMES),
-        keep: Keep::First(1 << 22),
+        keep: Keep::First(KEPT),
         ..Options::default()
     }
 }

@@ -33,8 +33,10 @@ pub(crate) fn write(to: &Path, modules: &[Module], guest: &Guest<'_>) -> Result<
     for program in guest.beside {
         let place = place(program)?;
         with_libraries(&mut archive, program, &place)?;
-        if place != *program {
-            archive.symlink(program, &place.to_string_lossy())?;
+        // A link cannot lie on a way up.
+        let here = program.canonicalize().with_context(|| format!("{}: no such program", program.display()))?;
+        if place != here {
+            archive.symlink(here, &place.to_string_lossy())?;
         }
     }
     let program = place(guest.program)?;

@@ -8,7 +8,7 @@ use shaper_engine::{DirectionOutcome, Recording};
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{Phase, PhaseDirection};
 
-use crate::run::execute::Evidence;
+use crate::run::execute::{Evidence, KEPT};
 use crate::run::plan::Plan;
 
 /// What each direction did between changes; nothing where nothing changes, where changes begin anew, or where the
@@ -17,7 +17,9 @@ pub(super) fn phases(plan: &Plan, evidence: &Evidence) -> Vec<Phase> {
     let link = &plan.profile.link;
     let directions = &evidence.outcome.directions;
     let is_fair = !matches!(plan.recording, Recording::Drops | Recording::Off);
-    let all_kept = directions.iter().all(|outcome| outcome.records.len() as u64 >= outcome.recorded.recorded);
+    let all_kept = directions
+        .iter()
+        .all(|outcome| outcome.records.len() as u64 >= outcome.recorded.recorded && outcome.releases.len() < KEPT);
     if link.changes.is_empty() || link.repeat.is_some() || !is_fair || !all_kept {
         return Vec::new();
     }
