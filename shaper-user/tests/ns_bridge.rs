@@ -284,20 +284,24 @@ fn what_has_been_through_one_is_impaired_by_the_next_too() {
     });
 }
 
+/// Gives one of two bridged interfaces another name before the bridge ends, and sees that all is as before.
+fn is_put_back_under_another_name(arguments: &[&str]) {
+    let before = Traces::now();
+    let running = bridge(arguments);
+    assert!(stands());
+    let left = Rtnl::open().unwrap().link("to-left").unwrap().index;
+    let renames = renamed(left, "renamed0");
+    signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(!renames || renamed(left, "to-left"));
+    assert_eq!(Traces::now(), before);
+}
+
 #[test]
 fn a_bridged_interface_with_another_name_is_put_back_too() {
     on_own_host(|_| {
         let ends = Ends::new();
-        let rtnl = Rtnl::open().unwrap();
-        let before = Traces::now();
-        let running = bridge(&["--delay", "1ms"]);
-        assert!(stands());
-        let left = rtnl.link("to-left").unwrap().index;
-        let renames = renamed(left, "renamed0");
-        signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
-        assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
-        assert!(!renames || renamed(left, "to-left"));
-        assert_eq!(Traces::now(), before);
+        is_put_back_under_another_name(&["--delay", "1ms"]);
         ends.gone();
     });
 }
@@ -329,17 +333,8 @@ fn what_cannot_be_bridged_is_refused() {
 fn offloads_at_a_bridged_interface_with_another_name_are_put_back_too() {
     on_own_host(|_| {
         let ends = Ends::new();
-        let rtnl = Rtnl::open().unwrap();
         Ethtool::open().unwrap().set("to-left", &[("rx-gro".into(), true)]).unwrap();
-        let before = Traces::now();
-        let running = bridge(&["--delay", "1ms", "--hook", "xdp"]);
-        assert!(stands());
-        let left = rtnl.link("to-left").unwrap().index;
-        let renames = renamed(left, "renamed0");
-        signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
-        assert_eq!(running.wait_with_output().unwrap().status.code(), Some(0));
-        assert!(!renames || renamed(left, "to-left"));
-        assert_eq!(Traces::now(), before);
+        is_put_back_under_another_name(&["--delay", "1ms", "--hook", "xdp"]);
         ends.gone();
     });
 }
