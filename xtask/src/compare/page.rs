@@ -15,7 +15,7 @@ const ALIKE: f64 = 500.0;
 
 const HEAD: &str = "# netem beside us
 
-Written by `cargo xtask compare-netem --kernel all --kernel host --write`. On your own kernel:
+Written by `cargo xtask compare-netem` with `--kernel` and `--write`, a section a kernel. On your own kernel:
 
 ```
 cargo xtask compare-netem                       # prints this page for the kernel that runs
