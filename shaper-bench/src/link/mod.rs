@@ -24,6 +24,8 @@ const SIZES: [usize; 2] = [64, 1400];
 const DROP: &str = "nothing but a drop";
 /// What the others are compared with.
 const BRIDGE: &str = "kernel bridge";
+/// The share of its capacity at which an engine is to lose nothing.
+const EASE: f64 = 0.8;
 /// Frames of the UMEM: a million packets a second held for 25 ms and full rings, with room.
 const FRAMES: u32 = 1 << 16;
 
@@ -61,6 +63,8 @@ struct Samples {
     delivered: Vec<f64>,
     lost: Vec<f64>,
     lossless: Vec<f64>,
+    /// Packets lost at [`EASE`] of that.
+    lost_at_ease: Vec<f64>,
     /// Nanoseconds a packet of the processor that the source runs on, with the source and without.
     source: Vec<f64>,
     near: Vec<f64>,
@@ -71,12 +75,13 @@ struct Samples {
 
 impl Samples {
     /// Takes a trial flat out; `source_alone` is what a packet costs where it is dropped at once.
-    fn take(&mut self, trial: &Trial, lossless: f64, source_alone: f64) {
+    fn take(&mut self, trial: &Trial, lossless: f64, at_ease: &Trial, source_alone: f64) {
         let near = trial.source_nanos() - source_alone;
         self.offered.push(trial.offered_rate());
         self.delivered.push(trial.delivered_rate());
         self.lost.push(100.0 * trial.loss());
         self.lossless.push(lossless);
+        self.lost_at_ease.push(at_ease.lost() as f64);
         self.source.push(trial.source_nanos());
         self.near.push(near);
         self.line.extend(trial.line_nanos());
@@ -111,6 +116,9 @@ impl Samples {
             busiest,
         ];
         if engine {
+            figures.push(
+                figure("lost at 80 % of the most without loss", "packets", self.lost_at_ease).aim(Aim::Below(1.0)),
+            );
             figures.push(figure("processor time of XDP and copy", "ns a packet", self.near));
             figures.push(figure("processor time of the delay line", "ns a packet", self.line));
         }
@@ -136,10 +144,11 @@ pub(crate) fn measure(session: &Session) -> Result<Vec<Figure>> {
                 session.check()?;
                 let flat_out = source.trial(bed, Rate::FlatOut)?;
                 let lossless = search::most_without_loss(session, &mut source, bed, &flat_out)?;
+                let at_ease = source.trial(bed, Rate::Paced(EASE * lossless.max(1.0)))?;
                 if *name == DROP {
                     source_alone = flat_out.source_nanos();
                 }
-                samples.take(&flat_out, lossless, source_alone);
+                samples.take(&flat_out, lossless, &at_ease, source_alone);
             }
         }
     }

@@ -83,6 +83,11 @@ impl Trial {
         1.0 - self.arrived_in_all as f64 / self.sent_in_all.max(1) as f64
     }
 
+    /// Packets that left the source and did not arrive.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sent_in_all.saturating_sub(self.arrived_in_all)
+    }
+
     /// Processor time of the sending thread, by packet sent.
     pub(crate) fn source_nanos(&self) -> f64 {
         self.source as f64 / self.sent.max(1) as f64

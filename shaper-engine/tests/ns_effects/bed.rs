@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
 use pcap::Capture;
@@ -22,6 +22,8 @@ pub(crate) const PORT: u16 = 9000;
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The device of each host.
 pub(crate) const DEVICE: &str = "eth0";
+/// How long the device may refuse a frame of a test.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Room for all the datagrams of a test, which nobody reads before its end.
 const RECEIVE_BUFFER: usize = 64 << 20;
 
@@ -63,7 +65,7 @@ impl Bed {
             backward: direction(&ends.backward, compiled.b_to_a),
             behind: None,
         };
-        Engine::start(self.lab.middle(), vec![spec], options).unwrap()
+        on_processor(last_processor(), || Engine::start(self.lab.middle(), vec![spec], options).unwrap())
     }
 
     /// What arrives at `b` from now on.
@@ -95,23 +97,18 @@ impl Bed {
         self.lab.netns("a").unwrap().run(|| send(numbers, gap, &frame)).unwrap();
     }
 
-    /// The same from two threads, each on a CPU of its own where there are two: one sends the first half of the numbers,
-    /// the other one the second.
+    /// The same from two threads, each on a processor of its own where there are two: one sends the first half of the
+    /// numbers, the other one the second.
     pub(crate) fn send_from_two(&self, count: u64, gap: Duration, frame: impl Fn(u64) -> Vec<u8> + Sync) {
         let netns = self.lab.netns("a").unwrap();
-        let cpus = std::thread::available_parallelism().unwrap().get();
+        let processors = last_processor() + 1;
         std::thread::scope(|scope| {
             for sender in 0..2 {
                 let frame = &frame;
                 scope.spawn(move || {
                     let numbers = sender * count / 2..(sender + 1) * count / 2;
-                    let on_its_cpu = || {
-                        let mut own = CpuSet::new();
-                        own.set(sender as usize % cpus).unwrap();
-                        sched_setaffinity(Pid::from_raw(0), &own).unwrap();
-                        send(numbers, gap, frame);
-                    };
-                    netns.run(on_its_cpu).unwrap();
+                    let own = sender as usize % processors;
+                    netns.run(|| on_processor(own, || send(numbers, gap, frame))).unwrap();
                 });
             }
         });
@@ -123,6 +120,23 @@ impl Bed {
     }
 }
 
+/// Does it on one processor. Threads that it starts stay there: a delay line that is moved while the processor that it
+/// leaves is too busy has packets overtaken, as a veth takes in what each processor brings by a queue of its own.
+fn on_processor<T>(processor: usize, act: impl FnOnce() -> T) -> T {
+    let this_thread = Pid::from_raw(0);
+    let before = sched_getaffinity(this_thread).unwrap();
+    let mut one = CpuSet::new();
+    one.set(processor).unwrap();
+    sched_setaffinity(this_thread, &one).unwrap();
+    let done = act();
+    sched_setaffinity(this_thread, &before).unwrap();
+    done
+}
+
+fn last_processor() -> usize {
+    std::thread::available_parallelism().unwrap().get() - 1
+}
+
 fn send(numbers: std::ops::Range<u64>, gap: Duration, frame: &impl Fn(u64) -> Vec<u8>) {
     // It takes in what it sends as well, and nobody reads that.
     let mut out = Capture::from_device(DEVICE).unwrap().snaplen(64).buffer_size(1 << 16).open().unwrap();
@@ -132,7 +146,12 @@ fn send(numbers: std::ops::Range<u64>, gap: Duration, frame: &impl Fn(u64) -> Ve
         while start.elapsed() < due {
             std::thread::sleep(due.saturating_sub(start.elapsed()));
         }
-        out.sendpacket(frame(number)).unwrap();
+        let frame = frame(number);
+        // A backlog of a processor that is too busy refuses a frame, and it has been nowhere then.
+        while let Err(error) = out.sendpacket(&frame[..]) {
+            assert!(start.elapsed() < due + PATIENCE && error.to_string().contains("No buffer space"), "{error}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
