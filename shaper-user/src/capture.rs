@@ -1,5 +1,6 @@
-//! Taps: libpcap on one interface, in nanoseconds, spooled to a file until the run is over.
+//! Captures by libpcap, in nanoseconds: taps of a run, each spooled to a file until the run is over; and `shaper capture`.
 
+pub(crate) mod live;
 mod merge;
 
 use std::fs::File;

@@ -79,6 +79,7 @@ fn commands<'a>(out: &'a str, log: &'a str) -> Vec<(Task, Vec<&'a str>)> {
         of(Task::LabUp, "lab up --delay 1ms"),
         of(Task::LabExec, "lab exec a -- true"),
         of(Task::LabDown, "lab down"),
+        of(Task::Capture, "capture eth0 -w /dev/null --for 100ms"),
         of(Task::Verifier, "doctor --verifier"),
         of(Task::Apply, "apply eth0 --delay 1ms --detach"),
         of(Task::Change, "apply eth0 --delay 2ms --change"),
@@ -148,7 +149,7 @@ fn the_doctor_says_what_is_missing_for_which_command() {
         let found = findings.iter().find(|finding| finding["item"] == "capabilities").unwrap();
         let text = found["found"].as_str().unwrap();
         assert_eq!(found["has"], "no", "{text}");
-        assert!(text.contains("CAP_NET_RAW (for apply, bridge, exec, run, lab up)"), "{text}");
+        assert!(text.contains("CAP_NET_RAW (for apply, bridge, exec, run, lab up, capture)"), "{text}");
         assert!(!text.contains("CAP_NET_ADMIN"), "{text}");
         assert_eq!(output.status.code(), Some(1));
     });

@@ -223,12 +223,26 @@ impl<W: Write> Writer<W> {
         self.finish_block(start)
     }
 
+    /// Hands on what is buffered in the output.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`] if flushing fails.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        Ok(self.out.flush()?)
+    }
+
+    /// What is written to.
+    #[must_use]
+    pub fn output(&self) -> &W {
+        &self.out
+    }
+
     /// Flushes and gives the output back.
     ///
     /// # Errors
     /// [`WriteError::Io`] if flushing fails.
     pub fn finish(mut self) -> Result<W, WriteError> {
-        self.out.flush()?;
+        self.flush()?;
         Ok(self.out)
     }
 

@@ -32,6 +32,8 @@ pub enum Task {
     LabDown,
     /// `shaper clear`.
     Clear,
+    /// `shaper capture`.
+    Capture,
     /// `shaper status`.
     Status,
     /// `shaper doctor`: tries what it can.
@@ -54,6 +56,8 @@ const UNDOES: &[Capability] = &[CAP_KILL, CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_SYS
 const HANDS_OVER: &[Capability] = &[CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID];
 /// The same, and what dead processes left is taken back first.
 const STARTS: &[Capability] = &[CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_KILL];
+/// For interfaces of other namespaces, and for files that are named.
+const CAPTURES: &[Capability] = &[CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SYS_PTRACE, CAP_SYS_ADMIN];
 /// For files that are named, wherever they are.
 const FILES: &[Capability] = &[CAP_DAC_OVERRIDE];
 
@@ -72,7 +76,7 @@ const fn row(task: Task, name: &'static str, needs: &'static [Capability], uses:
     Row { task, name, needs, uses }
 }
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 16] = [
     row(Task::Apply, "apply", IMPAIRS, STARTS),
     row(Task::Bridge, "bridge", IMPAIRS, STARTS),
     row(Task::Exec, "exec", IMPAIRS, STARTS),
@@ -81,6 +85,7 @@ const TABLE: [Row; 15] = [
     row(Task::LabExec, "lab exec", &[CAP_SYS_ADMIN], FILES),
     row(Task::LabDown, "lab down", UNDOES, HANDS_OVER),
     row(Task::Clear, "clear", UNDOES, HANDS_OVER),
+    row(Task::Capture, "capture", &[CAP_NET_RAW], CAPTURES),
     row(Task::Verifier, "doctor --verifier", &[CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF], &[]),
     // Takes part of whatever it is given, and says what is missing.
     row(Task::Doctor, "doctor", &[], ALL),

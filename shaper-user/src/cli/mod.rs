@@ -7,6 +7,8 @@ mod apply;
 #[cfg(feature = "live")]
 mod background;
 #[cfg(feature = "live")]
+mod capture;
+#[cfg(feature = "live")]
 mod clear;
 #[cfg(feature = "live")]
 mod doctor;
@@ -113,6 +115,9 @@ enum Command {
     /// Be one end of the TOAST workload on an interface of this host
     #[cfg(feature = "live")]
     Toast(toast::Args),
+    /// Capture interfaces into one file, in order of time
+    #[cfg(feature = "live")]
+    Capture(Box<capture::Args>),
     /// Analyse captures from one point or from two: no root needed
     Analyze(analyze::Args),
 }
@@ -127,6 +132,7 @@ impl Command {
             Self::Bridge(args) => args.task(),
             Self::Exec(_) => Task::Exec,
             Self::Status(_) => Task::Status,
+            Self::Capture(_) => Task::Capture,
             Self::Run(_) => Task::Run,
             Self::Lab(args) => args.task(),
             Self::Clear(_) => Task::Clear,
@@ -179,6 +185,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Profile(args) => profile::run(&args),
         #[cfg(feature = "live")]
         Command::Toast(args) => toast::run(args),
+        #[cfg(feature = "live")]
+        Command::Capture(args) => capture::run(*args),
         Command::Analyze(args) => analyze::run(&args),
     };
     match outcome {

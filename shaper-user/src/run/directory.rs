@@ -285,7 +285,7 @@ fn identity(handle: &OwnedFd) -> Result<(u64, u64), Errno> {
 }
 
 /// Who called sudo, if that is how we came to be root.
-fn caller() -> Option<(Uid, Gid)> {
+pub(crate) fn caller() -> Option<(Uid, Gid)> {
     let id = |name: &str| std::env::var(name).ok()?.parse().ok();
     geteuid().is_root().then_some(())?;
     Some((Uid::from_raw(id("SUDO_UID")?), Gid::from_raw(id("SUDO_GID")?)))

@@ -29,6 +29,7 @@ mod workload;
 pub(crate) use bed::direction_spec;
 pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
+pub(crate) use directory::caller;
 pub use execute::{Finished, execute};
 pub(crate) use foretell::foretell_all;
 pub(crate) use foretell::told;

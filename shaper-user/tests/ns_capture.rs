@@ -1,0 +1,268 @@
+//! Interfaces captured by the command: what is in the file, in which order, and what it says of what it dropped.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[path = "support/cable.rs"]
+mod cable;
+#[path = "support/command.rs"]
+mod command;
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use cable::{Cable, DEVICE, FAR};
+use command::{SOON, shaper, signal, start, stderr};
+use nix::libc;
+use shaper_net::process::ProcessId;
+use shaper_net::rtnl::Rtnl;
+use shaper_offline::pcapfile::{InterfaceStatistics, Reader, Tail};
+use support::{SHAPER, Traces, on_own_host, until};
+
+/// A capture that goes on.
+struct Capturing {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Capturing {
+    fn started(arguments: &[&str]) -> Self {
+        let mut child = Command::new(SHAPER)
+            .arg("capture")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        stderr.read_line(&mut first).unwrap();
+        assert!(first.starts_with("capturing "), "{first}");
+        Self { child, stderr }
+    }
+
+    fn signal(&self, number: i32) {
+        signal(ProcessId::of(self.child.id()).unwrap(), number);
+    }
+
+    /// Its exit code and what it said, once it has been told to end.
+    fn interrupted(self) -> (Option<i32>, String) {
+        self.signal(libc::SIGINT);
+        self.ended()
+    }
+
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+/// What a file holds.
+#[derive(Default)]
+struct Held {
+    interfaces: Vec<(String, Option<InterfaceStatistics>)>,
+    stamps: Vec<i64>,
+    /// Packets by interface.
+    packets: Vec<u64>,
+    /// Drops told with packets.
+    gaps: u64,
+    clock: Option<String>,
+}
+
+fn held(path: &Path) -> Held {
+    let mut reader = Reader::open(path).unwrap();
+    let mut held = Held::default();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        held.stamps.push(packet.ts_ns.unwrap());
+        held.packets.resize(held.packets.len().max(packet.interface as usize + 1), 0);
+        held.packets[packet.interface as usize] += 1;
+        held.gaps += packet.dropcount.unwrap_or(0);
+    }
+    assert_eq!(reader.tail(), Tail::Complete, "{}", path.display());
+    held.clock = reader.section_comments()[0].first().cloned();
+    let described = reader.interfaces().iter();
+    held.interfaces =
+        described.map(|interface| (interface.name.clone().unwrap_or_default(), interface.statistics)).collect();
+    held
+}
+
+/// Sends datagrams to nobody.
+fn send(count: usize, length: usize, to: Ipv4Addr) {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    for _ in 0..count {
+        // That nobody takes them may be told to the socket.
+        let _ = socket.send_to(&vec![7; length], (to, 7007));
+    }
+}
+
+#[test]
+fn what_passes_two_interfaces_is_in_one_file_in_order_of_time() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        // What is asked for addresses is over then.
+        assert!(until(SOON, || cable.takes(|took| took < SOON)));
+        let before = Traces::now();
+        let path = host.folder.path().join("a.pcapng");
+        let file = path.to_str().unwrap();
+        let capturing = Capturing::started(&[DEVICE, "lo", "-w", file, "--filter", "udp port 7007"]);
+        for _ in 0..10 {
+            assert_eq!(cable.echo(5).iter().flatten().count(), 5);
+            send(3, 20, Ipv4Addr::LOCALHOST);
+        }
+        let (code, said) = capturing.interrupted();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("eth0: 100 packets written, 100 received, 0 dropped by the capture"), "{said}");
+        assert!(said.contains("lo: 30 packets written"), "{said}");
+
+        let held = held(&path);
+        assert!(held.stamps.is_sorted());
+        assert_eq!(held.packets, [100, 30]);
+        let names: Vec<_> = held.interfaces.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, [DEVICE, "lo"]);
+        for ((_, statistics), packets) in held.interfaces.iter().zip(&held.packets) {
+            let told = statistics.unwrap();
+            assert_eq!((told.received, told.dropped), (Some(*packets), Some(0)));
+        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        assert_eq!(held.clock.unwrap(), format!("shaper clock={}", boot.trim()), "so that two such files compare");
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn a_ring_keeps_the_last_files_and_each_is_whole() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let path = host.folder.path().join("ring.pcapng");
+        let capturing = Capturing::started(&[DEVICE, "-w", path.to_str().unwrap(), "--ring", "1MiBx2"]);
+        send(3000, 1400, FAR);
+        let files = || {
+            let mut names: Vec<PathBuf> =
+                fs::read_dir(host.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            names.sort();
+            names
+        };
+        assert!(until(SOON, || files().last().is_some_and(|last| last.ends_with("ring-00004.pcapng"))));
+        let (code, said) = capturing.interrupted();
+        assert_eq!(code, Some(0), "{said}");
+        let names = files();
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert!(said.contains("files"), "{said}");
+        let mut last = i64::MIN;
+        for path in names {
+            let held = held(&path);
+            let told = held.interfaces[0].1.unwrap();
+            assert_eq!(told.received.unwrap() - told.dropped.unwrap(), held.packets[0], "of this file alone");
+            assert!(held.stamps.is_sorted() && held.stamps[0] >= last);
+            last = *held.stamps.last().unwrap();
+        }
+        cable.cut();
+    });
+}
+
+#[test]
+fn what_the_capture_drops_is_told_with_a_packet_in_the_end_and_on_standard_error() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let path = host.folder.path().join("a.pcapng");
+        let file = path.to_str().unwrap();
+        let capturing = Capturing::started(&[DEVICE, "-w", file, "--buffer", "1MiB", "--filter", "udp port 7007"]);
+        capturing.signal(libc::SIGSTOP);
+        send(4000, 1400, FAR);
+        capturing.signal(libc::SIGCONT);
+        // It asks the kernel ten times a second.
+        std::thread::sleep(Duration::from_millis(300));
+        send(5, 100, FAR);
+        let (code, said) = capturing.interrupted();
+        assert_eq!(code, Some(0), "{said}");
+        let held = held(&path);
+        let told = held.interfaces[0].1.unwrap();
+        let (received, dropped) = (told.received.unwrap(), told.dropped.unwrap());
+        assert_eq!(received, 4005);
+        assert!(dropped > 1000, "{dropped}");
+        assert_eq!(held.packets[0], received - dropped);
+        assert_eq!(held.gaps, dropped, "told before the next packet");
+        assert!(said.contains(&format!("{dropped} dropped by the capture")), "{said}");
+        assert!(said.contains("a larger --buffer"), "{said}");
+        cable.cut();
+    });
+}
+
+#[test]
+fn it_ends_by_itself_after_a_number_or_a_time_and_writes_to_a_pipe() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let mut counted = Capturing::started(&[DEVICE, "-w", "-", "--count", "7", "--snaplen", "60B"]);
+        send(20, 500, FAR);
+        let mut bytes = Vec::new();
+        counted.child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();
+        assert_eq!(counted.ended().0, Some(0));
+        let piped = host.folder.path().join("piped.pcapng");
+        fs::write(&piped, bytes).unwrap();
+        assert_eq!(held(&piped).packets, [7]);
+        let mut reader = Reader::open(&piped).unwrap();
+        while let Some(packet) = reader.next_packet().unwrap() {
+            assert!(packet.caplen <= 60 && packet.origlen >= packet.caplen);
+        }
+
+        let path = host.folder.path().join("far.pcapng");
+        let mut timed = start(&["capture", DEVICE, "--netns", "far", "-w", path.to_str().unwrap(), "--for", "200ms"]);
+        assert!(timed.wait().unwrap().success());
+        assert_eq!(held(&path).interfaces[0].0, DEVICE);
+        cable.cut();
+    });
+}
+
+#[test]
+fn an_interface_that_goes_away_is_told_and_the_file_is_whole() {
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let path = host.folder.path().join("a.pcapng");
+        let capturing = Capturing::started(&[DEVICE, "-w", path.to_str().unwrap(), "--filter", "udp port 7007"]);
+        send(9, 100, FAR);
+        std::thread::sleep(Duration::from_millis(200));
+        let rtnl = Rtnl::open().unwrap();
+        rtnl.delete(rtnl.link(DEVICE).unwrap().index).unwrap();
+        let (code, said) = capturing.ended();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("ended early, with 9 packets in") && said.contains("eth0"), "{said}");
+        assert_eq!(held(&path).packets, [9]);
+        drop(cable.far);
+        cable.journal.undo().unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_captured_is_told_and_no_file_is_made() {
+    on_own_host(|host| {
+        let path = host.folder.path().join("a.pcapng");
+        let there = host.folder.path().join("there.pcapng");
+        fs::write(&there, "mine").unwrap();
+        let [file, there_already] = [&path, &there].map(|path| path.to_str().unwrap());
+        for (arguments, words) in [
+            (&["nosuch0", "-w", file][..], "nosuch0: no such interface"),
+            (&["lo", "lo", "-w", file], "lo is named twice"),
+            (&["lo", "any", "-w", file], "any is all interfaces"),
+            (&["lo", "-w", file, "--filter", "udp prot 5"], "--filter"),
+            (&["lo", "-w", there_already], "is there already"),
+            (&["lo", "-w", "/nosuch/a.pcapng"], "cannot be written"),
+            (&["lo", "-w", file, "--snaplen", "3"], "from 16 to 256KiB"),
+            (&["lo", "-w", file, "--ring", "5"], "100MBx10"),
+            (&["lo", "-w", file, "--netns", "nosuch"], "nosuch"),
+            (&["lo", "-w", file, "--pid", "4294967295"], "there is no process"),
+        ] {
+            let output = shaper(&[&["capture"], arguments].concat());
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+        }
+        assert!(!path.exists());
+        assert_eq!(fs::read(&there).unwrap(), b"mine");
+    });
+}
