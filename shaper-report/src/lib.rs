@@ -1,9 +1,10 @@
 //! Judging a run and showing it: agreement of measured with configured, the schema of `summary.json`,
-//! the table on the terminal and `report.html`. Needs no root and no Linux.
+//! the table on the terminal and `report.html`; and what changed from one run to another. Needs no root and no Linux.
 
 #![forbid(unsafe_code)]
 
 pub mod agreement;
+pub mod compare;
 pub mod html;
 mod link_rows;
 pub mod stats;

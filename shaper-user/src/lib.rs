@@ -1,8 +1,8 @@
 //! The parts of the `shaper` command.
 //!
 //! `cli` has one file a subcommand, `run` the whole experiment, `workload` what drives traffic through
-//! it, `preview` what a link does to a stream without a run, `apply` one interface that is impaired, `capture` the taps at a
-//! link's ends, `capabilities` what each command may.
+//! it, `preview` what a link does to a stream without a run, `apply` one interface that is impaired, `stored` a run's
+//! directory read back, `capture` the taps at a link's ends, `capabilities` what each command may.
 
 #[cfg(feature = "live")]
 mod apply;
@@ -15,5 +15,6 @@ pub mod cli;
 mod preview;
 #[cfg(feature = "live")]
 pub mod run;
+mod stored;
 #[cfg(feature = "live")]
 pub mod workload;

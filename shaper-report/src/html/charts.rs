@@ -3,36 +3,30 @@
 use maud::{Markup, html};
 
 use super::HtmlError;
-use super::bins::{STACKED, bands, decades, fates, steps};
+use super::bins::{Band, Cloud, Fates, Merge, STACKED, decades};
 use super::chart::{Figure, Frame, HEIGHT, Shape, figure};
-use super::data::{CommandPoint, DirectionPlot, Outcome, Treated, Treatment};
+use super::data::{CommandPoint, DirectionPlot, MOST_TICKS, Treatment};
 use super::palette::{CHANGED, CONFIGURED, COPY, HARNESS, Ink, LOSS, MARKED, MEASURED, OUTAGE, QUEUE, of_cause};
 use crate::summary::{LatencySplit, Lateness, Window};
 use crate::words;
 
 /// The room left of the axis for its labels.
-const MARGIN: u32 = 104;
-/// More points than this are binned.
-const MOST_POINTS: usize = 1_500;
-/// Into so many stretches of time.
-const BINS: usize = 240;
-/// More drops than this are left to the plot of fates.
-const MOST_TICKS: usize = 250;
+pub(super) const MARGIN: u32 = 104;
 const NS_PER_S: f64 = 1e9;
 const NS_PER_MS: f64 = 1e6;
 
-type Plot = Result<Option<Figure>, HtmlError>;
+pub(super) type Plot = Result<Option<Figure>, HtmlError>;
 
-fn plain(value: f64) -> String {
+pub(super) fn plain(value: f64) -> String {
     words::shortest(value)
 }
 
-fn swatch(ink: &Ink, what: &str) -> Markup {
+pub(super) fn swatch(ink: &Ink, what: &str) -> Markup {
     html! { span.key { span class={ "swatch " (ink.class) } {} (what) } " " }
 }
 
 /// The outage windows within the plot, from bottom to top.
-fn shade(windows: &[Window], end_s: f64, top: f64) -> Shape {
+pub(super) fn shade(windows: &[Window], end_s: f64, top: f64) -> Shape {
     let corners = windows
         .iter()
         .map(|window| (window.start_ms / 1e3, (window.end_ms / 1e3).min(end_s)))
@@ -42,21 +36,44 @@ fn shade(windows: &[Window], end_s: f64, top: f64) -> Shape {
     Shape::Boxes { corners, ink: OUTAGE.light, opacity: 0.3 }
 }
 
-/// Points as they are, or binned with their extremes kept; and whether they were binned.
-fn cloud(points: Vec<(f64, f64)>, end_s: f64) -> (Vec<Shape>, bool) {
-    let ink = MEASURED.light;
-    if points.len() <= MOST_POINTS {
-        return (vec![Shape::Dots { at: points, ink, opacity: 0.7, radius: 3 }], false);
+fn in_s_and_ms((at_ns, value_ns): (u64, u64)) -> (f64, f64) {
+    (at_ns as f64 / NS_PER_S, value_ns as f64 / NS_PER_MS)
+}
+
+/// A box that is high enough to be seen in a plot that reaches up to `top`, also where its ends are one.
+pub(super) fn seen([(left, bottom), (right, upper)]: [(f64, f64); 2], top: f64) -> [(f64, f64); 2] {
+    let half = 0.004 * top;
+    if upper - bottom < 2.0 * half {
+        let middle = (0.5 * (bottom + upper)).max(half);
+        return [(left, middle - half), (right, middle + half)];
     }
-    let bands = bands(&points, end_s, BINS);
-    let width = end_s / BINS as f64;
-    let corners =
-        bands.iter().map(|band| [(band.at - 0.5 * width, band.min), (band.at + 0.5 * width, band.max)]).collect();
+    [(left, bottom), (right, upper)]
+}
+
+/// Points as they are, or binned with their extremes kept; and whether they were binned.
+fn cloud(points: &Cloud, top: f64) -> (Vec<Shape>, bool) {
+    let ink = MEASURED.light;
+    if let Some(points) = points.points() {
+        let at = points.iter().copied().map(in_s_and_ms).collect();
+        return (vec![Shape::Dots { at, ink, opacity: 0.7, radius: 3 }], false);
+    }
+    let width = points.bands().width_s();
+    let bands: Vec<Option<(u64, u64, u64)>> = points.bands().all().iter().map(Band::figures).collect();
+    let ms = |ns: u64| ns as f64 / NS_PER_MS;
+    let corner = |(place, band): (usize, &Option<(u64, u64, u64)>)| {
+        let (least, _, most) = (*band)?;
+        Some(seen([(place as f64 * width, ms(least)), ((place + 1) as f64 * width, ms(most))], top))
+    };
+    let corners = bands.iter().enumerate().filter_map(corner).collect();
     let mut shapes = vec![Shape::Boxes { corners, ink, opacity: 0.35 }];
     // Where no packet came through there is no median either.
-    for unbroken in bands.chunk_by(|one, next| next.at - one.at < 1.5 * width) {
-        let through = unbroken.iter().map(|band| (band.at, band.median)).collect();
-        shapes.push(Shape::Line { through, ink, width: 3 });
+    let mut through = Vec::new();
+    for (place, band) in bands.iter().chain([&None]).enumerate() {
+        match band {
+            Some((_, median, _)) => through.push(((place as f64 + 0.5) * width, ms(*median))),
+            None if through.is_empty() => {}
+            None => shapes.push(Shape::Line { through: std::mem::take(&mut through), ink, width: 3 }),
+        }
     }
     (shapes, true)
 }
@@ -69,44 +86,38 @@ const TREATMENTS: [(Treatment, &Ink, &str); 3] = [
 ];
 
 /// Packets treated in one way, larger than others; of too many one for each stretch of time.
-fn treated(all: &[Treated], how: Treatment, ink: &Ink, end_s: f64) -> Option<Shape> {
-    let of_it = all.iter().filter(|treated| treated.how == how);
-    let mut at: Vec<(f64, f64)> =
-        of_it.map(|treated| (treated.at_ns as f64 / NS_PER_S, treated.delay_ns as f64 / NS_PER_MS)).collect();
-    if at.len() > MOST_POINTS {
-        at = bands(&at, end_s, BINS).iter().map(|band| (band.at, band.median)).collect();
-    }
+fn treated(of_it: &Cloud, ink: &Ink) -> Option<Shape> {
+    let width = of_it.bands().width_s();
+    let at: Vec<(f64, f64)> = match of_it.points() {
+        Some(points) => points.iter().copied().map(in_s_and_ms).collect(),
+        None => {
+            let bands = of_it.bands().all().iter().enumerate();
+            let median = |(place, band): (usize, &Band)| {
+                band.figures().map(|(_, median, _)| ((place as f64 + 0.5) * width, median as f64 / NS_PER_MS))
+            };
+            bands.filter_map(median).collect()
+        }
+    };
     (!at.is_empty()).then_some(Shape::Dots { at, ink: ink.light, opacity: 0.9, radius: 5 })
 }
 
-/// The largest value, with room above it; 1 where there is none.
-fn top_of(points: &[(f64, f64)]) -> f64 {
-    let most = points.iter().map(|(_, y)| *y).fold(0.0, f64::max);
+/// Room above the largest value; 1 where there is none.
+pub(super) fn above(most: f64) -> f64 {
     if most > 0.0 { 1.12 * most } else { 1.0 }
 }
 
 /// Actual delay over time, drops along the top, outages shaded.
 pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Window], end_s: f64) -> Plot {
-    if plot.packets.is_empty() {
+    if plot.n == 0 {
         return Ok(None);
     }
-    let mut delays = Vec::new();
-    let mut lost = Vec::new();
-    for packet in &plot.packets {
-        let at = packet.at_ns as f64 / NS_PER_S;
-        match &packet.outcome {
-            Outcome::Delivered { delay_ns } => delays.push((at, *delay_ns as f64 / NS_PER_MS)),
-            Outcome::Dropped { cause } if cause == "outage" => {}
-            Outcome::Dropped { cause } => lost.push((at, of_cause(cause))),
-        }
-    }
-    let copies = plot.treated.iter().map(|treated| (0.0, treated.delay_ns as f64 / NS_PER_MS));
-    let (n, drops, top) = (delays.len(), lost.len(), top_of(&delays).max(top_of(&copies.collect::<Vec<_>>())));
+    let most = plot.treated.iter().map(Cloud::most).fold(plot.delays.most(), u64::max);
+    let (n, drops, top) = (plot.delays.n(), plot.dropped, above(most as f64 / NS_PER_MS));
     let mut shapes = vec![shade(windows, end_s, top)];
-    let (points, binned) = cloud(delays, end_s);
+    let (points, binned) = cloud(&plot.delays, top);
     shapes.extend(points);
     // Too many to be told apart say nothing that the plot of fates does not say better.
-    let ticked = drops > 0 && drops <= MOST_TICKS;
+    let ticked = drops > 0 && drops <= MOST_TICKS as u64;
     let mut keys = Vec::new();
     for (ink, meaning) in [
         (&LOSS, "lost (along the top)"),
@@ -115,15 +126,16 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
         (&HARNESS, "lost by the harness (along the top)"),
     ] {
         let width = 0.0012 * end_s;
-        let of_it = lost.iter().filter(|(_, of)| ticked && of.class == ink.class);
-        let corners: Vec<_> = of_it.map(|(at, _)| [(at - width, 0.94 * top), (at + width, top)]).collect();
+        let of_it = plot.first_dropped.iter().filter(|(_, class)| ticked && *class == ink.class);
+        let at = of_it.map(|(at, _)| *at as f64 / NS_PER_S);
+        let corners: Vec<_> = at.map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
         if !corners.is_empty() {
             keys.push((ink, meaning));
             shapes.push(Shape::Boxes { corners, ink: ink.light, opacity: 0.9 });
         }
     }
     for (how, ink, meaning) in TREATMENTS {
-        if let Some(dots) = treated(&plot.treated, how, ink, end_s) {
+        if let Some(dots) = treated(&plot.treated[how as usize], ink) {
             keys.push((ink, meaning));
             shapes.push(dots);
         }
@@ -149,12 +161,20 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
 
 /// Which share of the packets was dropped over time, by cause.
 pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> Plot {
-    if plot.packets.is_empty() {
+    if plot.n == 0 {
         return Ok(None);
     }
-    let count = (plot.packets.len() / 16).clamp(10, 60);
-    let fates = fates(&plot.packets, (end_s * NS_PER_S) as u64, count);
-    let width = end_s / count as f64;
+    // Bars of as many stretches of time as leave a share something to be of.
+    let fine = plot.fates.all();
+    let together = fine.len().div_ceil((plot.n / 16).clamp(10, 60) as usize).max(1);
+    let width = together as f64 * plot.fates.width_s();
+    let merged = |bins: &[Fates]| {
+        let mut all = Fates::default();
+        bins.iter().for_each(|bin| all.merge(*bin));
+        all
+    };
+    let fates: Vec<Fates> = fine.chunks(together).map(merged).collect();
+    let count = fates.len();
     let mut shapes = Vec::new();
     let mut below = vec![0.0; count];
     let mut shown = Vec::new();
@@ -170,7 +190,7 @@ pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> P
         for (bin, (fates, below)) in fates.iter().zip(&mut below).enumerate() {
             let share = 100.0 * fates.dropped[place] as f64 / fates.packets.max(1) as f64;
             if share > 0.0 {
-                let (start, end) = (bin as f64 * width, (bin as f64 + 0.92) * width);
+                let (start, end) = (bin as f64 * width, ((bin as f64 + 0.92) * width).min(end_s));
                 corners.push([(start, *below), (end, *below + share)]);
                 *below += share;
             }
@@ -193,30 +213,35 @@ pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> P
         "of the packets offered in each " (words::figure(width)) " s"
     };
     let title = format!("Fates over time, {}", words::spaced(name));
-    let description = format!("Of {} packets dropped: {}.", plot.packets.len(), totals.join(", "));
+    let description = format!("Of {} packets dropped: {}.", plot.n, totals.join(", "));
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
+}
+
+/// Steps of a distribution function that can be told apart, the ends included.
+fn few(steps: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    const MOST: usize = 400;
+    let stride = steps.len().div_ceil(MOST).max(1);
+    let last = steps.len().saturating_sub(1);
+    steps.iter().enumerate().filter(move |(at, _)| at % stride == 0 || *at == last).map(|(_, step)| *step)
 }
 
 /// The distribution function of intended delays beside the configured one.
 pub(super) fn intended_delay(name: &str, plot: &DirectionPlot) -> Plot {
-    if plot.intended_ns.is_empty() {
+    if plot.intended.n() == 0 {
         return Ok(None);
     }
-    let mut ascending: Vec<f64> = plot.intended_ns.iter().map(|ns| *ns as f64 / NS_PER_MS).collect();
-    ascending.sort_unstable_by(f64::total_cmp);
-    let percent = |points: Vec<(f64, f64)>| points.into_iter().map(|(x, p)| (x, 100.0 * p)).collect::<Vec<_>>();
-    let most = ascending.last().copied().unwrap_or(0.0);
+    let percent = |points: &[(f64, f64)]| points.iter().map(|(x, p)| (*x, 100.0 * p)).collect::<Vec<_>>();
+    let in_ms = |ns: u64| ns as f64 / NS_PER_MS;
+    let most = in_ms(plot.intended.most());
     let configured_most = plot.configured_cdf.last().map_or(0.0, |(ms, _)| *ms);
     let right = 1.05 * most.max(configured_most).max(0.1);
-    let mut measured = percent(steps(&ascending, 400));
-    if let Some((first, _)) = measured.first().copied() {
-        measured.insert(0, (first, 0.0));
-    }
+    let mut measured = vec![(in_ms(plot.intended.least()), 0.0)];
+    measured.extend(few(&plot.intended.steps()).map(|(ns, p)| (ns / NS_PER_MS, 100.0 * p)));
     measured.push((right, 100.0));
     let mut shapes = vec![Shape::Line { through: measured, ink: MEASURED.light, width: 4 }];
     if let Some((first, _)) = plot.configured_cdf.first() {
         let mut configured = vec![(*first, 0.0)];
-        configured.extend(percent(plot.configured_cdf.clone()));
+        configured.extend(percent(&plot.configured_cdf));
         configured.push((right, 100.0));
         shapes.push(Shape::Line { through: configured, ink: CONFIGURED.light, width: 2 });
     }
@@ -235,22 +260,23 @@ pub(super) fn intended_delay(name: &str, plot: &DirectionPlot) -> Plot {
         "lost packets do not count"
     };
     let title = format!("Intended delay, {}", words::spaced(name));
-    let description = format!("Share of {} packets with at most so much delay.", ascending.len());
+    let description = format!("Share of {} packets with at most so much delay.", plot.intended.n());
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// The histogram of lateness, this host's own timer beside it.
 pub(super) fn lateness(name: &str, plot: &DirectionPlot, lateness: &Lateness) -> Plot {
-    let samples = &plot.lateness_us;
-    if samples.is_empty() {
+    let n = plot.late.n();
+    if n == 0 {
         return Ok(None);
     }
     let host = lateness.host_idle_timer_us.as_ref();
     let marks: Vec<f64> = host.map_or_else(Vec::new, |host| [host.p50, host.p99].into_iter().flatten().collect());
-    let late = || samples.iter().chain(&marks).copied().filter(|us| *us > 0.0);
+    let values = || plot.late.values().map(|(ns, n)| (ns as f64 / 1e3, n));
+    let late = || values().map(|(us, _)| us).chain(marks.iter().copied()).filter(|us| *us > 0.0);
     let low = late().fold(1e9, f64::min).log10().floor().max(-1.0) as i32;
     let high = (late().fold(1.0, f64::max).log10().ceil() as i32).max(low + 1);
-    let shares = decades(samples, low, high, 10);
+    let shares = decades(values(), low, high, 10);
     let top = 112.0 * shares.iter().map(|(_, _, share)| *share).fold(0.0, f64::max);
     let corners = shares
         .iter()
@@ -275,14 +301,14 @@ pub(super) fn lateness(name: &str, plot: &DirectionPlot, lateness: &Lateness) ->
         x_label: &decade,
         y_label: &plain,
     };
-    let early = samples.iter().filter(|us| **us < 0.0).count();
+    let early = plot.early;
     let caption = html! {
         (swatch(&MEASURED, "actual minus intended release"))
         @if !marks.is_empty() { (swatch(&CONFIGURED, "this host's idle timer error, p50 and p99")) }
         @if early > 0 { (early) " released before their time, shown in the first bar" }
     };
     let title = format!("Lateness, {}", words::spaced(name));
-    let description = format!("How late {} packets left; {early} left early.", samples.len());
+    let description = format!("How late {n} packets left; {early} left early.");
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
@@ -291,11 +317,11 @@ pub(super) fn commands_over_time(commands: &[CommandPoint], windows: &[Window], 
     if commands.is_empty() {
         return Ok(None);
     }
-    let point = |command: &CommandPoint| (command.at_ns as f64 / NS_PER_S, command.time_to_state_ns as f64 / NS_PER_MS);
-    let points: Vec<(f64, f64)> = commands.iter().map(point).collect();
-    let (n, top) = (points.len(), top_of(&points));
+    let mut points = Cloud::default();
+    commands.iter().for_each(|command| points.push(command.at_ns, command.time_to_state_ns));
+    let (n, top) = (points.n(), above(points.most() as f64 / NS_PER_MS));
     let mut shapes = vec![shade(windows, end_s, top)];
-    let (cloud, binned) = cloud(points, end_s);
+    let (cloud, binned) = cloud(&points, top);
     shapes.extend(cloud);
     let frame = Frame {
         x: (0.0, end_s),

@@ -21,7 +21,7 @@ const LEGEND: u32 = 48;
 pub fn preview(name: &str, plot: &DirectionPlot, windows: &[Window], end_s: f64) -> Result<String, HtmlError> {
     let mut figures = Vec::new();
     figures.extend(charts::delay_over_time(name, plot, windows, end_s)?);
-    if plot.intended_ns.len() < plot.packets.len() {
+    if plot.delays.n() < plot.n {
         figures.extend(charts::fates_over_time(name, plot, end_s)?);
     }
     figures.extend(charts::intended_delay(name, plot)?);

@@ -4,7 +4,9 @@ mod bins;
 mod chart;
 mod charts;
 mod data;
+mod departures;
 mod drawing;
+mod link_charts;
 mod palette;
 mod scene;
 mod tables;
@@ -154,12 +156,21 @@ fn plotted(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlError> {
         figures.extend(charts::delay_over_time(name, plot, windows, end_s)?);
         figures.extend(charts::fates_over_time(name, plot, end_s)?);
         figures.extend(charts::intended_delay(name, plot)?);
+        figures.extend(link_charts::losses_in_a_row(name, plot, &direction.configured)?);
+        figures.extend(link_charts::reordering(name, plot)?);
+        figures.extend(link_charts::backlog(name, plot, windows, end_s)?);
         figures.extend(charts::lateness(name, plot, &summary.lateness)?);
     }
     Ok(html! {
         @if !figures.is_empty() {
             section.plots aria-label="The link, plotted" { @for figure in &figures { (figure) } }
             @if left_out > 0 { p.soft { (left_out) " more directions are not plotted." } }
+        }
+        @if !plots.notes.is_empty() {
+            section aria-label="Of the plots" {
+                h2 { "Of the plots" }
+                ul.findings { @for note in &plots.notes { li.note { span { (note) } } } }
+            }
         }
     })
 }
@@ -189,7 +200,7 @@ fn application_plots(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlErr
 
 /// The end of every time axis, in seconds: that of the run, or of what came after it.
 fn end_of(summary: &Summary, plots: &Plots) -> f64 {
-    let packets = plots.directions.values().filter_map(|plot| plot.packets.last()).map(|packet| packet.at_ns);
+    let packets = plots.directions.values().map(|plot| plot.last_ns);
     let commands = plots.commands.iter().map(|command| command.at_ns);
     let last = packets.chain(commands).max().unwrap_or(0) as f64 / 1e9;
     summary.run.duration_s.max(last).max(1e-3)

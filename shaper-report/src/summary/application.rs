@@ -48,6 +48,7 @@ pub struct CommandCounts {
     /// Commands applied more than once.
     pub repeated: u64,
     /// Commands that arrived after a later one and were never applied.
+    #[serde(default)]
     pub superseded: u64,
     /// Commands that never arrived.
     pub missed: u64,
@@ -161,6 +162,7 @@ pub struct LatencySplit {
     /// Commands measured by the application that could not be joined to their packets.
     pub unjoined: u64,
     /// Commands that arrived and whose answer did not: superseded ones have none, others were lost.
+    #[serde(default)]
     pub unanswered: u64,
 }
 

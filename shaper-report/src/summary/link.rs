@@ -281,6 +281,7 @@ pub struct Join {
     /// the link before they were to leave it.
     pub contradictions: u64,
     /// Packets captured while the link carried packets that no record knows of.
+    #[serde(default)]
     pub unrecorded: u64,
 }
 

@@ -79,8 +79,10 @@ pub struct Summary {
     /// where it could not be estimated.
     pub position_drift_ppm: BTreeMap<String, Option<f64>>,
     /// Tempo commands by peer; empty for a run that sets no tempo.
+    #[serde(default)]
     pub tempo: BTreeMap<String, Tempo>,
     /// What still reached the host of each peer that left the group; empty where none did.
+    #[serde(default)]
     pub leave: BTreeMap<String, Leave>,
     /// Where a command's latency went; null where commands could not be joined to packets.
     pub latency_split: Option<LatencySplit>,

@@ -4,28 +4,28 @@ use std::fmt::Write as _;
 
 /// Where a column's cells stand.
 #[derive(Clone, Copy)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// Rows of cells, each column as wide as its widest cell.
-pub(super) struct Columns<const N: usize> {
+pub(crate) struct Columns<const N: usize> {
     align: [Align; N],
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Columns<N> {
-    pub(super) const fn new(align: [Align; N]) -> Self {
+    pub(crate) const fn new(align: [Align; N]) -> Self {
         Self { align, rows: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, row: [String; N]) {
+    pub(crate) fn push(&mut self, row: [String; N]) {
         self.rows.push(row);
     }
 
     /// Writes the rows, two spaces between columns, none at a line's end.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         let mut widths = [0; N];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -47,7 +47,7 @@ impl<const N: usize> Columns<N> {
 }
 
 /// Writes text behind a label, broken between words to the width, further lines indented under the first.
-pub(super) fn labelled(out: &mut String, label: &str, text: &str, label_width: usize, width: usize) {
+pub(crate) fn labelled(out: &mut String, label: &str, text: &str, label_width: usize, width: usize) {
     let mut line = format!("{label:<label_width$}");
     let mut used = line.chars().count();
     let mut empty = true;

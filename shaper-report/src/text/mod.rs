@@ -3,7 +3,7 @@
 //! The outcome first, for who reads one line. Then from the link to the application, and the conclusions
 //! last: that is where the eye is when a command ends.
 
-mod columns;
+pub(crate) mod columns;
 mod scene;
 
 use std::fmt::Write as _;

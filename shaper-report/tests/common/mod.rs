@@ -54,7 +54,8 @@ struct Link {
 /// One direction with `packets` evenly spaced over 20 s.
 fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementError> {
     let mut draws = Draws(seed);
-    let mut points = Vec::new();
+    let mut plot = DirectionPlot::default();
+    plot.configure((0..=90).map(|half| 0.5 * f64::from(half)).map(|ms| (ms, wifi_cdf(ms * MS))).collect());
     let (mut inside, mut lost) = (0, 0);
     let (mut intended, mut late, mut delays) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..packets {
@@ -69,12 +70,14 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
         } else {
             let (delay, lateness) = (draws.delay_ns(), draws.lateness_ns());
             intended.push(delay);
+            plot.intend(delay);
             late.push(lateness);
+            plot.late(lateness);
             let actual = delay + lateness.unsigned_abs() + 20_000;
             delays.push(actual as f64 / MS);
             Outcome::Delivered { delay_ns: actual }
         };
-        points.push(PacketPoint { at_ns, outcome });
+        plot.push(&PacketPoint { at_ns, outcome });
     }
     let forwarded = intended.len() as u64;
     let in_ms = |samples: &[u64]| samples.iter().map(|ns| *ns as f64 / MS).collect::<Vec<_>>();
@@ -96,7 +99,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
         queue: Proportion::of(0, forwarded),
         intended_delay_ms: Distribution::of(in_ms(&intended)),
         zero_delay: Proportion::of(zeros, forwarded),
-        lateness_us: Distribution::of(late_us.clone()),
+        lateness_us: Distribution::of(late_us),
         one_way_delay_ms: Some(Distribution::with_missing(delays, packets - forwarded, Missing::Excluded)),
         reordered: Some(Proportion::of(forwarded / 3, forwarded)),
         shift_ms: None,
@@ -107,13 +110,7 @@ fn link(family: &mut Family, seed: u64, packets: u64) -> Result<Link, AgreementE
     let dropped = BTreeMap::from([("loss".to_owned(), lost), ("outage".to_owned(), inside), ("queue".to_owned(), 0)]);
     Ok(Link {
         direction: Direction { configured: wifi(), measured, agree },
-        plot: DirectionPlot {
-            treated: Vec::new(),
-            packets: points,
-            intended_ns: intended,
-            configured_cdf: (0..=90).map(|half| 0.5 * f64::from(half)).map(|ms| (ms, wifi_cdf(ms * MS))).collect(),
-            lateness_us: late_us,
-        },
+        plot,
         counts: Counts::new(packets, 0, forwarded, dropped, 0),
     })
 }
@@ -279,6 +276,7 @@ pub(crate) fn sample(packets: u64) -> Result<(Summary, Plots), AgreementError> {
         Plots {
             directions: BTreeMap::from([("a_to_b".to_owned(), there.plot), ("b_to_a".to_owned(), back.plot)]),
             commands,
+            notes: Vec::new(),
         },
     ))
 }

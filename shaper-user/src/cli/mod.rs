@@ -10,6 +10,7 @@ mod background;
 mod capture;
 #[cfg(feature = "live")]
 mod clear;
+mod compare;
 #[cfg(feature = "live")]
 mod doctor;
 #[cfg(feature = "live")]
@@ -24,6 +25,7 @@ mod link_flags;
 mod preview;
 #[cfg(feature = "live")]
 mod profile;
+mod report;
 #[cfg(feature = "live")]
 mod role;
 #[cfg(feature = "live")]
@@ -120,6 +122,10 @@ enum Command {
     Capture(Box<capture::Args>),
     /// Analyse captures from one point or from two: no root needed
     Analyze(analyze::Args),
+    /// Write the page of a run again from its directory: no root needed
+    Report(report::Args),
+    /// Say what changed from one run to another, or from one series of benchmarks to another: no root needed
+    Compare(compare::Args),
 }
 
 #[cfg(feature = "live")]
@@ -137,7 +143,7 @@ impl Command {
             Self::Lab(args) => args.task(),
             Self::Clear(_) => Task::Clear,
             Self::Toast(_) => Task::Workload,
-            Self::Profile(_) | Self::Analyze(_) => Task::Files,
+            Self::Profile(_) | Self::Analyze(_) | Self::Report(_) | Self::Compare(_) => Task::Files,
         }
     }
 }
@@ -188,6 +194,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "live")]
         Command::Capture(args) => capture::run(*args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -2,7 +2,6 @@
 
 mod channels;
 mod figures;
-mod records;
 mod replay;
 mod source;
 mod stream;
@@ -20,8 +19,9 @@ use shaper_profile::{Compile, CompiledDirection, Expected, Held, Link, Outages, 
 use shaper_report::html::{DirectionPlot, Outcome, PacketPoint, Treated, Treatment, preview};
 use shaper_report::summary::Window;
 
+pub(crate) use crate::stored::configured_cdf;
+pub(crate) use crate::stored::records::{FILE as RECORDS, write as write_records};
 pub(crate) use figures::Figures;
-pub(crate) use records::{FILE as RECORDS, write as write_records};
 pub(crate) use replay::Run;
 pub(crate) use stream::Offered;
 
@@ -30,9 +30,6 @@ use replay::{Agreed, Chosen};
 use source::{Recorded, Source};
 
 use crate::run::sizing;
-
-/// Points of the configured distribution function in a plot.
-const CDF_POINTS: u32 = 200;
 
 /// One of a link's directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -303,17 +300,18 @@ impl Preview {
     /// When it cannot be drawn.
     pub(crate) fn svg(&self) -> anyhow::Result<String> {
         let lead = self.source.lead_ns();
-        let packets = self
-            .came
-            .iter()
-            .map(|came| PacketPoint {
-                at_ns: came.at_ns.saturating_sub(lead),
-                outcome: match came.delay_ns {
-                    Some(delay_ns) => Outcome::Delivered { delay_ns },
-                    None => Outcome::Dropped { cause: came.fate.cause.name().into() },
-                },
-            })
-            .collect();
+        let mut plot = DirectionPlot::default();
+        plot.configure(self.configured_cdf.clone());
+        for came in &self.came {
+            let at_ns = came.at_ns.saturating_sub(lead);
+            let outcome = match came.delay_ns {
+                Some(delay_ns) => Outcome::Delivered { delay_ns },
+                None => Outcome::Dropped { cause: came.fate.cause.name().into() },
+            };
+            plot.push(&PacketPoint { at_ns, outcome });
+            treated(came, lead).for_each(|treated| plot.treat(&treated));
+            came.delay_ns.into_iter().for_each(|delay_ns| plot.intend(delay_ns));
+        }
         let expected = self.expected.as_ref();
         let windows: Vec<Window> = expected
             .map(|expected| {
@@ -321,13 +319,6 @@ impl Preview {
                 expected.windows.iter().map(|w| Window { start_ms: ms(w.start), end_ms: ms(w.end) }).collect()
             })
             .unwrap_or_default();
-        let plot = DirectionPlot {
-            packets,
-            treated: self.came.iter().flat_map(|came| treated(came, lead)).collect(),
-            intended_ns: self.came.iter().filter_map(|came| came.delay_ns).collect(),
-            configured_cdf: self.configured_cdf.clone(),
-            lateness_us: Vec::new(),
-        };
         let end = self.source.end_ns() as f64 / 1e9;
         let name = format!("{} {}", self.profile, if self.direction == Way::AToB { "a_to_b" } else { "b_to_a" });
         Ok(preview(&name, &plot, &windows, end)?)
@@ -342,21 +333,6 @@ impl Preview {
     pub(crate) fn text(&self) -> String {
         text::table(self)
     }
-}
-
-/// Points of the configured distribution function of delays, for a plot. None where delays have other parts: a
-/// bottleneck's queue and the wait for a slot are in no configured distribution, and settings that change have no one.
-pub(crate) fn configured_cdf(expected: &Expected, channel: &ChannelSpec) -> Vec<(f64, f64)> {
-    let params = &channel.params;
-    let is_all = params.rate.0 == 0 && !params.slots.any() && channel.changes.is_none();
-    (0..if is_all { CDF_POINTS } else { 0 })
-        .map(|point| {
-            // From the first delay that there is: a share of nothing would begin at zero.
-            let share = (f64::from(point) / f64::from(CDF_POINTS - 1)).max(1e-6);
-            let at = expected.delay.quantile(share * 0.999);
-            (at.0 as f64 / 1e6, expected.delay.cdf(at))
-        })
-        .collect()
 }
 
 /// What was done to a packet that came through, and each of its copies; times count from `lead` on.

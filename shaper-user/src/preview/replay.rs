@@ -12,8 +12,8 @@ use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledDirection, CompiledLink, Profile, presets};
 
 use super::channels::{Channels, Through};
-use super::records::{FILE, Row, Table};
 use crate::run::HostOfTwo;
+use crate::stored::records::{FILE, Row, Table};
 
 /// What the manifest says that a decision hangs on.
 #[derive(Deserialize)]
@@ -236,8 +236,8 @@ mod tests {
     use shaper_common::layout::Record;
     use shaper_common::pipeline::Packet;
 
-    use super::super::records::write;
     use super::*;
+    use crate::stored::records::write;
 
     /// What comes of the way back, and whether all agrees.
     fn again(directory: &Path) -> anyhow::Result<(Agreed, Through)> {

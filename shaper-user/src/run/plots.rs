@@ -23,13 +23,12 @@ pub(super) fn plots(plan: &Plan, evidence: &Evidence) -> Plots {
         .iter()
         .zip(compiled)
         .map(|(outcome, compiled)| {
-            let plot = DirectionPlot {
-                packets: packets(outcome, evidence.start),
-                treated: treated(outcome, evidence.start),
-                intended_ns: forwarded(outcome).map(delay_ns).collect(),
-                configured_cdf: configured_cdf(&compiled.expected, &compiled.channel),
-                lateness_us: lateness_ns(outcome).iter().map(|ns| *ns as f64 / 1e3).collect(),
-            };
+            let mut plot = DirectionPlot::default();
+            packets(outcome, evidence.start).for_each(|packet| plot.push(&packet));
+            treated(outcome, evidence.start).iter().for_each(|treated| plot.treat(treated));
+            forwarded(outcome).map(delay_ns).for_each(|delay_ns| plot.intend(delay_ns));
+            plot.configure(configured_cdf(&compiled.expected, &compiled.channel));
+            lateness_ns(outcome).into_iter().for_each(|late_ns| plot.late(late_ns));
             (outcome.spec.name.clone(), plot)
         })
         .collect();
@@ -37,28 +36,27 @@ pub(super) fn plots(plan: &Plan, evidence: &Evidence) -> Plots {
         .into_iter()
         .map(|(at_ns, time_to_state_ns)| CommandPoint { at_ns, time_to_state_ns })
         .collect();
-    Plots { directions, commands }
+    Plots { directions, commands, notes: Vec::new() }
 }
 
-fn packets(outcome: &DirectionOutcome, start: Nanos) -> Vec<PacketPoint> {
-    let actual: HashMap<u64, Nanos> =
-        outcome.releases.iter().filter(|release| release.sent).map(|release| (release.id, release.actual)).collect();
-    outcome
-        .records
-        .iter()
-        .map(|record| {
-            let at_ns = record.arrival().saturating_sub(start).0;
-            let outcome = match (record.cause(), actual.get(&record.id())) {
-                (Some(shaper_common::fate::Cause::None), Some(actual)) => {
-                    Outcome::Delivered { delay_ns: actual.saturating_sub(record.arrival()).0 }
-                }
-                (Some(shaper_common::fate::Cause::None), None) => Outcome::Dropped { cause: "harness".into() },
-                (Some(cause), _) => Outcome::Dropped { cause: cause.name().into() },
-                (None, _) => Outcome::Dropped { cause: "unknown".into() },
-            };
-            PacketPoint { at_ns, outcome }
-        })
-        .collect()
+/// Every packet with a record, in the order of arrival: that of the decisions, but for channels beside each other.
+fn packets(outcome: &DirectionOutcome, start: Nanos) -> impl Iterator<Item = PacketPoint> {
+    let sent = outcome.releases.iter().filter(|release| release.sent);
+    let actual: HashMap<u64, Nanos> = sent.map(|release| (release.id, release.actual)).collect();
+    let mut records: Vec<&Record> = outcome.records.iter().collect();
+    records.sort_by_key(|record| record.arrival());
+    records.into_iter().map(move |record| {
+        let at_ns = record.arrival().saturating_sub(start).0;
+        let outcome = match (record.cause(), actual.get(&record.id())) {
+            (Some(shaper_common::fate::Cause::None), Some(actual)) => {
+                Outcome::Delivered { delay_ns: actual.saturating_sub(record.arrival()).0 }
+            }
+            (Some(shaper_common::fate::Cause::None), None) => Outcome::Dropped { cause: "harness".into() },
+            (Some(cause), _) => Outcome::Dropped { cause: cause.name().into() },
+            (None, _) => Outcome::Dropped { cause: "unknown".into() },
+        };
+        PacketPoint { at_ns, outcome }
+    })
 }
 
 /// What was done to packets that left, and the copies that did, in the order of arrival.

@@ -78,6 +78,12 @@ const TEST: &[Need] = &[
         present: || process::find("capinfos").is_some(),
     },
     Need {
+        package: "chromium",
+        what: "chromium, to look at the page of a run",
+        elsewhere: ("chromium", "chromium"),
+        present: || process::find("chromium").is_some(),
+    },
+    Need {
         package: "qemu-system-x86",
         what: "qemu, to load our programs into other kernels",
         elsewhere: ("qemu-system-x86-core", "qemu-system-x86"),

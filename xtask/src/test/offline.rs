@@ -1,5 +1,5 @@
-//! The layer of the offline build: `shaper` without its feature `live` builds without a BPF object, and
-//! analyses the sample captures as is written beside them.
+//! The layer of the offline build: `shaper` without its feature `live` builds without a BPF object, and analyses the
+//! sample captures as is written beside them; and `report` and `compare` pass their tests in it.
 
 use std::{fs, path::Path, process::Command};
 
@@ -13,7 +13,10 @@ pub(crate) fn check(repo: &Repo) -> Result<()> {
     let mut build = repo.cargo();
     build.args(["build", "--package", "shaper-user", "--no-default-features", "--target-dir"]);
     process::run(build.arg(&target).env_remove("SHAPER_BPF_OBJECT"))?;
-    analyze(repo, &target.join("debug/shaper"))
+    analyze(repo, &target.join("debug/shaper"))?;
+    let mut stored = repo.cargo();
+    stored.args(["test", "--package", "shaper-user", "--no-default-features", "--test", "cli_stored", "--target-dir"]);
+    process::run(stored.arg(&target).env_remove("SHAPER_BPF_OBJECT"))
 }
 
 fn analyze(repo: &Repo, shaper: &Path) -> Result<()> {

@@ -3,12 +3,15 @@
 //! The first line is a comment with the version of the table and the run's start; the second names the columns. Times
 //! count from the start, and are negative before it.
 
-use std::io::{self, BufRead, Write};
+#[cfg(feature = "live")]
+use std::io::Write;
+use std::io::{self, BufRead};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use shaper_common::corrupt::Damage;
 use shaper_common::fate::{Cause, Fate};
+#[cfg(feature = "live")]
 use shaper_common::layout::Record;
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
@@ -16,6 +19,7 @@ use shaper_common::units::Nanos;
 /// Its name in a run directory.
 pub(crate) const FILE: &str = "records.csv";
 /// Rows that are written at most, of all directions together.
+#[cfg(feature = "live")]
 const MOST_ROWS: usize = 1_000_000;
 /// What the first line says before the start, in nanoseconds of CLOCK_MONOTONIC.
 const HEAD: &str = "# shaper records 1 start_ns=";
@@ -24,22 +28,22 @@ const COLUMNS: &str = "direction,rule,sequence,arrival_ns,len,flow_hash,network,
 
 /// A row: a packet and its fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Link number times two, plus one for the way back.
-    pub(super) direction: u32,
+    pub(crate) direction: u32,
     /// Number of the rule from 1; 0 for what none matches.
-    pub(super) rule: u32,
+    pub(crate) rule: u32,
     /// In its channel, from 0.
-    pub(super) sequence: u64,
-    pub(super) packet: Packet,
-    pub(super) fate: Fate,
+    pub(crate) sequence: u64,
+    pub(crate) packet: Packet,
+    pub(crate) fate: Fate,
 }
 
 /// What a file holds.
-pub(super) struct Table {
+pub(crate) struct Table {
     /// CLOCK_MONOTONIC, as all times in the rows.
-    pub(super) start: Nanos,
-    pub(super) rows: Vec<Row>,
+    pub(crate) start: Nanos,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// Writes the records of a run's directions, the first million of them; how many there are and were written.
@@ -47,6 +51,7 @@ pub(super) struct Table {
 /// # Errors
 ///
 /// When it cannot be written.
+#[cfg(feature = "live")]
 pub(crate) fn write<'a>(
     out: impl Write,
     start: Nanos,
@@ -67,6 +72,7 @@ pub(crate) fn write<'a>(
     Ok((all, written))
 }
 
+#[cfg(feature = "live")]
 fn write_row(out: &mut impl Write, direction: usize, record: &Record, start: Nanos) -> io::Result<()> {
     let Packet { now, len, flow_hash, network, transport, payload, ecn } = record.packet;
     let fate = Fate::from(record.fate);
@@ -93,7 +99,7 @@ impl Table {
     /// # Errors
     ///
     /// When it cannot be read, or is no such table; with the line.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let file = std::fs::File::open(path).with_context(|| format!("{name}: cannot be read"))?;
         let mut lines = io::BufReader::new(file).lines();
@@ -146,12 +152,14 @@ impl Row {
     }
 
     /// The rule, from 0; none for what none matches.
-    pub(super) const fn by(&self) -> Option<u32> {
+    #[cfg(feature = "live")]
+    pub(crate) const fn by(&self) -> Option<u32> {
         self.rule.checked_sub(1)
     }
 
     /// What the table says of a fate: not how many packets the bottleneck served.
-    pub(super) const fn told(fate: Fate) -> Fate {
+    #[cfg(feature = "live")]
+    pub(crate) const fn told(fate: Fate) -> Fate {
         Fate { served: 0, ..fate }
     }
 }
