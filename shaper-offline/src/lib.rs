@@ -1,7 +1,8 @@
 //! Capture files, matching, statistics: what needs no root and no Linux.
 //!
 //! - [`pcapfile`] reads classic pcap and pcapng; [`writer`] writes pcapng with the fates of packets.
-//! - [`packet`] and [`toast`] find headers; [`stats`] holds quantiles and intervals.
+//! - [`packet`] and [`toast`] find headers; [`recognise`] tells protocols, [`tcp`] what the numbers
+//!   of TCP say at one point; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
@@ -16,6 +17,8 @@ pub mod annotate;
 pub mod join;
 pub mod packet;
 pub mod pcapfile;
+pub mod recognise;
 pub mod stats;
+pub mod tcp;
 pub mod toast;
 pub mod writer;

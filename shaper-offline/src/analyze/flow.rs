@@ -35,6 +35,17 @@ impl FlowKey {
         }
     }
 
+    /// The other direction.
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        Self {
+            addresses: self.addresses.map(|(source, destination)| (destination, source)),
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            ..*self
+        }
+    }
+
     /// Hash of the whole flow.
     #[inline]
     pub(super) fn hash(&self) -> u64 {

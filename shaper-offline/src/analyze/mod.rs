@@ -34,7 +34,10 @@ use thiserror::Error;
 pub use clock::{Clock, ClockFound, ClockMethod};
 pub use flow::FlowKey;
 pub use key::Tier;
-pub use one::{Description, FlowSeen, ToastSession, one_point};
+pub use one::{
+    BeganBy, Conversation, Description, Direction, FlowSeen, LinkSession, ProtocolPackets, ProtocolSeen, PtpMessages,
+    StunSeen, TcpTotals, ToastSession, one_point,
+};
 pub use reorder::Reordering;
 pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
 pub use runs::LossRuns;

@@ -1,0 +1,188 @@
+//! What one capture says by itself: conversations and their flows, what TCP's numbers say, which
+//! protocols there are, and TOAST sessions.
+
+mod conversations;
+mod details;
+mod flows;
+mod numbers;
+mod protocols;
+mod tables;
+mod text;
+mod toast;
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Serialize;
+
+use super::{
+    Options, Result,
+    flow::FlowKey,
+    key::{Rules, keyed},
+    sightings::{self, Sightings},
+};
+use crate::{
+    packet::{self, Transport},
+    pcapfile::{Reader, Tail},
+    recognise::Protocol,
+};
+use conversations::Connections;
+use flows::{Flows, extend};
+use protocols::Protocols;
+use toast::Sessions;
+
+pub use conversations::{BeganBy, Conversation, Direction, TcpTotals};
+pub use details::{LinkSession, PtpMessages, StunSeen};
+pub use flows::{FlowSeen, ProtocolPackets};
+pub use protocols::ProtocolSeen;
+pub use toast::ToastSession;
+
+/// One capture described.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// What matters, one sentence each.
+    pub findings: Vec<String>,
+    /// Path as given.
+    pub path: String,
+    /// Packets in the file.
+    pub packets: u64,
+    /// Bytes on the wire of those.
+    pub bytes: u64,
+    /// First stamp, nanoseconds since the epoch.
+    pub first_ns: Option<i64>,
+    /// Last stamp, nanoseconds since the epoch.
+    pub last_ns: Option<i64>,
+    /// From first to last, in nanoseconds.
+    pub duration_ns: Option<i64>,
+    /// Interfaces described in the file.
+    pub interfaces: usize,
+    /// Packets the capture says it lost.
+    pub capture_drops: u64,
+    /// Byte offset at which the file is cut off.
+    pub cut_at: Option<u64>,
+    /// Packets that a capture on "any" saw again on another interface; no flow counts them.
+    pub seen_again: u64,
+    /// Packets of link types that are not known.
+    pub unparsed: u64,
+    /// Conversations, the largest first.
+    pub conversations: Vec<Conversation>,
+    /// Conversations followed that are not listed.
+    pub conversations_left_out: u64,
+    /// TCP over all conversations; `None` without any.
+    pub tcp: Option<TcpTotals>,
+    /// Protocols recognised by content, the most packets first.
+    pub protocols: Vec<ProtocolSeen>,
+    /// STUN Binding transactions; `None` without any.
+    pub stun: Option<StunSeen>,
+    /// PTP messages by domain and type.
+    pub ptp: BTreeMap<u8, PtpMessages>,
+    /// Sessions of Ableton Link.
+    pub ableton_link: Vec<LinkSession>,
+    /// Flows, the largest first.
+    pub flows: Vec<FlowSeen>,
+    /// Flows followed that are not listed.
+    pub flows_left_out: u64,
+    /// Packets of flows beyond the 65,536 that are followed one by one.
+    pub untracked: u64,
+    /// TOAST sessions by session id.
+    pub toast: Vec<ToastSession>,
+    /// TOAST frames of senders beyond the 4,096 that are followed one by one.
+    pub toast_untracked: u64,
+    /// TOAST discovery texts.
+    pub toast_discovery: u64,
+    /// Datagrams of the incompatible protocol that shares TOAST's name.
+    pub toast_incompatible: u64,
+}
+
+/// Describes the capture of one point.
+///
+/// # Errors
+/// [`AnalyzeError`](super::AnalyzeError) if it cannot be read; a cut tail is no error.
+pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
+    let mut reader = Reader::open(path)?;
+    let mut found = Description {
+        findings: Vec::new(),
+        path: path.display().to_string(),
+        packets: 0,
+        bytes: 0,
+        first_ns: None,
+        last_ns: None,
+        duration_ns: None,
+        interfaces: 0,
+        capture_drops: 0,
+        cut_at: None,
+        seen_again: 0,
+        unparsed: 0,
+        conversations: Vec::new(),
+        conversations_left_out: 0,
+        tcp: None,
+        protocols: Vec::new(),
+        stun: None,
+        ptp: BTreeMap::new(),
+        ableton_link: Vec::new(),
+        flows: Vec::new(),
+        flows_left_out: 0,
+        untracked: 0,
+        toast: Vec::new(),
+        toast_untracked: 0,
+        toast_discovery: 0,
+        toast_incompatible: 0,
+    };
+    let mut flows = Flows::default();
+    let mut connections = Connections::default();
+    let mut protocols = Protocols::default();
+    let mut sessions = Sessions::default();
+    let mut sightings = Sightings::default();
+    let mut drops: u64 = 0;
+    while let Some(packet) = reader.next_packet()? {
+        found.packets += 1;
+        found.bytes += u64::from(packet.origlen);
+        drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
+        extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
+        let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+            found.unparsed += 1;
+            continue;
+        };
+        if let (Some(place), Some(ts)) = (sightings::place(packet.linktype, packet.data, &layers), packet.ts_ns) {
+            let keyed = keyed(&layers, Rules { cover: usize::MAX, rewritten: false });
+            if sightings.again(ts, &keyed, place) {
+                found.seen_again += 1;
+                continue;
+            }
+        }
+        let flow = FlowKey::of(&layers);
+        let at = flows.count(flow, &packet);
+        match (&layers.transport, at) {
+            (Transport::Udp { .. }, _) => {
+                if protocols.datagram(&flows, at, &layers, packet.ts_ns).is_some_and(Protocol::is_toast) {
+                    sessions.see(flow, layers.payload, layers.payload_length, packet.ts_ns);
+                }
+            }
+            (Transport::Tcp(_), Some(at)) => connections.see(&flows, at, &layers, packet.ts_ns),
+            (_, Some(at)) => protocols.frame(at, &layers, packet.ts_ns),
+            (_, None) => {}
+        }
+    }
+    let statistics = reader.interfaces().iter().filter_map(|interface| interface.statistics);
+    let told = statistics.fold(0, |sum: u64, told| sum.saturating_add(told.lost()));
+    found.capture_drops = drops.max(told);
+    found.interfaces = reader.interfaces().len();
+    found.duration_ns = found.first_ns.zip(found.last_ns).map(|(from, to)| to.saturating_sub(from));
+    if let Tail::Cut { offset, .. } = reader.tail() {
+        found.cut_at = Some(offset);
+    }
+    found.protocols = protocols.finished(&mut flows);
+    (found.stun, found.ableton_link) = protocols.details.finished();
+    found.ptp = std::mem::take(&mut protocols.details.ptp);
+    (found.conversations, found.conversations_left_out, found.tcp) = connections.finished(&flows, options.flows);
+    found.untracked = flows.untracked;
+    found.flows = flows.all;
+    found.flows.sort_by(|x, y| (y.packets, x.flow).cmp(&(x.packets, y.flow)));
+    found.flows_left_out = found.flows.len().saturating_sub(options.flows) as u64;
+    found.flows.truncate(options.flows);
+    found.toast = sessions.finished();
+    found.toast_untracked = sessions.untracked;
+    found.toast_discovery = sessions.discovery;
+    found.toast_incompatible = sessions.incompatible;
+    found.findings = found.sentences();
+    Ok(found)
+}

@@ -1,0 +1,158 @@
+//! The description of one capture for people.
+
+use std::fmt;
+
+use super::{
+    super::{
+        findings,
+        text::{duration, percent},
+    },
+    Conversation, Description,
+    flows::FLOWS,
+    tables,
+    toast::SENDERS,
+};
+
+/// Sentences on PTP domains and on sessions of Ableton Link, each; JSON has all.
+const DETAILS: usize = 8;
+
+impl Description {
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.packets == 0 {
+            found.push(
+                "The capture holds no packet: check its interface, its filter, and that it ran at that time."
+                    .to_owned(),
+            );
+        }
+        if let Some(at) = self.cut_at {
+            found.push(format!("The file is cut off at byte {at}: read up to there."));
+        }
+        if self.capture_drops > 0 {
+            found.push(format!("The capture itself lost {} packets.", self.capture_drops));
+        }
+        if self.seen_again > 0 {
+            found.push(findings::seen_again(&self.path, self.seen_again));
+        }
+        if self.unparsed > 0 {
+            found.push(format!("{} packets of unknown link types were left out.", self.unparsed));
+        }
+        if self.untracked > 0 {
+            found.push(format!("{} packets are of flows beyond the {FLOWS} that are followed.", self.untracked));
+        }
+        if self.toast_untracked > 0 {
+            found.push(format!(
+                "{} TOAST frames are of senders beyond the {SENDERS} that are followed.",
+                self.toast_untracked
+            ));
+        }
+        if self.toast_incompatible > 0 {
+            found.push(format!(
+                "{} datagrams are of the other protocol named TOAST, which is not compatible.",
+                self.toast_incompatible
+            ));
+        }
+        self.tcp_sentences(&mut found);
+        self.protocol_sentences(&mut found);
+        found
+    }
+
+    fn tcp_sentences(&self, found: &mut Vec<String>) {
+        let Some(tcp) = &self.tcp else { return };
+        if tcp.retransmissions > 0 {
+            let share = percent(tcp.retransmissions as f64 / tcp.data_segments.max(1) as f64);
+            found.push(format!(
+                "TCP: {share} of {} data segments are retransmissions: {} of what had passed here (lost behind this \
+                 point, or needless), {} of what had not (lost before it).",
+                tcp.data_segments, tcp.repeated, tcp.lost_before
+            ));
+        }
+        if tcp.out_of_order > 0 {
+            found.push(format!("TCP: {} segments came out of order.", tcp.out_of_order));
+        }
+        if tcp.unclear > 0 {
+            found.push(format!(
+                "TCP: of {} segments behind their turn nothing tells whether they were late or sent again.",
+                tcp.unclear
+            ));
+        }
+        if tcp.unseen_bytes > 0 {
+            found.push(format!(
+                "TCP: {} bytes were acknowledged that are not in the capture: it missed them, or they took another \
+                 path.",
+                tcp.unseen_bytes
+            ));
+        }
+        if tcp.zero_windows > 0 {
+            let closed = i64::try_from(tcp.zero_window_ns).unwrap_or(i64::MAX);
+            found.push(format!(
+                "TCP: receivers closed their windows in {} segments, for {} together: they did not keep up.",
+                tcp.zero_windows,
+                duration(closed)
+            ));
+        }
+        if tcp.resets > 0 {
+            found.push(format!("TCP: {} segments reset a connection.", tcp.resets));
+        }
+        if let Some((rtt, by, one)) = self.slowest() {
+            let words = if tcp.conversations == 1 { "TCP round trip" } else { "Longest TCP round trip" };
+            found.push(format!("{words}: {} over both ends by {by}, {}.", duration(rtt), one.flow));
+        }
+    }
+
+    /// The conversation with the longest round trip over both ends: by the sum of medians, or by the
+    /// handshake where data went one way only.
+    fn slowest(&self) -> Option<(i64, &'static str, &Conversation)> {
+        let both = |one: &Conversation| {
+            let tcp = one.tcp.as_ref()?;
+            let [there, back] = [&tcp.a_to_b, &tcp.b_to_a].map(|way| tables::round_trip(way).map(|times| times.p50));
+            let halves = there.zip(back).map(|(there, back)| (there.saturating_add(back), "its medians"));
+            halves.or_else(|| Some((tcp.handshake?.whole_ns?, "its handshake")))
+        };
+        let times = self.conversations.iter().filter_map(|one| both(one).map(|(rtt, by)| (rtt, by, one)));
+        times.max_by_key(|(rtt, ..)| *rtt)
+    }
+
+    fn protocol_sentences(&self, found: &mut Vec<String>) {
+        if !self.protocols.is_empty() {
+            let all: Vec<_> = self.protocols.iter().map(|seen| (seen.protocol, seen.packets)).collect();
+            found.push(tables::protocols(&all));
+        }
+        if let Some(stun) = &self.stun {
+            let answered = stun.successes + stun.errors;
+            let time = stun.rtt_ns.map_or(String::new(), |rtt| format!(", answered in {} (median)", duration(rtt.p50)));
+            found.push(format!("STUN: {answered} of {} Binding requests were answered{time}.", stun.requests));
+        }
+        for (domain, messages) in self.ptp.iter().take(DETAILS) {
+            let words: Vec<_> = messages.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            found.push(format!("PTP domain {domain}: {}.", words.join(", ")));
+        }
+        for session in self.ableton_link.iter().take(DETAILS) {
+            let tempo = match (session.first_bpm, session.last_bpm) {
+                (Some(first), Some(last)) if (first - last).abs() >= 0.05 => format!(", {first:.1} to {last:.1} bpm"),
+                (_, Some(last)) => format!(", {last:.1} bpm"),
+                _ => String::new(),
+            };
+            found.push(format!(
+                "Ableton Link session {}: {} announcements{tempo}.",
+                session.session, session.announcements
+            ));
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} packets, {} bytes", self.path, self.packets, self.bytes)?;
+        match self.duration_ns {
+            Some(span) => writeln!(f, " in {}.", duration(span))?,
+            None => writeln!(f, ".")?,
+        }
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        tables::conversations(f, &self.conversations, self.conversations_left_out)?;
+        tables::tcp(f, &self.conversations)?;
+        tables::toast(f, &self.toast)
+    }
+}
