@@ -2,7 +2,7 @@
 //!
 //! - [`pcapfile`] reads classic pcap and pcapng; [`writer`] writes pcapng with the fates of packets.
 //! - [`packet`] and [`toast`] find headers; [`recognise`] tells protocols, [`tcp`] what the numbers
-//!   of TCP say at one point; [`stats`] holds quantiles and intervals.
+//!   of TCP say at one point; [`rtp`] finds streams; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
@@ -18,6 +18,7 @@ pub mod join;
 pub mod packet;
 pub mod pcapfile;
 pub mod recognise;
+pub mod rtp;
 pub mod stats;
 pub mod tcp;
 pub mod toast;

@@ -20,6 +20,7 @@ mod pending;
 mod point;
 mod reorder;
 mod result;
+mod rtp;
 mod runs;
 mod sightings;
 mod survey;

@@ -42,6 +42,8 @@ pub enum Protocol {
     AbletonLink,
     /// RTP-MIDI sessions as Apple has them, and the RTP of such a session (RFC 6295).
     RtpMidi,
+    /// Streams of RTP (RFC 3550), which no single datagram tells.
+    Rtp,
     /// Open Sound Control 1.0.
     Osc,
     /// TOAST version 2 and its discovery.
@@ -52,7 +54,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stun,
         Self::TurnChannelData,
         Self::Dtls,
@@ -62,6 +64,7 @@ impl Protocol {
         Self::Ptp,
         Self::AbletonLink,
         Self::RtpMidi,
+        Self::Rtp,
         Self::Osc,
         Self::Toast,
         Self::ToastIncompatible,
@@ -86,6 +89,7 @@ impl Protocol {
             Self::Ptp => "PTP",
             Self::AbletonLink => "Ableton Link",
             Self::RtpMidi => "RTP-MIDI",
+            Self::Rtp => "RTP",
             Self::Osc => "OSC",
             Self::Toast => "TOAST",
             Self::ToastIncompatible => "other TOAST",

@@ -24,6 +24,7 @@ use crate::{
     packet::{self, Transport},
     pcapfile::{Reader, Tail},
     recognise::Protocol,
+    rtp::{Rtp, RtpFound},
 };
 use conversations::Connections;
 use flows::{Flows, extend};
@@ -91,6 +92,9 @@ pub struct Description {
     pub toast_discovery: u64,
     /// Datagrams of the incompatible protocol that shares TOAST's name.
     pub toast_incompatible: u64,
+    /// RTP and RTCP.
+    #[serde(flatten)]
+    pub rtp: RtpFound,
 }
 
 /// Describes the capture of one point.
@@ -126,7 +130,9 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         toast_untracked: 0,
         toast_discovery: 0,
         toast_incompatible: 0,
+        rtp: RtpFound::default(),
     };
+    let mut rtp = Rtp::default();
     let mut flows = Flows::default();
     let mut connections = Connections::default();
     let mut protocols = Protocols::default();
@@ -152,11 +158,15 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
         let flow = FlowKey::of(&layers);
         let at = flows.count(flow, &packet);
         match (&layers.transport, at) {
-            (Transport::Udp { .. }, _) => {
-                if protocols.datagram(&flows, at, &layers, packet.ts_ns).is_some_and(Protocol::is_toast) {
+            (Transport::Udp { .. }, _) => match (protocols.datagram(&flows, at, &layers, packet.ts_ns), at) {
+                (Some(protocol), _) if protocol.is_toast() => {
                     sessions.see(flow, layers.payload, layers.payload_length, packet.ts_ns);
                 }
-            }
+                (None | Some(Protocol::RtpMidi), Some(at)) => {
+                    rtp.datagram(at, &flow, layers.payload, layers.payload_length, packet.ts_ns);
+                }
+                _ => {}
+            },
             (Transport::Tcp(_), Some(at)) => connections.see(&flows, at, &layers, packet.ts_ns),
             (_, Some(at)) => protocols.frame(at, &layers, packet.ts_ns),
             (_, None) => {}
@@ -170,7 +180,8 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     if let Tail::Cut { offset, .. } = reader.tail() {
         found.cut_at = Some(offset);
     }
-    found.protocols = protocols.finished(&mut flows);
+    found.rtp = rtp.finish();
+    found.protocols = protocols.finished(&mut flows, &found.rtp.streams);
     (found.stun, found.ableton_link) = protocols.details.finished();
     found.ptp = std::mem::take(&mut protocols.details.ptp);
     (found.conversations, found.conversations_left_out, found.tcp) = connections.finished(&flows, options.flows);

@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::{
+    super::hash::HashedMap,
     details::Details,
     flows::{Flows, ProtocolPackets},
 };
 use crate::{
     packet::Layers,
     recognise::{self, Datagram, Protocol, Watch},
+    rtp::RtpStream,
 };
 
 /// One protocol in the capture.
@@ -89,8 +91,13 @@ impl Protocols {
         }
     }
 
-    /// Tells each flow its protocols; all of them together.
-    pub(super) fn finished(&mut self, flows: &mut Flows) -> Vec<ProtocolSeen> {
+    /// Tells each flow its protocols, streams of RTP among them; all of them together.
+    pub(super) fn finished(&mut self, flows: &mut Flows, streams: &[RtpStream]) -> Vec<ProtocolSeen> {
+        let mut of_streams: HashedMap<u64> = HashedMap::default();
+        for stream in streams {
+            *of_streams.entry(stream.flow.hash()).or_default() += stream.received;
+        }
+        self.watches.resize(flows.all.len(), Watch::default());
         let mut all = Protocol::ALL.map(|protocol| ProtocolSeen { protocol, packets: 0, flows: 0 });
         let mut count = |protocol: Protocol, packets: u64, flows: u64| {
             if let Some(sum) = all.get_mut(protocol as usize) {
@@ -99,7 +106,14 @@ impl Protocols {
             }
         };
         for (watch, flow) in self.watches.iter().zip(&mut flows.all) {
-            let found = watch.found();
+            let mut found = watch.found();
+            // What is RTP-MIDI is counted as such.
+            if let Some(&packets) = of_streams.get(&flow.flow.hash())
+                && !found.iter().any(|(protocol, _)| *protocol == Protocol::RtpMidi)
+            {
+                found.push((Protocol::Rtp, packets));
+                found.sort_by_key(|&(protocol, packets)| (std::cmp::Reverse(packets), protocol));
+            }
             found.iter().for_each(|&(protocol, packets)| count(protocol, packets, 1));
             flow.protocol = found.first().map(|first| first.0);
             flow.protocols =

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     super::{
-        findings,
+        findings, rtp,
         text::{duration, percent},
     },
     Conversation, Description,
@@ -54,6 +54,7 @@ impl Description {
         }
         self.tcp_sentences(&mut found);
         self.protocol_sentences(&mut found);
+        found.extend(rtp::sentences(&self.rtp));
         found
     }
 
@@ -153,6 +154,7 @@ impl fmt::Display for Description {
         }
         tables::conversations(f, &self.conversations, self.conversations_left_out)?;
         tables::tcp(f, &self.conversations)?;
+        rtp::table(f, &self.rtp)?;
         tables::toast(f, &self.toast)
     }
 }

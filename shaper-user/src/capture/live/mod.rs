@@ -103,11 +103,8 @@ pub(crate) fn capture(
     mut tell: impl FnMut(&Counted),
 ) -> anyhow::Result<Counted> {
     let (sender, batches) = mpsc::sync_channel(WAITING);
-    let opened: Vec<_> = plan
-        .interfaces
-        .iter()
-        .map(|interface| source::open(interface, plan))
-        .collect::<anyhow::Result<_>>()?;
+    let opened: Vec<_> =
+        plan.interfaces.iter().map(|interface| source::open(interface, plan)).collect::<anyhow::Result<_>>()?;
     let links: Vec<u16> = opened.iter().map(source::linktype).collect::<anyhow::Result<_>>()?;
     let mut output = Output::create(plan, &links)?;
     let sources: Vec<Source> = opened
