@@ -32,7 +32,17 @@ const BINARIES: [&str; 12] = [
     "ns_exec",
 ];
 /// Those of them that a kernel of its own tells less about: they have their turn in the long form.
-const LONG: [&str; 7] = ["bpf_frames", "bpf_ports", "bpf_rules", "ns_effects", "ns_apply", "ns_bridge", "ns_exec"];
+const LONG: [&str; 9] = [
+    "bpf_frames",
+    "bpf_ports",
+    "bpf_rules",
+    "bpf_traces",
+    "ns_effects",
+    "ns_interface",
+    "ns_apply",
+    "ns_bridge",
+    "ns_exec",
+];
 /// What they start, beside `shaper`.
 const TOOLS: [&str; 8] = ["bash", "cat", "date", "seq", "sh", "sleep", "tc", "true"];
 /// The longest that one of them may take, software emulation included.
