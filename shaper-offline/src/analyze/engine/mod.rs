@@ -3,6 +3,7 @@
 use super::{
     Options,
     clock::Ways,
+    examples::{Examples, Shown},
     feed::{Feed, Head},
     flow::FlowKey,
     hash::HashedMap,
@@ -21,7 +22,7 @@ mod settle;
 /// Flows counted one by one; packets of further flows count in the totals alone.
 const FLOWS: usize = 65_536;
 /// Delays kept exactly per direction, and per flow while the flows' budget lasts.
-const EXACT: usize = 1 << 22;
+pub(super) const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
@@ -58,6 +59,7 @@ pub(super) struct Flow {
 pub(super) struct Direction {
     pub(super) tally: Tally,
     pub(super) reorder: Reorder,
+    pub(super) examples: Examples,
 }
 
 pub(super) struct Engine<W: Watch> {
@@ -73,19 +75,26 @@ pub(super) struct Engine<W: Watch> {
     latest_flow: Both<(u64, u32)>,
     paths: Paths,
     directions: Both<Direction>,
-    pub(super) unplaced: u64,
+    /// Packets without a direction.
+    adrift: Examples,
+    unplaced: u64,
     unplaced_pairs: u64,
-    pub(super) evicted: u64,
-    pub(super) untracked: u64,
+    /// Of the others without a direction, how many at each point.
+    alone: Both<u64>,
+    evicted: u64,
+    untracked: u64,
 }
 
 /// What the merge leaves behind.
 pub(super) struct Outcome {
     pub(super) directions: Both<Direction>,
     pub(super) flows: Vec<(Flow, Option<Point>)>,
+    pub(super) adrift: Examples,
     pub(super) unplaced: u64,
     /// Of those, packets seen at both points.
     pub(super) unplaced_pairs: u64,
+    /// Of the others without a direction, how many at each point.
+    pub(super) alone: Both<u64>,
     pub(super) evicted: u64,
     pub(super) untracked: u64,
 }
@@ -94,7 +103,11 @@ impl<W: Watch> Engine<W> {
     /// `ways`: the directions known, where stamps do not tell them.
     pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>, watch: W) -> Self {
         let all = Budget::unlimited();
-        let direction = || Direction { tally: Tally::new(EXACT, &all), reorder: Reorder::new(EXACT, &all) };
+        let direction = || Direction {
+            tally: Tally::new(EXACT, &all),
+            reorder: Reorder::new(EXACT, &all),
+            examples: Examples::default(),
+        };
         let waiting = i64::try_from(options.waiting.as_nanos()).unwrap_or(i64::MAX);
         Self {
             watch,
@@ -108,15 +121,17 @@ impl<W: Watch> Engine<W> {
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
             paths: Paths::new(ways),
             directions: Both { a: direction(), b: direction() },
+            adrift: Examples::default(),
             unplaced: 0,
             unplaced_pairs: 0,
+            alone: Both { a: 0, b: 0 },
             evicted: 0,
             untracked: 0,
         }
     }
 
     /// Runs both captures through.
-    pub(super) fn run(mut self, feeds: &mut Both<Feed>) -> Result<Outcome, Error> {
+    pub(super) fn run(mut self, feeds: &mut Both<Feed<'_>>) -> Result<Outcome, Error> {
         feeds.a.advance()?;
         feeds.b.advance()?;
         loop {
@@ -148,8 +163,10 @@ impl<W: Watch> Engine<W> {
         Ok(Outcome {
             directions: self.directions,
             flows: self.flows.into_iter().zip(ways).collect(),
+            adrift: self.adrift,
             unplaced: self.unplaced,
             unplaced_pairs: self.unplaced_pairs,
+            alone: self.alone,
             evicted: self.evicted,
             untracked: self.untracked,
         })
@@ -158,7 +175,7 @@ impl<W: Watch> Engine<W> {
     /// Settles what was stamped before the horizon, in order of time over both points: variation
     /// and runs see packets as they were sent, and originals come before their copies.
     #[inline]
-    fn settle_until(&mut self, horizon: i64, feeds: &mut Both<Feed>) {
+    fn settle_until(&mut self, horizon: i64, feeds: &mut Both<Feed<'_>>) {
         loop {
             let (a, b) = (self.pending.a.oldest(), self.pending.b.oldest());
             let point = match (a, b) {
@@ -238,6 +255,7 @@ impl<W: Watch> Engine<W> {
                 self.orphans.at(other).remove(&settled);
             }
             self.unplaced_pairs += 1;
+            self.adrift.note(Shown::UnplacedPairs, other.in_order(partner.frame, open.frame));
             return;
         };
         let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
@@ -249,7 +267,13 @@ impl<W: Watch> Engine<W> {
         let mut extent = None;
         let direction = self.directions.at(sender);
         direction.tally.ambiguous += u64::from(found.ambiguous);
-        if intact && let Some(slot) = direction.tally.tiers.get_mut(tier) {
+        let frames = sender.in_order(sent.frame, arrived.frame);
+        if found.ambiguous {
+            direction.examples.note(Shown::Ambiguous, frames);
+        }
+        if !intact {
+            direction.examples.note(Shown::Corrupted, frames);
+        } else if let Some(slot) = direction.tally.tiers.get_mut(tier) {
             *slot += 1;
         }
         if let Some(flow) = self.flows.get_mut(sent.flow as usize) {
@@ -258,9 +282,12 @@ impl<W: Watch> Engine<W> {
                 if let Some(slot) = flow.tally.tiers.get_mut(tier) {
                     *slot += 1;
                 }
-                let arrival = flow.tracker.arrive(sent.position.into(), arrived.ts);
+                let arrival = flow.tracker.arrive(sent.position, arrived.ts);
                 extent = arrival.extent;
                 direction.reorder.add(arrival);
+                if extent.is_some() {
+                    direction.examples.note(Shown::Reordered, frames);
+                }
             }
         }
         let settled = self.pending.at(other).settle(found.slot, state, delay, note.displaced(extent));

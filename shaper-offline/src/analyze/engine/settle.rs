@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        examples::Shown,
         feed::Feed,
         pending::{Open, Settled, State},
         point::{Both, Point},
@@ -11,13 +12,19 @@ use super::{
     Engine,
 };
 
-/// How far behind a packet its damaged self is looked for, at least half of it.
+/// Delays that tell how long packets take.
+const TELLING: u64 = 16;
+/// How far behind a packet its damaged self is looked for while fewer are known, at least half of it.
 const SHORTEST_REACH: i64 = 10_000_000;
+/// How far beyond the delays seen so far, and half their spread, a damaged packet may have arrived.
+const SLACK: i64 = 1_000_000;
+/// Arrivals with the header of one packet that are asked.
+const CANDIDATES: usize = 4096;
 
 impl<W: Watch> Engine<W> {
     /// Makes room. What has not waited its time is not lost, and where it is an arrival, what was
     /// sent before it may be what it was.
-    pub(super) fn evict(&mut self, point: Point, feeds: &mut Both<Feed>) {
+    pub(super) fn evict(&mut self, point: Point, feeds: &mut Both<Feed<'_>>) {
         let Some(entry) = self.pending.at(point).pop() else { return };
         if entry.state == State::Open {
             self.evicted += 1;
@@ -28,12 +35,12 @@ impl<W: Watch> Engine<W> {
 
     /// Counts what has waited long enough.
     #[inline]
-    pub(super) fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed>) {
+    pub(super) fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed<'_>>) {
         let Some(entry) = self.pending.at(point).pop() else { return };
         self.settle(point, &entry, feeds);
     }
 
-    fn settle(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed>) {
+    fn settle(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
         let way = self.paths.way(entry.path);
         let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
         let explained = open && self.orphans.at(point).remove(entry);
@@ -49,6 +56,10 @@ impl<W: Watch> Engine<W> {
                 return;
             }
             self.unplaced += 1;
+            if entry.state == State::Open {
+                *self.alone.at(point) += 1;
+                self.adrift.note(Shown::Unplaced, point.in_order(entry.frame, 0));
+            }
             self.tell(point, None, Fate::Unmatched, entry);
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
                 flow.tally.unmatched += 1;
@@ -71,6 +82,7 @@ impl<W: Watch> Engine<W> {
             return;
         }
         direction.tally.arrivals_only += 1;
+        direction.examples.note(Shown::ArrivalsOnly, point.in_order(entry.frame, 0));
         if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
             flow.tally.arrivals_only += 1;
         }
@@ -83,7 +95,7 @@ impl<W: Watch> Engine<W> {
         self.watch.packet(Told { point, sender, flow, fate, entry });
     }
 
-    fn settle_sent(&mut self, sender: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed>) {
+    fn settle_sent(&mut self, sender: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
         let receiver = sender.other();
         let mut state = entry.state;
         let mut delay = entry.delay;
@@ -98,6 +110,8 @@ impl<W: Watch> Engine<W> {
                 let pending = self.pending.get(receiver);
                 if let Some(last) = pending.waiting(number).and_then(|(slot, _)| pending.get(slot)) {
                     entry.note = entry.note.met(last.note, last.frame, last.ts);
+                    let frames = sender.in_order(entry.frame, last.frame);
+                    self.directions.at(sender).examples.note(Shown::Resegmented, frames);
                 }
             } else if !entry.cut
                 && !entry.early
@@ -105,6 +119,8 @@ impl<W: Watch> Engine<W> {
             {
                 state = State::Corrupted;
                 entry.note = entry.note.met(arrival.note, arrival.frame, arrival.ts);
+                let frames = sender.in_order(entry.frame, arrival.frame);
+                self.directions.at(sender).examples.note(Shown::Corrupted, frames);
             }
         }
         let direction = self.directions.at(sender);
@@ -151,14 +167,17 @@ impl<W: Watch> Engine<W> {
                 },
             }
         }
-        let fate = match (state, missing) {
-            (State::Matched, _) => Fate::Matched,
-            (State::Corrupted, _) => Fate::Corrupted,
+        let (fate, shown) = match (state, missing) {
+            (State::Matched, _) => (Fate::Matched, None),
+            (State::Corrupted, _) => (Fate::Corrupted, None),
             (State::Duplicate, _) => return,
-            (State::Open, Some(Missing::Lost)) => Fate::Lost,
-            (State::Open, Some(Missing::Edge)) => Fate::Edge,
-            (State::Open, _) => Fate::Unmatched,
+            (State::Open, Some(Missing::Lost)) => (Fate::Lost, Some(Shown::Lost)),
+            (State::Open, Some(Missing::Edge)) => (Fate::Edge, Some(Shown::Edge)),
+            (State::Open, _) => (Fate::Unmatched, Some(Shown::Unmatched)),
         };
+        if let Some(shown) = shown {
+            direction.examples.note(shown, sender.in_order(entry.frame, 0));
+        }
         self.tell(sender, Some(sender), fate, &entry);
         if matches!(state, State::Matched | State::Corrupted) {
             self.copies(sender, &entry);
@@ -168,16 +187,32 @@ impl<W: Watch> Engine<W> {
     /// Second pass by header: an unpaired arrival that is this packet with other content.
     fn damaged(&mut self, sender: Point, entry: &Settled<W::Note>) -> Option<Settled<W::Note>> {
         let receiver = sender.other();
-        // Many packets of a flow share a header: look no further than delays reach.
-        let slowest = self.directions.get(sender).tally.delay.max();
-        let reach = slowest.map_or(self.waiting, |slowest| slowest.max(SHORTEST_REACH).saturating_mul(2));
-        let until = entry.ts.saturating_add(reach.min(self.waiting));
-        let (waiting, sent) = (self.pending.get(receiver), self.pending.get(sender));
-        let found = self.orphans.at(receiver).of_header(entry.header).iter_mut().find_map(|orphan| {
+        // Many packets of a flow share a header: look where one that was sent then would arrive.
+        let known = &self.directions.get(sender).tally.delay;
+        let [from, until] = match (known.min(), known.max()) {
+            (Some(fastest), Some(slowest)) if known.count() >= TELLING => {
+                let slack = slowest.saturating_sub(fastest) / 2 + SLACK;
+                [fastest.saturating_sub(slack), slowest.saturating_add(slack)]
+            }
+            (Some(_), Some(slowest)) => [0, slowest.max(SHORTEST_REACH).saturating_mul(2)],
+            _ => [0, self.waiting],
+        };
+        let from = entry.ts.saturating_add(from.max(0));
+        let until = entry.ts.saturating_add(until.min(self.waiting));
+        let (waiting, sent) = match sender {
+            Point::A => (&self.pending.b, &mut self.pending.a),
+            Point::B => (&self.pending.a, &mut self.pending.b),
+        };
+        let near = self.orphans.at(receiver).of_header(entry.header, from);
+        let found = near.take_while(|orphan| orphan.ts <= until).take(CANDIDATES).find_map(|orphan| {
             let (slot, ts) = waiting.waiting(orphan.number)?;
-            let Open { key, cut: false, .. } = *waiting.get(slot)? else { return None };
-            let may = (entry.ts..=until).contains(&ts) && !*orphan.copy.get_or_insert_with(|| sent.has_match(key, ts));
-            may.then_some(slot)
+            let Open { key, cut: false, sequence, .. } = *waiting.get(slot)? else { return None };
+            // Where no identification tells, numbers must not contradict.
+            if entry.identification == 0 && sequence != entry.sequence {
+                return None;
+            }
+            let copy = *orphan.copy.get_or_insert_with(|| sent.has_match(key, ts));
+            (!copy).then_some(slot)
         });
         let slot = found?;
         let note = self.pending.get(receiver).get(slot)?.note;
@@ -191,6 +226,7 @@ impl<W: Watch> Engine<W> {
     #[inline]
     fn copies(&mut self, sender: Point, entry: &Settled<W::Note>) {
         let receiver = sender.other();
+        let mut first = 1;
         while !self.orphans.get(receiver).is_empty() {
             let pending = self.pending.get(receiver);
             let Some(found) = pending.candidate(entry.key, 0) else { break };
@@ -202,12 +238,17 @@ impl<W: Watch> Engine<W> {
             let arrival = self.pending.at(receiver).settle(found.slot, State::Duplicate, 0, note);
             let Some(arrival) = arrival else { break };
             self.orphans.at(receiver).remove(&arrival);
-            self.directions.at(sender).tally.duplicated += 1;
+            let direction = self.directions.at(sender);
+            direction.tally.duplicated += 1;
+            direction.tally.replicated += first;
+            direction.examples.note(Shown::Duplicated, sender.in_order(entry.frame, arrival.frame));
             let mut key = None;
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
                 flow.tally.duplicated += 1;
+                flow.tally.replicated += first;
                 key = Some(&flow.key);
             }
+            first = 0;
             let told =
                 Told { point: receiver, sender: Some(sender), flow: key, fate: Fate::Duplicate, entry: &arrival };
             self.watch.packet(told);
@@ -224,7 +265,7 @@ enum Missing {
 }
 
 /// `fastest` and `slowest` are the delays seen so far: the packet would have arrived between.
-fn missing<N>(entry: &Settled<N>, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
+fn missing<N>(entry: &Settled<N>, receiver: &mut Feed<'_>, [fastest, slowest]: [i64; 2]) -> Missing {
     let earliest = entry.ts.saturating_add(fastest);
     let latest = entry.ts.saturating_add(slowest);
     let before = receiver.start().is_none_or(|start| earliest < start);

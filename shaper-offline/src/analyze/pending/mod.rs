@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::watch::Note;
+use super::{hash::HashedMap, watch::Note};
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Open<N> {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) content: u32,
-    /// First sequence number of TCP data.
+    /// First sequence number of TCP data, or what stands for the numbers of RTP.
     pub(super) sequence: u32,
     /// Length of TCP data, 0 for what is none.
     pub(super) length: u32,
@@ -82,11 +82,12 @@ pub(super) struct Settled<N> {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) state: State,
-    /// Header key, sequence and length of TCP data, and whether its content is not known; of an
-    /// open one only.
+    /// Header key, sequence and length of TCP data, IP identification, and whether its content is
+    /// not known; of an open one only.
     pub(super) header: u64,
     pub(super) sequence: u32,
     pub(super) length: u32,
+    pub(super) identification: u16,
     pub(super) cut: bool,
     /// It is taken out before its waiting time is over.
     pub(super) early: bool,
@@ -117,11 +118,21 @@ pub(super) struct Pending<N> {
     free: u32,
     heads: usize,
     buckets: Vec<u32>,
+    /// Settled lines by key: how many, and the time of the first; kept from the first question on.
+    matched: Option<HashedMap<(u32, i64)>>,
 }
 
 impl<N: Note> Pending<N> {
     pub(super) fn new() -> Self {
-        Self { log: VecDeque::new(), front: 0, slots: Vec::new(), free: NONE, heads: 0, buckets: vec![NONE; 1024] }
+        Self {
+            log: VecDeque::new(),
+            front: 0,
+            slots: Vec::new(),
+            free: NONE,
+            heads: 0,
+            buckets: vec![NONE; 1024],
+            matched: None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -156,12 +167,40 @@ impl<N: Note> Pending<N> {
         Some((line.value as u32, line.ts))
     }
 
-    /// Whether a packet of this key, logged up to `until`, has its match. Reads the log line by
-    /// line: for questions that are rarely asked.
-    pub(super) fn has_match(&self, key: u64, until: i64) -> bool {
-        let lines = self.log.iter().take_while(|line| line.ts <= until);
-        let mut settled = lines.filter(|line| line.state != State::Open);
-        settled.any(|line| line.key == key)
+    /// Whether a packet of this key, logged up to `until`, has its match.
+    pub(super) fn has_match(&mut self, key: u64, until: i64) -> bool {
+        if self.matched.is_none() {
+            self.matched = Some(HashedMap::default());
+            for at in 0..self.log.len() {
+                if let Some(&Line { key, ts, state, .. }) = self.log.get(at)
+                    && state != State::Open
+                {
+                    self.note_match(key, ts);
+                }
+            }
+        }
+        self.matched.as_ref().and_then(|matched| matched.get(&key)).is_some_and(|(_, first)| *first <= until)
+    }
+
+    #[inline]
+    fn note_match(&mut self, key: u64, ts: i64) {
+        if let Some(matched) = &mut self.matched {
+            let known = matched.entry(key).or_insert((0, ts));
+            known.0 += 1;
+            known.1 = known.1.min(ts);
+        }
+    }
+
+    #[inline]
+    fn forget_match(&mut self, key: u64) {
+        if let Some(matched) = &mut self.matched
+            && let Some(known) = matched.get_mut(&key)
+        {
+            known.0 -= 1;
+            if known.0 == 0 {
+                matched.remove(&key);
+            }
+        }
     }
 
     #[inline]
@@ -215,6 +254,7 @@ impl<N: Note> Pending<N> {
     #[inline]
     pub(super) fn push_settled(&mut self, open: &Open<N>, state: State, delay: i64, note: N) {
         let Open { ts, key, flow, path, frame, .. } = *open;
+        self.note_match(key, ts);
         self.log.push_back(Line { ts, key, value: delay, flow, path, frame, state, note });
     }
 
@@ -306,6 +346,7 @@ impl<N: Note> Pending<N> {
         }
         self.close(slot, &closed);
         let open = closed.open;
+        self.note_match(open.key, open.ts);
         Some(Settled {
             number: closed.number,
             ts: open.ts,
@@ -317,6 +358,7 @@ impl<N: Note> Pending<N> {
             header: open.header,
             sequence: open.sequence,
             length: open.length,
+            identification: open.identification,
             cut: open.cut,
             early: false,
             frame: open.frame,
@@ -341,6 +383,7 @@ impl<N: Note> Pending<N> {
             header: 0,
             sequence: 0,
             length: 0,
+            identification: 0,
             cut: false,
             early: false,
             frame: line.frame,
@@ -352,10 +395,13 @@ impl<N: Note> Pending<N> {
                 settled.header = closed.open.header;
                 settled.sequence = closed.open.sequence;
                 settled.length = closed.open.length;
+                settled.identification = closed.open.identification;
                 settled.cut = closed.open.cut;
                 self.close(slot, &closed);
             }
             settled.delay = 0;
+        } else {
+            self.forget_match(line.key);
         }
         Some(settled)
     }

@@ -57,11 +57,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn behaves_as_a_plain_list(steps in steps()) {
+    fn behaves_as_a_plain_list(steps in steps(), asked_from in 0_usize..400) {
         let mut pending = Pending::new();
         let mut plain: VecDeque<(u64, u64, bool)> = VecDeque::new();
         let mut number = 0;
-        for step in steps {
+        for (at, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Push(key) => {
                     prop_assert_eq!(pending.push(open(key, number as u16 % 4)), number);
@@ -69,7 +69,7 @@ proptest! {
                     number += 1;
                     // One that is settled from the start must not disturb.
                     if number % 5 == 0 {
-                        pending.push_settled(&open(key, 0), State::Matched, 1);
+                        pending.push_settled(&open(key, 0), State::Matched, 1, ());
                         plain.push_back((number, key, false));
                         number += 1;
                     }
@@ -102,6 +102,14 @@ proptest! {
             prop_assert_eq!(pending.len(), plain.len());
             for e in &plain {
                 prop_assert_eq!(pending.waiting(e.0).is_some(), e.2);
+                // What is kept from the first question on is what the lines say.
+                if at >= asked_from {
+                    let settled = plain.iter().any(|other| other.1 == e.1 && !other.2);
+                    prop_assert_eq!(pending.has_match(e.1, 0), settled);
+                }
+            }
+            if at >= asked_from {
+                prop_assert!(!pending.has_match(u64::MAX, i64::MAX));
             }
         }
     }
