@@ -1,8 +1,10 @@
 //! One capture as the matcher reads it: keyed packets on a common clock.
 
 use super::{
+    capture::{Chosen, Predicate},
     gaps::Gaps,
     key::{Keyed, Rules, Tier, keyed},
+    leaps::Leaps,
     sightings::{self, Sightings},
 };
 use crate::{
@@ -11,16 +13,34 @@ use crate::{
 };
 
 /// How one capture's clock becomes the common one: t - offset - skew * (t - origin).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Correction {
     /// Nanoseconds this clock is ahead at `origin`.
     pub(super) offset: i64,
     /// How much faster it runs, as a ratio (1e-6 is 1 ppm).
     pub(super) skew: f64,
     pub(super) origin: i64,
+    /// From which packet of the file on the offset is another one, where the clock was set.
+    pub(super) steps: Vec<(u64, i64)>,
 }
 
 impl Correction {
+    /// The same with another offset.
+    pub(super) fn with_offset(&self, offset: i64) -> Self {
+        Self { offset, skew: self.skew, origin: self.origin, steps: Vec::new() }
+    }
+
+    /// Goes over to the offset of that packet.
+    #[cold]
+    fn step(&mut self, index: u64) {
+        while let Some(&(from, offset)) = self.steps.first()
+            && from <= index
+        {
+            self.offset = offset;
+            self.steps.remove(0);
+        }
+    }
+
     #[inline]
     pub(super) fn apply(&self, ts: i64) -> i64 {
         let drift =
@@ -33,6 +53,11 @@ impl Correction {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) ts: i64,
+    /// Its number in the file as Wireshark counts, from 1; 0 where 32 bits do not hold it.
+    pub(super) frame: u32,
+    pub(super) interface: u32,
+    /// Length on the wire.
+    pub(super) bytes: u32,
     pub(super) packet: Keyed,
 }
 
@@ -45,6 +70,10 @@ pub(super) struct Told {
     pub(super) untimed: u64,
     /// Packets that a run of ours did not impair.
     pub(super) bypassed: u64,
+    /// Packets that the filter of the analysis leaves out.
+    pub(super) filtered: u64,
+    /// Packets stamped far from those around them.
+    pub(super) leapt: u64,
     /// Packets of link types we do not know.
     pub(super) unparsed: u64,
     pub(super) first: Option<i64>,
@@ -62,8 +91,11 @@ pub(super) struct Told {
     pub(super) cut_short: u64,
 }
 
-pub(super) struct Feed {
+pub(super) struct Feed<'a> {
     reader: Reader,
+    chosen: Chosen<'a>,
+    /// What the analysis is about, where not all.
+    only: Option<&'a Predicate<'a>>,
     rules: Rules,
     correction: Correction,
     /// Whether packets without an id are left out.
@@ -73,15 +105,24 @@ pub(super) struct Feed {
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
+    leaps: Leaps,
     sightings: Sightings,
     /// When the capture said it lost packets, or cannot tell which ones passed.
     pub(super) gaps: Gaps,
 }
 
-impl Feed {
-    pub(super) fn new(reader: Reader, rules: Rules, correction: Correction, impaired_only: bool) -> Self {
-        Self {
-            reader,
+impl<'a> Feed<'a> {
+    pub(super) fn new(
+        chosen: &Chosen<'a>,
+        only: Option<&'a Predicate<'a>>,
+        rules: Rules,
+        correction: Correction,
+        impaired_only: bool,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            reader: Reader::open(chosen.path)?,
+            chosen: chosen.clone(),
+            only,
             rules,
             correction,
             impaired_only,
@@ -89,9 +130,15 @@ impl Feed {
             head: None,
             told: Told::default(),
             latest: i64::MIN,
+            leaps: Leaps::default(),
             sightings: Sightings::default(),
             gaps: Gaps::default(),
-        }
+        })
+    }
+
+    /// The interface that was named for this point.
+    pub(super) fn named(&self) -> Option<&str> {
+        self.chosen.named
     }
 
     pub(super) fn reader(&self) -> &Reader {
@@ -103,12 +150,26 @@ impl Feed {
     pub(super) fn advance(&mut self) -> Result<(), Error> {
         self.head = None;
         while let Some(packet) = self.reader.next_packet()? {
+            if !self.chosen.has(packet.interface) {
+                continue;
+            }
+            let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
+            if !self.chosen.takes(&packet, layers.as_ref()) {
+                continue;
+            }
             self.told.packets += 1;
             self.told.bytes += u64::from(packet.origlen);
             let Some(ts) = packet.ts_ns else {
                 self.told.untimed += 1;
                 continue;
             };
+            if self.leaps.away(&self.chosen, packet.index, ts)? {
+                self.told.leapt += 1;
+                continue;
+            }
+            if self.correction.steps.first().is_some_and(|step| step.0 <= packet.index) {
+                self.correction.step(packet.index);
+            }
             let ts = self.correction.apply(ts);
             if let Some(count) = packet.dropcount.filter(|&count| count > 0) {
                 self.told.drops_at_packets = self.told.drops_at_packets.saturating_add(count);
@@ -125,10 +186,14 @@ impl Feed {
                 self.told.bypassed += 1;
                 continue;
             }
-            let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+            let Some(layers) = layers else {
                 self.told.unparsed += 1;
                 continue;
             };
+            if self.only.is_some_and(|only| !only(&packet, &layers)) {
+                self.told.filtered += 1;
+                continue;
+            }
             let keyed = keyed(&layers, self.rules);
             if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
                 && self.sightings.again(ts, &keyed, place)
@@ -140,11 +205,17 @@ impl Feed {
             if keyed.cut {
                 self.told.cut_short += 1;
                 // Known by its content, it may be any packet that is missing about then.
-                if matches!(keyed.tier, Tier::Payload | Tier::Network) {
+                if matches!(keyed.tier, Tier::Rtp | Tier::Payload | Tier::Network) {
                     self.gaps.note(ts, ts);
                 }
             }
-            self.head = Some(Head { ts, packet: keyed });
+            self.head = Some(Head {
+                ts,
+                frame: u32::try_from(packet.index.saturating_add(1)).unwrap_or(0),
+                interface: packet.interface,
+                bytes: packet.origlen,
+                packet: keyed,
+            });
             return Ok(());
         }
         Ok(())
@@ -157,13 +228,13 @@ impl Feed {
 
     /// End of the capture: its last packet, or the end that its statistics tell if later.
     pub(super) fn end(&self) -> i64 {
-        let told = self.reader.interfaces().iter().filter_map(|interface| interface.statistics?.end);
+        let told = self.chosen.statistics(&self.reader).filter_map(|statistics| statistics.end);
         told.map(|end| self.correction.apply(end)).fold(self.latest, i64::max)
     }
 
     /// Drops that the interfaces' statistics tell, over all interfaces.
     pub(super) fn drops_in_statistics(&self) -> u64 {
-        let each = self.reader.interfaces().iter().filter_map(|interface| interface.statistics);
+        let each = self.chosen.statistics(&self.reader);
         each.fold(0, |sum: u64, told| sum.saturating_add(told.lost()))
     }
 }

@@ -23,8 +23,10 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
+    /// The flow of a packet.
     #[inline]
-    pub(super) fn of(layers: &Layers<'_>) -> Self {
+    #[must_use]
+    pub fn of(layers: &Layers<'_>) -> Self {
         let (source_port, destination_port) = layers.ports();
         Self {
             addresses: layers.ip.map(|ip| (ip.source, ip.destination)),

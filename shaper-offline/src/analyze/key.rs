@@ -12,7 +12,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
-    /// SSRC, payload type, sequence and timestamp of RTP, which SRTP leaves in clear.
+    /// SSRC, payload type, sequence and timestamp of RTP, which SRTP leaves in clear, and an equal
+    /// payload; damaged packets by the numbers alone.
     Rtp,
     /// Session, sender, sequence and burst index of TOAST.
     Toast,
@@ -60,7 +61,8 @@ pub(super) struct Keyed {
     pub(super) header: u64,
     /// Hash of the payload that both captures hold.
     pub(super) content: u32,
-    /// First sequence number and length of TCP data, 0 for what is none.
+    /// First sequence number and length of TCP data, 0 for what is none; of RTP what stands for its
+    /// numbers, and no length.
     pub(super) segment: (u32, u32),
     /// IPv4 identification, 0 without: only ever tells equals apart.
     pub(super) identification: u16,
@@ -113,13 +115,19 @@ fn by_tier(layers: &Layers<'_>, rules: Rules) -> Keyed {
     }
     match layers.transport {
         Transport::Udp { .. } => {
-            if let Some((tier, key)) = application(payload, length, &flow, scope) {
-                return built(tier, key, 0);
+            if let Some(numbers) = toast_numbers(payload) {
+                return built(Tier::Toast, hash::mix(scope, numbers), 0);
             }
-            if length > 0 {
-                return built(Tier::Payload, hash::mix(scope, content), 0);
+            if length == 0 {
+                return network(layers, flow, scope, rules);
             }
-            network(layers, flow, scope, rules)
+            let whole = built(Tier::Payload, hash::mix(scope, content), 0);
+            match rtp_numbers(payload, length, &flow) {
+                // Other protocols begin like RTP too: only what is equal throughout is one packet. The
+                // numbers find its damaged self.
+                Some(numbers) => Keyed { tier: Tier::Rtp, segment: (numbers as u32, 0), ..whole },
+                None => whole,
+            }
         }
         Transport::Tcp(tcp) => {
             let numbers = u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement);
@@ -136,14 +144,18 @@ fn by_tier(layers: &Layers<'_>, rules: Rules) -> Keyed {
     }
 }
 
-/// Sequence numbers of applications we know, in UDP.
+/// What numbers a TOAST frame.
 #[inline]
-fn application(payload: &[u8], length: u64, flow: &FlowKey, scope: u64) -> Option<(Tier, u64)> {
-    if let Some(toast::Recognised::Frame(frame)) = toast::recognise(payload) {
-        let numbers = u64::from(frame.session) << 32 | u64::from(frame.sequence);
-        let burst = u64::from(frame.burst_id) << 16 | u64::from(frame.burst_index) << 8 | u64::from(frame.kind);
-        return Some((Tier::Toast, hash::mix(hash::mix(scope, numbers), burst)));
-    }
+fn toast_numbers(payload: &[u8]) -> Option<u64> {
+    let Some(toast::Recognised::Frame(frame)) = toast::recognise(payload) else { return None };
+    let numbers = u64::from(frame.session) << 32 | u64::from(frame.sequence);
+    let burst = u64::from(frame.burst_id) << 16 | u64::from(frame.burst_index) << 8 | u64::from(frame.kind);
+    Some(hash::mix(numbers, burst))
+}
+
+/// What numbers an RTP packet: SSRC, payload type, sequence, timestamp.
+#[inline]
+fn rtp_numbers(payload: &[u8], length: u64, flow: &FlowKey) -> Option<u64> {
     let header = payload.first_chunk::<12>()?;
     // RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761: RTCP's packet types are 192 to 223.
     let rtp = (128..192).contains(&header[0]) && !(192..224).contains(&header[1]);
@@ -155,8 +167,7 @@ fn application(payload: &[u8], length: u64, flow: &FlowKey, scope: u64) -> Optio
     let [_, kind, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *header;
     let numbers = u64::from_be_bytes([s0, s1, t0, t1, t2, t3, kind & 0x7f, 0]);
     let ssrc = u64::from(u32::from_be_bytes([r0, r1, r2, r3]));
-    // The length keeps apart what only looks like RTP.
-    Some((Tier::Rtp, hash::mix(hash::mix(scope, numbers), ssrc << 16 | length)))
+    Some(hash::mix(numbers, ssrc << 16 | length))
 }
 
 /// The network layer with the fields masked that change on the way.

@@ -4,18 +4,24 @@
 //! rewritten, and how the clocks relate; then both files are merged in order of time. Packets wait
 //! for their counterpart for the waiting time, so memory does not grow with the files.
 
+mod capture;
 mod clock;
+mod density;
 mod engine;
+mod examples;
 mod feed;
+mod finding;
 mod findings;
 mod flow;
 mod gaps;
 mod hash;
 mod key;
+mod leaps;
 #[cfg(test)]
 mod limit_tests;
 mod one;
 mod orphans;
+mod pattern;
 mod pending;
 mod point;
 mod reorder;
@@ -23,26 +29,33 @@ mod result;
 mod rtp;
 mod runs;
 mod sightings;
+mod sink;
 mod survey;
 mod tally;
 mod text;
 mod two;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
-pub use clock::{Clock, ClockFound, ClockMethod};
+pub use capture::{Capture, Predicate};
+pub use clock::{Clock, ClockFound, ClockMethod, ClockStep};
+pub use density::{Displacement, ReorderDensity};
+pub use finding::{Finding, FindingKind, Severity};
 pub use flow::FlowKey;
 pub use key::Tier;
 pub use one::{
     BeganBy, Conversation, Description, Direction, FlowSeen, LinkSession, ProtocolPackets, ProtocolSeen, PtpMessages,
-    StunSeen, TcpTotals, ToastSession, one_point,
+    StunSeen, TcpTotals, ToastSession, one_point, one_point_of,
 };
+pub use pattern::{FlowPattern, NoFlow};
 pub use reorder::Reordering;
 pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
 pub use runs::LossRuns;
-pub use two::two_points;
+pub use sink::{Displaced, Ending, Fate, PacketRecord, Sighting, Sink};
+pub use two::{Comparison, two_points, two_points_into};
 
 pub(crate) use hash::mix;
 
@@ -72,8 +85,18 @@ pub enum AnalyzeError {
     #[error(transparent)]
     Capture(#[from] pcapfile::Error),
     /// The same file twice.
-    #[error("{} is given twice: name the captures of two different points", .0.display())]
+    #[error("{} is given twice: name the captures of two different points, or two interfaces of it", .0.display())]
     SameFile(PathBuf),
+    /// An interface that the file does not describe.
+    #[error("{} has no interface {wanted}: it has {names}", path.display())]
+    NoInterface {
+        /// The file.
+        path: PathBuf,
+        /// Name or number asked for.
+        wanted: String,
+        /// Numbers and names of those that there are.
+        names: String,
+    },
 }
 
 /// What this module's entry points return.

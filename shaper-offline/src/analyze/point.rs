@@ -19,6 +19,15 @@ impl Point {
             Self::B => Self::A,
         }
     }
+
+    /// What is of this point and what is of the other one, the first point's first.
+    #[inline]
+    pub(super) fn in_order<T>(self, own: T, other: T) -> [T; 2] {
+        match self {
+            Self::A => [own, other],
+            Self::B => [other, own],
+        }
+    }
 }
 
 /// Two of something, one for each point; for figures the point is the sending one.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use super::density::{Counts, ReorderDensity, Ring};
 use crate::stats::{Budget, Distribution, Summary};
 
 /// Arrivals with a new largest sequence number that are remembered: extents beyond are counted
@@ -13,8 +14,8 @@ const REMEMBERED: usize = 1024;
 const FEW: usize = 16;
 /// Words of eight bytes that one takes.
 const RECORD: usize = 3;
-/// Arrivals looked back on for n-reordering.
-const LOOK_BACK: usize = 3;
+/// Largest n of n-reordering that is told apart.
+const LARGEST_N: usize = 16;
 
 /// Reordering figures.
 #[derive(Clone, Debug, Serialize)]
@@ -29,10 +30,16 @@ pub struct Reordering {
     pub extent: Option<Summary>,
     /// Late time offset in nanoseconds (section 4.3), since that same arrival.
     pub late_ns: Option<Summary>,
-    /// Packets that are 3-reordered (section 5.4), which makes TCP take them for lost.
+    /// Packets that are 3-reordered (section 5.3), which makes TCP take them for lost.
     pub three_reordered: u64,
-    /// Lengths of runs in order between reordered packets (section 4.5).
+    /// Packets that are n-reordered, for n from 1 to 16 (section 5.3): all n arrivals in front of
+    /// them have larger sequence numbers. Ends where there are none.
+    pub n_reordered: Vec<u64>,
+    /// Lengths of runs in order: those that a reordered packet ends (section 4.6), and what is in
+    /// order behind the last of them.
     pub free_runs: Option<Summary>,
+    /// Packets by how far from their place they arrived (RFC 5236).
+    pub density: ReorderDensity,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +54,7 @@ struct Record {
 pub(super) struct Tracker {
     /// Arrivals that raised the largest sequence number, both ascending.
     records: VecDeque<Record>,
-    recent: [u64; LOOK_BACK],
+    ring: Ring,
     position: u64,
     run: u64,
     budget: Budget,
@@ -59,19 +66,24 @@ pub(super) struct Tracker {
 pub(super) struct Tally {
     received: u64,
     pub(super) reordered: u64,
-    three: u64,
+    n_reordered: [u64; LARGEST_N],
     extent: Distribution,
     late: Distribution,
     runs: Distribution,
+    density: Counts,
 }
 
 /// What one arrival turned out to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arrival {
-    extent: Option<(i64, i64)>,
-    three: bool,
+    /// Extent and late time of a reordered one.
+    pub(super) extent: Option<(i64, i64)>,
+    /// The largest n for which it is n-reordered.
+    n: usize,
     /// Length of the run in order that it ended.
     run: Option<i64>,
+    /// Displacement of an arrival before it that is now final.
+    settled: Option<i16>,
 }
 
 impl Tally {
@@ -79,20 +91,27 @@ impl Tally {
         Self {
             received: 0,
             reordered: 0,
-            three: 0,
+            n_reordered: [0; LARGEST_N],
             extent: Distribution::within(capacity, budget),
             late: Distribution::within(capacity, budget),
             runs: Distribution::within(capacity, budget),
+            density: Counts::default(),
         }
     }
 
+    #[inline]
     pub(super) fn add(&mut self, arrival: Arrival) {
         self.received += 1;
-        self.three += u64::from(arrival.three);
+        if let Some(displaced) = arrival.settled {
+            self.density.add(displaced);
+        }
         if let Some((extent, late)) = arrival.extent {
             self.reordered += 1;
             self.extent.push(extent);
             self.late.push(late);
+            for count in self.n_reordered.iter_mut().take(arrival.n) {
+                *count += 1;
+            }
         }
         if let Some(run) = arrival.run {
             self.runs.push(run);
@@ -100,13 +119,17 @@ impl Tally {
     }
 
     pub(super) fn report(&mut self) -> Reordering {
+        let mut n_reordered = self.n_reordered.to_vec();
+        while n_reordered.pop_if(|count| *count == 0).is_some() {}
         Reordering {
             reordered: self.reordered,
             ratio: (self.received > 0).then(|| self.reordered as f64 / self.received as f64),
             extent: self.extent.summary(),
             late_ns: self.late.summary(),
-            three_reordered: self.three,
+            three_reordered: self.n_reordered.get(2).copied().unwrap_or(0),
+            n_reordered,
             free_runs: self.runs.summary(),
+            density: self.density.report(),
         }
     }
 }
@@ -115,7 +138,7 @@ impl Tracker {
     pub(super) fn new(capacity: usize, budget: &Budget) -> Self {
         Self {
             records: VecDeque::new(),
-            recent: [0; LOOK_BACK],
+            ring: Ring::new(),
             position: 0,
             run: 0,
             budget: budget.clone(),
@@ -136,8 +159,10 @@ impl Tracker {
 
     /// Takes the next arrival: its sequence number as sent (from 0) and when it arrived.
     #[inline]
-    pub(super) fn arrive(&mut self, sequence: u64, ts: i64) -> Arrival {
+    pub(super) fn arrive(&mut self, sequence: u32, ts: i64) -> Arrival {
         let position = self.position;
+        let number = sequence;
+        let sequence = u64::from(number);
         self.position += 1;
         let mut arrival = Arrival::default();
         let next_expected = self.records.back().map_or(0, |record| record.sequence + 1);
@@ -154,15 +179,30 @@ impl Tracker {
                 let extent = (position - record.position).cast_signed();
                 arrival.extent = Some((extent, ts.saturating_sub(record.ts)));
             }
-            arrival.three = position >= LOOK_BACK as u64 && self.recent.iter().all(|&s| s > sequence);
+            let larger = self.ring.backwards().take(LARGEST_N).take_while(|&other| u64::from(other) > sequence);
+            arrival.n = larger.count();
             arrival.run = Some(self.run.cast_signed());
             self.run = 0;
         }
-        if let Some(slot) = self.recent.get_mut(position as usize % LOOK_BACK) {
-            *slot = sequence;
-        }
+        arrival.settled = self.ring.arrive(number, arrival.extent.map(|(extent, _)| extent));
         self.tally.add(arrival);
         arrival
+    }
+
+    /// The end: what is in order behind the last reordered packet is a run too, and all
+    /// displacements are final. Both count in the shared sums as well.
+    pub(super) fn finish(&mut self, shared: Option<&mut Tally>) {
+        let run = (self.run > 0).then_some(self.run.cast_signed());
+        self.run = 0;
+        let rest: Vec<i16> = self.ring.rest().collect();
+        for tally in [Some(&mut self.tally), shared].into_iter().flatten() {
+            for &displaced in &rest {
+                tally.density.add(displaced);
+            }
+            if let Some(run) = run {
+                tally.runs.push(run);
+            }
+        }
     }
 }
 
@@ -171,9 +211,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn run(sequences: &[u64]) -> (Tracker, Vec<Arrival>) {
+    fn run(sequences: &[u32]) -> (Tracker, Vec<Arrival>) {
         let mut tracker = Tracker::new(10_000, &Budget::unlimited());
         let arrivals = sequences.iter().zip(0_i64..).map(|(&sequence, at)| tracker.arrive(sequence, at * 10)).collect();
+        tracker.finish(None);
         (tracker, arrivals)
     }
 
@@ -185,7 +226,10 @@ mod tests {
         let report = tracker.tally.report();
         assert_eq!((report.reordered, report.three_reordered), (1, 1));
         assert!((report.ratio.unwrap() - 0.1).abs() < 1e-12);
-        assert_eq!(report.free_runs.unwrap().max, 7);
+        // Seven in order, and two behind the late one.
+        let runs = report.free_runs.unwrap();
+        assert_eq!((runs.count, runs.min, runs.max), (2, 2, 7));
+        assert_eq!(report.n_reordered, [1, 1, 1, 1], "the four in front of it are larger");
     }
 
     #[test]
@@ -195,7 +239,10 @@ mod tests {
         let (mut tracker, arrivals) = run(&[1, 2, 3, 7, 8, 9, 10, 4, 5, 6, 11]);
         let extents: Vec<_> = arrivals.iter().filter_map(|a| a.extent).map(|e| e.0).collect();
         assert_eq!(extents, [4, 5, 6]);
-        assert_eq!(tracker.tally.report().three_reordered, 1);
+        let report = tracker.tally.report();
+        assert_eq!((report.three_reordered, report.n_reordered), (1, vec![1, 1, 1, 1]));
+        // Seven in order, 4, 5 and 6 end it and runs of none, and then 11.
+        assert_eq!(report.free_runs.unwrap().count, 4);
     }
 
     #[test]
@@ -203,12 +250,14 @@ mod tests {
         let (mut tracker, _) = run(&[0, 2, 3, 9, 10]);
         let report = tracker.tally.report();
         assert_eq!((report.reordered, report.extent), (0, None));
+        assert_eq!(report.free_runs.unwrap().max, 5, "all of it is one run");
+        assert_eq!(report.density.displacements.len(), 1);
     }
 
     proptest! {
         #[test]
         fn agrees_with_the_definition_read_literally(
-            sequences in Just((0_u64..60).collect::<Vec<_>>()).prop_shuffle(),
+            sequences in Just((0_u32..60).collect::<Vec<_>>()).prop_shuffle(),
             keep in 0_usize..60,
         ) {
             let sequences = &sequences[..keep];
@@ -218,8 +267,8 @@ mod tests {
                 let first = earlier.iter().position(|&s| s > sequences[i]);
                 let extent = first.map(|j| ((i - j) as i64, (i - j) as i64 * 10));
                 prop_assert_eq!(arrival.extent, extent);
-                let three = i >= 3 && earlier[i - 3..].iter().all(|&s| s > sequences[i]);
-                prop_assert_eq!(arrival.three, three);
+                let n = (1..=i.min(16)).take_while(|n| earlier[i - n..].iter().all(|&s| s > sequences[i])).count();
+                prop_assert_eq!(arrival.n, n);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{clock::ClockFound, flow::FlowKey, key::Tier, reorder::Reordering, runs::LossRuns};
+use super::{clock::ClockFound, finding::Finding, flow::FlowKey, key::Tier, reorder::Reordering, runs::LossRuns};
 use crate::stats::{Interval, Summary, SummaryWithLost};
 
 /// Figures of one direction or one flow. Times are nanoseconds.
@@ -36,6 +36,10 @@ pub struct Figures {
     pub resegmented: u64,
     /// Packets seen at the receiving point alone.
     pub arrivals_only: u64,
+    /// Further copies over packets that arrived (RFC 5560 section 5.1); `None` without any.
+    pub duplication_fraction: Option<f64>,
+    /// Packets that arrived more than once over packets that arrived (section 5.2).
+    pub replicated_packet_rate: Option<f64>,
     /// Lost over matched, corrupted and lost; `None` without any.
     pub loss_ratio: Option<f64>,
     /// Wilson 95 % interval of that ratio.
@@ -79,7 +83,7 @@ impl From<[u64; Tier::COUNT]> for Tiers {
 }
 
 /// Counts over both directions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Totals {
     /// See [`Figures::sent`].
     pub sent: u64,
@@ -105,6 +109,14 @@ pub struct Totals {
     pub unplaced: u64,
     /// Of those, packets seen at both points.
     pub unplaced_pairs: u64,
+    /// See [`Figures::loss_ratio`].
+    pub loss_ratio: Option<f64>,
+    /// See [`Figures::delay_ns`]; where quantiles are not exact they are within 0.1 % here.
+    pub delay_ns: Option<Summary>,
+    /// See [`Figures::delay_all_ns`].
+    pub delay_all_ns: Option<SummaryWithLost>,
+    /// See [`Figures::ipdv_ns`]; differences are taken within a flow.
+    pub ipdv_ns: Option<Summary>,
 }
 
 /// Which way, between the two captures.
@@ -134,7 +146,9 @@ pub struct FlowFigures {
 pub struct FileFound {
     /// Path as given.
     pub path: String,
-    /// Packets in the file.
+    /// The interface of it that stands for the point, as given.
+    pub interface: Option<String>,
+    /// Packets in the file, or of the point that is one of several in it.
     pub packets: u64,
     /// Bytes on the wire of those.
     pub bytes: u64,
@@ -149,6 +163,12 @@ pub struct FileFound {
     /// Packets without an id in the captures of one run: control traffic, which its link does not
     /// impair; left out.
     pub bypassed: u64,
+    /// Packets that the filter of the analysis left out.
+    pub filtered: u64,
+    /// Packets stamped more than 60 s away from those around them, left out.
+    pub leapt: u64,
+    /// Packets seen at this point alone whose direction nothing tells.
+    pub unplaced: u64,
     /// Packets without a stamp, left out.
     pub untimed: u64,
     /// Packets of unknown link types, left out.
@@ -164,11 +184,24 @@ pub struct FileFound {
     pub backward_most_ns: i64,
 }
 
+impl FileFound {
+    /// Its name for people: the path, and the interface.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.interface {
+            Some(interface) => format!("{} {interface}", self.path),
+            None => self.path.clone(),
+        }
+    }
+}
+
 /// What two captures say about the path between them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Analysis {
-    /// What matters, one sentence each, the most important first.
-    pub findings: Vec<String>,
+    /// Version of this form: it grows where a name goes or changes its meaning.
+    pub schema_version: u32,
+    /// What matters, the most important first.
+    pub findings: Vec<Finding>,
     /// The files, first and second.
     pub files: [FileFound; 2],
     /// From when to when both captures ran, nanoseconds since the epoch on the common clock.
@@ -197,4 +230,17 @@ pub struct Analysis {
     /// Packets given up before the waiting time because too many were waiting; they are unmatched,
     /// and so is what may be one of them.
     pub evicted: u64,
+}
+
+impl Analysis {
+    /// The version written by this crate.
+    pub const SCHEMA_VERSION: u32 = 1;
+
+    /// Whether any packet was recognised in both captures; without one, nothing can be said of the
+    /// path between them.
+    #[must_use]
+    pub fn has_shared(&self) -> bool {
+        let total = &self.total;
+        total.matched + total.corrupted + total.unplaced_pairs > 0
+    }
 }

@@ -5,21 +5,30 @@ use serde::Serialize;
 
 use crate::stats::{Budget, Distribution, Summary};
 
+/// A loss this close behind another is noticeable (delta of RFC 3357 section 6.1): more than one in
+/// a hundred.
+const NOTICEABLE: i64 = 99;
+
 /// Loss patterns in the order of sending.
 #[derive(Clone, Debug, Serialize)]
 pub struct LossRuns {
     /// Runs of consecutive losses (RFC 3357 section 5.2, loss periods).
     pub count: u64,
-    /// Lengths of the runs in packets.
+    /// Lengths of the runs in packets (section 6.3).
     pub length: Option<Summary>,
     /// Packets between a loss and the one before (section 5.1); 1 for neighbours.
     pub distance: Option<Summary>,
+    /// Losses no more than 99 packets behind another one, over all losses (section 6.1); `None` without
+    /// any.
+    pub noticeable_ratio: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Runs {
     current: i64,
     since_loss: Option<i64>,
+    losses: u64,
+    noticeable: u64,
     lengths: Distribution,
     distances: Distribution,
 }
@@ -29,6 +38,8 @@ impl Runs {
         Self {
             current: 0,
             since_loss: None,
+            losses: 0,
+            noticeable: 0,
             lengths: Distribution::within(capacity, budget),
             distances: Distribution::within(capacity, budget),
         }
@@ -48,7 +59,9 @@ impl Runs {
     pub(super) fn lost(&mut self) {
         if let Some(since) = self.since_loss {
             self.distances.push(since + 1);
+            self.noticeable += u64::from(since < NOTICEABLE);
         }
+        self.losses += 1;
         self.since_loss = Some(0);
         self.current += 1;
     }
@@ -58,7 +71,12 @@ impl Runs {
             self.lengths.push(self.current);
             self.current = 0;
         }
-        LossRuns { count: self.lengths.count(), length: self.lengths.summary(), distance: self.distances.summary() }
+        LossRuns {
+            count: self.lengths.count(),
+            length: self.lengths.summary(),
+            distance: self.distances.summary(),
+            noticeable_ratio: (self.losses > 0).then(|| self.noticeable as f64 / self.losses as f64),
+        }
     }
 }
 
@@ -82,5 +100,17 @@ mod tests {
         let distance = report.distance.unwrap();
         assert_eq!((distance.count, distance.min, distance.max), (5, 1, 3));
         assert!((distance.mean - 1.6).abs() < 1e-12);
+        assert!((report.noticeable_ratio.unwrap() - 5.0 / 6.0).abs() < 1e-12, "the first has none before it");
+    }
+
+    #[test]
+    fn losses_further_apart_than_a_hundredth_are_not_noticeable() {
+        let mut runs = Runs::new(100, &Budget::unlimited());
+        // Numbers 0, 99, 199 and 399 of 400: only the second is close enough.
+        for number in 0..400 {
+            if [0, 99, 199, 399].contains(&number) { runs.lost() } else { runs.delivered() }
+        }
+        assert!((runs.report().noticeable_ratio.unwrap() - 0.25).abs() < 1e-12);
+        assert_eq!(Runs::new(1, &Budget::unlimited()).report().noticeable_ratio, None);
     }
 }

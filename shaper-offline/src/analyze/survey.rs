@@ -4,9 +4,8 @@
 //! The sample keeps the packets whose key hashes below a threshold, which is halved whenever the
 //! sample is full: both files keep the same packets without knowing of each other.
 
-use std::path::Path;
-
 use super::{
+    capture::Chosen,
     flow::FlowKey,
     hash::{self, HashedMap},
     key::{Rules, keyed},
@@ -24,6 +23,8 @@ const SAMPLE: usize = 60_000;
 const NEVER_CUTS: u32 = 65_535;
 /// The link header that a snapshot length holds in a file whose first packets show none.
 const ETHERNET_HEADER: usize = 14;
+/// Packets of which the earliest is the first.
+const FIRST: u64 = 16;
 
 /// A packet seen at both points.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Pair {
     /// Positive if the captures' flags say that it left the first host or came to the second,
     /// negative for the other way round.
     pub(super) sent: i8,
+    /// Number of the packet in the second file.
+    pub(super) index: u64,
     /// Whether both points saw the same addresses and ports.
     same_flow: bool,
 }
@@ -45,6 +48,7 @@ pub(super) struct Pair {
 #[derive(Clone, Copy)]
 struct Seen {
     ts: i64,
+    index: u64,
     flow: FlowKey,
     ttl: u8,
     /// 1 if sent by the host at this point, -1 if received by it, 0 if not told.
@@ -97,29 +101,41 @@ pub(super) struct Glance {
 }
 
 /// Looks at the first `limit` packets.
-pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
-    let mut reader = Reader::open(path)?;
+pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
+    let mut reader = Reader::open(chosen.path)?;
     let mut cover = usize::MAX;
     let mut first = None;
     let mut ids = false;
     let mut link = 0;
-    while reader.packets() < limit
+    let mut looked_at = 0;
+    while looked_at < limit
         && let Some(packet) = reader.next_packet()?
     {
-        first = first.or(packet.ts_ns);
+        if !chosen.has(packet.interface) {
+            continue;
+        }
+        let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
+        if !chosen.takes(&packet, layers.as_ref()) {
+            continue;
+        }
+        looked_at += 1;
+        // The very first stamp may be none that means anything.
+        if let Some(ts) = packet.ts_ns.filter(|_| looked_at <= FIRST) {
+            first = Some(first.map_or(ts, |first: i64| first.min(ts)));
+        }
         ids = ids || packet.packetid().is_some();
         link = link.max(packet::link_length(packet.linktype, packet.data).unwrap_or(0));
         if packet.caplen >= packet.origlen {
             continue;
         }
-        if let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen)
+        if let Some(layers) = layers
             && (layers.network.len() as u64) < u64::from(layers.network_length)
         {
             cover = cover.min(layers.network.len());
         }
     }
     // Later packets may be the first that are long enough to be cut.
-    let told = reader.interfaces().iter().map(|interface| interface.snaplen);
+    let told = chosen.interfaces_of(&reader).map(|interface| interface.snaplen);
     if let Some(shortest) = told.filter(|snaplen| (1..NEVER_CUTS).contains(snaplen)).min() {
         let link = if link == 0 { ETHERNET_HEADER } else { link };
         cover = cover.min((shortest as usize).saturating_sub(link));
@@ -128,10 +144,10 @@ pub(super) fn glance(path: &Path, limit: u64) -> Result<Glance, Error> {
 }
 
 /// When a capture began, as its statistics tell: they stand at its end.
-pub(super) fn told_start(path: &Path) -> Result<Option<i64>, Error> {
-    let mut reader = Reader::open(path)?;
+pub(super) fn told_start(chosen: &Chosen<'_>) -> Result<Option<i64>, Error> {
+    let mut reader = Reader::open(chosen.path)?;
     while reader.next_packet()?.is_some() {}
-    Ok(reader.interfaces().iter().filter_map(|interface| interface.statistics?.start).min())
+    Ok(chosen.statistics(&reader).filter_map(|statistics| statistics.start).min())
 }
 
 fn clock(reader: &Reader) -> Option<String> {
@@ -144,18 +160,21 @@ fn clock(reader: &Reader) -> Option<String> {
 }
 
 /// Samples up to `limit` packets stamped `from` or later.
-pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result<Surveyed, Error> {
-    let mut reader = Reader::open(path)?;
+pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -> Result<Surveyed, Error> {
+    let mut reader = Reader::open(chosen.path)?;
     let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
     let mut taken = 0;
     let mut sightings = Sightings::default();
     while taken < limit
         && let Some(packet) = reader.next_packet()?
     {
-        let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from) else { continue };
+        let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from && chosen.has(packet.interface)) else { continue };
         let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
             continue;
         };
+        if !chosen.takes(&packet, Some(&layers)) {
+            continue;
+        }
         taken += 1;
         let strict = keyed(&layers, Rules { cover, rewritten: false });
         if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
@@ -170,7 +189,7 @@ pub(super) fn survey(path: &Path, cover: usize, from: i64, limit: u64) -> Result
         };
         surveyed.first = surveyed.first.or(Some(ts));
         let loose = keyed(&layers, Rules { cover, rewritten: true });
-        let seen = Seen { ts, flow: strict.flow, ttl: strict.ttl, sent, repeated: false };
+        let seen = Seen { ts, index: packet.index, flow: strict.flow, ttl: strict.ttl, sent, repeated: false };
         surveyed.strict.add(strict.key, seen);
         surveyed.loose.add(loose.key, seen);
     }
@@ -197,6 +216,7 @@ fn meet(a: &Sample, b: &Sample) -> Vec<Pair> {
             Some(Pair {
                 a: one.ts,
                 b: other.ts,
+                index: other.index,
                 flow: one.flow,
                 hops: i16::from(one.ttl) - i16::from(other.ttl),
                 other_path: other.flow.path(),

@@ -16,6 +16,8 @@ pub(super) struct Tally {
     pub(super) edge: u64,
     pub(super) corrupted: u64,
     pub(super) duplicated: u64,
+    /// Packets of which further copies arrived.
+    pub(super) replicated: u64,
     pub(super) ambiguous: u64,
     pub(super) resegmented: u64,
     pub(super) arrivals_only: u64,
@@ -34,6 +36,7 @@ impl Tally {
             edge: 0,
             corrupted: 0,
             duplicated: 0,
+            replicated: 0,
             ambiguous: 0,
             resegmented: 0,
             arrivals_only: 0,
@@ -52,6 +55,8 @@ impl Tally {
         let with_lost = self.delay.summary_with_lost(self.lost);
         let counted = self.matched + self.corrupted + self.lost;
         let reordering: Reordering = reorder.report();
+        let arrived = self.matched + self.corrupted;
+        let of_arrived = |packets: u64| (arrived > 0).then(|| packets as f64 / arrived as f64);
         Figures {
             sent: counted + self.unmatched + self.edge,
             matched: self.matched,
@@ -64,6 +69,8 @@ impl Tally {
             ambiguous: self.ambiguous,
             resegmented: self.resegmented,
             arrivals_only: self.arrivals_only,
+            duplication_fraction: of_arrived(self.duplicated),
+            replicated_packet_rate: of_arrived(self.replicated),
             loss_ratio: (counted > 0).then(|| self.lost as f64 / counted as f64),
             loss_interval: wilson(self.lost, counted),
             delay_ns,

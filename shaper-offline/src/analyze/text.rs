@@ -39,17 +39,21 @@ pub(super) fn percent(ratio: f64) -> String {
 
 impl fmt::Display for Analysis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b] = &self.files;
+        let names = [a.name(), b.name()];
         for finding in &self.findings {
-            writeln!(f, "{finding}")?;
+            writeln!(f, "{}", finding.within([&names[0], &names[1]]))?;
         }
         writeln!(f)?;
-        let [a, b] = &self.files;
         for (name, file) in [("A", a), ("B", b)] {
-            write!(f, "{name}  {} ({} packets", file.path, file.packets)?;
-            match file.bypassed {
-                0 => writeln!(f, ")")?,
-                count => writeln!(f, ", {count} of them not impaired by the run: left out)")?,
+            write!(f, "{name}  {} ({} packets", file.name(), file.packets)?;
+            if file.bypassed > 0 {
+                write!(f, ", {} of them not impaired by the run: left out", file.bypassed)?;
             }
+            if file.filtered > 0 {
+                write!(f, ", {} of them left out by the filter", file.filtered)?;
+            }
+            writeln!(f, ")")?;
         }
         if let Some((from, to)) = self.overlap_ns {
             writeln!(f, "Both ran for {}.", duration(to.saturating_sub(from)))?;
@@ -58,6 +62,7 @@ impl fmt::Display for Analysis {
         match self.clock.method {
             ClockMethod::SameHost => write!(f, "same host, as given")?,
             ClockMethod::SameHostByFiles => write!(f, "same host, by the files")?,
+            ClockMethod::OneFile => write!(f, "one, since both points are in one file")?,
             ClockMethod::Given => write!(f, "offset as given")?,
             ClockMethod::MinimumDelays => write!(f, "smallest delays of both directions")?,
             ClockMethod::OneDirection => write!(f, "unknown, traffic in one direction only")?,

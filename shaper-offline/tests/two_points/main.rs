@@ -5,7 +5,10 @@
 mod clocks;
 mod cooked;
 mod cuts;
+mod damage;
+mod packets;
 mod path;
+mod selectors;
 
 use std::collections::BTreeMap;
 
@@ -186,7 +189,7 @@ fn drops_of_the_capture_are_never_loss() {
     let analysis = analyze(Points { drops: [0, 6], ..build() }, Clock::Same);
     conserved(&analysis.a_to_b);
     assert_eq!((analysis.a_to_b.lost, analysis.a_to_b.unmatched), (0, 6));
-    assert!(analysis.findings.iter().any(|finding| finding.contains("itself lost 6 packets")));
+    assert!(analysis.findings.iter().any(|finding| finding.text.contains("itself lost 6 packets")));
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn unrelated_captures_say_so() {
     let analysis = analyze(points, Clock::Estimate);
     assert_eq!(analysis.clock.method, ClockMethod::NoPairs);
     assert_eq!((analysis.total.matched, analysis.total.lost), (0, 0));
-    assert!(analysis.findings[0].contains("No packet was recognised"));
+    assert!(analysis.findings[0].text.contains("No packet was recognised"));
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Points {
     pub(crate) ran: Option<(i64, i64)>,
     /// Whether packets carry direction flags, as a host's own interface tells them.
     pub(crate) flags: bool,
+    /// Whether packets stand in the files in the order given, whatever their stamps.
+    pub(crate) as_given: bool,
     /// Clocks named on the sections; then datagrams carry ids, and nothing else does.
     pub(crate) clocks: Option<[&'static str; 2]>,
 }
@@ -44,8 +46,10 @@ pub(crate) struct Points {
 impl Points {
     /// Writes both files in order of time.
     pub(crate) fn write(mut self, folder: &Path) -> (PathBuf, PathBuf) {
-        self.a.sort_by_key(|packet| packet.0);
-        self.b.sort_by_key(|packet| packet.0);
+        if !self.as_given {
+            self.a.sort_by_key(|packet| packet.0);
+            self.b.sort_by_key(|packet| packet.0);
+        }
         let paths = (folder.join("a.pcapng"), folder.join("b.pcapng"));
         let sides = [(&paths.0, &self.a), (&paths.1, &self.b)];
         for (side, (path, packets)) in sides.into_iter().enumerate() {

@@ -6,11 +6,18 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use shaper_offline::analyze::{self, Analysis, Clock, Options};
-use shaper_profile::Expectation;
+use shaper_offline::analyze::{
+    self, Analysis, Capture, Clock, Comparison, FlowKey, FlowPattern, Options, Predicate, Severity,
+};
+use shaper_offline::packet::Layers;
+use shaper_offline::pcapfile::Packet;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
+use shaper_profile::quantity::Duration;
+use shaper_profile::{Expectation, Filter, FilterError};
 
 use super::Outcome;
+
+mod frame;
 
 /// `shaper analyze`.
 #[derive(Debug, ClapArgs)]
@@ -24,6 +31,26 @@ pub(crate) struct Args {
     /// Both captures were stamped by one clock; the captures of a run say so themselves
     #[arg(long)]
     same_clock: bool,
+    /// What has not arrived after it counts as lost (Tmax of RFC 7680)
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = Duration::parse_nonzero)]
+    tmax: Duration,
+    /// Only packets of this filter, in words of pcap-filter (docs/filters.md), such as 'udp port 5004'; clocks are related
+    /// by all packets even so
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    filter: Option<Filter>,
+    /// Only this flow, as it is printed ('UDP 10.0.0.1:5000 > 10.0.0.2:6000'), or flows that a part of that names, such as
+    /// '10.0.0.1:5000', ':6000' or 'TCP'
+    #[arg(long, value_name = "FLOW")]
+    flow: Option<FlowPattern>,
+    /// Two interfaces of one pcapng are the points, by name or by number from 0
+    #[arg(long, value_name = "IFACE,IFACE", value_parser = points, conflicts_with_all = ["b", "point_a", "point_b"])]
+    points: Option<[String; 2]>,
+    /// Packets of one file that passed the first point
+    #[arg(long, value_name = "EXPR", value_parser = filter, requires = "point_b", conflicts_with = "b")]
+    point_a: Option<Filter>,
+    /// Packets of it that passed the second point
+    #[arg(long, value_name = "EXPR", value_parser = filter, requires = "point_a")]
+    point_b: Option<Filter>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -64,19 +91,57 @@ struct Told<'a> {
     expectations: &'a [Judged],
 }
 
+/// Reads a filter.
+fn filter(text: &str) -> Result<Filter, FilterError> {
+    Filter::parse(text)
+}
+
+/// Reads two interfaces.
+fn points(text: &str) -> Result<[String; 2], String> {
+    match text.split(',').map(str::trim).collect::<Vec<_>>()[..] {
+        [a, b] if !a.is_empty() && !b.is_empty() && a != b => Ok([a.to_owned(), b.to_owned()]),
+        _ => Err("name two different interfaces of the file, such as 'eth0,eth1' or '0,1'".to_owned()),
+    }
+}
+
+/// Packets of a filter.
+fn of_filter(filter: &Filter) -> impl Fn(&Packet<'_>, &Layers<'_>) -> bool {
+    move |packet, layers| frame::key(packet, layers).is_some_and(|key| filter.matches(&key))
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
-    let options = Options { clock, ..Options::default() };
+    let options = Options { clock, waiting: std::time::Duration::from_nanos(args.tmax.0.0), ..Options::default() };
+    let only = |packet: &Packet<'_>, layers: &Layers<'_>| {
+        args.flow.as_ref().is_none_or(|flow| flow.matches(&FlowKey::of(layers)))
+            && args.filter.as_ref().is_none_or(|filter| of_filter(filter)(packet, layers))
+    };
+    let chosen: Option<&Predicate<'_>> = (args.flow.is_some() || args.filter.is_some()).then_some(&only);
+    let whole = Capture::whole(&args.a);
+    let at_points = [&args.point_a, &args.point_b].map(|filter| filter.as_ref().map(of_filter));
+    let both = match (&args.b, &args.points, &at_points) {
+        (Some(b), ..) => Some([whole, Capture::whole(b)]),
+        (None, Some([a, b]), _) => Some([a, b].map(|interface| Capture { interface: Some(interface), ..whole })),
+        (None, None, [Some(a), Some(b)]) => {
+            Some([Capture { point: Some(a), ..whole }, Capture { point: Some(b), ..whole }])
+        }
+        (None, None, _) => None,
+    };
     let mut judged: Vec<Judged> = Vec::new();
-    let (text, cuts) = match &args.b {
-        Some(b) => {
-            let analysis = analyze::two_points(&args.a, b, &options)?;
+    let mut unanswered = Vec::new();
+    let (text, cuts) = match both {
+        Some([a, b]) => {
+            let analysis = Comparison { a, b, only: chosen, options }.run()?;
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
                 json(&Told { analysis: &analysis, expectations: &judged })?
             } else {
                 judged.iter().fold(analysis.to_string(), |text, judged| format!("{}\n{judged}", text.trim_end()))
             };
+            if judged.is_empty() && !analysis.has_shared() {
+                let grave = analysis.findings.iter().filter(|finding| finding.severity == Severity::Error);
+                unanswered = grave.map(|finding| finding.text.clone()).collect();
+            }
             let [a, b] = &analysis.files;
             (text, vec![(a.path.clone(), a.cut_at), (b.path.clone(), b.cut_at)])
         }
@@ -84,8 +149,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             bail!("--expect is of what lies between two points: name the capture at the second one too")
         }
         None => {
-            let description = analyze::one_point(&args.a, &options)?;
+            let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
             let text = if args.json { json(&description)? } else { description.to_string() };
+            if chosen.is_some() && description.packets == 0 {
+                unanswered.push(format!(
+                    "{}: the filter leaves no packet: try it with fewer conditions, or without it to see which flows there are",
+                    description.path
+                ));
+            }
             (text, vec![(description.path, description.cut_at)])
         }
     };
@@ -97,8 +168,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     out.flush()?;
     let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at)| Some(cut_off(&path, at?))).collect();
     // What stands before a cut was printed; that it is not all is an error nevertheless.
-    if !cuts.is_empty() {
-        bail!(cuts.join("; "));
+    let unanswered: Vec<_> = cuts.into_iter().chain(unanswered).collect();
+    if !unanswered.is_empty() {
+        bail!(unanswered.join("; "));
     }
     Ok(if judged.iter().all(|judged| judged.held) { Outcome::Held } else { Outcome::Failed })
 }

@@ -121,7 +121,7 @@ enum Command {
     #[cfg(feature = "live")]
     Capture(Box<capture::Args>),
     /// Analyse captures from one point or from two: no root needed
-    Analyze(analyze::Args),
+    Analyze(Box<analyze::Args>),
     /// Write the page of a run again from its directory: no root needed
     Report(report::Args),
     /// Say what changed from one run to another, or from one series of benchmarks to another: no root needed

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{
     Options, Result,
+    capture::{Capture, Chosen},
     flow::FlowKey,
     key::{Rules, keyed},
     sightings::{self, Sightings},
@@ -102,10 +103,19 @@ pub struct Description {
 /// # Errors
 /// [`AnalyzeError`](super::AnalyzeError) if it cannot be read; a cut tail is no error.
 pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
-    let mut reader = Reader::open(path)?;
+    one_point_of(&Capture::whole(path), options)
+}
+
+/// Describes the packets of one point.
+///
+/// # Errors
+/// As [`one_point`], and if there is no such interface.
+pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Description> {
+    let chosen = Chosen::of(capture)?;
+    let mut reader = Reader::open(chosen.path)?;
     let mut found = Description {
         findings: Vec::new(),
-        path: path.display().to_string(),
+        path: chosen.path.display().to_string(),
         packets: 0,
         bytes: 0,
         first_ns: None,
@@ -140,11 +150,15 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     let mut sightings = Sightings::default();
     let mut drops: u64 = 0;
     while let Some(packet) = reader.next_packet()? {
+        let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
+        if !chosen.has(packet.interface) || !chosen.takes(&packet, layers.as_ref()) {
+            continue;
+        }
         found.packets += 1;
         found.bytes += u64::from(packet.origlen);
         drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
         extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
-        let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+        let Some(layers) = layers else {
             found.unparsed += 1;
             continue;
         };
@@ -172,10 +186,9 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
             (_, None) => {}
         }
     }
-    let statistics = reader.interfaces().iter().filter_map(|interface| interface.statistics);
-    let told = statistics.fold(0, |sum: u64, told| sum.saturating_add(told.lost()));
+    let told = chosen.statistics(&reader).fold(0, |sum: u64, told| sum.saturating_add(told.lost()));
     found.capture_drops = drops.max(told);
-    found.interfaces = reader.interfaces().len();
+    found.interfaces = chosen.interfaces_of(&reader).count();
     found.duration_ns = found.first_ns.zip(found.last_ns).map(|(from, to)| to.saturating_sub(from));
     if let Tail::Cut { offset, .. } = reader.tail() {
         found.cut_at = Some(offset);

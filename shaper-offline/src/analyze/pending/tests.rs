@@ -9,11 +9,11 @@ fn equal_keys_pair_oldest_first_and_say_so() {
     let first = pending.candidate(7, 0).unwrap();
     assert!(first.ambiguous);
     assert_eq!(pending.slot(first.slot).unwrap().number, 0);
-    pending.settle(first.slot, State::Matched, 5);
+    pending.settle(first.slot, State::Matched, 5, ());
     let second = pending.candidate(7, 0).unwrap();
     assert!(!second.ambiguous);
     assert_eq!(pending.slot(second.slot).unwrap().number, 1);
-    pending.settle(second.slot, State::Matched, 6);
+    pending.settle(second.slot, State::Matched, 6, ());
     assert_eq!(pending.candidate(7, 0), None);
     assert_eq!([pending.pop().unwrap().delay, pending.pop().unwrap().delay], [5, 6]);
 }
@@ -28,12 +28,12 @@ fn the_ip_identification_tells_equals_apart() {
         let found = pending.candidate(7, identification).unwrap();
         assert!(!found.ambiguous);
         assert_eq!(pending.get(found.slot).unwrap().identification, identification);
-        pending.settle(found.slot, State::Matched, 1);
+        pending.settle(found.slot, State::Matched, 1, ());
     }
     assert_eq!(pending.candidate(7, 1), None);
 }
 
-fn open(key: u64, identification: u16) -> Open {
+fn open(key: u64, identification: u16) -> Open<()> {
     Open { key, identification, ..Open::default() }
 }
 
@@ -57,11 +57,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn behaves_as_a_plain_list(steps in steps()) {
+    fn behaves_as_a_plain_list(steps in steps(), asked_from in 0_usize..400) {
         let mut pending = Pending::new();
         let mut plain: VecDeque<(u64, u64, bool)> = VecDeque::new();
         let mut number = 0;
-        for step in steps {
+        for (at, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Push(key) => {
                     prop_assert_eq!(pending.push(open(key, number as u16 % 4)), number);
@@ -69,7 +69,7 @@ proptest! {
                     number += 1;
                     // One that is settled from the start must not disturb.
                     if number % 5 == 0 {
-                        pending.push_settled(&open(key, 0), State::Matched, 1);
+                        pending.push_settled(&open(key, 0), State::Matched, 1, ());
                         plain.push_back((number, key, false));
                         number += 1;
                     }
@@ -87,7 +87,7 @@ proptest! {
                     prop_assert_eq!(found, want);
                     if let (Some(candidate), Some(number)) = (got, want) {
                         prop_assert_eq!(candidate.ambiguous, alike.len() > 1 && same.is_none());
-                        pending.settle(candidate.slot, State::Matched, 1);
+                        pending.settle(candidate.slot, State::Matched, 1, ());
                         for e in plain.iter_mut().filter(|e| e.0 == number) {
                             e.2 = false;
                         }
@@ -102,6 +102,14 @@ proptest! {
             prop_assert_eq!(pending.len(), plain.len());
             for e in &plain {
                 prop_assert_eq!(pending.waiting(e.0).is_some(), e.2);
+                // What is kept from the first question on is what the lines say.
+                if at >= asked_from {
+                    let settled = plain.iter().any(|other| other.1 == e.1 && !other.2);
+                    prop_assert_eq!(pending.has_match(e.1, 0), settled);
+                }
+            }
+            if at >= asked_from {
+                prop_assert!(!pending.has_match(u64::MAX, i64::MAX));
             }
         }
     }

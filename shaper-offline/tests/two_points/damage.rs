@@ -1,0 +1,122 @@
+//! Packets and records that are damaged, and packets that only look it.
+
+use shaper_offline::analyze::{Clock, FindingKind};
+
+use super::{
+    analyze, conserved,
+    path::{HOST_A, HOST_B, MS, Points, forward, udp},
+};
+
+#[test]
+fn a_lost_packet_is_not_taken_for_a_damaged_one_behind_it() {
+    let mut points = Points::default();
+    for number in 0..100_i64 {
+        let mut arrived = forward(number as u64);
+        arrived[90] ^= u8::from(number == 25);
+        points.a.push((number * MS, forward(number as u64)));
+        if number != 20 {
+            points.b.push((number * MS + 5 * MS, arrived));
+        }
+    }
+    let analysis = analyze(points, Clock::Same);
+    let frames = |kind| {
+        let finding = analysis.findings.iter().find(|finding| finding.kind == kind).unwrap();
+        (finding.frames_a.clone(), finding.frames_b.clone())
+    };
+    assert_eq!(frames(FindingKind::Loss), (vec![21], vec![]));
+    assert_eq!(frames(FindingKind::Corrupted), (vec![26], vec![25]));
+}
+
+/// A protocol whose datagrams begin like RTP, all with the same header.
+fn like_rtp(number: u64) -> Vec<u8> {
+    let header = [0x90, 0x11, 0, 0, 0, 0, 0, 7, 0, 0, 0, 9];
+    udp(HOST_A, HOST_B, (40_000, 40_002), &[&header[..], &number.to_be_bytes(), &[3; 40]].concat())
+}
+
+#[test]
+fn datagrams_that_begin_like_rtp_are_compared_by_all_of_their_content() {
+    let mut points = Points::default();
+    // Four are under way at a time; every tenth is lost.
+    for number in 0..200_i64 {
+        points.a.push((number * MS, like_rtp(number as u64)));
+        if number % 10 != 5 {
+            points.b.push((number * MS + 4 * MS, like_rtp(number as u64)));
+        }
+    }
+    let figures = analyze(points, Clock::Same).a_to_b;
+    conserved(&figures);
+    assert_eq!((figures.matched, figures.lost, figures.corrupted, figures.ambiguous), (180, 20, 0, 0));
+    let delay = figures.delay_ns.unwrap();
+    assert_eq!((delay.min, delay.max), (4 * MS, 4 * MS));
+}
+
+#[test]
+fn damaged_rtp_is_known_by_its_numbers() {
+    let rtp = |number: u64| {
+        let sequence = (number as u16).to_be_bytes();
+        let stamp = (number as u32 * 960).to_be_bytes();
+        let header = [&[0x80, 96][..], &sequence, &stamp, &[1, 2, 3, 4]].concat();
+        udp(HOST_A, HOST_B, (40_000, 40_002), &[&header[..], &[number as u8; 60]].concat())
+    };
+    let mut points = Points::default();
+    for number in 0..200_i64 {
+        let mut arrived = rtp(number as u64);
+        // 101 is damaged, and 100, just before it, lost; delays spread over 20 ms.
+        arrived[70] ^= u8::from(number == 101);
+        points.a.push((number * MS, rtp(number as u64)));
+        if number != 100 {
+            points.b.push((number * MS + 5 * MS + number % 20 * MS, arrived));
+        }
+    }
+    let analysis = analyze(points, Clock::Same);
+    let figures = &analysis.a_to_b;
+    assert_eq!((figures.tiers.rtp, figures.matched, figures.lost, figures.corrupted), (198, 198, 1, 1));
+    let corrupted = analysis.findings.iter().find(|finding| finding.kind == FindingKind::Corrupted).unwrap();
+    assert_eq!(corrupted.frames_a, [102]);
+}
+
+#[test]
+fn damage_to_what_packets_are_found_by_is_not_called_plain_loss() {
+    for at in [35, 29] {
+        let mut points = Points::default();
+        for number in 0..100_i64 {
+            let mut arrived = forward(number as u64);
+            // The source port, or the source address.
+            arrived[at] ^= u8::from(number % 25 == 20) << 5;
+            points.a.push((number * MS, forward(number as u64)));
+            points.b.push((number * MS + 5 * MS, arrived));
+        }
+        let analysis = analyze(points, Clock::Same);
+        assert_eq!((analysis.a_to_b.matched, analysis.a_to_b.lost), (96, 4), "{analysis}");
+        let told = analysis.findings.iter().find(|finding| finding.kind == FindingKind::PerhapsDamaged);
+        assert_eq!(told.map(|finding| finding.count), Some(4), "{analysis}");
+    }
+}
+
+#[test]
+fn one_stamp_far_away_is_left_out_and_keeps_nothing_waiting() {
+    let century = 3_000_000_000_000 * MS / 1000;
+    for (side, at) in [(0, 0), (0, 150), (1, 0), (1, 150), (1, 299)] {
+        for away in [century, -century / 4] {
+            // The first record's stamp in the past is like a pause behind it.
+            if at == 0 && away < 0 {
+                continue;
+            }
+            let mut points = Points { as_given: true, ..Points::default() };
+            for number in 0..300_i64 {
+                points.a.push((number * 100 * MS, forward(number as u64)));
+                points.b.push((number * 100 * MS + 5 * MS, forward(number as u64)));
+            }
+            let packets = if side == 0 { &mut points.a } else { &mut points.b };
+            packets[at].0 += away;
+            let analysis = analyze(points, Clock::Same);
+            let figures = &analysis.a_to_b;
+            conserved(figures);
+            // The last one has nothing behind it that would tell.
+            let told = u64::from(at != 299);
+            assert_eq!(analysis.files[side].leapt, told, "{side} {at} {away}");
+            assert_eq!(figures.matched, 299, "{side} {at} {away}: {analysis}");
+            assert_eq!(analysis.files[side].backward, u64::from(at == 299 && away < 0));
+        }
+    }
+}

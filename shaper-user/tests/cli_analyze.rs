@@ -1,0 +1,132 @@
+//! `shaper analyze` as it is typed: what it chooses of captures, and what it says where it cannot answer.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use shaper_offline::writer::{NewInterface, NewPacket, Section, Writer};
+
+const MS: i64 = 1_000_000;
+
+/// A numbered datagram from 10.0.0.1 to 10.0.0.2, with its TTL, which ends the sending MAC address too.
+fn datagram(port: u16, number: u32, ttl: u8) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, ttl, 8, 0];
+    frame.extend([0x45, 0, 0, 48, 0, 0, 0, 0, ttl, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend(port.to_be_bytes());
+    frame.extend([0x17, 0x70, 0, 28, 0, 0]);
+    frame.extend(number.to_be_bytes());
+    frame.extend([0x33; 16]);
+    frame
+}
+
+/// Packets in order of time: stamp, interface, frame.
+fn capture(path: &Path, interfaces: &[&str], mut packets: Vec<(i64, usize, Vec<u8>)>) {
+    let mut writer = Writer::new(File::create(path).unwrap(), &Section::default()).unwrap();
+    let interface = |name| NewInterface { name, description: None, filter: None, linktype: 1, snaplen: 0 };
+    let ids: Vec<_> = interfaces.iter().map(|name| writer.add_interface(&interface(name)).unwrap()).collect();
+    packets.sort_by_key(|packet| packet.0);
+    for (ts_ns, at, data) in packets {
+        let packet = NewPacket { ts_ns, origlen: data.len() as u32, data: &data, ..NewPacket::default() };
+        writer.packet(ids[at], &packet).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// Two flows into a box and out of it: in eth0 with TTL 64, out of eth1 with TTL 63 after 2 ms. Number 7 of port 5000
+/// is lost, 9 of it takes 60 ms.
+fn through_a_box(folder: &Path) -> PathBuf {
+    let mut packets = Vec::new();
+    for number in 0..40 {
+        for port in [5000, 5001] {
+            let sent = i64::from(number) * 10 * MS;
+            packets.push((sent, 0, datagram(port, number, 64)));
+            let late = if number == 9 && port == 5000 { 58 * MS } else { 0 };
+            if number != 7 || port != 5000 {
+                packets.push((sent + 2 * MS + late, 1, datagram(port, number, 63)));
+            }
+        }
+    }
+    let path = folder.join("run.pcapng");
+    capture(&path, &["eth0", "eth1"], packets);
+    path
+}
+
+fn shaper(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_shaper")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let output = shaper(folder, &[&["analyze", "--json"], arguments].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn points_of_one_file_are_named_by_interface_or_by_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    through_a_box(folder.path());
+    for flags in [&["--points", "eth0,eth1"][..], &["--points", "0,1"]] {
+        let found = json(folder.path(), &[&["run.pcapng"], flags].concat());
+        assert_eq!(found["schema_version"], 1);
+        assert_eq!((&found["total"]["sent"], &found["total"]["lost"]), (&80.into(), &1.into()), "{flags:?}");
+        let loss = found["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "loss").unwrap();
+        assert_eq!((&loss["severity"], &loss["count"]), (&"note".into(), &1.into()));
+        assert_eq!(loss["frames_a"].as_array().unwrap().len(), 1);
+    }
+    let filters = ["ether src host 02:00:00:00:00:40", "ether src host 02:00:00:00:00:3f"];
+    let found = json(folder.path(), &["run.pcapng", "--point-a", filters[0], "--point-b", filters[1]]);
+    assert_eq!(found["clock"]["method"], "one_file");
+    assert_eq!((&found["a_to_b"]["sent"], &found["a_to_b"]["lost"]), (&80.into(), &1.into()));
+    let wrong = shaper(folder.path(), &["analyze", "run.pcapng", "--points", "eth0,eth9"]);
+    let stderr = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("no interface eth9: it has 0 eth0, 1 eth1"), "{stderr}");
+    for wrong in [&["--points", "eth0"][..], &["--points", "eth0,eth0"], &["--point-a", "udp"]] {
+        let output = shaper(folder.path(), &[&["analyze", "run.pcapng"], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn filters_flows_and_the_waiting_time_choose_what_figures_are_of() {
+    let folder = tempfile::tempdir().unwrap();
+    through_a_box(folder.path());
+    let points = ["run.pcapng", "--points", "eth0,eth1"];
+    let sent_and_lost = |flags: &[&str]| {
+        let found = json(folder.path(), &[&points, flags].concat());
+        (found["total"]["sent"].as_u64().unwrap(), found["total"]["lost"].as_u64().unwrap())
+    };
+    assert_eq!(sent_and_lost(&["--filter", "udp src port 5001"]), (40, 0));
+    assert_eq!(sent_and_lost(&["--flow", "UDP 10.0.0.1:5000 > 10.0.0.2:6000"]), (40, 1));
+    assert_eq!(sent_and_lost(&["--tmax", "50ms"]), (80, 2), "what takes 60 ms is lost");
+    let one = json(folder.path(), &["run.pcapng", "--flow", ":5001"]);
+    assert_eq!(one["packets"], 80);
+}
+
+#[test]
+fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let packets = |from| (0..20).map(|n| (i64::from(n) * MS, 0, datagram(5000, from + n, 64))).collect();
+    capture(&path("a.pcapng"), &["eth0"], packets(0));
+    capture(&path("b.pcapng"), &["eth0"], packets(7000));
+    capture(&path("none.pcapng"), &["eth0"], Vec::new());
+    for (arguments, words) in [
+        (&["a.pcapng", "b.pcapng"][..], "No packet was recognised in both captures"),
+        (&["a.pcapng", "none.pcapng"], "none.pcapng holds no packet: check its interface"),
+        (&["a.pcapng", "b.pcapng", "--filter", "tcp"], "The filter leaves none of the 20 packets of a.pcapng"),
+        (&["a.pcapng", "--flow", "TCP"], "the filter leaves no packet"),
+        (&["a.pcapng", "--flow", "ten"], "names no flow"),
+        (&["a.pcapng", "a.pcapng"], "given twice"),
+        (&["a.pcapng", "b.pcapng", "--filter", "prot 7"], "prot"),
+    ] {
+        let output = shaper(folder.path(), &[&["analyze"], arguments].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+}
