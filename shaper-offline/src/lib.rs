@@ -3,6 +3,7 @@
 //! - [`pcapfile`] reads classic pcap and pcapng; [`writer`] writes pcapng with the fates of packets.
 //! - [`packet`] and [`toast`] find headers; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
+//! - [`fit`] finds the loss and delay models that a series of packets was most likely made by.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
 //!
@@ -13,6 +14,7 @@
 
 pub mod analyze;
 pub mod annotate;
+pub mod fit;
 pub mod join;
 pub mod packet;
 pub mod pcapfile;
