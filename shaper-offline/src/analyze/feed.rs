@@ -33,6 +33,11 @@ impl Correction {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
     pub(super) ts: i64,
+    /// Its number in the file as Wireshark counts, from 1; 0 where 32 bits do not hold it.
+    pub(super) frame: u32,
+    pub(super) interface: u32,
+    /// Length on the wire.
+    pub(super) bytes: u32,
     pub(super) packet: Keyed,
 }
 
@@ -144,7 +149,13 @@ impl Feed {
                     self.gaps.note(ts, ts);
                 }
             }
-            self.head = Some(Head { ts, packet: keyed });
+            self.head = Some(Head {
+                ts,
+                frame: u32::try_from(packet.index.saturating_add(1)).unwrap_or(0),
+                interface: packet.interface,
+                bytes: packet.origlen,
+                packet: keyed,
+            });
             return Ok(());
         }
         Ok(())

@@ -22,10 +22,12 @@ mod reorder;
 mod result;
 mod runs;
 mod sightings;
+mod sink;
 mod survey;
 mod tally;
 mod text;
 mod two;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -38,7 +40,8 @@ pub use one::{Description, FlowSeen, ToastSession, one_point};
 pub use reorder::Reordering;
 pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
 pub use runs::LossRuns;
-pub use two::two_points;
+pub use sink::{Displaced, Ending, Fate, PacketRecord, Sighting, Sink};
+pub use two::{two_points, two_points_into};
 
 pub(crate) use hash::mix;
 

@@ -42,7 +42,7 @@ impl Orphans {
         self.by_header.is_empty()
     }
 
-    pub(super) fn add(&mut self, open: &Open, number: u64) {
+    pub(super) fn add<N>(&mut self, open: &Open<N>, number: u64) {
         self.by_header.entry(open.header).or_default().push(Orphan { number, copy: None });
         if open.length > 0 {
             let segment = Segment { length: open.length, ts: open.ts, explained: false };
@@ -51,7 +51,7 @@ impl Orphans {
     }
 
     /// An arrival got an origin, or its time is over; tells whether its bytes were explained.
-    pub(super) fn remove(&mut self, gone: &Settled) -> bool {
+    pub(super) fn remove<N>(&mut self, gone: &Settled<N>) -> bool {
         if let Some(waiting) = self.by_header.get_mut(&gone.header) {
             waiting.retain(|other| other.number != gone.number);
             if waiting.is_empty() {
@@ -72,8 +72,8 @@ impl Orphans {
     }
 
     /// Whether arrivals until `until` carry all bytes of a TCP packet that was sent; if so, when
-    /// the last of them came.
-    pub(super) fn cover(&mut self, sent: &Settled, until: i64) -> Option<i64> {
+    /// the last of them came, and its number in the log.
+    pub(super) fn cover<N>(&mut self, sent: &Settled<N>, until: i64) -> Option<(i64, u64)> {
         if sent.length == 0 {
             return None;
         }
@@ -97,14 +97,14 @@ impl Orphans {
             }
         }
         pieces.sort_unstable();
-        let (mut covered, mut last) = (0, sent.ts);
+        let (mut covered, mut last) = (0, (sent.ts, 0));
         for &(start, end, ts, key) in &pieces {
             if let Some(segment) = flow.get_mut(&key) {
                 segment.explained = true;
             }
             if start <= covered && end > covered && covered < i64::from(sent.length) {
                 covered = end;
-                last = last.max(ts);
+                last = last.max((ts, key.1));
             }
         }
         (covered >= i64::from(sent.length)).then_some(last)
@@ -116,11 +116,11 @@ mod tests {
     use super::*;
     use crate::analyze::pending::Pending;
 
-    fn segment(sequence: u32, length: u32, ts: i64) -> Open {
+    fn segment(sequence: u32, length: u32, ts: i64) -> Open<()> {
         Open { ts, sequence, length, header: sequence.into(), ..Open::default() }
     }
 
-    fn sent(sequence: u32, length: u32, ts: i64) -> Settled {
+    fn sent(sequence: u32, length: u32, ts: i64) -> Settled<()> {
         let mut pending = Pending::new();
         pending.push(segment(sequence, length, ts));
         pending.pop().unwrap()
@@ -133,7 +133,7 @@ mod tests {
             for n in 0..4_u32 {
                 orphans.add(&segment(base.wrapping_add(n * 1000), 1000, 50 + i64::from(n)), n.into());
             }
-            assert_eq!(orphans.cover(&sent(base, 3000, 0), 100), Some(52));
+            assert_eq!(orphans.cover(&sent(base, 3000, 0), 100), Some((52, 2)));
             assert_eq!(orphans.cover(&sent(base, 3000, 0), 51), None, "the last one came too late");
             assert_eq!(orphans.cover(&sent(base, 4001, 0), 100), None, "a byte is missing");
             assert_eq!(orphans.cover(&sent(base, 3000, 51), 100), None, "before it was sent");
@@ -145,7 +145,7 @@ mod tests {
         let mut orphans = Orphans::default();
         orphans.add(&segment(0, 3000, 70), 0);
         for n in 0..3 {
-            assert_eq!(orphans.cover(&sent(n * 1000, 1000, 10), 100), Some(70));
+            assert_eq!(orphans.cover(&sent(n * 1000, 1000, 10), 100), Some((70, 0)));
         }
         assert_eq!(orphans.cover(&sent(3000, 1, 10), 100), None);
         let gone = Settled { number: 0, ..sent(0, 3000, 70) };

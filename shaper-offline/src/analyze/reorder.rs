@@ -68,7 +68,8 @@ pub(super) struct Tally {
 /// What one arrival turned out to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arrival {
-    extent: Option<(i64, i64)>,
+    /// Extent and late time of a reordered one.
+    pub(super) extent: Option<(i64, i64)>,
     three: bool,
     /// Length of the run in order that it ended.
     run: Option<i64>,

@@ -12,7 +12,9 @@ use super::{
     point::{Both, Point},
     result::{Analysis, FileFound, FlowFigures, Totals, Way},
     runs::Runs,
+    sink::{Ending, Sink},
     survey,
+    watch::{Unwatched, Watch, Watched},
 };
 use crate::{
     pcapfile::{Reader, Tail},
@@ -31,8 +33,22 @@ pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
     within(a, b, options, Limits::default())
 }
 
-/// The same within limits.
+/// The same, and tells a sink of every packet.
+///
+/// # Errors
+/// As [`two_points`]; the sink may then have heard of packets already.
+pub fn two_points_into<S: Sink>(a: &Path, b: &Path, options: &Options, sink: &mut S) -> Result<Analysis> {
+    let (analysis, ending) = watched(a, b, options, Limits::default(), Watched(sink))?;
+    sink.finish(&analysis, &ending);
+    Ok(analysis)
+}
+
+/// The comparison within limits.
 pub(super) fn within(a: &Path, b: &Path, options: &Options, limits: Limits) -> Result<Analysis> {
+    Ok(watched(a, b, options, limits, Unwatched)?.0)
+}
+
+fn watched<W: Watch>(a: &Path, b: &Path, options: &Options, limits: Limits, watch: W) -> Result<(Analysis, Ending)> {
     if let (Ok(one), Ok(other)) = (a.canonicalize(), b.canonicalize())
         && one == other
     {
@@ -81,7 +97,7 @@ pub(super) fn within(a: &Path, b: &Path, options: &Options, limits: Limits) -> R
         feeds.a.began = survey::told_start(a)?;
         feeds.b.began = survey::told_start(b)?;
     }
-    let outcome = Engine::new(options, limits, ways).run(&mut feeds)?;
+    let outcome = Engine::new(options, limits, ways, watch).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 
@@ -91,13 +107,16 @@ fn assemble(
     mut clock: ClockFound,
     rules: Rules,
     options: &Options,
-) -> Analysis {
-    for (sender, receiver) in [(Point::A, &feeds.b), (Point::B, &feeds.a)] {
-        if receiver.drops_in_statistics() > receiver.told.drops_at_packets {
+) -> (Analysis, Ending) {
+    let unproven = |receiver: &Feed| receiver.drops_in_statistics() > receiver.told.drops_at_packets;
+    let mut ending = Ending { shift_ns: 0, a_to_b_unproven: unproven(&feeds.b), b_to_a_unproven: unproven(&feeds.a) };
+    for (sender, unproven) in [(Point::A, ending.a_to_b_unproven), (Point::B, ending.b_to_a_unproven)] {
+        if unproven {
             distrust(&mut outcome, sender);
         }
     }
     let shift = refine(&mut clock, &outcome);
+    ending.shift_ns = shift;
     let absolute = clock.is_absolute();
     let mut figures = |point: Point| {
         let shift = if point == Point::A { -shift } else { shift };
@@ -140,7 +159,7 @@ fn assemble(
         evicted: outcome.evicted,
     };
     analysis.findings = findings::findings(&analysis);
-    analysis
+    (analysis, ending)
 }
 
 /// The receiver's capture lost packets nobody knows where: what is missing there proves nothing.

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use super::watch::Note;
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -19,7 +21,7 @@ pub(super) enum State {
 
 /// A packet that waits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Open {
+pub(super) struct Open<N> {
     pub(super) ts: i64,
     pub(super) key: u64,
     pub(super) header: u64,
@@ -35,12 +37,15 @@ pub(super) struct Open {
     pub(super) identification: u16,
     /// Its content is not known.
     pub(super) cut: bool,
+    /// Its number in the file, from 1; 0 if not known.
+    pub(super) frame: u32,
+    pub(super) note: N,
 }
 
 /// A packet that waits, and its links.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
-    open: Open,
+struct Slot<N> {
+    open: Open<N>,
     /// Its place in the log.
     number: u64,
     /// Next head of the same bucket.
@@ -53,19 +58,21 @@ struct Slot {
 
 /// One line of the log.
 #[derive(Clone, Copy, Debug)]
-struct Line {
+struct Line<N> {
     ts: i64,
     key: u64,
     /// One-way delay once settled, the slot before.
     value: i64,
     flow: u32,
     path: u32,
+    frame: u32,
     state: State,
+    note: N,
 }
 
 /// A packet whose waiting time is over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settled {
+pub(super) struct Settled<N> {
     /// Its place in the log.
     pub(super) number: u64,
     pub(super) ts: i64,
@@ -83,6 +90,9 @@ pub(super) struct Settled {
     pub(super) cut: bool,
     /// It is taken out before its waiting time is over.
     pub(super) early: bool,
+    /// Its number in the file, from 1; 0 if not known.
+    pub(super) frame: u32,
+    pub(super) note: N,
 }
 
 const NONE: u32 = u32::MAX;
@@ -98,18 +108,18 @@ pub(super) struct Candidate {
 }
 
 #[derive(Debug)]
-pub(super) struct Pending {
-    log: VecDeque<Line>,
+pub(super) struct Pending<N> {
+    log: VecDeque<Line<N>>,
     /// Number of the log's first line; numbers are never reused.
     front: u64,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<N>>,
     /// Unused slots, linked by `next`.
     free: u32,
     heads: usize,
     buckets: Vec<u32>,
 }
 
-impl Pending {
+impl<N: Note> Pending<N> {
     pub(super) fn new() -> Self {
         Self { log: VecDeque::new(), front: 0, slots: Vec::new(), free: NONE, heads: 0, buckets: vec![NONE; 1024] }
     }
@@ -125,17 +135,17 @@ impl Pending {
     }
 
     #[inline]
-    pub(super) fn get(&self, slot: u32) -> Option<&Open> {
+    pub(super) fn get(&self, slot: u32) -> Option<&Open<N>> {
         self.slot(slot).map(|slot| &slot.open)
     }
 
     #[inline]
-    fn slot(&self, slot: u32) -> Option<&Slot> {
+    fn slot(&self, slot: u32) -> Option<&Slot<N>> {
         self.slots.get(slot as usize)
     }
 
     #[inline]
-    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot<N>> {
         self.slots.get_mut(slot as usize)
     }
 
@@ -174,7 +184,7 @@ impl Pending {
 
     /// Lets a packet wait; returns its number.
     #[inline]
-    pub(super) fn push(&mut self, open: Open) -> u64 {
+    pub(super) fn push(&mut self, open: Open<N>) -> u64 {
         let number = self.front + self.log.len() as u64;
         let key = open.key;
         let head = self.find(key);
@@ -185,7 +195,9 @@ impl Pending {
             value: at.into(),
             flow: open.flow,
             path: open.path,
+            frame: open.frame,
             state: State::Open,
+            note: open.note,
         });
         match head {
             Some(head) => {
@@ -201,11 +213,12 @@ impl Pending {
 
     /// Logs a packet that is settled already: it waits for its turn and is never found.
     #[inline]
-    pub(super) fn push_settled(&mut self, open: &Open, state: State, delay: i64) {
-        self.log.push_back(Line { ts: open.ts, key: open.key, value: delay, flow: open.flow, path: open.path, state });
+    pub(super) fn push_settled(&mut self, open: &Open<N>, state: State, delay: i64, note: N) {
+        let Open { ts, key, flow, path, frame, .. } = *open;
+        self.log.push_back(Line { ts, key, value: delay, flow, path, frame, state, note });
     }
 
-    fn take_slot(&mut self, filled: Slot) -> u32 {
+    fn take_slot(&mut self, filled: Slot<N>) -> u32 {
         let at = self.free;
         match self.slot_mut(at) {
             Some(slot) => {
@@ -283,12 +296,13 @@ impl Pending {
 
     /// Settles an open packet and tells what it was.
     #[inline]
-    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64) -> Option<Settled> {
+    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64, note: N) -> Option<Settled<N>> {
         let closed = self.slot(slot).copied()?;
         let at = closed.number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
         if let Some(line) = at.and_then(|at| self.log.get_mut(at)) {
             line.state = state;
             line.value = delay;
+            line.note = note;
         }
         self.close(slot, &closed);
         let open = closed.open;
@@ -305,12 +319,14 @@ impl Pending {
             length: open.length,
             cut: open.cut,
             early: false,
+            frame: open.frame,
+            note,
         })
     }
 
     /// Takes out the packet that has waited longest.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Settled> {
+    pub(super) fn pop(&mut self) -> Option<Settled<N>> {
         let line = self.log.pop_front()?;
         let number = self.front;
         self.front += 1;
@@ -327,6 +343,8 @@ impl Pending {
             length: 0,
             cut: false,
             early: false,
+            frame: line.frame,
+            note: line.note,
         };
         if line.state == State::Open {
             let slot = line.value as u32;
@@ -344,7 +362,7 @@ impl Pending {
 
     /// Takes a slot out of the index and frees it.
     #[inline]
-    fn close(&mut self, slot: u32, closed: &Slot) {
+    fn close(&mut self, slot: u32, closed: &Slot<N>) {
         let bucket = self.bucket(closed.open.key);
         let mut before = NONE;
         let mut head = self.buckets.get(bucket).copied().unwrap_or(NONE);

@@ -9,11 +9,11 @@ fn equal_keys_pair_oldest_first_and_say_so() {
     let first = pending.candidate(7, 0).unwrap();
     assert!(first.ambiguous);
     assert_eq!(pending.slot(first.slot).unwrap().number, 0);
-    pending.settle(first.slot, State::Matched, 5);
+    pending.settle(first.slot, State::Matched, 5, ());
     let second = pending.candidate(7, 0).unwrap();
     assert!(!second.ambiguous);
     assert_eq!(pending.slot(second.slot).unwrap().number, 1);
-    pending.settle(second.slot, State::Matched, 6);
+    pending.settle(second.slot, State::Matched, 6, ());
     assert_eq!(pending.candidate(7, 0), None);
     assert_eq!([pending.pop().unwrap().delay, pending.pop().unwrap().delay], [5, 6]);
 }
@@ -28,12 +28,12 @@ fn the_ip_identification_tells_equals_apart() {
         let found = pending.candidate(7, identification).unwrap();
         assert!(!found.ambiguous);
         assert_eq!(pending.get(found.slot).unwrap().identification, identification);
-        pending.settle(found.slot, State::Matched, 1);
+        pending.settle(found.slot, State::Matched, 1, ());
     }
     assert_eq!(pending.candidate(7, 1), None);
 }
 
-fn open(key: u64, identification: u16) -> Open {
+fn open(key: u64, identification: u16) -> Open<()> {
     Open { key, identification, ..Open::default() }
 }
 
@@ -87,7 +87,7 @@ proptest! {
                     prop_assert_eq!(found, want);
                     if let (Some(candidate), Some(number)) = (got, want) {
                         prop_assert_eq!(candidate.ambiguous, alike.len() > 1 && same.is_none());
-                        pending.settle(candidate.slot, State::Matched, 1);
+                        pending.settle(candidate.slot, State::Matched, 1, ());
                         for e in plain.iter_mut().filter(|e| e.0 == number) {
                             e.2 = false;
                         }

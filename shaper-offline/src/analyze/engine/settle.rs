@@ -1,0 +1,240 @@
+//! What becomes of packets whose waiting time is over.
+
+use super::{
+    super::{
+        feed::Feed,
+        pending::{Open, Settled, State},
+        point::{Both, Point},
+        sink::Fate,
+        watch::{Note, Told, Watch},
+    },
+    Engine,
+};
+
+/// How far behind a packet its damaged self is looked for, at least half of it.
+const SHORTEST_REACH: i64 = 10_000_000;
+
+impl<W: Watch> Engine<W> {
+    /// Makes room. What has not waited its time is not lost, and where it is an arrival, what was
+    /// sent before it may be what it was.
+    pub(super) fn evict(&mut self, point: Point, feeds: &mut Both<Feed>) {
+        let Some(entry) = self.pending.at(point).pop() else { return };
+        if entry.state == State::Open {
+            self.evicted += 1;
+            feeds.at(point).gaps.note(entry.ts, entry.ts);
+        }
+        self.settle(point, &Settled { early: true, ..entry }, feeds);
+    }
+
+    /// Counts what has waited long enough.
+    #[inline]
+    pub(super) fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed>) {
+        let Some(entry) = self.pending.at(point).pop() else { return };
+        self.settle(point, &entry, feeds);
+    }
+
+    fn settle(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed>) {
+        let way = self.paths.way(entry.path);
+        let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
+        let explained = open && self.orphans.at(point).remove(entry);
+        if way == Some(point) {
+            self.settle_sent(point, entry, feeds);
+            return;
+        }
+        let Some(sender) = way else {
+            if explained || entry.state == State::Duplicate {
+                if explained {
+                    self.tell(point, None, Fate::Uncounted, entry);
+                }
+                return;
+            }
+            self.unplaced += 1;
+            self.tell(point, None, Fate::Unmatched, entry);
+            if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+                flow.tally.unmatched += 1;
+            }
+            return;
+        };
+        if entry.state != State::Open {
+            return;
+        }
+        if explained || entry.cut || entry.early {
+            self.tell(point, way, Fate::Uncounted, entry);
+            return;
+        }
+        let direction = self.directions.at(sender);
+        let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
+        // Sent before the other capture began: not an arrival from nowhere.
+        let start = feeds.at(sender).start().unwrap_or(i64::MAX);
+        if entry.ts.saturating_sub(slowest) <= start {
+            self.tell(point, way, Fate::Uncounted, entry);
+            return;
+        }
+        direction.tally.arrivals_only += 1;
+        if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+            flow.tally.arrivals_only += 1;
+        }
+        self.tell(point, way, Fate::ArrivalOnly, entry);
+    }
+
+    #[inline]
+    fn tell(&mut self, point: Point, sender: Option<Point>, fate: Fate, entry: &Settled<W::Note>) {
+        let flow = self.flows.get(entry.flow as usize).map(|flow| &flow.key);
+        self.watch.packet(Told { point, sender, flow, fate, entry });
+    }
+
+    fn settle_sent(&mut self, sender: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed>) {
+        let receiver = sender.other();
+        let mut state = entry.state;
+        let mut delay = entry.delay;
+        let mut resegmented = 0;
+        let mut entry = *entry;
+        if state == State::Open {
+            let until = entry.ts.saturating_add(self.waiting);
+            if let Some((arrived, number)) = self.orphans.at(receiver).cover(&entry, until) {
+                state = State::Matched;
+                delay = arrived.saturating_sub(entry.ts);
+                resegmented = 1;
+                let pending = self.pending.get(receiver);
+                if let Some(last) = pending.waiting(number).and_then(|(slot, _)| pending.get(slot)) {
+                    entry.note = entry.note.met(last.note, last.frame, last.ts);
+                }
+            } else if !entry.cut
+                && !entry.early
+                && let Some(arrival) = self.damaged(sender, &entry)
+            {
+                state = State::Corrupted;
+                entry.note = entry.note.met(arrival.note, arrival.frame, arrival.ts);
+            }
+        }
+        let direction = self.directions.at(sender);
+        let known = &direction.tally.delay;
+        let delays = [known.min(), known.max()].map(|bound| bound.unwrap_or(0).max(0));
+        let flow = self.flows.get_mut(entry.flow as usize);
+        let mut tallies = [Some(&mut direction.tally), None];
+        let mut before = None;
+        if let Some(flow) = flow {
+            before = flow.before.take();
+            if state == State::Matched {
+                flow.before = Some(delay);
+            }
+            tallies[1] = Some(&mut flow.tally);
+        }
+        let missing = match state {
+            State::Open if entry.cut || entry.early => Some(Missing::Unknown),
+            State::Open => Some(missing(&entry, feeds.at(receiver), delays)),
+            _ => None,
+        };
+        for tally in tallies.into_iter().flatten() {
+            tally.resegmented += resegmented;
+            match state {
+                State::Matched => {
+                    tally.matched += 1;
+                    tally.delay.push(delay);
+                    if let Some(before) = before {
+                        tally.ipdv.push(delay.saturating_sub(before));
+                    }
+                    tally.runs.delivered();
+                }
+                State::Corrupted => {
+                    tally.corrupted += 1;
+                    tally.runs.delivered();
+                }
+                State::Duplicate => {}
+                State::Open => match missing {
+                    Some(Missing::Lost) => {
+                        tally.lost += 1;
+                        tally.runs.lost();
+                    }
+                    Some(Missing::Edge) => tally.edge += 1,
+                    Some(Missing::Unknown) | None => tally.unmatched += 1,
+                },
+            }
+        }
+        let fate = match (state, missing) {
+            (State::Matched, _) => Fate::Matched,
+            (State::Corrupted, _) => Fate::Corrupted,
+            (State::Duplicate, _) => return,
+            (State::Open, Some(Missing::Lost)) => Fate::Lost,
+            (State::Open, Some(Missing::Edge)) => Fate::Edge,
+            (State::Open, _) => Fate::Unmatched,
+        };
+        self.tell(sender, Some(sender), fate, &entry);
+        if matches!(state, State::Matched | State::Corrupted) {
+            self.copies(sender, &entry);
+        }
+    }
+
+    /// Second pass by header: an unpaired arrival that is this packet with other content.
+    fn damaged(&mut self, sender: Point, entry: &Settled<W::Note>) -> Option<Settled<W::Note>> {
+        let receiver = sender.other();
+        // Many packets of a flow share a header: look no further than delays reach.
+        let slowest = self.directions.get(sender).tally.delay.max();
+        let reach = slowest.map_or(self.waiting, |slowest| slowest.max(SHORTEST_REACH).saturating_mul(2));
+        let until = entry.ts.saturating_add(reach.min(self.waiting));
+        let (waiting, sent) = (self.pending.get(receiver), self.pending.get(sender));
+        let found = self.orphans.at(receiver).of_header(entry.header).iter_mut().find_map(|orphan| {
+            let (slot, ts) = waiting.waiting(orphan.number)?;
+            let Open { key, cut: false, .. } = *waiting.get(slot)? else { return None };
+            let may = (entry.ts..=until).contains(&ts) && !*orphan.copy.get_or_insert_with(|| sent.has_match(key, ts));
+            may.then_some(slot)
+        });
+        let slot = found?;
+        let note = self.pending.get(receiver).get(slot)?.note;
+        let arrival = self.pending.at(receiver).settle(slot, State::Corrupted, 0, note)?;
+        self.orphans.at(receiver).remove(&arrival);
+        Some(arrival)
+    }
+
+    /// Counts the arrivals that are further copies of a packet that has its match. They arrived
+    /// while it waited, so they still wait themselves.
+    #[inline]
+    fn copies(&mut self, sender: Point, entry: &Settled<W::Note>) {
+        let receiver = sender.other();
+        while !self.orphans.get(receiver).is_empty() {
+            let pending = self.pending.get(receiver);
+            let Some(found) = pending.candidate(entry.key, 0) else { break };
+            let Some(&copy) = pending.get(found.slot) else { break };
+            if copy.ts < entry.ts || copy.ts.saturating_sub(entry.ts) > self.waiting {
+                break;
+            }
+            let note = copy.note.met(entry.note, entry.frame, entry.ts);
+            let arrival = self.pending.at(receiver).settle(found.slot, State::Duplicate, 0, note);
+            let Some(arrival) = arrival else { break };
+            self.orphans.at(receiver).remove(&arrival);
+            self.directions.at(sender).tally.duplicated += 1;
+            let mut key = None;
+            if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+                flow.tally.duplicated += 1;
+                key = Some(&flow.key);
+            }
+            let told =
+                Told { point: receiver, sender: Some(sender), flow: key, fate: Fate::Duplicate, entry: &arrival };
+            self.watch.packet(told);
+        }
+    }
+}
+
+/// Why a packet is not in the other capture.
+#[derive(Clone, Copy)]
+enum Missing {
+    Lost,
+    Edge,
+    Unknown,
+}
+
+/// `fastest` and `slowest` are the delays seen so far: the packet would have arrived between.
+fn missing<N>(entry: &Settled<N>, receiver: &mut Feed, [fastest, slowest]: [i64; 2]) -> Missing {
+    let earliest = entry.ts.saturating_add(fastest);
+    let latest = entry.ts.saturating_add(slowest);
+    let before = receiver.start().is_none_or(|start| earliest < start);
+    // Only once the capture is read to its end is its end known.
+    let behind = receiver.head.is_none() && latest > receiver.end();
+    if before || behind {
+        Missing::Edge
+    } else if receiver.gaps.between(entry.ts, latest, entry.ts) {
+        Missing::Unknown
+    } else {
+        Missing::Lost
+    }
+}
