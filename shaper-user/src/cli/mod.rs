@@ -14,6 +14,7 @@ mod doctor;
 mod exchange;
 #[cfg(feature = "live")]
 mod exec;
+mod fit;
 #[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
@@ -115,6 +116,8 @@ enum Command {
     Toast(toast::Args),
     /// Analyse captures from one point or from two: no root needed
     Analyze(analyze::Args),
+    /// Make a profile of what was measured: from the captures of two points, a run, or delays: no root needed
+    Fit(fit::Args),
 }
 
 #[cfg(feature = "live")]
@@ -131,7 +134,7 @@ impl Command {
             Self::Lab(args) => args.task(),
             Self::Clear(_) => Task::Clear,
             Self::Toast(_) => Task::Workload,
-            Self::Profile(_) | Self::Analyze(_) => Task::Files,
+            Self::Profile(_) | Self::Analyze(_) | Self::Fit(_) => Task::Files,
         }
     }
 }
@@ -180,6 +183,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         #[cfg(feature = "live")]
         Command::Toast(args) => toast::run(args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Fit(args) => fit::run(&args),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -70,7 +70,7 @@ pub(super) fn judge(
         packet.and_then(|packet| packet.fate.delay_ns()).map(|delay| score.sent_ns.saturating_add(delay))
     };
     let seen = reordered(scores.iter().filter_map(measured));
-    let mut draws = Draws::new(options.seed ^ 0x6f72_6465_72);
+    let mut draws = Draws::new(options.seed ^ 0x6f_7264_6572);
     let mut before: Option<(i64, f64)> = None;
     let drawn = scores.iter().take(DRAWN).map(|score| {
         let fresh = normal_quantile(draws.uniform());

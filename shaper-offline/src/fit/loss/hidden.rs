@@ -160,9 +160,8 @@ impl<const N: usize> Hidden<N> {
         let mut behind = [1.0; N];
         for (number, seen_here) in seen.iter().enumerate().rev() {
             let Some((at, sum)) = forward.get(number) else { return f64::NEG_INFINITY };
-            for state in 0..N {
-                let share = at[state] * behind[state];
-                if let Some(lost) = seen_here {
+            if let Some(lost) = seen_here {
+                for (state, share) in at.iter().zip(behind).map(|(at, behind)| at * behind).enumerate() {
                     counts.known[state] += share;
                     counts.losses[state] += if *lost { share } else { 0.0 };
                 }
@@ -170,15 +169,13 @@ impl<const N: usize> Hidden<N> {
             let Some((earlier, _)) = number.checked_sub(1).and_then(|earlier| forward.get(earlier)) else { break };
             let emission = self.emission(*seen_here);
             let ahead: [f64; N] = std::array::from_fn(|to| emission[to] * behind[to] / sum);
-            for from in 0..N {
-                let mut sum = 0.0;
-                for to in 0..N {
-                    let share = self.step[from][to] * ahead[to];
-                    counts.steps[from][to] += earlier[from] * share;
-                    sum += share;
+            behind = std::array::from_fn(|from| {
+                let shares: [f64; N] = std::array::from_fn(|to| self.step[from][to] * ahead[to]);
+                for (steps, share) in counts.steps[from].iter_mut().zip(shares) {
+                    *steps += earlier[from] * share;
                 }
-                behind[from] = sum;
-            }
+                shares.iter().sum()
+            });
         }
         log
     }

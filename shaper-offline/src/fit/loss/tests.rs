@@ -6,7 +6,11 @@ use crate::fit::{Fate, FitError, Observed};
 fn walk<const N: usize>(chain: &hidden::Hidden<N>, packets: usize, draws: &mut Draws) -> Vec<bool> {
     let pick = |shares: &[f64; N], draws: &mut Draws| {
         let mut left = draws.uniform();
-        shares.iter().position(|share| (left -= share, left < 0.0).1).unwrap_or(N - 1)
+        let ends = |share: &f64| {
+            left -= share;
+            left < 0.0
+        };
+        shares.iter().position(ends).unwrap_or(N - 1)
     };
     let mut state = pick(&chain.stationary(), draws);
     (0..packets)
@@ -39,7 +43,11 @@ fn fitted_to(model: &LossModel, packets: usize, seed: u64) -> LossFit {
 fn holds(fit: &LossFit, truth: &LossModel) {
     for (parameter, (name, value)) in fit.chosen.parameters.iter().zip(truth.parameters()) {
         assert_eq!(parameter.name, name);
-        let interval = parameter.interval.unwrap();
+        let Some(interval) = parameter.interval else {
+            // What Gilbert's good state loses is none by definition.
+            assert_eq!((fit.chosen.kind, name, parameter.value), (LossKind::Gilbert, "1-k", 0.0));
+            continue;
+        };
         let wider = 0.25 * (interval.high - interval.low);
         assert!((interval.low - wider..=interval.high + wider).contains(&value), "{name} {value}: {parameter:?}");
     }
@@ -59,7 +67,7 @@ fn the_chosen_kind_is_that_which_made_the_losses() {
     ];
     for (truth, kind) in cases {
         for seed in 1..=2 {
-            let fit = fitted_to(&truth, 40_000, seed);
+            let fit = fitted_to(&truth, 30_000, seed);
             assert_eq!(fit.chosen.kind, kind, "seed {seed}: {fit:#?}");
             assert_ne!(fit.accepted, Some(false), "seed {seed}: {fit:#?}");
             holds(&fit, &truth);
@@ -69,7 +77,7 @@ fn the_chosen_kind_is_that_which_made_the_losses() {
 
 #[test]
 fn four_states_come_back_where_singles_and_bursts_differ() {
-    let fit = fitted_to(&FOUR, 200_000, 4);
+    let fit = fitted_to(&FOUR, 80_000, 4);
     assert_eq!(fit.chosen.kind, LossKind::FourState, "{fit:#?}");
     holds(&fit, &FOUR);
 }
