@@ -40,7 +40,7 @@ pub enum Task {
     Verifier,
     /// `shaper toast`, and the ends of a workload that a run starts.
     Workload,
-    /// What reads files and writes files: `analyze`, `profile`, `lab list`.
+    /// What reads files and writes files: `analyze`, `fit`, `profile`, `lab list`.
     Files,
     /// The process that undoes what another one cannot undo any more.
     Guard,
@@ -87,7 +87,7 @@ const TABLE: [Row; 15] = [
     row(Task::Change, "apply --change, bridge --change", &[], &[CAP_DAC_OVERRIDE, CAP_SYS_PTRACE]),
     row(Task::Status, "status", &[], FILES),
     row(Task::Workload, "toast", &[], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
-    row(Task::Files, "analyze, profile, lab list", &[], FILES),
+    row(Task::Files, "analyze, fit, profile, lab list", &[], FILES),
     row(Task::Guard, "the guard of what is changed", &[], GUARDS),
 ];
 
