@@ -221,8 +221,8 @@ fn what_cannot_be_fitted_is_refused_with_the_reason() {
     write("capture.pcap", "\u{a}\r\r\n");
     write("irtt.json", "{\"round_trips\": 3}");
     fs::create_dir(folder.path().join("empty")).unwrap();
-    for (flags, problem) in [
-        (&["short.csv"][..], "399 packets whose fate is known: a fit takes 400 or more"),
+    let cases: [(&[&str], &str); 11] = [
+        (&["short.csv"], "399 packets whose fate is known: a fit takes 400 or more"),
         (&["lost.csv"], "all 500 packets whose fate is known were lost"),
         (&["early.csv"], "the smallest delay is -5000000 ns, below zero"),
         (&["other.csv"], "other.csv:1: \"a,b\" names no column of delays"),
@@ -233,7 +233,8 @@ fn what_cannot_be_fitted_is_refused_with_the_reason() {
         (&["empty", "short.csv"], "is a run's directory, and has both ends"),
         (&["nowhere.csv"], "nowhere.csv: cannot be read"),
         (&["short.csv", "--trace", "t.csv"], "--output"),
-    ] {
+    ];
+    for (flags, problem) in cases {
         let (code, stdout, stderr) = ended(folder.path(), flags);
         assert_eq!((code, stdout.as_str()), (2, ""), "{flags:?}");
         assert!(stderr.contains(problem), "{flags:?}: {stderr}");

@@ -80,7 +80,8 @@ pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measu
         _ => {}
     }
     let absolute = analysis.clock.is_absolute();
-    let first_ns = analysis.overlap_ns.map(|(first, _)| first);
     let from = format!("captures {} and {}", a.display(), b.display());
-    Ok(Measured { from, series: collected.series(absolute), first_ns, notes })
+    let series = collected.series(absolute);
+    let first_ns = series.iter().filter_map(|series| Some(series.packets.first()?.sent_ns)).min();
+    Ok(Measured { from, series, first_ns, notes })
 }

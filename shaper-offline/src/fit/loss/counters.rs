@@ -115,6 +115,8 @@ impl Transitions {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{bool::weighted, collection::vec, prelude::*};
+
     use super::*;
 
     /// 1 for received, 0 for lost, X for discarded, as the RFC's authors write it.
@@ -139,6 +141,38 @@ mod tests {
         let counts = count("1111011001011110", 3);
         let by_hand = Transitions { c11: 8, c13: 1, c14: 1, c22: 1, c23: 2, c31: 1, c32: 2, c33: 1 };
         assert_eq!(counts, by_hand);
+    }
+
+    /// The same by groups of losses with less than `gmin` received between any two; the first stands behind a loss alone,
+    /// and the last is not known to have ended.
+    fn by_groups(lost: &[bool], gmin: usize) -> Transitions {
+        let places: Vec<usize> = std::iter::once(0).chain((1..=lost.len()).filter(|place| lost[place - 1])).collect();
+        let mut counts = Transitions::default();
+        let mut group = 1;
+        for pair in places.windows(2) {
+            let received = pair[1] - pair[0] - 1;
+            if received < gmin {
+                group += 1;
+                counts.c33 += u64::from(received == 0);
+                counts.c23 += u64::from(received > 0);
+                counts.c22 += received.saturating_sub(1) as u64;
+                continue;
+            }
+            counts.c14 += u64::from(group == 1);
+            counts.c13 += u64::from(group > 1);
+            counts.c11 += received as u64;
+            group = 1;
+        }
+        (counts.c31, counts.c32) = (counts.c13, counts.c23);
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn transitions_are_those_of_groups(lost in vec(weighted(0.3), 0..200), gmin in 1usize..6) {
+            let counts = transitions(lost.iter().copied(), gmin as u64);
+            prop_assert_eq!(counts, by_groups(&lost, gmin));
+        }
     }
 
     #[test]

@@ -145,9 +145,9 @@ pub struct LossFit {
     pub ratio: f64,
     /// Wilson's 95 % interval of that, as if losses were independent; where they are not it is too narrow.
     pub ratio_interval: Option<Interval>,
-    /// Packets lost in a row, in the mean; `None` without losses.
+    /// Packets lost in a row, in the mean over bursts whose ends are known; `None` without one.
     pub burst: Option<f64>,
-    /// The longest run of losses.
+    /// The longest of these; 0 without one.
     pub longest_burst: usize,
     /// What was chosen, fitted on all.
     pub chosen: ChosenLoss,
@@ -213,7 +213,7 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     LossFit {
         ratio: all.lost as f64 / all.known.max(1) as f64,
         ratio_interval: crate::stats::wilson(all.lost, all.known),
-        burst: mean(&all_runs.bursts).or((all.lost > 0).then_some(1.0)),
+        burst: mean(&all_runs.bursts),
         longest_burst: all_runs.bursts.iter().copied().max().unwrap_or(0),
         chosen: ChosenLoss { kind, model, parameters },
         candidates,
