@@ -80,7 +80,7 @@ pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measu
         _ => {}
     }
     let absolute = analysis.clock.is_absolute();
-    let from = format!("captures {} and {}", a.display(), b.display());
+    let from = format!("the captures {} and {}", a.display(), b.display());
     let series = collected.series(absolute);
     let first_ns = series.iter().filter_map(|series| Some(series.packets.first()?.sent_ns)).min();
     Ok(Measured { from, series, first_ns, notes })
