@@ -263,7 +263,7 @@ fn cut(sorted: &[i64], resolution: i64) -> Option<Cut> {
     let (first, second) = (up_to(1), up_to(2) - up_to(1));
     let found = first > CUT_SHARE && first > CUT_TIMES * second && first < 0.9;
     // In the first part lies what was cut, and as much besides as in the second.
-    found.then(|| Cut { floor: least as f64, share: first - second })
+    found.then_some(Cut { floor: least as f64, share: first - second })
 }
 
 /// A shape fitted to a sample: base and jitter by least squares of the sample's quantiles on the shape's, where nothing is

@@ -84,7 +84,7 @@ pub(super) fn judge(
         before = Some((score.sent_ns, z));
         score.sent_ns.saturating_add(delays.quantile(normal_share(z)).round() as i64)
     });
-    let of = scores.len().min(DRAWN).max(1) as f64;
+    let of = scores.len().clamp(1, DRAWN) as f64;
     let expected = reordered(drawn) as f64 * scores.len() as f64 / of;
     let verdict = match seen {
         1.. => OrderVerdict::Free,

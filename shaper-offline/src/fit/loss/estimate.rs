@@ -136,7 +136,7 @@ mod tests {
     fn transitions_of_neighbours_give_the_simple_gilbert_model() {
         let seen: Vec<Seen> = "0001100100".bytes().map(|byte| Some(byte == b'1')).collect();
         // Of 7 received with a successor: 2 lost next; of 3 lost: 2 received next.
-        let model = |kind| model(kind, &seen, &[0..10], false);
+        let model = |kind| model(kind, &seen, std::slice::from_ref(&(0..10)), false);
         let gilbert = LossModel::GilbertElliott { p: 2.0 / 6.0, r: 2.0 / 3.0, bad: 1.0, good: 0.0 };
         assert_eq!(model(LossKind::SimpleGilbert), gilbert);
         assert_eq!(model(LossKind::Bursts), LossModel::Bursts { ratio: 0.3, burst: 1.5 });

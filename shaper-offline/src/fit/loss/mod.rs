@@ -173,7 +173,8 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     };
     let (pairs, train_runs) = counted(train);
     let (test_pairs, test_runs) = counted(test);
-    let (all, all_runs) = counted(&[0..seen.len()]);
+    let whole = 0..seen.len();
+    let (all, all_runs) = counted(std::slice::from_ref(&whole));
     let may = |kind: LossKind| match kind {
         LossKind::None => all.lost == 0,
         LossKind::Independent => all.lost > 0,
