@@ -4,6 +4,7 @@
 //! - [`packet`] and [`toast`] find headers; [`recognise`] tells protocols, [`tcp`] what the numbers
 //!   of TCP say at one point; [`rtp`] finds streams; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
+//! - [`fit`] finds the loss and delay models that a series of packets was most likely made by.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
 //!
@@ -14,6 +15,7 @@
 
 pub mod analyze;
 pub mod annotate;
+pub mod fit;
 pub mod join;
 pub mod packet;
 pub mod pcapfile;

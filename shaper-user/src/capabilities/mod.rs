@@ -42,7 +42,7 @@ pub enum Task {
     Verifier,
     /// `shaper toast`, and the ends of a workload that a run starts.
     Workload,
-    /// What reads files and writes files: `analyze`, `compare`, `report`, `profile`, `lab list`.
+    /// What reads files and writes files: `analyze`, `compare`, `fit`, `report`, `profile`, `lab list`.
     Files,
     /// The process that undoes what another one cannot undo any more.
     Guard,
@@ -92,7 +92,7 @@ const TABLE: [Row; 16] = [
     row(Task::Change, "apply --change, bridge --change", &[], &[CAP_DAC_OVERRIDE, CAP_SYS_PTRACE]),
     row(Task::Status, "status", &[], FILES),
     row(Task::Workload, "toast", &[], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
-    row(Task::Files, "analyze, compare, report, profile, lab list", &[], FILES),
+    row(Task::Files, "analyze, compare, fit, report, profile, lab list", &[], FILES),
     row(Task::Guard, "the guard of what is changed", &[], GUARDS),
 ];
 

@@ -17,6 +17,7 @@ mod doctor;
 mod exchange;
 #[cfg(feature = "live")]
 mod exec;
+mod fit;
 #[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
@@ -126,6 +127,8 @@ enum Command {
     Report(report::Args),
     /// Say what changed from one run to another, or from one series of benchmarks to another: no root needed
     Compare(compare::Args),
+    /// Make a profile of what was measured: from the captures of two points, a run, or delays: no root needed
+    Fit(fit::Args),
 }
 
 #[cfg(feature = "live")]
@@ -143,7 +146,7 @@ impl Command {
             Self::Lab(args) => args.task(),
             Self::Clear(_) => Task::Clear,
             Self::Toast(_) => Task::Workload,
-            Self::Profile(_) | Self::Analyze(_) | Self::Report(_) | Self::Compare(_) => Task::Files,
+            Self::Profile(_) | Self::Analyze(_) | Self::Report(_) | Self::Compare(_) | Self::Fit(_) => Task::Files,
         }
     }
 }
@@ -196,6 +199,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Analyze(args) => analyze::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Fit(args) => fit::run(&args),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

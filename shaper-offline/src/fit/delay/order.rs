@@ -1,0 +1,127 @@
+//! Whether the link keeps the order of packets.
+
+use serde::Serialize;
+
+use super::correlation::Score;
+use super::distance::Distribution;
+use crate::fit::draws::Draws;
+use crate::fit::special::normal_quantile;
+use crate::fit::{Options, Series};
+
+/// Packets that are drawn anew at most.
+const DRAWN: usize = 200_000;
+/// Reordered packets that a free order would make, from which on none of them says that order is kept: by a Poisson law
+/// none comes in one of 20,000 cases.
+const TELLING: f64 = 10.0;
+
+/// What is known of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderVerdict {
+    /// Packets overtook others.
+    Free,
+    /// None did, though with these delays they would have.
+    Kept,
+    /// None did, and hardly any would have.
+    NotTold,
+}
+
+/// The order, and what was seen of it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OrderFound {
+    /// The verdict.
+    pub verdict: OrderVerdict,
+    /// Packets that arrived behind one that was sent later (RFC 4737).
+    pub reordered: u64,
+    /// How many a link of the fitted delays and a free order would have made of these packets; `None` without times.
+    pub expected_if_free: Option<f64>,
+}
+
+/// Counts packets that arrive behind one that was sent later: of those in order of arrival, whose number is below one that
+/// came before (RFC 4737, 3.3).
+fn reordered(arrivals: impl Iterator<Item = i64>) -> u64 {
+    let mut all: Vec<(i64, usize)> = arrivals.enumerate().map(|(number, arrival)| (arrival, number)).collect();
+    all.sort_unstable();
+    let mut next = 0;
+    let mut behind = 0;
+    for (_, number) in all {
+        if number < next {
+            behind += 1;
+        } else {
+            next = number + 1;
+        }
+    }
+    behind
+}
+
+/// Judges the order: what was seen against the same packets with delays drawn anew, correlated as those measured.
+pub(super) fn judge(
+    series: &Series,
+    scores: &[Score],
+    delays: &impl Distribution,
+    time_ns: Option<f64>,
+    options: &Options,
+) -> OrderFound {
+    if !series.timed {
+        return OrderFound { verdict: OrderVerdict::NotTold, reordered: 0, expected_if_free: None };
+    }
+    let measured = |score: &Score| {
+        let packet = series.packets.get(score.number);
+        packet.and_then(|packet| packet.fate.delay_ns()).map(|delay| score.sent_ns.saturating_add(delay))
+    };
+    let seen = reordered(scores.iter().filter_map(measured));
+    let mut draws = Draws::new(options.seed ^ 0x6f_7264_6572);
+    let mut before: Option<(i64, f64)> = None;
+    let drawn = scores.iter().take(DRAWN).map(|score| {
+        let fresh = normal_quantile(draws.uniform());
+        let z = match (before, time_ns) {
+            (Some((sent, z)), Some(time)) => {
+                let kept = (-(score.sent_ns.saturating_sub(sent) as f64) / time).exp();
+                kept * z + (1.0 - kept * kept).max(0.0).sqrt() * fresh
+            }
+            _ => fresh,
+        };
+        before = Some((score.sent_ns, z));
+        score.sent_ns.saturating_add(delays.quantile(normal_share(z)).round() as i64)
+    });
+    let of = scores.len().clamp(1, DRAWN) as f64;
+    let expected = reordered(drawn) as f64 * scores.len() as f64 / of;
+    let verdict = match seen {
+        1.. => OrderVerdict::Free,
+        0 if expected >= TELLING => OrderVerdict::Kept,
+        0 => OrderVerdict::NotTold,
+    };
+    OrderFound { verdict, reordered: seen, expected_if_free: Some(expected) }
+}
+
+/// The share of a standard normal distribution below a point, within 1.5e-7 (Abramowitz and Stegun, 7.1.26).
+fn normal_share(z: f64) -> f64 {
+    let x = z.abs() / std::f64::consts::SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * x);
+    let sum = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592]
+        .iter()
+        .fold(0.0, |sum, coefficient| (sum + coefficient) * t);
+    let tail = sum * (-x * x).exp() / 2.0;
+    if z < 0.0 { tail } else { 1.0 - tail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reordered_packets_are_those_behind_a_later_one() {
+        // Sent 0 to 4, arriving as 0 2 3 1 4: 1 alone is late.
+        assert_eq!(reordered([10, 40, 20, 30, 50].into_iter()), 1);
+        assert_eq!(reordered([10, 20, 20, 30].into_iter()), 0);
+        // 4 overtakes all.
+        assert_eq!(reordered([10, 20, 30, 40, 5].into_iter()), 4);
+    }
+
+    #[test]
+    fn normal_shares_are_those_of_tables() {
+        for (z, share) in [(0.0, 0.5), (1.959_964, 0.975), (-2.326_348, 0.01), (-1.0, 0.158_655_3)] {
+            assert!((normal_share(z) - share).abs() < 2e-7, "{z}: {}", normal_share(z));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A fit for people: what was chosen, and the candidates with their distances.
+
+use std::fmt;
+
+use super::delay::{DelayFit, DelayModel, OrderVerdict};
+use super::loss::{Distance, LossFit};
+use super::{Fit, LossModel, Parameter};
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} packets", self.packets)?;
+        if let Some(span) = self.span_ns {
+            write!(f, " over {:.1} s", span as f64 / 1e9)?;
+        }
+        write!(f, ": {} arrived, {} lost", self.arrived, self.lost)?;
+        if self.unknown > 0 {
+            write!(f, ", {} of unknown fate (left out)", self.unknown)?;
+        }
+        writeln!(f, "; {} blocks in time, every other one held out\n", self.blocks)?;
+        self.loss.fmt(f)?;
+        writeln!(f)?;
+        match &self.delay {
+            Some(delay) => delay.fmt(f),
+            None => writeln!(f, "delay  too few delays are known: none was fitted"),
+        }
+    }
+}
+
+impl fmt::Display for LossFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<22} {:>12} {:>8} {:>8} {:>8} {:>8}",
+            "loss", "log-lik.", "burst KS", "burst TV", "gap KS", "gap TV"
+        )?;
+        for candidate in &self.candidates {
+            let held = &candidate.held_out;
+            let log = held.log_likelihood.map_or("-".to_owned(), |log| format!("{log:.6}"));
+            write!(f, "{:<22} {log:>12}", candidate.kind.name())?;
+            for distance in [held.bursts, held.gaps] {
+                let cell = |of: fn(Distance) -> f64| distance.map_or("-".to_owned(), |d| format!("{:.4}", of(d)));
+                write!(f, " {:>8} {:>8}", cell(|d| d.ks), cell(|d| d.variation))?;
+            }
+            writeln!(f, "{}", if candidate.chosen { "  <- chosen" } else { "" })?;
+        }
+        for parameter in &self.chosen.parameters {
+            let factor = if parameter.name == "burst" { 1.0 } else { 100.0 };
+            writeln!(f, "  {}", Told(parameter, factor))?;
+        }
+        if let (LossModel::None, Some(interval)) = (self.chosen.model, self.ratio_interval) {
+            writeln!(f, "  no packet was lost: 95 % of 0 to {:.4} %", interval.high * 100.0)?;
+        }
+        match self.accepted {
+            Some(true) => writeln!(f, "  bursts and gaps are no further from it than chance takes them"),
+            Some(false) => writeln!(
+                f,
+                "  bursts or gaps are further from it than chance takes them: no candidate is this link; --trace is faithful"
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A parameter in its unit: what it is multiplied with, 100 for percent, 1e-6 for milliseconds, 1 for packets.
+struct Told<'a>(&'a Parameter, f64);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Parameter { name, value, interval }, factor) = self;
+        let (name, unit) = match *factor {
+            100.0 => (*name, " %"),
+            1.0 => (*name, " packets"),
+            _ => (name.trim_end_matches("_ns"), " ms"),
+        };
+        write!(f, "{name} {:.4}{unit}", value * factor)?;
+        match interval {
+            Some(interval) => write!(f, " (95 %: {:.4} to {:.4})", interval.low * factor, interval.high * factor),
+            None => write!(f, " (no interval)"),
+        }
+    }
+}
+
+impl fmt::Display for DelayFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<22} {:>12} {:>12} {:>8} {:>14}", "delay", "delay ms", "jitter ms", "KS", "Wasserstein ms")?;
+        for candidate in &self.candidates {
+            let name = candidate.shape.map_or("table", super::Shape::name);
+            write!(f, "{name:<22} {:>12.4} {:>12.4}", candidate.delay_ns / 1e6, candidate.jitter_ns / 1e6)?;
+            write!(f, " {:>8.4} {:>14.4}", candidate.ks, candidate.wasserstein_ms)?;
+            writeln!(f, "{}", if candidate.chosen { "  <- chosen" } else { "" })?;
+        }
+        let resolution = self.resolution_ns as f64 / 1e6;
+        writeln!(
+            f,
+            "  {} delays, differences up to {resolution} ms not counted; KS of chance alone up to {:.4}",
+            self.samples, self.noise
+        )?;
+        if !self.absolute {
+            writeln!(
+                f,
+                "  the clocks are not known against each other: delays are above the smallest, which is not known"
+            )?;
+        }
+        if let Some(share) = self.cut_share {
+            writeln!(f, "  {:.1} % of packets lie at the smallest delay: jitter was cut there", share * 100.0)?;
+        }
+        for parameter in &self.parameters {
+            writeln!(f, "  {}", Told(parameter, 1e-6))?;
+        }
+        if let DelayModel::Table { delay_ns, points } = &self.chosen {
+            writeln!(f, "  base {:.4} ms, and a table of {} points above it", *delay_ns as f64 / 1e6, points.len())?;
+        }
+        if !self.accepted {
+            writeln!(
+                f,
+                "  the held-out half is further from it than chance takes it: the link changes, or depends on its load"
+            )?;
+        }
+        let correlation = &self.correlation;
+        match (correlation.time_ns, correlation.interval_ns) {
+            (Some(time), Some(interval)) => writeln!(
+                f,
+                "  correlation time {:.3} ms (95 %: {:.3} to {:.3})",
+                time / 1e6,
+                interval.low / 1e6,
+                interval.high / 1e6
+            )?,
+            _ => writeln!(f, "  no correlation in time was found")?,
+        }
+        for lag in &correlation.lags {
+            write!(f, "  {:>4} packets apart: {:>7.4}", lag.packets, lag.delays)?;
+            write!(f, ", of normal scores {:>7.4}", lag.scores)?;
+            match lag.fitted {
+                Some(fitted) => writeln!(f, ", fitted {fitted:.4}")?,
+                None => writeln!(f)?,
+            }
+        }
+        let expected = self.order.expected_if_free.map_or("-".to_owned(), |expected| format!("{expected:.0}"));
+        let seen = self.order.reordered;
+        match self.order.verdict {
+            OrderVerdict::Free => writeln!(f, "  order free: {seen} packets were overtaken ({expected} expected)"),
+            OrderVerdict::Kept => {
+                writeln!(f, "  order kept: no packet was overtaken, where {expected} would have been with a free order")
+            }
+            OrderVerdict::NotTold => {
+                writeln!(
+                    f,
+                    "  order not told: no packet was overtaken, and hardly any would have been with a free order"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a fit is made from: both directions, and how they came about.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use shaper_offline::fit::{Fate, Observed, Series};
+
+use super::{captures, delays, irtt, records};
+
+/// Packets of a direction that are held: 96 MiB.
+const MOST: usize = 1 << 22;
+
+/// What the user says beside the files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    /// One clock stamped both ends, or two that are synchronised.
+    pub(crate) same_clock: bool,
+    /// From one packet to the next, where a series has no times.
+    pub(crate) interval_ns: Option<i64>,
+}
+
+/// Series of both directions; empty where nothing was measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// What it is made from, in words.
+    pub(crate) from: String,
+    /// From the first end to the second, and back.
+    pub(crate) series: [Series; 2],
+    /// When the first packet was sent, in nanoseconds since 1970, where that is known.
+    pub(crate) first_ns: Option<i64>,
+    /// What is to be known of it.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A direction's packets as they are read, no more than are held.
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    pub(super) all: Vec<Observed>,
+    left_out: u64,
+}
+
+impl Packets {
+    pub(super) fn push(&mut self, sent_ns: i64, fate: Fate) {
+        if self.all.len() < MOST {
+            self.all.push(Observed { sent_ns, fate });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// What is to be said of those that were not held.
+    pub(super) fn left_out(&self) -> Option<String> {
+        (self.left_out > 0)
+            .then(|| format!("{} packets behind the first {MOST} of a direction were left out", self.left_out))
+    }
+}
+
+/// What a file is, by its beginning.
+enum Kind {
+    Capture,
+    Json,
+    Gzip,
+    Text,
+}
+
+impl Measured {
+    /// Reads a run's directory, a series, irtt's JSON, or the captures of two points.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or is none of these, and a second one where none belongs.
+    pub(crate) fn read(a: &Path, b: Option<&Path>, given: Given) -> anyhow::Result<Self> {
+        if a.is_dir() {
+            if let Some(b) = b {
+                bail!("{}: {} is a run's directory, and has both ends: name it alone", b.display(), a.display());
+            }
+            return Self::of_run(a, given);
+        }
+        match (kind(a)?, b) {
+            (Kind::Capture, Some(b)) => captures::read(a, b, given.same_clock),
+            (Kind::Capture, None) => bail!(
+                "{}: a capture of one point says nothing of the link: name the capture at the other end too",
+                a.display()
+            ),
+            (Kind::Gzip, _) => bail!("{}: compressed by gzip: unpack it first, with gunzip", a.display()),
+            (_, Some(b)) => bail!("{}: {} is no capture, and is fitted alone", b.display(), a.display()),
+            (Kind::Json, None) => irtt::read(a, given.same_clock),
+            (Kind::Text, None) => delays::read(a, given.interval_ns),
+        }
+    }
+
+    /// A run has the captures of both ends of a link, or else a table of what was decided.
+    fn of_run(directory: &Path, given: Given) -> anyhow::Result<Self> {
+        let [a, b] = ["a.pcapng", "b.pcapng"].map(|name| directory.join(name));
+        if a.is_file() && b.is_file() {
+            return captures::read(&a, &b, given.same_clock);
+        }
+        let table: PathBuf = directory.join(records::FILE);
+        if !table.is_file() {
+            bail!(
+                "{}: neither a.pcapng and b.pcapng nor {} is there: name the directory of a run, or two captures",
+                directory.display(),
+                records::FILE
+            );
+        }
+        records::read(&table)
+    }
+}
+
+fn kind(path: &Path) -> anyhow::Result<Kind> {
+    let failed = || format!("{}: cannot be read", path.display());
+    let mut head = Vec::new();
+    File::open(path).with_context(failed)?.take(64).read_to_end(&mut head).with_context(failed)?;
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    Ok(match head.get(..4) {
+        Some(
+            [0xd4, 0xc3, 0xb2, 0xa1]
+            | [0xa1, 0xb2, 0xc3, 0xd4]
+            | [0x4d, 0x3c, 0xb2, 0xa1]
+            | [0xa1, 0xb2, 0x3c, 0x4d]
+            | [0x34, 0xcd, 0xb2, 0xa1]
+            | [0xa1, 0xb2, 0xcd, 0x34]
+            | [0x0a, 0x0d, 0x0d, 0x0a],
+        ) => Kind::Capture,
+        Some([0x1f, 0x8b, ..]) => Kind::Gzip,
+        _ if text.starts_with(b"{") => Kind::Json,
+        _ => Kind::Text,
+    })
+}

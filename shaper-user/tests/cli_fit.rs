@@ -1,0 +1,242 @@
+//! `shaper fit`: the profile that made a series comes back within its intervals, and what is no series is refused. Series
+//! are made by the same decision as the kernel's, packet by packet.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use shaper_channel::Channel;
+use shaper_common::fate::Cause;
+use shaper_common::pipeline::Packet;
+use shaper_common::units::Nanos;
+use shaper_profile::quantity::Duration;
+use shaper_profile::{Compile, CompiledDirection, Distribution, Loss, Order, Profile, presets};
+
+/// When the first packet arrives.
+const START: u64 = 1_000_000_000;
+
+fn direction(profile: &Profile, seed: u64) -> CompiledDirection {
+    let run = Compile { seed, link: 0, horizon: Duration::from_millis(1_000_000) };
+    profile.link.compile(&run).unwrap().a_to_b
+}
+
+/// The delay of each packet in nanoseconds, one sent each `step_us`; none for a lost one.
+fn through(direction: &CompiledDirection, packets: u64, step_us: u64) -> Vec<Option<u64>> {
+    let mut spec = direction.channel.clone();
+    spec.begin(Nanos(START));
+    let mut channel = Channel::new(spec);
+    let packet = |number: u64| Packet {
+        now: Nanos(START + number * step_us * 1_000),
+        len: 200,
+        flow_hash: 1,
+        network: 14,
+        transport: 34,
+        payload: 42,
+        ecn: 0,
+    };
+    let mut decide = |packet: Packet| {
+        let fate = channel.decide(&packet);
+        (fate.cause == Cause::None).then(|| fate.release.0 - packet.now.0)
+    };
+    (0..packets).map(|number| decide(packet(number))).collect()
+}
+
+/// A series as CSV of what a profile makes.
+fn series(text: &str, packets: u64, step_us: u64, seed: u64) -> (Vec<Option<u64>>, String) {
+    let delays = through(&direction(&presets::parse("test", "test", text).unwrap(), seed), packets, step_us);
+    let mut csv = "time_us,delay_ns\n".to_owned();
+    for (number, delay) in delays.iter().enumerate() {
+        let cell = delay.map_or("lost".to_owned(), |delay| delay.to_string());
+        csv.push_str(&format!("{},{cell}\n", number as u64 * step_us));
+    }
+    (delays, csv)
+}
+
+/// The command as it ended: exit code, standard output, standard error.
+fn ended(folder: &Path, flags: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shaper"));
+    let output = command.arg("fit").args(flags).current_dir(folder).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A fitted series: what was told, and the profile that was written.
+fn fitted(folder: &Path, csv: &str, flags: &[&str]) -> (Value, Profile) {
+    fs::write(folder.join("delays.csv"), csv).unwrap();
+    let (code, stdout, stderr) = ended(folder, &[&["delays.csv", "-o", "fit.toml", "--json"], flags].concat());
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let path = folder.join("fit.toml");
+    (serde_json::from_str(&stdout).unwrap(), shaper_profile::load(path.to_str().unwrap()).unwrap())
+}
+
+/// Whether each parameter lies in its interval, which is made half as wide again: 99.7 %.
+fn hold(parameters: &Value, truth: &[(&str, f64)]) {
+    let parameters = parameters.as_array().unwrap();
+    assert_eq!(parameters.len(), truth.len(), "{parameters:?}");
+    for (parameter, (name, value)) in parameters.iter().zip(truth) {
+        assert_eq!(parameter["name"], *name);
+        let [low, high] = ["low", "high"].map(|end| parameter["interval"][end].as_f64().unwrap());
+        let wider = (high - low) / 4.0;
+        assert!((low - wider..=high + wider).contains(value), "{value}: {parameter}");
+    }
+}
+
+const MS: f64 = 1e6;
+
+#[test]
+fn bursts_and_normal_jitter_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "delay = \"40ms\"\njitter = \"5ms\"\ndistribution = \"normal\"\nloss = \"5% burst 3\"\n";
+    let (told, profile) = fitted(folder.path(), &series(text, 40_000, 5_000, 11).1, &[]);
+    let direction = &profile.link.a_to_b;
+    assert!(matches!(direction.loss, Loss::Bursts { .. }), "{:?}", direction.loss);
+    assert_eq!((&direction.distribution, direction.order), (&Distribution::Normal, Order::Free));
+    assert!(direction.correlation_time.is_zero());
+    let fit = &told["a_to_b"];
+    hold(&fit["loss"]["chosen"]["parameters"], &[("ratio", 0.05), ("burst", 3.0)]);
+    hold(&fit["delay"]["parameters"], &[("delay_ns", 40.0 * MS), ("jitter_ns", 5.0 * MS)]);
+    assert_eq!((&fit["loss"]["accepted"], &fit["delay"]["accepted"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_eq!(profile.link.b_to_a, presets::parse("clean", "clean", "").unwrap().link.b_to_a);
+}
+
+#[test]
+fn gilbert_elliott_and_uniform_jitter_in_a_kept_order_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    // 10 ms apart a jitter of 6 ms leaves a kept order little to do.
+    let text = "delay = \"30ms\"\njitter = \"6ms\"\norder = \"keep\"\nloss = \"gemodel 0.5% 8% 40% 0.4%\"\n";
+    let (told, profile) = fitted(folder.path(), &series(text, 60_000, 10_000, 5).1, &[]);
+    let direction = &profile.link.a_to_b;
+    assert_eq!((&direction.distribution, direction.order), (&Distribution::Uniform, Order::Keep));
+    let truth = [("p", 0.005), ("r", 0.08), ("1-h", 0.4), ("1-k", 0.004)];
+    hold(&told["a_to_b"]["loss"]["chosen"]["parameters"], &truth);
+    assert!(matches!(direction.loss, Loss::GilbertElliott { .. }), "{:?}", direction.loss);
+    let jitter = direction.jitter.as_millis_f64();
+    assert!((jitter - 6.0).abs() < 0.1 && (direction.delay.as_millis_f64() - 30.0).abs() < 0.1, "{direction:?}");
+}
+
+#[test]
+fn correlated_pareto_jitter_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "delay = \"40ms\"\njitter = \"4ms\"\ndistribution = \"pareto\"\ncorrelation_time = \"100ms\"\nloss = \"2%\"\n";
+    let (told, profile) = fitted(folder.path(), &series(text, 60_000, 20_000, 3).1, &[]);
+    let direction = &profile.link.a_to_b;
+    assert_eq!(direction.distribution, Distribution::Pareto);
+    assert!(matches!(direction.loss, Loss::Independent(_)), "{:?}", direction.loss);
+    hold(&told["a_to_b"]["loss"]["chosen"]["parameters"], &[("ratio", 0.02)]);
+    hold(&told["a_to_b"]["delay"]["parameters"], &[("delay_ns", 40.0 * MS), ("jitter_ns", 4.0 * MS)]);
+    let correlation = &told["a_to_b"]["delay"]["correlation"];
+    let [low, high] = ["low", "high"].map(|end| correlation["interval_ns"][end].as_f64().unwrap());
+    let wider = (high - low) / 4.0;
+    assert!((low - wider..=high + wider).contains(&(100.0 * MS)), "{correlation}");
+    assert!((low..=high).contains(&(direction.correlation_time.as_millis_f64() * MS)));
+}
+
+#[test]
+fn a_distribution_without_a_name_is_written_as_its_table() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("two.txt"), "0 0ms\n0.7 1ms\n0.7001 15ms\n1 16ms\n").unwrap();
+    let text = "delay = \"10ms\"\ndistribution = \"table two.txt\"\n";
+    let truth = presets::parse_in(folder.path(), "test", "test", text).unwrap();
+    let made = through(&direction(&truth, 1), 30_000, 50_000);
+    let csv: String = made.iter().map(|delay| format!("{}\n", delay.unwrap() as f64 / MS)).collect();
+    let (told, profile) = fitted(folder.path(), &csv, &["--interval", "50ms"]);
+    assert_eq!(told["files"], serde_json::json!(["fit.toml", "fit-a_to_b.txt"]));
+    assert!(profile.link.a_to_b.distribution.is_table());
+    // What comes out of it is what went in, at quantiles that one sample in a thousand would not have.
+    let mut again: Vec<u64> = through(&direction(&profile, 2), 30_000, 50_000).into_iter().flatten().collect();
+    let mut made: Vec<u64> = made.into_iter().flatten().collect();
+    made.sort_unstable();
+    again.sort_unstable();
+    let split = |delays: &[u64]| delays.partition_point(|delay| *delay < 20_000_000) as f64 / 30_000.0;
+    assert!((split(&made) - split(&again)).abs() < 3.3 * (2.0 * 0.21f64 / 30_000.0).sqrt() + 1.0 / 128.0);
+    assert!(again[0].abs_diff(made[0]) < 10_000 && again[29_999].abs_diff(made[29_999]) < 10_000);
+    assert!(again[10_000].abs_diff(made[10_000]) < 50_000);
+}
+
+#[test]
+fn a_trace_replays_every_packet_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "delay = \"20ms\"\njitter = \"5ms\"\nloss = \"5% burst 3\"\n";
+    let (made, csv) = series(text, 2_000, 5_000, 7);
+    let (told, profile) = fitted(folder.path(), &csv, &["--trace", "as-it-was.csv"]);
+    assert_eq!(told["files"], serde_json::json!(["fit.toml", "as-it-was.csv"]));
+    assert_eq!(through(&direction(&profile, 99), 2_000, 5_000), made);
+}
+
+#[test]
+fn the_records_of_a_run_are_fitted_without_its_outages() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text =
+        "# shaper records 1 start_ns=5\ndirection,rule,sequence,arrival_ns,len,cause,release_ns\n".to_owned();
+    for number in 0..3_000u64 {
+        let arrival = number * 10_000_000;
+        let row = match number {
+            1_000..1_050 => "outage,".to_owned(),
+            _ if number % 37 == 0 => "loss,".to_owned(),
+            _ => format!("none,{}", arrival + 20_000_000 + number % 7 * 1_000),
+        };
+        text.push_str(&format!("0,0,{number},{arrival},200,{row}\n"));
+    }
+    fs::write(folder.path().join("records.csv"), text).unwrap();
+    let (code, stdout, _) = ended(folder.path(), &[".", "--json"]);
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &told["a_to_b"]["unknown"], &told["b_to_a"]), (0, &Value::from(50), &Value::Null));
+    assert_eq!(told["a_to_b"]["delay"]["chosen"]["shape"], "constant");
+    assert_eq!(told["a_to_b"]["loss"]["chosen"]["kind"], "independent");
+}
+
+#[test]
+fn two_captures_are_fitted_in_both_directions_as_they_are_analysed() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let (code, stdout, stderr) = ended(&captures, &["kept-order-a.pcapng", "kept-order-b.pcapng", "--json"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    let analysed: Value = serde_json::from_str(&fs::read_to_string(captures.join("kept-order.json")).unwrap()).unwrap();
+    let mut fitted = 0;
+    for way in ["a_to_b", "b_to_a"] {
+        let (fit, figures) = (&told[way], &analysed[way]);
+        if fit.is_null() {
+            assert!(figures["sent"].as_u64().unwrap() < 400, "{way}: {figures}");
+            continue;
+        }
+        fitted += 1;
+        assert_eq!((&fit["lost"], &fit["packets"]), (&figures["lost"], &figures["sent"]), "{way}");
+        assert_eq!(fit["delay"]["base_ns"], figures["delay_ns"]["min"], "{way}");
+    }
+    assert!(fitted > 0);
+}
+
+#[test]
+fn what_cannot_be_fitted_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("short.csv", &series("delay = \"20ms\"\n", 399, 5_000, 1).1);
+    write("lost.csv", &"lost\n".repeat(500));
+    write("early.csv", &"-5\n".repeat(500));
+    write("other.csv", "a,b\n1,2\n");
+    write("capture.pcap", "\u{a}\r\r\n");
+    write("irtt.json", "{\"round_trips\": 3}");
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let cases: [(&[&str], &str); 11] = [
+        (&["short.csv"], "399 packets whose fate is known: a fit takes 400 or more"),
+        (&["lost.csv"], "all 500 packets whose fate is known were lost"),
+        (&["early.csv"], "the smallest delay is -5000000 ns, below zero"),
+        (&["other.csv"], "other.csv:1: \"a,b\" names no column of delays"),
+        (&["other.csv", "short.csv"], "other.csv is no capture, and is fitted alone"),
+        (&["capture.pcap"], "a capture of one point says nothing of the link"),
+        (&["irtt.json"], "irtt.json: no output of irtt's"),
+        (&["empty"], "name the directory of a run, or two captures"),
+        (&["empty", "short.csv"], "is a run's directory, and has both ends"),
+        (&["nowhere.csv"], "nowhere.csv: cannot be read"),
+        (&["short.csv", "--trace", "t.csv"], "--output"),
+    ];
+    for (flags, problem) in cases {
+        let (code, stdout, stderr) = ended(folder.path(), flags);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{flags:?}");
+        assert!(stderr.contains(problem), "{flags:?}: {stderr}");
+    }
+}
