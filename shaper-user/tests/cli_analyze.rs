@@ -111,7 +111,7 @@ fn filters_flows_and_the_waiting_time_choose_what_figures_are_of() {
 fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let packets = |from| (0..20).map(|n| (i64::from(n) * MS, 0, datagram(5000, from + n, 64))).collect();
+    let packets = |from| (0..20_u32).map(|n| (i64::from(n) * MS, 0, datagram(5000, from + n, 64))).collect();
     capture(&path("a.pcapng"), &["eth0"], packets(0));
     capture(&path("b.pcapng"), &["eth0"], packets(7000));
     capture(&path("none.pcapng"), &["eth0"], Vec::new());
