@@ -1,5 +1,7 @@
 //! pcapng options (draft section 3.5).
 
+use std::ops::Range;
+
 use super::{error::Fault, order::Order};
 
 /// `opt_endofopt`.
@@ -24,15 +26,35 @@ pub struct RawOption<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) const NONE: Self = Self { bytes: &[], order: Order::Little };
-
     /// Takes the bytes behind a block's fixed part.
     ///
     /// # Errors
     /// The offset into `bytes` and the fault, when an option reaches beyond them.
     #[inline]
     pub(super) fn new(bytes: &'a [u8], order: Order) -> Result<Self, (usize, Fault)> {
+        Ok(Self::with_place(bytes, order, END)?.0)
+    }
+
+    /// Like [`new`](Self::new), and finds the first value of an option on the way.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[inline]
+    pub(super) fn with(bytes: &'a [u8], order: Order, code: u16) -> Result<(Self, Option<&'a [u8]>), (usize, Fault)> {
+        let (options, place) = Self::with_place(bytes, order, code)?;
+        Ok((options, place.and_then(|place| bytes.get(place))))
+    }
+
+    /// Options that [`new`](Self::new) has checked before.
+    #[inline]
+    pub(super) fn checked(bytes: &'a [u8], order: Order) -> Self {
+        Self { bytes, order }
+    }
+
+    #[inline]
+    fn with_place(bytes: &'a [u8], order: Order, wanted: u16) -> Result<(Self, Option<Range<usize>>), (usize, Fault)> {
         let options = Self { bytes, order };
+        let mut place = None;
         if !bytes.is_empty() {
             let mut at = 0;
             while let Some((code, length)) = options.head(at) {
@@ -42,10 +64,13 @@ impl<'a> Options<'a> {
                 if bytes.len() - at - 4 < usize::from(length) {
                     return Err((at, Fault::Option { code, length }));
                 }
+                if code == wanted && place.is_none() {
+                    place = Some(at + 4..at + 4 + usize::from(length));
+                }
                 at += 4 + usize::from(length).next_multiple_of(4);
             }
         }
-        Ok(options)
+        Ok((options, place))
     }
 
     fn head(&self, at: usize) -> Option<(u16, u16)> {
