@@ -3,7 +3,7 @@
 use super::{
     clock::ClockMethod,
     result::{Analysis, Figures},
-    text::{duration, percent},
+    text::{duration, percent, place},
 };
 
 /// The sentences, the most important first.
@@ -154,7 +154,7 @@ fn captures(found: &mut Vec<String>, analysis: &Analysis) {
             ));
         }
         if let Some(at) = file.cut_at {
-            found.push(format!("{path} is cut off at byte {at}: read up to there."));
+            found.push(format!("{path} is cut off at {}: read up to there.", place(at, file.compression)));
         }
         if file.capture_drops > 0 {
             found.push(format!(

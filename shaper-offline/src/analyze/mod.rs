@@ -70,6 +70,13 @@ pub enum AnalyzeError {
     /// The same file twice.
     #[error("{} is given twice: name the captures of two different points", .0.display())]
     SameFile(PathBuf),
+    /// A pipe or standard input, for what reads captures several times.
+    #[error(
+        "{}: a comparison reads each capture several times, and this can be read once: write it to a file first \
+         (cat > FILE), compressed or not, and name that",
+        .0.display()
+    )]
+    NotAFile(PathBuf),
 }
 
 /// What this module's entry points return.

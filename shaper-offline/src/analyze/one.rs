@@ -14,11 +14,11 @@ use super::{
     hash::HashedMap,
     key::{Rules, keyed},
     sightings::{self, Sightings},
-    text::duration,
+    text::{duration, place},
 };
 use crate::{
     packet::{self, Transport},
-    pcapfile::{Reader, Tail},
+    pcapfile::{Compression, Reader, Tail},
     toast::{self, Checksum, Recognised},
 };
 
@@ -34,6 +34,9 @@ pub struct Description {
     pub findings: Vec<String>,
     /// Path as given.
     pub path: String,
+    /// How the file is compressed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Packets in the file.
     pub packets: u64,
     /// Bytes on the wire of those.
@@ -48,7 +51,7 @@ pub struct Description {
     pub interfaces: usize,
     /// Packets the capture says it lost.
     pub capture_drops: u64,
-    /// Byte offset at which the file is cut off.
+    /// Byte offset at which the file is cut off, in what it decompresses to if it is compressed.
     pub cut_at: Option<u64>,
     /// Packets that a capture on "any" saw again on another interface; no flow counts them.
     pub seen_again: u64,
@@ -158,6 +161,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     let mut found = Description {
         findings: Vec::new(),
         path: path.display().to_string(),
+        compression: reader.compression(),
         packets: 0,
         bytes: 0,
         first_ns: None,
@@ -306,7 +310,7 @@ impl Description {
             );
         }
         if let Some(at) = self.cut_at {
-            found.push(format!("The file is cut off at byte {at}: read up to there."));
+            found.push(format!("The file is cut off at {}: read up to there.", place(at, self.compression)));
         }
         if self.capture_drops > 0 {
             found.push(format!("The capture itself lost {} packets.", self.capture_drops));

@@ -15,17 +15,17 @@ use super::{
     survey,
 };
 use crate::{
-    pcapfile::{Reader, Tail},
+    pcapfile::{Reader, STDIN, Tail},
     stats::Budget,
 };
 
 /// Packets of each file that the survey looks at when the clocks need no estimate.
 const GLANCE: u64 = 50_000;
 
-/// Compares the captures of two points.
+/// Compares the captures of two points. Each is read several times, and decompressed each time if it is compressed.
 ///
 /// # Errors
-/// [`AnalyzeError`] if a capture cannot be read or both paths name one file. A cut tail is no
+/// [`AnalyzeError`] if a capture cannot be read, is a pipe, or both paths name one file. A cut tail is no
 /// error: the analysis goes up to the cut and says so.
 pub fn two_points(a: &Path, b: &Path, options: &Options) -> Result<Analysis> {
     within(a, b, options, Limits::default())
@@ -37,6 +37,13 @@ pub(super) fn within(a: &Path, b: &Path, options: &Options, limits: Limits) -> R
         && one == other
     {
         return Err(AnalyzeError::SameFile(a.to_owned()));
+    }
+    for path in [a, b] {
+        // What cannot be looked at is for the reader to tell.
+        let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+        if path == Path::new(STDIN) || stream {
+            return Err(AnalyzeError::NotAFile(path.to_owned()));
+        }
     }
     let (glance_a, glance_b) = (survey::glance(a, GLANCE)?, survey::glance(b, GLANCE)?);
     let cover = glance_a.cover.min(glance_b.cover);
@@ -197,6 +204,7 @@ fn file(feed: &Feed) -> FileFound {
     let told = &feed.told;
     FileFound {
         path: feed.reader().path().display().to_string(),
+        compression: feed.reader().compression(),
         packets: told.packets,
         bytes: told.bytes,
         first_ns: told.first,

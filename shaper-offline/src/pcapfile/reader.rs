@@ -136,8 +136,12 @@ impl Reader {
         source.ensure(4).map_err(|error| failed(&path, 0, false, error))?;
         let magic = |source: &Source| Order::Big.u32(source.window(), 0);
         let compression = magic(&source).map_or(Ok(None), Compression::of);
-        let compression =
-            compression.map_err(|fault| Error::Damaged { path: path.clone(), offset: 0, decompressed: false, fault })?;
+        let compression = compression.map_err(|fault| Error::Damaged {
+            path: path.clone(),
+            offset: 0,
+            decompressed: false,
+            fault,
+        })?;
         if let Some(compression) = compression {
             source = Source::stream(compression.decompressed(source.into_read()));
         }

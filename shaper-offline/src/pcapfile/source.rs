@@ -29,10 +29,7 @@ impl Bytes {
 
 pub(super) enum Source {
     /// Everything is in memory, or mapped; `at` is where the window starts.
-    Whole {
-        bytes: Bytes,
-        at: usize,
-    },
+    Whole { bytes: Bytes, at: usize },
     Stream {
         reader: Box<dyn Read + Send>,
         buffer: Vec<u8>,
