@@ -23,8 +23,8 @@ const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
 const KUZNETZOV: u32 = 0xa1b2_cd34;
 /// Ixia's lcap, stamped by hardware and by software: behind the file header stands the length of all records.
-const LCAP_NANOSECONDS: u32 = 0x1c00_01ac;
-const LCAP_MICROSECONDS: u32 = 0x1c00_01ab;
+const LCAP_HARDWARE: u32 = 0x1c00_01ac;
+const LCAP_SOFTWARE: u32 = 0x1c00_01ab;
 /// Reserved in libpcap for formats that were never published.
 const MESQUITA: u32 = 0xa1b2_34cd;
 const NAVTEL: u32 = 0xa12b_3c4d;
@@ -57,8 +57,7 @@ impl Classic {
                 Some(MICROSECONDS) => (false, RECORD_HEADER, FILE_HEADER),
                 Some(NANOSECONDS) => (true, RECORD_HEADER, FILE_HEADER),
                 Some(KUZNETZOV) => (false, KUZNETZOV_HEADER, FILE_HEADER),
-                Some(LCAP_MICROSECONDS) => (false, RECORD_HEADER, FILE_HEADER + 4),
-                Some(LCAP_NANOSECONDS) => (true, RECORD_HEADER, FILE_HEADER + 4),
+                Some(LCAP_SOFTWARE | LCAP_HARDWARE) => (false, RECORD_HEADER, FILE_HEADER + 4),
                 Some(MESQUITA) => return Err(Fault::Variant("pcap as Mesquita changed it")),
                 Some(NAVTEL) => return Err(Fault::Variant("pcap as Navtel changed it")),
                 _ => continue,
@@ -78,9 +77,15 @@ impl Classic {
         }
         // The upper half of the field tells the length of a frame check sequence.
         let linktype = (network & 0xffff) as u16;
+        let classic = Self { order, nanoseconds, linktype, record, file };
+        // Readers do not agree on the unit of what hardware stamped: microseconds, unless the stamps themselves say
+        // that it is a smaller one.
+        let nanoseconds = nanoseconds
+            || order.u32(start, 0) == Some(LCAP_HARDWARE)
+                && classic.records(start).any(|[fraction, ..]| fraction >= 1_000_000);
         let resolution = if nanoseconds { Resolution::NANOSECONDS } else { Resolution::MICROSECONDS };
         let interface = Interface::classic(linktype, snaplen, resolution);
-        let classic = Self { order, nanoseconds, linktype, record, file };
+        let classic = Self { nanoseconds, ..classic };
         classic.sure(start)?;
         Ok(Some((classic, interface)))
     }
@@ -107,17 +112,20 @@ impl Classic {
     /// Whether the first records are such as a capture has.
     fn makes_sense(self, start: &[u8]) -> bool {
         let fractions = if self.nanoseconds { 1_000_000_000 } else { 1_000_000 };
+        self.records(start).take(RECORDS).all(|[fraction, caplen, origlen]| {
+            fraction < fractions && caplen <= SENSIBLE && caplen <= origlen && origlen > 0
+        })
+    }
+
+    /// Fraction of a second, length captured and length of the records at the start of a file.
+    fn records(self, start: &[u8]) -> impl Iterator<Item = [u32; 3]> {
         let mut at = self.file;
-        for _ in 0..RECORDS {
-            let Some(header) = start.get(at..).and_then(|rest| rest.get(..self.record)) else { break };
-            let field = |at| self.order.u32(header, at).unwrap_or(0);
-            let (fraction, caplen, origlen) = (field(4), field(8), field(12));
-            if fraction >= fractions || caplen > SENSIBLE || caplen > origlen || origlen == 0 {
-                return false;
-            }
-            at += self.record + caplen as usize;
-        }
-        true
+        std::iter::from_fn(move || {
+            let header = start.get(at..)?.get(..self.record)?;
+            let [fraction, caplen, origlen] = [4, 8, 12].map(|at| self.order.u32(header, at).unwrap_or(0));
+            at = at.saturating_add(self.record).saturating_add(caplen as usize);
+            Some([fraction, caplen, origlen])
+        })
     }
 
     pub(super) fn linktype(self) -> u16 {

@@ -105,8 +105,7 @@ pub(super) fn block(block: &[u8], order: Order, interfaces: &[Interface]) -> Res
             }
             let from = found.options.start;
             let bytes = block.get(found.options.clone()).unwrap_or_default();
-            let (_, dropcount) =
-                Options::with(bytes, order, EPB_DROPCOUNT).map_err(|(at, fault)| (from + at, fault))?;
+            let dropcount = Options::find(bytes, order, EPB_DROPCOUNT).map_err(|(at, fault)| (from + at, fault))?;
             let dropcount = dropcount.and_then(|value| order.u64(value, 0));
             Ok(Block::Packet(Found { dropcount, ..found }))
         }

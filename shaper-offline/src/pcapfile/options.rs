@@ -32,17 +32,18 @@ impl<'a> Options<'a> {
     /// The offset into `bytes` and the fault, when an option reaches beyond them.
     #[inline]
     pub(super) fn new(bytes: &'a [u8], order: Order) -> Result<Self, (usize, Fault)> {
-        Ok(Self::with_place(bytes, order, END)?.0)
+        let options = Self { bytes, order };
+        options.place(END)?;
+        Ok(options)
     }
 
-    /// Like [`new`](Self::new), and finds the first value of an option on the way.
+    /// Checks like [`new`](Self::new), and finds the first value of an option on the way.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     #[inline]
-    pub(super) fn with(bytes: &'a [u8], order: Order, code: u16) -> Result<(Self, Option<&'a [u8]>), (usize, Fault)> {
-        let (options, place) = Self::with_place(bytes, order, code)?;
-        Ok((options, place.and_then(|place| bytes.get(place))))
+    pub(super) fn find(bytes: &'a [u8], order: Order, code: u16) -> Result<Option<&'a [u8]>, (usize, Fault)> {
+        Ok(Self { bytes, order }.place(code)?.and_then(|place| bytes.get(place)))
     }
 
     /// Options that [`new`](Self::new) has checked before.
@@ -51,17 +52,17 @@ impl<'a> Options<'a> {
         Self { bytes, order }
     }
 
+    /// Walks all options, and tells where the first value of one is.
     #[inline]
-    fn with_place(bytes: &'a [u8], order: Order, wanted: u16) -> Result<(Self, Option<Range<usize>>), (usize, Fault)> {
-        let options = Self { bytes, order };
+    fn place(&self, wanted: u16) -> Result<Option<Range<usize>>, (usize, Fault)> {
         let mut place = None;
-        if !bytes.is_empty() {
+        if !self.bytes.is_empty() {
             let mut at = 0;
-            while let Some((code, length)) = options.head(at) {
+            while let Some((code, length)) = self.head(at) {
                 if code == END {
                     break;
                 }
-                if bytes.len() - at - 4 < usize::from(length) {
+                if self.bytes.len() - at - 4 < usize::from(length) {
                     return Err((at, Fault::Option { code, length }));
                 }
                 if code == wanted && place.is_none() {
@@ -70,7 +71,7 @@ impl<'a> Options<'a> {
                 at += 4 + usize::from(length).next_multiple_of(4);
             }
         }
-        Ok((options, place))
+        Ok(place)
     }
 
     fn head(&self, at: usize) -> Option<(u16, u16)> {

@@ -6,6 +6,7 @@ mod clocks;
 mod cooked;
 mod cuts;
 mod path;
+mod sources;
 mod tunnels;
 
 use std::collections::BTreeMap;
