@@ -7,6 +7,7 @@
 mod classic;
 mod compression;
 mod error;
+mod format;
 mod interface;
 mod map;
 mod ng;
@@ -20,10 +21,11 @@ mod zstd;
 
 pub use compression::Compression;
 pub use error::{Error, Fault};
+pub use format::{Format, Tail};
 pub use interface::{Interface, InterfaceStatistics};
 pub use options::{Options, RawOption};
 pub use packet::{Direction, Packet, Verdict};
-pub use reader::{Format, Reader, STDIN, Tail};
+pub use reader::{Reader, STDIN};
 pub use time::Resolution;
 
 /// Link types (`LINKTYPE_*`) from the register at <https://www.tcpdump.org/linktypes.html>.

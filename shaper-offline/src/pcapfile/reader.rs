@@ -10,6 +10,7 @@ use super::{
     classic::{self, Classic},
     compression::Compression,
     error::{Error, Fault},
+    format::{Format, Tail},
     interface::Interface,
     map,
     ng::{self, Block},
@@ -27,33 +28,6 @@ const INTERFACES: usize = 65_536;
 const SECTIONS: usize = 4_096;
 /// Bytes kept of names, descriptions, filters and sections' comments together.
 const TEXT: usize = 16 << 20;
-
-/// File format found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Classic pcap, either resolution.
-    Pcap,
-    /// pcapng.
-    PcapNg,
-}
-
-/// How the file ends, known once [`Reader::next_packet`] has returned `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// There is more to read.
-    Unread,
-    /// The last block or record is whole.
-    Complete,
-    /// The file was cut off: the block or record at `offset` wants `wanted` bytes and has `left`.
-    Cut {
-        /// Byte offset of the incomplete block or record.
-        offset: u64,
-        /// Its length as claimed (at least; its header may itself be cut).
-        wanted: u64,
-        /// Bytes that are there.
-        left: u64,
-    },
-}
 
 #[derive(Debug)]
 enum State {
