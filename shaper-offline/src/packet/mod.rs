@@ -111,8 +111,15 @@ pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
 #[must_use]
 #[inline]
 pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let layers = above(link::parse(linktype, data, origlen)?, data, origlen)?;
-    Some(if tunnel::may_be(&layers) { tunnel::innermost(layers) } else { layers })
+    let layers = outermost(linktype, data, origlen)?;
+    // Read anew: handed on, the layers would have to be in memory, also for packets that are in no tunnel.
+    if tunnel::may_be(&layers) { tunnel::innermost(linktype, data, origlen) } else { Some(layers) }
+}
+
+/// Layers of a frame, tunnels not looked through.
+#[inline]
+fn outermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
+    above(link::parse(linktype, data, origlen)?, data, origlen)
 }
 
 /// Layers above the link, tunnels not looked through.

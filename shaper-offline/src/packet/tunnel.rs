@@ -109,8 +109,9 @@ pub(super) fn may_be(layers: &Layers<'_>) -> bool {
 
 /// The innermost packet, or the outer one where there is none inside.
 #[cold]
-pub(super) fn innermost(outer: Layers<'_>) -> Layers<'_> {
-    let mut layers = outer;
+#[inline(never)]
+pub(super) fn innermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
+    let mut layers = super::outermost(linktype, data, origlen)?;
     for level in 1..=LEVELS {
         if !may_be(&layers) {
             break;
@@ -118,7 +119,7 @@ pub(super) fn innermost(outer: Layers<'_>) -> Layers<'_> {
         let Some(inner) = inside(&layers, level) else { break };
         layers = inner;
     }
-    layers
+    Some(layers)
 }
 
 /// What is inside, and the tunnel it was in.
