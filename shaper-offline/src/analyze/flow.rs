@@ -52,7 +52,7 @@ impl FlowKey {
     /// The same, from what [`bare_hash`](Self::bare_hash) gave.
     #[inline]
     pub(super) fn hash_in_tunnel(&self, bare: u64) -> u64 {
-        self.tunnel.map_or(bare, |tunnel| hash::mix(bare, tunnel.hash()))
+        self.tunnel.map_or(bare, |tunnel| hash::mix(bare, tunnel.bits()))
     }
 
     /// Hash of the flow without its tunnel.

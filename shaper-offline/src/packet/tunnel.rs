@@ -2,7 +2,7 @@
 //!
 //! Whatever does not parse inside, or says to be longer than it can be, is left as it is outside.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, num::NonZeroU64};
 
 use super::{
     Layers, Transport,
@@ -42,39 +42,69 @@ pub enum TunnelKind {
     IpIp,
 }
 
-/// The outermost tunnel that a packet was in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tunnel {
-    /// Its kind.
-    pub kind: TunnelKind,
-    /// How many tunnels there are, one in another.
-    pub levels: u8,
-    /// Its number, where the kind has one.
-    pub id: Option<u32>,
-    /// Where it begins.
-    pub source: IpAddr,
-    /// Where it ends.
-    pub destination: IpAddr,
-    /// Hash of the tunnels within, 0 without.
-    pub within: u32,
-}
+/// The outermost tunnel that a packet was in, in one word: every packet has room for it, and most are in none.
+///
+/// From the top: four bits of the kind, three of the levels, one for whether there is an id, 32 of the id, 24 of the
+/// path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tunnel(NonZeroU64);
 
 impl Tunnel {
-    /// Hash of all of it.
-    pub(crate) fn hash(&self) -> u64 {
-        let id = u64::from(self.id.is_some()) << 32 | u64::from(self.id.unwrap_or(0));
-        let head = mix(u64::from(self.kind as u8) << 40 | id, self.within.into());
-        let address = |address: IpAddr| match address {
-            IpAddr::V4(v4) => u64::from(v4.to_bits()),
-            IpAddr::V6(v6) => mix(v6.to_bits() as u64, (v6.to_bits() >> 64) as u64),
-        };
-        mix(head, mix(address(self.source), address(self.destination)))
+    const PATH: u64 = 0xff_ffff;
+
+    pub(super) fn new(kind: TunnelKind, id: Option<u32>, path: u64) -> Option<Self> {
+        let number = u64::from(id.is_some()) << 56 | u64::from(id.unwrap_or(0)) << 24;
+        NonZeroU64::new((kind as u64) << 60 | 1 << 57 | number | path & Self::PATH).map(Self)
+    }
+
+    /// The same, with another tunnel in it that is the `levels`th.
+    fn around(self, inner: Self, levels: u8) -> Option<Self> {
+        let path = mix(self.bits(), inner.bits()) & Self::PATH;
+        let kept = self.bits() & !(Self::PATH | 7 << 57);
+        NonZeroU64::new(kept | u64::from(levels & 7) << 57 | path).map(Self)
+    }
+
+    /// All of it as a number, which is equal for equal tunnels.
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(self) -> TunnelKind {
+        match self.bits() >> 60 {
+            1 => TunnelKind::Vxlan,
+            2 => TunnelKind::Geneve,
+            3 => TunnelKind::Gre,
+            4 => TunnelKind::Erspan,
+            5 => TunnelKind::GtpU,
+            _ => TunnelKind::IpIp,
+        }
+    }
+
+    /// How many tunnels there are, one in another.
+    #[must_use]
+    pub fn levels(self) -> u8 {
+        (self.bits() >> 57 & 7) as u8
+    }
+
+    /// Its number, where the kind has one.
+    #[must_use]
+    pub fn id(self) -> Option<u32> {
+        (self.bits() >> 56 & 1 == 1).then_some((self.bits() >> 24) as u32)
+    }
+
+    /// A hash of 24 bits of both ends, and of the tunnels within.
+    #[must_use]
+    pub fn path(self) -> u32 {
+        (self.bits() & Self::PATH) as u32
     }
 }
 
 impl fmt::Display for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        f.write_str(match self.kind() {
             TunnelKind::Vxlan => "VXLAN",
             TunnelKind::Geneve => "Geneve",
             TunnelKind::Gre => "GRE",
@@ -82,16 +112,15 @@ impl fmt::Display for Tunnel {
             TunnelKind::GtpU => "GTP-U",
             TunnelKind::IpIp => "IP",
         })?;
-        match (self.kind, self.id) {
+        match (self.kind(), self.id()) {
             (TunnelKind::GtpU, Some(id)) => write!(f, " {id:#010x}")?,
             (_, Some(id)) => write!(f, " {id}")?,
             (_, None) => {}
         }
-        write!(f, " {} > {}", self.source, self.destination)?;
-        match self.levels {
-            0 | 1 => Ok(()),
-            levels => write!(f, " and {} within", levels - 1),
+        if self.levels() > 1 {
+            write!(f, " and {} within", self.levels() - 1)?;
         }
+        write!(f, " (path {:06x})", self.path())
     }
 }
 
@@ -172,16 +201,19 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
     if !believable {
         return None;
     }
-    let this =
-        Tunnel { kind: found.kind, levels: 1, id: found.id, source: ip.source, destination: ip.destination, within: 0 };
+    let address = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => mix(v6.to_bits() as u64, (v6.to_bits() >> 64) as u64),
+    };
+    let this = Tunnel::new(found.kind, found.id, mix(address(ip.source), address(ip.destination)))?;
     let tunnel = match outer.tunnel {
-        None => this,
-        Some(first) => Tunnel { levels, within: mix(first.within.into(), this.hash()) as u32, ..first },
+        None => Some(this),
+        Some(first) => first.around(this, levels),
     };
     // Where only the outer frame is tagged, its tags are all there is to tell.
     let vlans = if inner.vlans == [u16::MAX; 2] { outer.vlans } else { inner.vlans };
     let network_offset = outer.network_offset + (header_length(outer) + found.at) as u32 + header;
-    Some(Layers { tunnel: Some(tunnel), vlans, network_offset, ..inner })
+    Some(Layers { tunnel, vlans, network_offset, ..inner })
 }
 
 /// Bytes from the network layer to the payload.

@@ -69,8 +69,7 @@ fn every_tunnel_leads_to_the_datagram_within() {
     for (kind, id, bytes) in every_kind() {
         let layers = layers(&bytes);
         let tunnel = layers.tunnel.unwrap_or_else(|| panic!("{kind:?} {bytes:x?}"));
-        assert_eq!((tunnel.kind, tunnel.id, tunnel.levels, tunnel.within), (kind, id, 1, 0));
-        assert_eq!((tunnel.source, tunnel.destination), (OUTER_A.into(), OUTER_B.into()));
+        assert_eq!((tunnel.kind(), tunnel.id(), tunnel.levels()), (kind, id, 1));
         assert_eq!((layers.ports(), layers.payload), ((1000, 2000), &b"hello"[..]), "{kind:?}");
         assert_eq!(layers.payload_length, 5);
         assert_eq!(&bytes[layers.network_offset as usize..], layers.network, "{kind:?}");
@@ -84,7 +83,7 @@ fn a_tunnel_that_is_cut_leads_as_far_as_the_capture_goes() {
     let bytes = in_udp(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], &frame[..]].concat());
     let layers = parse(1, &bytes[..128], bytes.len() as u32).unwrap();
     assert_eq!((layers.payload_length, layers.payload.len()), (1000, 128 - 50 - 42));
-    assert_eq!(layers.tunnel.map(|tunnel| tunnel.kind), Some(TunnelKind::Vxlan));
+    assert_eq!(layers.tunnel.map(|tunnel| tunnel.kind()), Some(TunnelKind::Vxlan));
 }
 
 #[test]
@@ -119,7 +118,7 @@ fn frames_of_any_type_are_bridged() {
     let bytes = in_udp(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], &arp[..]].concat());
     let layers = layers(&bytes);
     assert_eq!((layers.ethertype, layers.ip), (0x0806, None));
-    assert_eq!(layers.tunnel.and_then(|tunnel| tunnel.id), Some(42));
+    assert_eq!(layers.tunnel.and_then(|tunnel| tunnel.id()), Some(42));
 }
 
 #[test]
@@ -134,7 +133,7 @@ fn tunnels_in_tunnels_are_followed_four_deep_and_told_apart() {
     let (one, other) = (layers(&one), layers(&other));
     expect_udp(&one, b"hello");
     let tunnels = [one.tunnel.unwrap(), other.tunnel.unwrap()];
-    assert_eq!(tunnels.map(|tunnel| (tunnel.kind, tunnel.levels)), [(TunnelKind::Gre, 3); 2]);
+    assert_eq!(tunnels.map(|tunnel| (tunnel.kind(), tunnel.levels())), [(TunnelKind::Gre, 3); 2]);
     assert_ne!(tunnels[0], tunnels[1]);
     let mut deep = frame[14..].to_vec();
     for _ in 0..6 {
@@ -142,7 +141,7 @@ fn tunnels_in_tunnels_are_followed_four_deep_and_told_apart() {
     }
     let deep = [&frame[..14], &deep].concat();
     let layers = layers(&deep);
-    assert_eq!(layers.tunnel.unwrap().levels, 4);
+    assert_eq!(layers.tunnel.unwrap().levels(), 4);
     assert_eq!(layers.ip.map(|ip| (ip.source, ip.protocol)), Some((OUTER_A.into(), 4)));
 }
 
@@ -154,4 +153,21 @@ fn fragments_and_plain_packets_are_in_no_tunnel() {
     // More fragments follow.
     bytes[20] = 0x20;
     assert_eq!(layers(&bytes).tunnel, None);
+}
+
+#[test]
+fn the_ends_of_a_tunnel_tell_it_from_others_with_its_number() {
+    let around = |source: u8| {
+        let mut bytes = in_udp(4789, &[&[8, 0, 0, 0, 0, 0, 42, 0], &udp(b"hello")[..]].concat());
+        bytes[29] = source;
+        layers(&bytes).tunnel.unwrap()
+    };
+    assert_eq!(around(1), around(1));
+    assert_ne!(around(1), around(2));
+    assert_eq!((around(2).kind(), around(2).id()), (TunnelKind::Vxlan, Some(42)));
+    let shown = format!("VXLAN 42 (path {:06x})", around(1).path());
+    assert_eq!(around(1).to_string(), shown);
+    // Every bit of a number is kept.
+    let tunnel = Tunnel::new(TunnelKind::IpIp, Some(u32::MAX), u64::MAX).unwrap();
+    assert_eq!((tunnel.kind(), tunnel.id(), tunnel.path()), (TunnelKind::IpIp, Some(u32::MAX), 0xff_ffff));
 }

@@ -38,7 +38,7 @@ fn packets_are_matched_with_themselves_in_a_tunnel() {
         flows.sort();
         assert_eq!(flows.len(), 2, "{flows:?}");
         assert!(flows[0].contains("10.0.0.1") && !flows[0].contains("VXLAN"), "{flows:?}");
-        assert!(flows[1].ends_with("in VXLAN 42 192.0.2.1 > 192.0.2.2"), "{flows:?}");
+        assert!(flows[1].contains(" in VXLAN 42 (path "), "{flows:?}");
     }
 }
 
@@ -56,6 +56,7 @@ fn equal_flows_in_different_tunnels_are_different_flows() {
     let folder = tempfile::tempdir().unwrap();
     let (a, _) = points.write(folder.path());
     let found = one_point(&a, &Options::default()).unwrap();
-    let flows: Vec<_> = found.flows.iter().map(|flow| (flow.packets, flow.flow.tunnel.and_then(|t| t.id))).collect();
+    let flows: Vec<_> =
+        found.flows.iter().map(|flow| (flow.packets, flow.flow.tunnel.and_then(|tunnel| tunnel.id()))).collect();
     assert_eq!(flows, [(30, None), (30, Some(1)), (30, Some(2))]);
 }
