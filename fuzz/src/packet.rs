@@ -55,17 +55,28 @@ pub fn layers(bytes: &[u8]) {
         linktype::IPV4,
         linktype::IPV6,
         linktype::LINUX_SLL2,
+        linktype::PPP,
+        linktype::PPP_HDLC,
+        linktype::PPP_ETHER,
+        linktype::PPP_WITH_DIRECTION,
+        linktype::C_HDLC,
+        linktype::IEEE802_11,
+        linktype::RADIOTAP,
+        linktype::PRISM,
+        linktype::AVS,
+        linktype::PPI,
     ];
     for linktype in linktypes {
         for origlen in [bytes.len() as u32, bytes.len() as u32 + 1_000, u32::MAX, 0] {
-            let _ = packet::link_length(linktype, bytes);
             let _ = packet::cooked_place(linktype, bytes);
             let Some(layers) = packet::parse(linktype, bytes, origlen) else { continue };
             let _ = layers.ports();
             if let packet::Transport::Tcp(tcp) = &layers.transport {
                 let _ = tcp.timestamp();
             }
-            assert!(layers.network.len() <= bytes.len() && layers.payload.len() <= layers.network.len());
+            assert!(layers.payload.len() <= layers.network.len());
+            let behind = bytes.get(layers.network_offset as usize..).unwrap_or_default();
+            assert!(behind.starts_with(layers.network), "{layers:?}");
             payload(layers.payload, layers.payload_length as usize);
         }
     }

@@ -2,6 +2,8 @@
 //! tests: Debian has them in the package `tshark`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
+#[path = "tshark/headers.rs"]
+mod headers;
 #[path = "tshark/rtp.rs"]
 mod rtp;
 

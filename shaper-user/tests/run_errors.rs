@@ -173,6 +173,7 @@ fn a_capture_that_is_missing_or_none_is_said_with_its_name() {
         ("analyze text.pcap", &["text.pcap", "byte 0"]),
         ("analyze head.pcap", &["head.pcap"]),
         ("analyze whole.pcap head.pcap", &["head.pcap"]),
+        ("analyze whole.pcap -", &["-: a comparison", "write it to a file first"]),
     ] {
         folder.refuses(arguments, words);
     }

@@ -5,7 +5,7 @@ use super::{
     examples::{Examples, Shown},
     finding::{Finding, FindingKind as Kind, Severity},
     result::{Analysis, Figures, Way},
-    text::{duration, percent},
+    text::{duration, percent, place},
 };
 
 /// Packets that the findings show: of each direction, and of none.
@@ -254,7 +254,10 @@ fn captures(found: &mut Vec<Finding>, analysis: &Analysis) {
             found.push(Finding::new(Kind::EmptyCapture, Severity::Error, text));
         }
         if let Some(at) = file.cut_at {
-            found.push(warning(Kind::CutOff, format!("{path} is cut off at byte {at}: read up to there.")));
+            found.push(warning(
+                Kind::CutOff,
+                format!("{path} is cut off at {}: read up to there.", place(at, file.compression)),
+            ));
         }
         if file.capture_drops > 0 {
             let text = format!(

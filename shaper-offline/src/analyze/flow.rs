@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use serde::{Serialize, Serializer};
 
 use super::hash;
-use crate::packet::Layers;
+use crate::packet::{Layers, Tunnel};
 
 /// A flow in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub struct FlowKey {
     pub source_port: u16,
     /// Destination port, 0 without ports.
     pub destination_port: u16,
+    /// The outermost tunnel that it was seen in.
+    pub tunnel: Option<Tunnel>,
 }
 
 impl FlowKey {
@@ -34,6 +36,7 @@ impl FlowKey {
             ethertype: layers.ethertype,
             source_port,
             destination_port,
+            tunnel: layers.tunnel,
         }
     }
 
@@ -48,9 +51,26 @@ impl FlowKey {
         }
     }
 
+    /// The flow, wherever it is seen.
+    pub(super) fn bare(self) -> Self {
+        Self { tunnel: None, ..self }
+    }
+
     /// Hash of the whole flow.
     #[inline]
     pub(super) fn hash(&self) -> u64 {
+        self.hash_in_tunnel(self.bare_hash())
+    }
+
+    /// The same, from what [`bare_hash`](Self::bare_hash) gave.
+    #[inline]
+    pub(super) fn hash_in_tunnel(&self, bare: u64) -> u64 {
+        self.tunnel.map_or(bare, |tunnel| hash::mix(bare, tunnel.bits()))
+    }
+
+    /// Hash of the flow without its tunnel.
+    #[inline]
+    pub(super) fn bare_hash(&self) -> u64 {
         let ports = u64::from(self.source_port) << 48
             | u64::from(self.destination_port) << 32
             | u64::from(self.ethertype) << 8
@@ -86,8 +106,16 @@ fn address(address: IpAddr) -> u64 {
 
 impl fmt::Display for FlowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)?;
+        self.tunnel.map_or(Ok(()), |tunnel| write!(f, " in {tunnel}"))
+    }
+}
+
+impl FlowKey {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((source, destination)) = self.addresses else {
             return match self.ethertype {
+                0 => f.write_str("no known EtherType"),
                 0x0806 => f.write_str("ARP"),
                 other => write!(f, "EtherType {other:#06x}"),
             };

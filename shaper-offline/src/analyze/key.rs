@@ -89,8 +89,10 @@ pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
 #[inline]
 fn by_tier(layers: &Layers<'_>, rules: Rules) -> Keyed {
     let flow = FlowKey::of(layers);
-    let flow_hash = flow.hash();
-    let scope = if rules.rewritten { flow.protocol.into() } else { flow_hash };
+    // Not the tunnel: one point may be within it, and the other outside.
+    let bare = flow.bare_hash();
+    let flow_hash = flow.hash_in_tunnel(bare);
+    let scope = if rules.rewritten { flow.protocol.into() } else { bare };
     let Some(ip) = layers.ip else { return other(layers, flow, rules) };
     let identification = ip.identification.unwrap_or(0);
     let held = rules.cover.saturating_sub(layers.network.len() - layers.payload.len());

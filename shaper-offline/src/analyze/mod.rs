@@ -97,6 +97,13 @@ pub enum AnalyzeError {
         /// Numbers and names of those that there are.
         names: String,
     },
+    /// A pipe or standard input, for what reads captures several times.
+    #[error(
+        "{}: a comparison reads each capture several times, and this can be read once: write it to a file first \
+         (cat > FILE), compressed or not, and name that",
+        .0.display()
+    )]
+    NotAFile(PathBuf),
 }
 
 /// What this module's entry points return.

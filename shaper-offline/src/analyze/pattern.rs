@@ -14,6 +14,8 @@ const ARP: u16 = 0x0806;
 /// `10.0.0.1:5000`, `TCP`, `> 10.0.0.2` or `:6000`. An end without `>` may be either one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowPattern {
+    /// The tunnel that it is in, as it is printed.
+    tunnel: Option<String>,
     protocol: Option<u8>,
     ethertype: Option<u16>,
     source: Option<End>,
@@ -63,8 +65,13 @@ impl FromStr for FlowPattern {
 
 impl FlowPattern {
     fn parse(text: &str) -> Option<Self> {
+        let (text, tunnel) = match text.split_once(" in ") {
+            Some((text, tunnel)) => (text, Some(tunnel.trim().to_owned())),
+            None => (text, None),
+        };
         let mut words = text.split_whitespace().peekable();
-        let mut pattern = Self { protocol: None, ethertype: None, source: None, destination: None, either: None };
+        let mut pattern =
+            Self { tunnel, protocol: None, ethertype: None, source: None, destination: None, either: None };
         let first = *words.peek()?;
         let named = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(first));
         if let Some((_, protocol)) = named {
@@ -99,6 +106,10 @@ impl FlowPattern {
     /// Whether a flow is one of those.
     #[must_use]
     pub fn matches(&self, flow: &FlowKey) -> bool {
+        let is_in = |tunnel: &String| flow.tunnel.is_some_and(|own| own.to_string() == *tunnel);
+        if !self.tunnel.as_ref().is_none_or(is_in) {
+            return false;
+        }
         if self.ethertype.is_some_and(|ethertype| ethertype != flow.ethertype || flow.addresses.is_some()) {
             return false;
         }
@@ -119,10 +130,12 @@ impl FlowPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet;
 
     fn flow(source: &str, destination: &str, protocol: u8) -> FlowKey {
         let [source, destination]: [SocketAddr; 2] = [source, destination].map(|end| end.parse().unwrap());
         FlowKey {
+            tunnel: None,
             addresses: Some((source.ip(), destination.ip())),
             protocol,
             ethertype: if source.is_ipv4() { 0x0800 } else { 0x86dd },
@@ -146,12 +159,23 @@ mod tests {
             assert!(!meant(text, &flow("10.0.0.11:50001", "10.0.0.22:60001", 6)), "{text}");
         }
         assert!(!meant("> 10.0.0.1", &udp) && !meant("10.0.0.1:6000", &udp));
+        let tunnel = packet::Tunnel::new(packet::TunnelKind::Vxlan, Some(42), 7);
+        let inside = FlowKey { tunnel, ..udp };
+        assert!(meant(&inside.to_string(), &inside) && !meant(&inside.to_string(), &udp), "{inside}");
+        assert!(meant("10.0.0.1:5000", &inside));
         assert!(meant("fe80::1", &six) && meant("[fe80::2]:6000", &six) && !meant("fe80::", &six));
     }
 
     #[test]
     fn what_is_not_ip_is_meant_by_its_ethertype() {
-        let arp = FlowKey { addresses: None, protocol: 0, ethertype: 0x0806, source_port: 0, destination_port: 0 };
+        let arp = FlowKey {
+            tunnel: None,
+            addresses: None,
+            protocol: 0,
+            ethertype: 0x0806,
+            source_port: 0,
+            destination_port: 0,
+        };
         let lldp = FlowKey { ethertype: 0x88cc, ..arp };
         let meant = |text: &str, flow: &FlowKey| text.parse::<FlowPattern>().unwrap().matches(flow);
         assert!(meant("ARP", &arp) && !meant("ARP", &lldp) && meant("EtherType 0x88cc", &lldp));

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::{clock::ClockFound, finding::Finding, flow::FlowKey, key::Tier, reorder::Reordering, runs::LossRuns};
-use crate::stats::{Interval, Summary, SummaryWithLost};
+use crate::{
+    pcapfile::Compression,
+    stats::{Interval, Summary, SummaryWithLost},
+};
 
 /// Figures of one direction or one flow. Times are nanoseconds.
 ///
@@ -148,6 +151,9 @@ pub struct FileFound {
     pub path: String,
     /// The interface of it that stands for the point, as given.
     pub interface: Option<String>,
+    /// How the file is compressed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Packets in the file, or of the point that is one of several in it.
     pub packets: u64,
     /// Bytes on the wire of those.
@@ -158,7 +164,7 @@ pub struct FileFound {
     pub last_ns: Option<i64>,
     /// Packets the capture says it lost.
     pub capture_drops: u64,
-    /// Byte offset at which the file is cut off.
+    /// Byte offset at which the file is cut off, in what it decompresses to if it is compressed.
     pub cut_at: Option<u64>,
     /// Packets without an id in the captures of one run: control traffic, which its link does not
     /// impair; left out.

@@ -124,13 +124,9 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
             first = Some(first.map_or(ts, |first: i64| first.min(ts)));
         }
         ids = ids || packet.packetid().is_some();
-        link = link.max(packet::link_length(packet.linktype, packet.data).unwrap_or(0));
-        if packet.caplen >= packet.origlen {
-            continue;
-        }
-        if let Some(layers) = layers
-            && (layers.network.len() as u64) < u64::from(layers.network_length)
-        {
+        let Some(layers) = layers else { continue };
+        link = link.max(layers.network_offset as usize);
+        if packet.caplen < packet.origlen && (layers.network.len() as u64) < u64::from(layers.network_length) {
             cover = cover.min(layers.network.len());
         }
     }
@@ -154,6 +150,10 @@ fn clock(reader: &Reader) -> Option<String> {
     let of_section = |comments: &Vec<String>| {
         comments.iter().find_map(|comment| Comment::parse(comment).ok().flatten().and_then(|comment| comment.clock))
     };
+    // Of sections beyond those whose comments are kept nothing is known.
+    if reader.sections() != reader.section_comments().len() as u64 {
+        return None;
+    }
     let mut sections = reader.section_comments().iter().map(of_section);
     let clock = sections.next()??;
     sections.all(|other| other.as_ref() == Some(&clock)).then_some(clock)
@@ -221,7 +221,7 @@ fn meet(a: &Sample, b: &Sample) -> Vec<Pair> {
                 hops: i16::from(one.ttl) - i16::from(other.ttl),
                 other_path: other.flow.path(),
                 sent: one.sent - other.sent,
-                same_flow: one.flow == other.flow,
+                same_flow: one.flow.bare() == other.flow.bare(),
             })
         })
         .collect();

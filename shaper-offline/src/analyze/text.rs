@@ -6,7 +6,7 @@ use super::{
     clock::ClockMethod,
     result::{Analysis, Figures},
 };
-use crate::stats::Summary;
+use crate::{pcapfile::Compression, stats::Summary};
 
 /// Flows shown before the rest is only counted.
 const SHOWN: usize = 10;
@@ -23,6 +23,12 @@ pub(super) fn duration(ns: i64) -> String {
     let value = ns as f64 / unit;
     let digits = if value.abs() >= 100.0 { 1 } else { 2 };
     format!("{value:.digits$} {name}")
+}
+
+/// A byte of a file, or of what it decompresses to.
+pub(super) fn place(offset: u64, compression: Option<Compression>) -> String {
+    let of = if compression.is_some() { " of the decompressed data" } else { "" };
+    format!("byte {offset}{of}")
 }
 
 /// A ratio as a percentage with three significant digits.

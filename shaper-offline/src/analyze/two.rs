@@ -19,7 +19,7 @@ use super::{
     watch::{Unwatched, Watch, Watched},
 };
 use crate::{
-    pcapfile::Tail,
+    pcapfile::{STDIN, Tail},
     stats::{Budget, Distribution, Summary, SummaryWithLost},
 };
 
@@ -44,7 +44,7 @@ impl Comparison<'_> {
     /// Compares.
     ///
     /// # Errors
-    /// [`AnalyzeError`] if a capture cannot be read, has no such interface, or both are the same
+    /// [`AnalyzeError`] if a capture cannot be read, has no such interface, is a pipe, or both are the same
     /// packets of one file. A cut tail is no error: the analysis goes up to the cut and says so.
     pub fn run(&self) -> Result<Analysis> {
         Ok(self.watched(Limits::default(), Unwatched)?.0)
@@ -64,12 +64,19 @@ impl Comparison<'_> {
         if self.a.is_same(&self.b) {
             return Err(AnalyzeError::SameFile(self.a.path.to_owned()));
         }
+        for path in [self.a.path, self.b.path] {
+            // What cannot be looked at is for the reader to tell.
+            let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+            if path == Path::new(STDIN) || stream {
+                return Err(AnalyzeError::NotAFile(path.to_owned()));
+            }
+        }
         let both = Both { a: Chosen::of(&self.a)?, b: Chosen::of(&self.b)? };
         compare(&both, self, limits, watch)
     }
 }
 
-/// Compares the captures of two points.
+/// Compares the captures of two points. Each is read several times, and decompressed each time if it is compressed.
 ///
 /// # Errors
 /// As [`Comparison::run`].
@@ -321,6 +328,7 @@ fn file(feed: &Feed<'_>, unplaced: u64) -> FileFound {
     let told = &feed.told;
     FileFound {
         path: feed.reader().path().display().to_string(),
+        compression: feed.reader().compression(),
         packets: told.packets,
         bytes: told.bytes,
         first_ns: told.first,

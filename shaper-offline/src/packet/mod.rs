@@ -1,13 +1,18 @@
-//! Headers of a captured frame, from the link layer up, also where the capture cut the packet.
+//! Headers of a captured frame, from the link layer up, also where the capture cut the packet. Tunnels are looked
+//! through.
 
 mod link;
 mod tcp;
+mod tunnel;
+mod wireless;
 
 use std::net::IpAddr;
 
 use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
 
+use link::Link;
 pub use tcp::Tcp;
+pub use tunnel::{Tunnel, TunnelKind};
 
 /// Protocol numbers used here.
 mod protocol {
@@ -17,13 +22,17 @@ mod protocol {
     pub(super) const ICMPV6: u8 = 58;
 }
 
-/// Layers of one frame.
+/// Layers of one frame, of the innermost packet where it is in a tunnel.
 #[derive(Clone, Copy, Debug)]
 pub struct Layers<'a> {
     /// EtherType of what follows link layer and tags (0x0800, 0x86dd, 0x0806 …), 0 if unknown.
     pub ethertype: u16,
     /// VLAN ids, outermost first; 0xffff where there is none.
     pub vlans: [u16; 2],
+    /// The outermost tunnel, if there is one.
+    pub tunnel: Option<Tunnel>,
+    /// Where in the frame the network layer begins.
+    pub network_offset: u32,
     /// The network layer as captured, without link-layer padding.
     pub network: &'a [u8],
     /// Length of the network layer on the wire.
@@ -89,12 +98,6 @@ impl Layers<'_> {
     }
 }
 
-/// Length of the headers in front of the network layer; `None` as for [`parse`].
-#[must_use]
-pub fn link_length(linktype: u16, data: &[u8]) -> Option<usize> {
-    link::parse(linktype, data).map(|link| link.header_length)
-}
-
 /// Interface and packet type (received, sent, passed on …) of a Linux "cooked" header, as one number;
 /// version 1 tells no interface. `None` for other link types.
 #[must_use]
@@ -108,12 +111,31 @@ pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
 #[must_use]
 #[inline]
 pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let link = link::parse(linktype, data)?;
-    let network = data.get(link.header_length..)?;
-    let network_length = origlen.saturating_sub(link.header_length as u32);
+    let layers = outermost(linktype, data, origlen)?;
+    // Read anew: handed on, the layers would have to be in memory, also for packets that are in no tunnel.
+    if tunnel::may_be(&layers) { tunnel::innermost(linktype, data, origlen) } else { Some(layers) }
+}
+
+/// Layers of a frame, tunnels not looked through.
+#[inline]
+fn outermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
+    above(link::parse(linktype, data, origlen)?, data, origlen)
+}
+
+/// Layers above the link, tunnels not looked through.
+#[inline]
+fn above(link: Link, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
+    let mut network = data.get(link.header_length..)?;
+    let mut network_length = origlen.saturating_sub(link.header_length as u32);
+    if link.trailer > 0 {
+        network_length = network_length.saturating_sub(link.trailer);
+        network = network.get(..network_length as usize).unwrap_or(network);
+    }
     let plain = Layers {
         ethertype: link.ethertype,
         vlans: link.vlans,
+        tunnel: None,
+        network_offset: link.header_length as u32,
         network,
         network_length,
         ip: None,
@@ -212,4 +234,8 @@ fn transport<'a>(layers: Layers<'a>, ip: Ip, payload: &'a [u8], captured: usize,
 }
 
 #[cfg(test)]
+mod link_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tunnel_tests;

@@ -6,17 +6,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::pcapfile::linktype;
 
-const A: [u8; 4] = [10, 0, 0, 1];
-const B: [u8; 4] = [10, 0, 0, 2];
+pub(super) const A: [u8; 4] = [10, 0, 0, 1];
+pub(super) const B: [u8; 4] = [10, 0, 0, 2];
 
-fn udp(payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp(payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(A, B, 64).udp(1000, 2000);
     let mut bytes = Vec::new();
     builder.write(&mut bytes, payload).unwrap();
     bytes
 }
 
-fn expect_udp(layers: &Layers<'_>, payload: &[u8]) {
+pub(super) fn expect_udp(layers: &Layers<'_>, payload: &[u8]) {
     assert_eq!(layers.ports(), (1000, 2000));
     assert_eq!(layers.ip.unwrap().source, IpAddr::V4(Ipv4Addr::from(A)));
     assert_eq!(layers.payload, payload);
@@ -115,23 +115,68 @@ fn tcp_timestamps_are_found_at_either_place() {
     }
 }
 
+/// What stands behind the headers of Ethernet up to those of tunnels.
+const STARTS: [&[u8]; 6] = [
+    &[],
+    &[0x08, 0, 0, 0, 0, 0, 7, 0, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 8, 0, 0x45],
+    &[0x41, 0, 0x65, 0x58, 0, 0, 7, 0],
+    &[0x34, 255, 0, 40, 0, 0, 0, 1, 0, 0, 0, 0x85, 1],
+    &[0x30, 0, 0x88, 0xbe, 0, 0, 0, 1, 0, 0, 0, 1, 0x10],
+    &[0x45, 0, 0, 60, 0, 0, 0, 0, 64, 4],
+];
+
+/// The network layer is where it is said to be, and the payload is of it.
+fn consistent(linktype: u16, bytes: &[u8], origlen: u32) {
+    let Some(layers) = parse(linktype, bytes, origlen) else { return };
+    let behind = bytes.get(layers.network_offset as usize..).unwrap_or_default();
+    assert!(behind.starts_with(layers.network), "{layers:?}");
+    assert!(layers.payload.len() <= layers.network.len());
+    if let Transport::Tcp(tcp) = layers.transport {
+        let _ = tcp.timestamp();
+    }
+    let _ = crate::toast::recognise(layers.payload);
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     #[test]
     fn no_bytes_panic(
-        linktype in prop::sample::select(vec![0_u16, 1, 101, 113, 276, 127]),
+        linktype in prop::sample::select(vec![0_u16, 1, 9, 50, 51, 101, 104, 105, 113, 119, 127, 163, 192, 204, 276]),
         mut bytes in prop::collection::vec(any::<u8>(), 0..120),
-        start in prop::sample::select(vec![0_usize, 4, 12, 14, 16, 20]),
-        head in prop::sample::select(vec![0x45_u8, 0x60, 0x81, 0x88, 0x08, 0x4f]),
+        start in prop::sample::select(vec![0_usize, 1, 4, 12, 14, 16, 20]),
+        head in prop::sample::select(vec![0x45_u8, 0x60, 0x81, 0x88, 0x08, 0x4f, 0]),
         origlen: u32,
     ) {
         if let Some(byte) = bytes.get_mut(start) {
             *byte = head;
         }
-        if let Some(layers) = parse(linktype, &bytes, origlen) {
-            if let Transport::Tcp(tcp) = layers.transport {
-                let _ = tcp.timestamp();
-            }
-            let _ = crate::toast::recognise(layers.payload);
+        consistent(linktype, &bytes, origlen);
+    }
+
+    #[test]
+    fn no_bytes_in_a_tunnel_panic(
+        protocol in prop::sample::select(vec![4_u8, 17, 41, 47]),
+        port in prop::sample::select(vec![4789_u16, 8472, 6081, 2152]),
+        first in prop::sample::select(STARTS.to_vec()),
+        rest in prop::collection::vec(any::<u8>(), 0..120),
+        cut: prop::sample::Index,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+    ) {
+        let inside = [first, &rest].concat();
+        let mut bytes = Vec::new();
+        let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(A, B, 64);
+        if protocol == 17 {
+            builder.udp(1000, port).write(&mut bytes, &inside).unwrap();
+        } else {
+            builder.write(&mut bytes, etherparse::IpNumber(protocol), &inside).unwrap();
         }
+        let origlen = bytes.len() as u32;
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.truncate(cut.index(bytes.len() + 1));
+        consistent(linktype::ETHERNET, &bytes, origlen);
     }
 }

@@ -4,26 +4,32 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+use super::compression::Compression;
+
 /// A capture file that cannot be read, or not any further.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The file could not be opened or read.
-    #[error("{}: cannot read at byte {offset}: {source}", path.display())]
+    #[error("{}: cannot read at byte {offset}{}: {source}", path.display(), of(*decompressed))]
     Io {
         /// File as named by the caller.
         path: PathBuf,
         /// Byte offset of the block or record that was being read.
         offset: u64,
+        /// Whether the offset is into what the file decompresses to.
+        decompressed: bool,
         /// What the operating system said.
         source: io::Error,
     },
     /// The file is damaged, or is no capture.
-    #[error("{}: at byte {offset}: {fault}", path.display())]
+    #[error("{}: at byte {offset}{}: {fault}", path.display(), of(*decompressed))]
     Damaged {
         /// File as named by the caller.
         path: PathBuf,
         /// Byte offset of the block, record or option that is wrong.
         offset: u64,
+        /// Whether the offset is into what the file decompresses to.
+        decompressed: bool,
         /// What is wrong there.
         fault: Fault,
     },
@@ -37,6 +43,11 @@ impl Error {
             Self::Io { offset, .. } | Self::Damaged { offset, .. } => *offset,
         }
     }
+}
+
+/// Names what an offset is into, behind it, where that is not the file as it stands.
+fn of(decompressed: bool) -> &'static str {
+    if decompressed { " of the decompressed data" } else { "" }
 }
 
 /// Kinds of damage.
@@ -54,6 +65,22 @@ pub enum Fault {
     /// The first bytes are those of a compressed file.
     #[error("the file is compressed with {0}: decompress it first")]
     Compressed(&'static str),
+    /// The file decompresses to something else than a capture, or not at all.
+    #[error("the {compression} data cannot be read: {said}")]
+    Decompression {
+        /// The compression.
+        compression: Compression,
+        /// What the decompressor said.
+        said: String,
+    },
+    /// More of something than is kept.
+    #[error("more than {most} {what}: split the capture with editcap, or leave out what describes it")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is kept.
+        most: usize,
+    },
     /// A pcap variant with other record headers.
     #[error("{0}: convert it with editcap -F pcapng")]
     Variant(&'static str),

@@ -81,6 +81,11 @@ impl Interface {
         Self { name: None, description: None, filter: None, linktype, snaplen, resolution, offset: 0, statistics: None }
     }
 
+    /// Bytes of text that it holds.
+    pub(super) fn text(&self) -> usize {
+        [&self.name, &self.description, &self.filter].into_iter().flatten().map(String::len).sum()
+    }
+
     pub(super) fn statistics(&self, options: &Options<'_>) -> InterfaceStatistics {
         let time = |code| options.halves(code).and_then(|raw| self.resolution.nanoseconds(raw, self.offset));
         InterfaceStatistics {

@@ -7,7 +7,7 @@ use super::{
     interface::{Interface, InterfaceStatistics},
     options::Options,
     order::Order,
-    packet::Packet,
+    packet::EPB_DROPCOUNT,
 };
 
 pub(super) const SECTION: u32 = 0x0a0d_0d0a;
@@ -100,7 +100,13 @@ pub(super) fn block(block: &[u8], order: Order, interfaces: &[Interface]) -> Res
             }
             let interface = order.u32(block, 8).unwrap_or(0);
             let found = packet(block, order, interface, 12, end)?;
-            let dropcount = Packet::dropcount_option(&options(found.options.start)?);
+            if found.options.is_empty() {
+                return Ok(Block::Packet(found));
+            }
+            let from = found.options.start;
+            let bytes = block.get(found.options.clone()).unwrap_or_default();
+            let dropcount = Options::find(bytes, order, EPB_DROPCOUNT).map_err(|(at, fault)| (from + at, fault))?;
+            let dropcount = dropcount.and_then(|value| order.u64(value, 0));
             Ok(Block::Packet(Found { dropcount, ..found }))
         }
         OBSOLETE_PACKET => {

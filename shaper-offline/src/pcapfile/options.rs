@@ -1,5 +1,7 @@
 //! pcapng options (draft section 3.5).
 
+use std::ops::Range;
+
 use super::{error::Fault, order::Order};
 
 /// `opt_endofopt`.
@@ -24,8 +26,6 @@ pub struct RawOption<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) const NONE: Self = Self { bytes: &[], order: Order::Little };
-
     /// Takes the bytes behind a block's fixed part.
     ///
     /// # Errors
@@ -33,19 +33,45 @@ impl<'a> Options<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a [u8], order: Order) -> Result<Self, (usize, Fault)> {
         let options = Self { bytes, order };
-        if !bytes.is_empty() {
+        options.place(END)?;
+        Ok(options)
+    }
+
+    /// Checks like [`new`](Self::new), and finds the first value of an option on the way.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[inline]
+    pub(super) fn find(bytes: &'a [u8], order: Order, code: u16) -> Result<Option<&'a [u8]>, (usize, Fault)> {
+        Ok(Self { bytes, order }.place(code)?.and_then(|place| bytes.get(place)))
+    }
+
+    /// Options that [`new`](Self::new) has checked before.
+    #[inline]
+    pub(super) fn checked(bytes: &'a [u8], order: Order) -> Self {
+        Self { bytes, order }
+    }
+
+    /// Walks all options, and tells where the first value of one is.
+    #[inline]
+    fn place(&self, wanted: u16) -> Result<Option<Range<usize>>, (usize, Fault)> {
+        let mut place = None;
+        if !self.bytes.is_empty() {
             let mut at = 0;
-            while let Some((code, length)) = options.head(at) {
+            while let Some((code, length)) = self.head(at) {
                 if code == END {
                     break;
                 }
-                if bytes.len() - at - 4 < usize::from(length) {
+                if self.bytes.len() - at - 4 < usize::from(length) {
                     return Err((at, Fault::Option { code, length }));
+                }
+                if code == wanted && place.is_none() {
+                    place = Some(at + 4..at + 4 + usize::from(length));
                 }
                 at += 4 + usize::from(length).next_multiple_of(4);
             }
         }
-        Ok(options)
+        Ok(place)
     }
 
     fn head(&self, at: usize) -> Option<(u16, u16)> {

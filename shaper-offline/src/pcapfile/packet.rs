@@ -3,7 +3,7 @@
 use super::options::Options;
 
 const EPB_FLAGS: u16 = 2;
-const EPB_DROPCOUNT: u16 = 4;
+pub(super) const EPB_DROPCOUNT: u16 = 4;
 const EPB_PACKETID: u16 = 5;
 const EPB_VERDICT: u16 = 7;
 
@@ -85,9 +85,5 @@ impl<'a> Packet<'a> {
     /// Comments on this packet.
     pub fn comments(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.options.comments()
-    }
-
-    pub(super) fn dropcount_option(options: &Options<'_>) -> Option<u64> {
-        options.u64(EPB_DROPCOUNT)
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use super::{
     classic::{self, Classic},
+    compression::Compression,
     error::{Error, Fault},
+    format::{Format, Tail},
     interface::Interface,
     map,
     ng::{self, Block},
@@ -18,32 +20,14 @@ use super::{
     source::{Bytes, Source},
 };
 
-/// File format found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Classic pcap, either resolution.
-    Pcap,
-    /// pcapng.
-    PcapNg,
-}
-
-/// How the file ends, known once [`Reader::next_packet`] has returned `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// There is more to read.
-    Unread,
-    /// The last block or record is whole.
-    Complete,
-    /// The file was cut off: the block or record at `offset` wants `wanted` bytes and has `left`.
-    Cut {
-        /// Byte offset of the incomplete block or record.
-        offset: u64,
-        /// Its length as claimed (at least; its header may itself be cut).
-        wanted: u64,
-        /// Bytes that are there.
-        left: u64,
-    },
-}
+/// Path that stands for standard input; a file of that name is `./-`.
+pub const STDIN: &str = "-";
+/// Interfaces described in one file, over all sections.
+const INTERFACES: usize = 65_536;
+/// Sections whose comments are kept.
+const SECTIONS: usize = 4_096;
+/// Bytes kept of names, descriptions, filters and sections' comments together.
+const TEXT: usize = 16 << 20;
 
 #[derive(Debug)]
 enum State {
@@ -59,6 +43,7 @@ enum State {
 pub struct Reader {
     path: PathBuf,
     source: Source,
+    compression: Option<Compression>,
     state: State,
     interfaces: Vec<Interface>,
     tail: Tail,
@@ -66,8 +51,10 @@ pub struct Reader {
     pending: usize,
     packets: u64,
     sections: u64,
-    /// Comments on each section.
+    /// Comments on the first sections.
     comments: Vec<Vec<String>>,
+    /// Bytes of text held.
+    text: usize,
 }
 
 /// Where the parts of a packet are in the window.
@@ -83,13 +70,16 @@ struct Located {
 }
 
 impl Reader {
-    /// Opens a file: mapped if it is a regular file, streamed otherwise (pipes, devices).
+    /// Opens a file: mapped if it is a regular file, streamed otherwise (pipes, devices, [`STDIN`]).
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be opened; [`Error::Damaged`] if it is no capture.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io = |source| Error::Io { path: path.to_owned(), offset: 0, source };
+        if path == Path::new(STDIN) {
+            return Self::from_stream(path, io::stdin());
+        }
+        let io = |source| Error::Io { path: path.to_owned(), offset: 0, decompressed: false, source };
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         let source = if metadata.is_file() && metadata.len() > 0 {
@@ -117,50 +107,62 @@ impl Reader {
     }
 
     fn new(path: PathBuf, mut source: Source) -> Result<Self, Error> {
-        let io = |source| Error::Io { path: path.clone(), offset: 0, source };
-        let damaged = |fault| Error::Damaged { path: path.clone(), offset: 0, fault };
-        let have = source.ensure(classic::FILE_HEADER).map_err(io)?;
-        let head = source.window();
-        let Some(magic) = Order::Big.u32(head, 0) else {
-            return Err(damaged(Fault::TooShort(have)));
+        source.ensure(4).map_err(|error| failed(&path, 0, false, error))?;
+        let magic = |source: &Source| Order::Big.u32(source.window(), 0);
+        let compression = magic(&source).map_or(Ok(None), Compression::of);
+        let compression = compression.map_err(|fault| Error::Damaged {
+            path: path.clone(),
+            offset: 0,
+            decompressed: false,
+            fault,
+        })?;
+        if let Some(compression) = compression {
+            source = Source::stream(compression.decompressed(source.into_read()));
+        }
+        let decompressed = compression.is_some();
+        let damaged = |offset, fault| Error::Damaged { path: path.clone(), offset, decompressed, fault };
+        let have = source.ensure(classic::LOOK).map_err(|error| failed(&path, 0, decompressed, error))?;
+        let Some(magic) = magic(&source) else {
+            let fault = if source.cut() { Fault::CutHeader } else { Fault::TooShort(have) };
+            return Err(damaged(have as u64, fault));
         };
-        if magic >> 16 == 0x1f8b {
-            return Err(damaged(Fault::Compressed("gzip")));
-        }
-        if magic == 0x28b5_2ffd {
-            return Err(damaged(Fault::Compressed("zstd")));
-        }
-        if magic == 0xfd37_7a58 {
-            return Err(damaged(Fault::Compressed("xz")));
+        if let Ok(Some(again)) = Compression::of(magic) {
+            return Err(damaged(0, Fault::Compressed(again.name())));
         }
         let (state, interfaces) = if magic == ng::SECTION {
             (State::Ng { order: Order::Little, section: 0 }, Vec::new())
         } else {
-            let head = head.get(..classic::FILE_HEADER).unwrap_or(head);
+            let start = source.window();
+            let start = start.get(..classic::LOOK).unwrap_or(start);
             let cut = |fault| match fault {
                 // The place is where the bytes end, not where they begin.
-                Fault::CutHeader => Error::Damaged { path: path.clone(), offset: have as u64, fault },
-                fault => damaged(fault),
+                Fault::CutHeader => damaged(have as u64, fault),
+                fault => damaged(0, fault),
             };
-            match Classic::from_header(head).map_err(cut)? {
+            match Classic::from_start(start).map_err(cut)? {
                 Some((classic, interface)) => (State::Classic(classic), vec![interface]),
-                None => return Err(damaged(Fault::NotACapture(magic))),
+                None => return Err(damaged(0, Fault::NotACapture(magic))),
             }
         };
-        let classic = matches!(state, State::Classic(_));
-        if classic {
-            source.consume(classic::FILE_HEADER);
-        }
+        let sections = match state {
+            State::Classic(classic) => {
+                source.consume(classic.file_header());
+                1
+            }
+            State::Ng { .. } => 0,
+        };
         Ok(Self {
             path,
             source,
+            compression,
             state,
             interfaces,
             tail: Tail::Unread,
             pending: 0,
             packets: 0,
-            sections: u64::from(classic),
+            sections,
             comments: Vec::new(),
+            text: 0,
         })
     }
 
@@ -177,6 +179,12 @@ impl Reader {
             State::Classic(_) => Format::Pcap,
             State::Ng { .. } => Format::PcapNg,
         }
+    }
+
+    /// How the file is compressed; offsets are then into what it decompresses to.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
     }
 
     /// Interfaces described so far, over all sections; complete once the file is read.
@@ -203,7 +211,7 @@ impl Reader {
         self.sections
     }
 
-    /// Comments on each section begun so far; none in classic files.
+    /// Comments on each section begun so far, of the first 4,096; none in classic files.
     #[must_use]
     pub fn section_comments(&self) -> &[Vec<String>] {
         &self.comments
@@ -249,8 +257,7 @@ impl Reader {
             origlen: located.origlen,
             data,
             dropcount: located.dropcount,
-            // Checked when the block was read.
-            options: Options::new(options, located.order).unwrap_or(Options::NONE),
+            options: Options::checked(options, located.order),
         };
         Ok(Some((packet, &self.interfaces)))
     }
@@ -270,11 +277,12 @@ impl Reader {
 
     #[inline]
     fn locate_record(&mut self, classic: Classic) -> Result<Option<Located>, Error> {
-        if !self.have(classic::RECORD_HEADER)? {
+        let header = classic.record_header();
+        if !self.have(header)? {
             return Ok(None);
         }
         let record = classic.record(self.source.window()).map_err(|fault| self.damaged(0, fault))?;
-        let length = classic::RECORD_HEADER + record.caplen as usize;
+        let length = header + record.caplen as usize;
         if !self.have(length)? {
             return Ok(None);
         }
@@ -284,7 +292,7 @@ impl Reader {
             linktype: classic.linktype(),
             ts_ns: Some(record.ts_ns),
             origlen: record.origlen,
-            data: classic::RECORD_HEADER..length,
+            data: header..length,
             options: 0..0,
             order: Order::Little,
             dropcount: None,
@@ -329,10 +337,19 @@ impl Reader {
                 }
                 Block::Section(order, comments) => {
                     self.sections += 1;
-                    self.comments.push(comments);
+                    if self.comments.len() < SECTIONS {
+                        self.keep(comments.iter().map(String::len).sum())?;
+                        self.comments.push(comments);
+                    }
                     self.state = State::Ng { order, section: self.interfaces.len() };
                 }
-                Block::Interface(interface) => self.interfaces.push(interface),
+                Block::Interface(interface) => {
+                    if self.interfaces.len() >= INTERFACES {
+                        return Err(self.damaged(0, Fault::TooMany { what: "interfaces", most: INTERFACES }));
+                    }
+                    self.keep(interface.text())?;
+                    self.interfaces.push(interface);
+                }
                 Block::Statistics { interface, statistics } => {
                     if let Some(entry) = self.interfaces.get_mut(section + interface as usize) {
                         entry.statistics = Some(statistics);
@@ -344,25 +361,35 @@ impl Reader {
         }
     }
 
+    /// Counts text that is to be kept.
+    fn keep(&mut self, bytes: usize) -> Result<(), Error> {
+        self.text += bytes;
+        if self.text > TEXT {
+            let what = "bytes of names and comments of interfaces and sections";
+            return Err(self.damaged(0, Fault::TooMany { what, most: TEXT }));
+        }
+        Ok(())
+    }
+
     /// Whether `n` bytes are left; if not, notes how the file ends.
     #[inline]
     fn have(&mut self, n: usize) -> Result<bool, Error> {
         let have = match self.source.ensure(n) {
             Ok(have) => have,
-            Err(source) => {
-                let offset = self.source.offset();
-                return Err(Error::Io { path: self.path.clone(), offset, source });
+            Err(error) => {
+                return Err(failed(&self.path, self.source.offset(), self.compression.is_some(), error));
             }
         };
         if have >= n {
             return Ok(true);
         }
         // Without an interface nothing before the cut could be told either.
-        if have > 0 && self.interfaces.is_empty() {
+        if (have > 0 || self.source.cut()) && self.interfaces.is_empty() {
             let offset = self.source.offset() + have as u64;
-            return Err(Error::Damaged { path: self.path.clone(), offset, fault: Fault::CutHeader });
+            let decompressed = self.compression.is_some();
+            return Err(Error::Damaged { path: self.path.clone(), offset, decompressed, fault: Fault::CutHeader });
         }
-        self.tail = if have == 0 {
+        self.tail = if have == 0 && !self.source.cut() {
             Tail::Complete
         } else {
             Tail::Cut { offset: self.source.offset(), wanted: n as u64, left: have as u64 }
@@ -373,6 +400,16 @@ impl Reader {
     #[cold]
     fn damaged(&self, at: usize, fault: Fault) -> Error {
         let offset = self.source.offset() + at as u64;
-        Error::Damaged { path: self.path.clone(), offset, fault }
+        Error::Damaged { path: self.path.clone(), offset, decompressed: self.compression.is_some(), fault }
+    }
+}
+
+/// A source that failed: to be read, or to be decompressed.
+#[cold]
+fn failed(path: &Path, offset: u64, decompressed: bool, error: io::Error) -> Error {
+    let path = path.to_owned();
+    match error.downcast::<Fault>() {
+        Ok(fault) => Error::Damaged { path, offset, decompressed, fault },
+        Err(source) => Error::Io { path, offset, decompressed, source },
     }
 }

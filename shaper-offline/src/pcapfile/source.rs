@@ -1,6 +1,6 @@
 //! A window on the bytes still to be read, the same for maps, buffers and streams.
 
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use memmap2::Mmap;
 
@@ -10,6 +10,12 @@ const CHUNK: usize = 256 * 1024;
 pub(super) enum Bytes {
     Map(Mmap),
     Owned(Box<[u8]>),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
 }
 
 impl Bytes {
@@ -23,16 +29,17 @@ impl Bytes {
 
 pub(super) enum Source {
     /// Everything is in memory, or mapped; `at` is where the window starts.
-    Whole {
-        bytes: Bytes,
-        at: usize,
-    },
+    Whole { bytes: Bytes, at: usize },
     Stream {
         reader: Box<dyn Read + Send>,
         buffer: Vec<u8>,
         start: usize,
         consumed: u64,
         eof: bool,
+        /// The stream ended before its time.
+        cut: bool,
+        /// Why there is no more, to be told once what came before is used up.
+        failure: Option<io::Error>,
     },
 }
 
@@ -42,7 +49,30 @@ impl Source {
     }
 
     pub(super) fn stream(reader: Box<dyn Read + Send>) -> Self {
-        Self::Stream { reader, buffer: Vec::new(), start: 0, consumed: 0, eof: false }
+        Self::Stream { reader, buffer: Vec::new(), start: 0, consumed: 0, eof: false, cut: false, failure: None }
+    }
+
+    /// All bytes from the current position on, to be decompressed.
+    pub(super) fn into_read(self) -> Box<dyn Read + Send> {
+        match self {
+            Self::Whole { bytes, at } => {
+                let mut cursor = Cursor::new(bytes);
+                cursor.set_position(at as u64);
+                Box::new(cursor)
+            }
+            Self::Stream { reader, mut buffer, start, failure, .. } => {
+                buffer.drain(..start);
+                match failure {
+                    None => Box::new(Cursor::new(buffer).chain(reader)),
+                    Some(error) => Box::new(Cursor::new(buffer).chain(Failing(Some(error)))),
+                }
+            }
+        }
+    }
+
+    /// Whether the stream ended before its time: a compressed file that is cut off.
+    pub(super) fn cut(&self) -> bool {
+        matches!(self, Self::Stream { cut: true, .. })
     }
 
     /// Byte offset of the window's first byte in the file.
@@ -68,14 +98,22 @@ impl Source {
     pub(super) fn ensure(&mut self, n: usize) -> io::Result<usize> {
         match self {
             Self::Whole { bytes, at } => Ok(bytes.as_slice().len().saturating_sub(*at)),
-            Self::Stream { reader, buffer, start, eof, .. } => {
+            Self::Stream { reader, buffer, start, eof, cut, failure, .. } => {
                 if buffer.len() - *start < n && *start > 0 {
                     buffer.drain(..*start);
                     *start = 0;
                 }
                 while buffer.len() - *start < n && !*eof {
-                    let got = reader.by_ref().take(CHUNK as u64).read_to_end(buffer)?;
-                    *eof = got == 0;
+                    match reader.by_ref().take(CHUNK as u64).read_to_end(buffer) {
+                        Ok(got) => *eof = got == 0,
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => (*eof, *cut) = (true, true),
+                        Err(error) => (*eof, *failure) = (true, Some(error)),
+                    }
+                }
+                if buffer.len() - *start < n
+                    && let Some(error) = failure.take()
+                {
+                    return Err(error);
                 }
                 Ok(buffer.len() - *start)
             }
@@ -93,5 +131,14 @@ impl Source {
                 *consumed += n as u64;
             }
         }
+    }
+}
+
+/// Fails once.
+struct Failing(Option<io::Error>);
+
+impl Read for Failing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }

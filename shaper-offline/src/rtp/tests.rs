@@ -13,6 +13,7 @@ const MS: i64 = 1_000_000;
 pub(super) fn flow(from: u8, to: u8, source_port: u16, destination_port: u16) -> FlowKey {
     let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
     FlowKey {
+        tunnel: None,
         addresses: Some((address(from), address(to))),
         protocol: 17,
         ethertype: 0x0800,

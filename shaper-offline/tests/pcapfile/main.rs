@@ -1,7 +1,10 @@
 //! The reader against files built here, byte by byte, and against damage.
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
+mod bounds;
+mod compressed;
 mod files;
+mod variants;
 
 use std::io::Cursor;
 
@@ -201,10 +204,8 @@ fn what_is_no_capture_says_what_it_is() {
         other => panic!("{:?}", other.map(|reader| reader.format())),
     };
     assert_eq!(fault(b""), Fault::TooShort(0));
-    assert_eq!(fault(&[0x1f, 0x8b, 8, 0]), Fault::Compressed("gzip"));
-    assert_eq!(fault(&[0x28, 0xb5, 0x2f, 0xfd]), Fault::Compressed("zstd"));
     assert!(matches!(fault(&[b'P'; 30]), Fault::NotACapture(_)));
-    assert!(matches!(fault(&0xa1b2_cd34_u32.to_le_bytes()), Fault::Variant(_)));
+    assert_eq!(fault(&0xa1b2_cd34_u32.to_le_bytes()), Fault::CutHeader);
     assert!(matches!(Reader::open("/nonexistent/x.pcap"), Err(Error::Io { .. })));
 }
 

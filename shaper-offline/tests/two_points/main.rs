@@ -9,6 +9,8 @@ mod damage;
 mod packets;
 mod path;
 mod selectors;
+mod sources;
+mod tunnels;
 
 use std::collections::BTreeMap;
 

@@ -7,10 +7,10 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_offline::analyze::{
-    self, Analysis, Capture, Clock, Comparison, FlowKey, FlowPattern, Options, Predicate, Severity,
+    self, Analysis, Capture, Clock, Comparison, FileFound, FlowKey, FlowPattern, Options, Predicate, Severity,
 };
 use shaper_offline::packet::Layers;
-use shaper_offline::pcapfile::Packet;
+use shaper_offline::pcapfile::{Compression, Packet};
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Filter, FilterError};
@@ -22,7 +22,7 @@ mod frame;
 /// `shaper analyze`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// The capture at the first point: pcap or pcapng
+    /// The capture at the first point: pcap or pcapng, also in gzip or zstd; - alone is standard input
     #[arg(value_name = "A.pcap")]
     a: PathBuf,
     /// The capture at the second point
@@ -143,7 +143,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 unanswered = grave.map(|finding| finding.text.clone()).collect();
             }
             let [a, b] = &analysis.files;
-            (text, vec![(a.path.clone(), a.cut_at), (b.path.clone(), b.cut_at)])
+            let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
+            (text, vec![cut(a), cut(b)])
         }
         None if !args.expect.is_empty() => {
             bail!("--expect is of what lies between two points: name the capture at the second one too")
@@ -157,7 +158,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                     description.path
                 ));
             }
-            (text, vec![(description.path, description.cut_at)])
+            (text, vec![(description.path, description.cut_at, description.compression)])
         }
     };
     let mut out = io::stdout().lock();
@@ -166,7 +167,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out)?;
     }
     out.flush()?;
-    let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at)| Some(cut_off(&path, at?))).collect();
+    let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of))).collect();
     // What stands before a cut was printed; that it is not all is an error nevertheless.
     let unanswered: Vec<_> = cuts.into_iter().chain(unanswered).collect();
     if !unanswered.is_empty() {
@@ -207,9 +208,10 @@ fn measure(expectation: &Expectation, analysis: &Analysis) -> Option<Measured> {
     }
 }
 
-fn cut_off(path: &str, at: u64) -> String {
+fn cut_off(path: &str, at: u64, compression: Option<Compression>) -> String {
+    let of = if compression.is_some() { " of the decompressed data" } else { "" };
     format!(
-        "{path}: cut off at byte {at}, in the middle of a packet or block: the analysis ends there; copy the file whole, \
+        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: the analysis ends there; copy the file whole, \
          or stop the capture before copying it"
     )
 }

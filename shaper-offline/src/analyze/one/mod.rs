@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     packet::{self, Transport},
-    pcapfile::{Reader, Tail},
+    pcapfile::{Compression, Reader, Tail},
     recognise::Protocol,
     rtp::{Rtp, RtpFound},
 };
@@ -45,6 +45,9 @@ pub struct Description {
     pub findings: Vec<String>,
     /// Path as given.
     pub path: String,
+    /// How the file is compressed, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Packets in the file.
     pub packets: u64,
     /// Bytes on the wire of those.
@@ -59,7 +62,7 @@ pub struct Description {
     pub interfaces: usize,
     /// Packets the capture says it lost.
     pub capture_drops: u64,
-    /// Byte offset at which the file is cut off.
+    /// Byte offset at which the file is cut off, in what it decompresses to if it is compressed.
     pub cut_at: Option<u64>,
     /// Packets that a capture on "any" saw again on another interface; no flow counts them.
     pub seen_again: u64,
@@ -116,6 +119,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     let mut found = Description {
         findings: Vec::new(),
         path: chosen.path.display().to_string(),
+        compression: reader.compression(),
         packets: 0,
         bytes: 0,
         first_ns: None,

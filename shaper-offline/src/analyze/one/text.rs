@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     super::{
         findings, rtp,
-        text::{duration, percent},
+        text::{duration, percent, place},
     },
     Conversation, Description,
     flows::FLOWS,
@@ -26,7 +26,7 @@ impl Description {
             );
         }
         if let Some(at) = self.cut_at {
-            found.push(format!("The file is cut off at byte {at}: read up to there."));
+            found.push(format!("The file is cut off at {}: read up to there.", place(at, self.compression)));
         }
         if self.capture_drops > 0 {
             found.push(format!("The capture itself lost {} packets.", self.capture_drops));
