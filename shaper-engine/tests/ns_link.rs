@@ -209,11 +209,13 @@ fn what_is_never_held_goes_straight_on_and_the_account_closes() {
             std::thread::yield_now();
         }
     });
-    // An answer the other way, through the delay line.
+    // An answer the other way, through the delay line; without a socket it would be refused by a packet of its own.
+    let there = bed.address("a");
+    let _taken = bed.lab.netns("a").unwrap().run(|| UdpSocket::bind((there, PORT)).unwrap()).unwrap();
     bed.lab
         .netns("b")
         .unwrap()
-        .run(|| UdpSocket::bind((address, 0)).unwrap().send_to(b"back", (bed.address("a"), PORT)).unwrap())
+        .run(|| UdpSocket::bind((address, 0)).unwrap().send_to(b"back", (there, PORT)).unwrap())
         .unwrap();
     let outcome = engine.stop(GRACE).unwrap();
     check(&outcome);
