@@ -6,7 +6,7 @@ mod tcp;
 mod tunnel;
 mod wireless;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
 
@@ -19,6 +19,7 @@ mod protocol {
     pub(super) const ICMP: u8 = 1;
     pub(super) const TCP: u8 = 6;
     pub(super) const UDP: u8 = 17;
+    pub(super) const AUTHENTICATION: u8 = 51;
     pub(super) const ICMPV6: u8 = 58;
 }
 
@@ -109,7 +110,7 @@ pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
 /// Parses a frame of the given link type; `origlen` is its length on the wire. `None` for link
 /// types this crate does not know and frames too short for their link header.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
     let layers = outermost(linktype, data, origlen)?;
     // Read anew: handed on, the layers would have to be in memory, also for packets that are in no tunnel.
@@ -117,13 +118,13 @@ pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
 }
 
 /// Layers of a frame, tunnels not looked through.
-#[inline]
+#[inline(always)]
 fn outermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
     above(link::parse(linktype, data, origlen)?, data, origlen)
 }
 
 /// Layers above the link, tunnels not looked through.
-#[inline]
+#[inline(always)]
 fn above(link: Link, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
     let mut network = data.get(link.header_length..)?;
     let mut network_length = origlen.saturating_sub(link.header_length as u32);
@@ -151,51 +152,87 @@ fn above(link: Link, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
     Some(parsed.unwrap_or(plain))
 }
 
-#[inline]
+#[inline(always)]
 fn ipv4(layers: Layers<'_>) -> Option<Layers<'_>> {
-    let (slice, _) = LaxIpv4Slice::from_slice(layers.network).ok()?;
-    let header = slice.header();
-    let payload = slice.payload();
-    let total = u32::from(header.total_len());
+    let header = layers.network.first_chunk::<20>()?;
+    let header_length = usize::from(header[0] & 0xf) * 4;
+    if header[0] >> 4 != 4 || header_length < 20 || layers.network.len() < header_length {
+        return None;
+    }
+    let [_, _, t0, t1, i0, i1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    let total = u32::from(u16::from_be_bytes([t0, t1]));
     // Segmentation offload leaves a total length of 0: then the frame's own length counts.
-    let total = if total < u32::from(header.ihl()) * 4 { layers.network_length } else { total };
-    let captured = layers.network.len().min(total as usize);
-    let header_length = captured.checked_sub(payload.payload.len())?;
+    let total = if (total as usize) < header_length { layers.network_length } else { total };
+    let captured = layers.network.len().min(total as usize).max(header_length);
+    // More fragments follow, or this is not the first one.
+    let fragment = u16::from_be_bytes([f0, f1]) & 0x3fff != 0;
+    let (protocol, header_length) = match protocol {
+        protocol::AUTHENTICATION => authenticated(layers.network.get(..captured)?, fragment)?,
+        protocol => (protocol, header_length),
+    };
     let ip = Ip {
-        source: header.source_addr().into(),
-        destination: header.destination_addr().into(),
-        protocol: payload.ip_number.0,
-        ttl: header.ttl(),
-        identification: Some(header.identification()),
-        fragment: payload.fragmented,
+        source: Ipv4Addr::new(s0, s1, s2, s3).into(),
+        destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
+        protocol,
+        ttl,
+        identification: Some(u16::from_be_bytes([i0, i1])),
+        fragment,
         header_length,
     };
-    Some(transport(layers, ip, payload.payload, captured, total))
+    Some(transport(layers, ip, layers.network.get(header_length..captured)?, captured, total))
+}
+
+/// The protocol behind an authentication header of IPv4, and the length of all headers before that.
+#[cold]
+fn authenticated(network: &[u8], fragment: bool) -> Option<(u8, usize)> {
+    if fragment {
+        return Some((protocol::AUTHENTICATION, usize::from(network.first()? & 0xf) * 4));
+    }
+    let (slice, _) = LaxIpv4Slice::from_slice(network).ok()?;
+    let payload = slice.payload();
+    Some((payload.ip_number.0, network.len().checked_sub(payload.payload.len())?))
 }
 
 #[inline]
 fn ipv6(layers: Layers<'_>) -> Option<Layers<'_>> {
-    let (slice, _) = LaxIpv6Slice::from_slice(layers.network).ok()?;
-    let header = slice.header();
-    let payload = slice.payload();
-    let length = u32::from(header.payload_length());
+    let header = layers.network.first_chunk::<40>()?;
+    if header[0] >> 4 != 6 {
+        return None;
+    }
+    let length = u32::from(u16::from_be_bytes([header[4], header[5]]));
     // 0 with a payload: a jumbogram, or segmentation offload.
     let total = if length == 0 { layers.network_length } else { length + 40 };
-    let captured = layers.network.len().min(total as usize);
-    let header_length = captured.checked_sub(payload.payload.len())?;
+    let captured = layers.network.len().min(total as usize).max(40);
+    let (protocol, fragment, header_length) = match header[6] {
+        // Nothing stands in between.
+        protocol @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (protocol, false, 40),
+        _ => extended(layers.network, captured)?,
+    };
+    let address = |at: usize| {
+        let octets = header.get(at..).and_then(|rest| rest.first_chunk::<16>()).copied();
+        Ipv6Addr::from(octets.unwrap_or_default()).into()
+    };
     let ip = Ip {
-        source: header.source_addr().into(),
-        destination: header.destination_addr().into(),
-        protocol: payload.ip_number.0,
-        ttl: header.hop_limit(),
+        source: address(8),
+        destination: address(24),
+        protocol,
+        ttl: header[7],
         identification: None,
-        fragment: payload.fragmented,
+        fragment,
         header_length,
     };
-    Some(transport(layers, ip, payload.payload, captured, total))
+    Some(transport(layers, ip, layers.network.get(header_length..captured)?, captured, total))
 }
 
-#[inline]
+/// The protocol behind all extension headers of IPv6, whether it is a fragment, and the length of all headers.
+#[inline(never)]
+fn extended(network: &[u8], captured: usize) -> Option<(u8, bool, usize)> {
+    let (slice, _) = LaxIpv6Slice::from_slice(network).ok()?;
+    let payload = slice.payload();
+    Some((payload.ip_number.0, payload.fragmented, captured.checked_sub(payload.payload.len())?))
+}
+
+#[inline(always)]
 fn transport<'a>(layers: Layers<'a>, ip: Ip, payload: &'a [u8], captured: usize, total: u32) -> Layers<'a> {
     let length = total.saturating_sub(ip.header_length as u32);
     let network = layers.network.get(..captured).unwrap_or(layers.network);

@@ -179,4 +179,55 @@ proptest! {
         bytes.truncate(cut.index(bytes.len() + 1));
         consistent(linktype::ETHERNET, &bytes, origlen);
     }
+
+    /// The short way through plain headers finds what a parser that knows all of them finds.
+    #[test]
+    fn plain_headers_are_read_as_any_others(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..100),
+        first in prop::sample::select(vec![0x45_u8, 0x46, 0x4f, 0x44, 0x60, 0x6f, 0x50]),
+        protocol in prop::sample::select(vec![1_u8, 6, 17, 58, 51, 0, 44, 60, 4]),
+        length in 0..120_u16,
+        fragment in prop::sample::select(vec![0_u16, 0x4000, 0x2000, 0x0001, 0x8000]),
+    ) {
+        let four = first >> 4 == 4;
+        let set = |bytes: &mut Vec<u8>, at: usize, values: &[u8]| {
+            if let Some(slot) = bytes.get_mut(at..at + values.len()) {
+                slot.copy_from_slice(values);
+            }
+        };
+        set(&mut bytes, 0, &[first]);
+        set(&mut bytes, if four { 2 } else { 4 }, &length.to_be_bytes());
+        set(&mut bytes, if four { 9 } else { 6 }, &[protocol]);
+        if four {
+            set(&mut bytes, 6, &fragment.to_be_bytes());
+        }
+        let layers = outermost(linktype::RAW, &bytes, bytes.len() as u32);
+        let found = layers.and_then(|layers| Some((layers.ip?, layers)));
+        let found = found.map(|(ip, layers)| (ip.protocol, ip.fragment, ip.ttl, ip.source, ip.destination, layers));
+        let expected: Option<(u8, bool, u8, IpAddr, IpAddr, usize)> = if four {
+            LaxIpv4Slice::from_slice(&bytes).ok().map(|(slice, _)| {
+                let (header, payload) = (slice.header(), slice.payload());
+                let addresses = (header.source_addr().into(), header.destination_addr().into());
+                let protocol = payload.ip_number.0;
+                (protocol, payload.fragmented, header.ttl(), addresses.0, addresses.1, payload.payload.len())
+            })
+        } else {
+            LaxIpv6Slice::from_slice(&bytes).ok().map(|(slice, _)| {
+                let (header, payload) = (slice.header(), slice.payload());
+                let addresses = (header.source_addr().into(), header.destination_addr().into());
+                let protocol = payload.ip_number.0;
+                (protocol, payload.fragmented, header.hop_limit(), addresses.0, addresses.1, payload.payload.len())
+            })
+        };
+        prop_assert_eq!(found.is_some(), expected.is_some());
+        if let (Some((p, f, t, s, d, layers)), Some(expected)) = (found, expected) {
+            // A fragment's protocol is that of its first header, whichever way it is read.
+            let p = if f { expected.0 } else { p };
+            prop_assert_eq!((p, f, t, s, d), (expected.0, expected.1, expected.2, expected.3, expected.4));
+            let behind = layers.network.len() - layers.ip.map_or(0, |ip| ip.header_length);
+            if !f {
+                prop_assert_eq!(behind, expected.5);
+            }
+        }
+    }
 }

@@ -43,6 +43,7 @@ pub(super) struct Classic {
 
 /// A record's header.
 pub(super) struct Record {
+    pub(super) linktype: u16,
     pub(super) ts_ns: i64,
     pub(super) caplen: u32,
     pub(super) origlen: u32,
@@ -128,10 +129,6 @@ impl Classic {
         })
     }
 
-    pub(super) fn linktype(self) -> u16 {
-        self.linktype
-    }
-
     /// Length of the file header.
     pub(super) fn file_header(self) -> usize {
         self.file
@@ -146,17 +143,15 @@ impl Classic {
     /// Reads a record header, which `bytes` must hold whole.
     #[inline]
     pub(super) fn record(self, bytes: &[u8]) -> Result<Record, Fault> {
-        let fields =
-            (self.order.u32(bytes, 0), self.order.u32(bytes, 4), self.order.u32(bytes, 8), self.order.u32(bytes, 12));
-        let (Some(seconds), Some(fraction), Some(caplen), Some(origlen)) = fields else {
-            return Err(Fault::TooShort(bytes.len()));
-        };
+        let Some(header) = bytes.first_chunk::<16>() else { return Err(Fault::TooShort(bytes.len())) };
+        let field = |at: usize| self.order.u32(header, at).unwrap_or(0);
+        let (seconds, fraction, caplen, origlen) = (field(0), field(4), field(8), field(12));
         if caplen > LONGEST {
             return Err(Fault::Length { what: "a packet record", claimed: caplen.into(), allowed: "up to 128 MiB" });
         }
         let unit = if self.nanoseconds { 1 } else { 1_000 };
         // At most 2^32 * 10^9 + 2^32 * 10^3 < 2^63.
         let ts_ns = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * unit;
-        Ok(Record { ts_ns, caplen, origlen })
+        Ok(Record { linktype: self.linktype, ts_ns, caplen, origlen })
     }
 }
