@@ -21,7 +21,7 @@ pub(super) fn sentences(found: &RtpFound) -> Vec<String> {
         let longest = stream.bursts.longest_loss_run;
         let packets = if longest == 1 { "packet" } else { "packets" };
         format!(
-            "RTP stream {:#010x} ({}) lost {} of {} packets ({}), longest gap {longest} {packets}.",
+            "RTP stream {:#010x} ({}) lost {} of {} packets ({}), longest loss run {longest} {packets}.",
             stream.ssrc,
             stream.flow,
             stream.missing,

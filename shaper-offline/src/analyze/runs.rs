@@ -56,6 +56,15 @@ impl Runs {
         }
     }
 
+    /// A packet of which nobody knows whether it arrived: neither a run nor a distance goes over it.
+    pub(super) fn unknown(&mut self) {
+        self.since_loss = None;
+        if self.current > 0 {
+            self.lengths.push(self.current);
+            self.current = 0;
+        }
+    }
+
     pub(super) fn lost(&mut self) {
         if let Some(since) = self.since_loss {
             self.distances.push(since + 1);

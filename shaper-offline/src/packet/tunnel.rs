@@ -205,7 +205,9 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
         IpAddr::V6(v6) => mix(v6.to_bits() as u64, (v6.to_bits() >> 64) as u64),
     };
-    let this = Tunnel::new(found.kind, found.id, mix(address(ip.source), address(ip.destination)))?;
+    // The same for both directions.
+    let (one, other) = (address(ip.source), address(ip.destination));
+    let this = Tunnel::new(found.kind, found.id, mix(one.min(other), one.max(other)))?;
     let tunnel = match outer.tunnel {
         None => Some(this),
         Some(first) => first.around(this, levels),

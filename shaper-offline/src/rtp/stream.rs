@@ -118,7 +118,8 @@ impl Stream {
     fn time(&mut self, ts_ns: i64, timestamp: u32, length: u32) {
         self.first_ns = Some(self.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
         if let Some(last) = self.last_ns {
-            let gap = ts_ns.saturating_sub(last);
+            // Where stamps go back there is no time between.
+            let gap = ts_ns.saturating_sub(last).max(0);
             self.max_interarrival_ns = Some(self.max_interarrival_ns.map_or(gap, |max| max.max(gap)));
         }
         self.last_ns = Some(self.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));

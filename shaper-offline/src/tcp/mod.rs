@@ -194,8 +194,10 @@ impl Connection {
             return;
         }
         self.opening = None;
-        let to_initiator = segment.ts_ns.map(|ts| ts.saturating_sub(syn_ack));
-        let to_responder = opening.syn.map(|syn| syn_ack.saturating_sub(syn));
+        // Where the clock went back there is no time.
+        let since = |from: i64, to: i64| to.checked_sub(from).filter(|time| *time >= 0);
+        let to_initiator = segment.ts_ns.and_then(|ts| since(syn_ack, ts));
+        let to_responder = opening.syn.and_then(|syn| since(syn, syn_ack));
         let (own, other) =
             if forward { (&mut self.forward, &mut self.backward) } else { (&mut self.backward, &mut self.forward) };
         own.handshake(to_responder);

@@ -138,7 +138,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             } else {
                 judged.iter().fold(analysis.to_string(), |text, judged| format!("{}\n{judged}", text.trim_end()))
             };
-            if judged.is_empty() && !analysis.has_shared() {
+            if !analysis.has_shared() {
                 let grave = analysis.findings.iter().filter(|finding| finding.severity == Severity::Error);
                 unanswered = grave.map(|finding| finding.text.clone()).collect();
             }

@@ -14,15 +14,13 @@ use shaper_profile::quantity::{Duration, Size};
 use super::Outcome;
 use crate::apply::Target;
 use crate::capabilities::Task;
-use crate::capture::check_filter;
 use crate::capture::live::{Counted, Plan, Ring, capture, check_interfaces};
 
 /// `shaper capture`.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "The kernel stamps each packet, in nanoseconds. Packets of all interfaces stand in order of time. What the \
-                        capture itself drops is told while it goes on, in the file (before the next packet of the \
-                        interface, and at the end), and when it is over."
+                        capture itself drops is told while it goes on, at the end of the file, and when it is over."
 )]
 pub(crate) struct Args {
     /// Interfaces, such as eth0, or `any` for all of them
@@ -84,7 +82,6 @@ fn size(text: &str, least: u64, most: u64) -> anyhow::Result<u32> {
 /// Captures until Ctrl-C, or until what was said is reached.
 pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
     check_interfaces(&args.interfaces)?;
-    check_filter(&args.filter).with_context(|| format!("--filter {:?}", args.filter))?;
     Task::Capture.demand()?;
     let target = Target::of(args.netns.as_deref(), args.pid);
     let netns = match target {

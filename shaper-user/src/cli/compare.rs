@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args as ClapArgs;
-use shaper_report::compare::{Bench, Comparison, DirectionSamples, Options, Side};
+use shaper_report::compare::{Bench, Comparison, DirectionSamples, Options, Side, Verdict};
 use shaper_report::summary::Summary;
 
 use super::Outcome;
@@ -126,6 +126,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
+    ensure!(
+        comparison.rows.iter().any(|row| row.verdict != Verdict::NotJudged),
+        "of no figure there are samples or counts that could be judged: nothing is known of a regression"
+    );
     Ok(if comparison.regressions == 0 { Outcome::Held } else { Outcome::Failed })
 }
 

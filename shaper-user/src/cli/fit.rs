@@ -65,6 +65,7 @@ struct Told<'a> {
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let nanos = |duration: Duration| i64::try_from(duration.0.0).unwrap_or(i64::MAX);
     let given = Given { same_clock: args.same_clock, interval_ns: args.interval.map(nanos) };
+    spare_inputs(args)?;
     let mut measured = Measured::read(&args.a, args.b.as_deref(), given)?;
     let options = Options { resolution_ns: nanos(args.resolution), seed: args.seed };
     let fits = fitted(&mut measured, &options)?;
@@ -95,6 +96,29 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     }
     out.flush()?;
     Ok(Outcome::Held)
+}
+
+/// Sees that nothing is written over what is read, nor over what else is written.
+fn spare_inputs(args: &Args) -> anyhow::Result<()> {
+    let outputs = [args.output.as_ref(), args.trace.as_ref()];
+    let same = |one: &PathBuf, other: &PathBuf| match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    };
+    for output in outputs.into_iter().flatten() {
+        if output.as_os_str() == "-" {
+            bail!("-: what is written needs a name, for profile and trace name each other");
+        }
+        if same(output, &args.a) || args.b.as_ref().is_some_and(|b| same(output, b)) {
+            bail!("{}: is what the fit is of: write to another file", output.display());
+        }
+    }
+    if let [Some(profile), Some(trace)] = outputs
+        && same(profile, trace)
+    {
+        bail!("{}: is to be the profile and its trace: name two files", profile.display());
+    }
+    Ok(())
 }
 
 /// Fits both directions. One alone that cannot be fitted is noted; where neither can it is an error.

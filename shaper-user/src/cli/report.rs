@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
@@ -33,6 +33,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let name = path.display();
     if args.output.is_none() && !args.force && path.exists() {
         bail!("{name}: is there already: name another file with -o FILE, or write over it with --force");
+    }
+    let is_of_run = |path: &Path| {
+        let folder = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+        folder.is_some_and(|folder| args.run.canonicalize().is_ok_and(|run| run == folder))
+    };
+    if is_of_run(&path) && path.file_name().is_some_and(|name| name != FILE) {
+        bail!("{name}: is of the run itself: name another file with -o FILE");
     }
     let plots = stored.plots()?;
     let page = shaper_report::html::report(&stored.summary, &plots)?;

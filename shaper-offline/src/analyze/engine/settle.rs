@@ -162,8 +162,14 @@ impl<W: Watch> Engine<W> {
                         tally.lost += 1;
                         tally.runs.lost();
                     }
-                    Some(Missing::Edge) => tally.edge += 1,
-                    Some(Missing::Unknown) | None => tally.unmatched += 1,
+                    Some(Missing::Edge) => {
+                        tally.edge += 1;
+                        tally.runs.unknown();
+                    }
+                    Some(Missing::Unknown) | None => {
+                        tally.unmatched += 1;
+                        tally.runs.unknown();
+                    }
                 },
             }
         }

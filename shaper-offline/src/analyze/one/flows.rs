@@ -27,6 +27,11 @@ pub struct FlowSeen {
     pub protocol: Option<Protocol>,
     /// Packets by protocol, the most first; a flow may carry several.
     pub protocols: Vec<ProtocolPackets>,
+    /// Where its first packet was, and whether there are some elsewhere.
+    #[serde(skip)]
+    interface: u32,
+    #[serde(skip)]
+    pub(super) several: bool,
 }
 
 /// Packets of one protocol.
@@ -92,6 +97,10 @@ impl Flows {
             None => self.find(flow, hash)?,
         };
         let seen = self.all.get_mut(at)?;
+        if seen.packets == 0 {
+            seen.interface = packet.interface;
+        }
+        seen.several |= seen.interface != packet.interface;
         seen.packets += 1;
         seen.bytes += u64::from(packet.origlen);
         extend(&mut seen.first_ns, &mut seen.last_ns, packet.ts_ns);
@@ -123,6 +132,8 @@ impl Flows {
             last_ns: None,
             protocol: None,
             protocols: Vec::new(),
+            interface: 0,
+            several: false,
         });
         self.index.insert(hash, at);
         let back = self.index.get(&flow.turned().hash()).filter(|&&back| back != at);

@@ -84,6 +84,8 @@ pub struct Description {
     pub ableton_link: Vec<LinkSession>,
     /// Flows, the largest first.
     pub flows: Vec<FlowSeen>,
+    /// Flows with packets at more than one interface of the file: their figures count each packet there.
+    pub flows_at_several_interfaces: u64,
     /// Flows followed that are not listed.
     pub flows_left_out: u64,
     /// Packets of flows beyond the 65,536 that are followed one by one.
@@ -138,6 +140,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
         ptp: BTreeMap::new(),
         ableton_link: Vec::new(),
         flows: Vec::new(),
+        flows_at_several_interfaces: 0,
         flows_left_out: 0,
         untracked: 0,
         toast: Vec::new(),
@@ -155,12 +158,16 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     let mut drops: u64 = 0;
     while let Some(packet) = reader.next_packet()? {
         let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
-        if !chosen.has(packet.interface) || !chosen.takes(&packet, layers.as_ref()) {
+        if !chosen.has(packet.interface) {
+            continue;
+        }
+        // Of what was dropped nothing is known, so no filter leaves it out.
+        drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
+        if !chosen.takes(&packet, layers.as_ref()) {
             continue;
         }
         found.packets += 1;
         found.bytes += u64::from(packet.origlen);
-        drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
         extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
         let Some(layers) = layers else {
             found.unparsed += 1;
@@ -203,6 +210,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     found.ptp = std::mem::take(&mut protocols.details.ptp);
     (found.conversations, found.conversations_left_out, found.tcp) = connections.finished(&flows, options.flows);
     found.untracked = flows.untracked;
+    found.flows_at_several_interfaces = flows.all.iter().filter(|flow| flow.several).count() as u64;
     found.flows = flows.all;
     found.flows.sort_by(|x, y| (y.packets, x.flow).cmp(&(x.packets, y.flow)));
     found.flows_left_out = found.flows.len().saturating_sub(options.flows) as u64;

@@ -31,6 +31,13 @@ impl Description {
         if self.capture_drops > 0 {
             found.push(format!("The capture itself lost {} packets.", self.capture_drops));
         }
+        if self.flows_at_several_interfaces > 0 {
+            found.push(format!(
+                "{} flows have packets at more than one interface of the file: figures of them mix these, and what passed \
+                 two is counted twice. --points compares two interfaces.",
+                self.flows_at_several_interfaces
+            ));
+        }
         if self.seen_again > 0 {
             found.push(findings::seen_again(&self.path, self.seen_again));
         }

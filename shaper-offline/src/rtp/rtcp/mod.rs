@@ -176,7 +176,8 @@ impl Rtcp {
                 let [count, rate @ ..] = *control.get(4..)?.first_chunk::<4>()?;
                 let [high, middle, low] = rate;
                 let mantissa = u64::from(high & 3) << 16 | u64::from(middle) << 8 | u64::from(low);
-                let bps = mantissa.checked_shl((high >> 2).into()).unwrap_or(u64::MAX);
+                let shift = u32::from(high >> 2);
+                let bps = if shift > mantissa.leading_zeros() { u64::MAX } else { mantissa << shift };
                 for at in 0..usize::from(count) {
                     let source = self.source(pair, word(control, 8 + at * 4)?)?;
                     source.rembs += 1;

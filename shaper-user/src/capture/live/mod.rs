@@ -139,6 +139,7 @@ pub(crate) fn capture(
             tell(&output.counted(order.late()));
         }
     };
+    output.stop();
     for source in &sources {
         source.stop();
     }

@@ -25,8 +25,6 @@ pub(super) struct Packet<'a> {
     pub(super) ts_ns: i64,
     pub(super) origlen: u32,
     pub(super) data: &'a [u8],
-    /// Packets of the interface that were dropped before it.
-    pub(super) gap: u64,
 }
 
 /// Stamp, number of arrival, place of the batch, and number in it.
@@ -127,8 +125,7 @@ impl Order {
         self.late += u64::from(ts_ns < self.latest);
         self.latest = self.latest.max(ts_ns);
         let origlen = held.batch.packets.get(number as usize).map_or(0, |packet| packet.origlen);
-        let gap = if number == 0 { held.batch.gap } else { 0 };
-        let handed_on = each(Packet { of: held.batch.of, ts_ns, origlen, data, gap });
+        let handed_on = each(Packet { of: held.batch.of, ts_ns, origlen, data });
         held.left -= 1;
         if held.left == 0 {
             *slot = None;

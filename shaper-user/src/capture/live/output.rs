@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use nix::unistd::fchown;
 use shaper_engine::clock;
 use shaper_offline::writer::{Comment, InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer};
@@ -67,10 +67,9 @@ type Out = Writer<Counting<BufWriter<Box<dyn Write>>>>;
 struct Point {
     linktype: u16,
     told: Told,
-    /// Packets written, and drops told with them, in all.
+    /// Packets written.
     written: u64,
-    gaps: u64,
-    /// The same up to where the file was begun.
+    /// Packets taken, and dropped, up to where the file was begun.
     before: (u64, u64),
 }
 
@@ -79,6 +78,8 @@ struct Current {
     writer: Out,
     interfaces: Vec<InterfaceId>,
     began: i64,
+    /// The latest stamp in it.
+    last: Option<i64>,
     path: PathBuf,
 }
 
@@ -91,6 +92,8 @@ pub(super) struct Output<'a> {
     kept: Vec<PathBuf>,
     /// Bytes of files that are complete.
     bytes: u64,
+    /// When capturing ended.
+    stopped: Option<i64>,
     /// The boot that the clock of stamps is of.
     boot: Option<String>,
 }
@@ -98,12 +101,15 @@ pub(super) struct Output<'a> {
 impl<'a> Output<'a> {
     /// Begins the file, so that what cannot be written is told before anything is captured.
     pub(super) fn create(plan: &'a Plan, links: &[u16]) -> anyhow::Result<Self> {
-        let point = |&linktype: &u16| Point { linktype, told: Told::default(), written: 0, gaps: 0, before: (0, 0) };
+        let point = |&linktype: &u16| Point { linktype, told: Told::default(), written: 0, before: (0, 0) };
         let points: Vec<Point> = links.iter().map(point).collect();
+        if plan.ring.is_some() {
+            check_ring(&plan.path)?;
+        }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
         let current = begin(plan, &points, boot.as_deref(), 1)?;
         let kept = vec![current.path.clone()];
-        Ok(Self { plan, points, current, files: 1, kept, bytes: 0, boot })
+        Ok(Self { plan, points, current, files: 1, kept, bytes: 0, stopped: None, boot })
     }
 
     /// What an interface's capture has come to.
@@ -128,16 +134,10 @@ impl<'a> Output<'a> {
         let Some((point, id)) = self.points.get_mut(packet.of).zip(self.current.interfaces.get(packet.of)) else {
             return Ok(());
         };
-        let new = NewPacket {
-            ts_ns: packet.ts_ns,
-            origlen: packet.origlen,
-            data: packet.data,
-            dropcount: (packet.gap > 0).then_some(packet.gap),
-            ..NewPacket::default()
-        };
+        let new = NewPacket { ts_ns: packet.ts_ns, origlen: packet.origlen, data: packet.data, ..NewPacket::default() };
         self.current.writer.packet(*id, &new).map_err(|error| unwritten(&self.current.path, error))?;
         point.written += 1;
-        point.gaps += packet.gap;
+        self.current.last = Some(packet.ts_ns.max(self.current.last.unwrap_or(packet.ts_ns)));
         Ok(())
     }
 
@@ -165,16 +165,22 @@ impl<'a> Output<'a> {
 
     /// Ends the file.
     pub(super) fn finish(mut self, out_of_order: u64) -> anyhow::Result<Counted> {
-        // What was dropped behind the last packet, and what was read and not to be written, is told here.
-        self.end(|point| (point.told.read, point.told.dropped))?;
+        // What was read and not to be written is behind the end.
+        let until = if self.is_full() { None } else { self.stopped };
+        self.end(until, |point| (point.told.read, point.told.dropped))?;
         Ok(self.counted(out_of_order))
     }
 
+    /// Capturing ends: what was stamped until now will be in the file.
+    pub(super) fn stop(&mut self) {
+        self.stopped = Some(now());
+    }
+
     /// Writes down what became of each interface in this file, by how many packets were taken and dropped up to its end, and
-    /// sees that all of it is out.
-    fn end(&mut self, until: impl Fn(&Point) -> (u64, u64)) -> anyhow::Result<()> {
-        let Current { writer, interfaces, began, path } = &mut self.current;
-        let ended = now();
+    /// sees that all of it is out. The file holds what was stamped up to a time, else up to its last packet.
+    fn end(&mut self, up_to: Option<i64>, until: impl Fn(&Point) -> (u64, u64)) -> anyhow::Result<()> {
+        let Current { writer, interfaces, began, last, path } = &mut self.current;
+        let ended = up_to.max(*last).unwrap_or(*began);
         let written = interfaces.iter().zip(&mut self.points).try_for_each(|(id, point)| {
             let (taken, dropped) = until(point);
             let (taken_here, dropped_here) = (taken - point.before.0, dropped - point.before.1);
@@ -192,7 +198,7 @@ impl<'a> Output<'a> {
 
     /// Goes on in the next file of the ring, and removes the one that is too many.
     fn turn(&mut self) -> anyhow::Result<()> {
-        self.end(|point| (point.written, point.gaps))?;
+        self.end(None, |point| (point.written, point.told.dropped))?;
         self.bytes += self.current.writer.output().bytes;
         self.current = begin(self.plan, &self.points, self.boot.as_deref(), self.files + 1)?;
         self.files += 1;
@@ -239,7 +245,7 @@ fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64) -> anyh
         Ok((writer, interfaces))
     };
     let (writer, interfaces) = section().map_err(|error| unwritten(&path, error))?;
-    Ok(Current { writer, interfaces, began: now(), path })
+    Ok(Current { writer, interfaces, began: now(), last: None, path })
 }
 
 /// A new file; one that is there already is only written to if it is none, but a pipe or a device.
@@ -269,6 +275,27 @@ fn hand_over(file: &File) {
         // It can be read by root then, and that is no reason to capture nothing.
         let _ = fchown(file, Some(user), Some(group));
     }
+}
+
+/// Sees that there is room for a ring of files: under its names there are none, and there can be some.
+fn check_ring(path: &Path) -> anyhow::Result<()> {
+    if path == Path::new("-") || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        bail!("{}: a ring is of files: name one", path.display());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = || format!("{}: cannot be written", path.display());
+    for entry in fs::read_dir(folder).with_context(failed)? {
+        let name = entry.with_context(failed)?.file_name();
+        let number = name.to_str().and_then(|name| name.rsplit_once('-')).map(|(_, rest)| rest);
+        let number = number.and_then(|rest| rest.split('.').next()?.parse().ok());
+        if number.is_some_and(|number| numbered(path, number).file_name() == Some(&name)) {
+            bail!(
+                "{}: is there already, of an earlier ring: remove these, or name another",
+                folder.join(name).display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The name of one file of a ring: its number in front of what the name ends with.

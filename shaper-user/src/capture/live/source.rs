@@ -49,8 +49,6 @@ pub(super) struct Batch {
     pub(super) read: Instant,
     /// Since when nothing was left to be read; `None` as long as there may be more.
     pub(super) drained: Option<Instant>,
-    /// Packets that were dropped between the batch before and this one, as nearly as can be known.
-    pub(super) gap: u64,
     /// What has been read and dropped by then.
     pub(super) told: Told,
 }
@@ -67,15 +65,7 @@ pub(super) struct Told {
 
 impl Batch {
     pub(super) fn new(of: usize) -> Self {
-        Self {
-            of,
-            packets: Vec::new(),
-            bytes: Vec::new(),
-            read: Instant::now(),
-            drained: None,
-            gap: 0,
-            told: Told::default(),
-        }
+        Self { of, packets: Vec::new(), bytes: Vec::new(), read: Instant::now(), drained: None, told: Told::default() }
     }
 
     pub(super) fn push(&mut self, ts_ns: i64, origlen: u32, data: &[u8]) {
@@ -121,7 +111,7 @@ pub(super) fn open(interface: &str, plan: &Plan) -> anyhow::Result<Capture<Activ
             let _ = capture.set_datalink(Linktype::LINUX_SLL2);
         }
         if !plan.filter.is_empty() {
-            capture.filter(&plan.filter, true).with_context(failed("filter"))?;
+            capture.filter(&plan.filter, true).with_context(|| format!("{interface}: --filter {:?}", plan.filter))?;
         }
         Ok(capture)
     };
@@ -181,9 +171,9 @@ struct Drops {
 impl Drops {
     /// How many there were since it was asked before.
     fn since(&mut self, stats: Stat) -> u64 {
-        let now = stats.dropped.wrapping_add(stats.if_dropped);
-        let since = now.wrapping_sub(self.last);
-        self.last = now;
+        // Not what the device itself dropped: the network did that.
+        let since = stats.dropped.wrapping_sub(self.last);
+        self.last = stats.dropped;
         u64::from(since)
     }
 }
@@ -192,8 +182,6 @@ fn read(of: usize, mut capture: Capture<Active>, stop: &AtomicBool, batches: &Sy
     let mut asked = Instant::now();
     let mut drops = Drops::default();
     let mut told = Told::default();
-    // Dropped, and not told with a packet yet: what finds the buffer full comes after all that is in it.
-    let mut gap = 0;
     let mut told_to_stop = None;
     loop {
         if told_to_stop.is_none() && stop.load(Ordering::Acquire) {
@@ -201,7 +189,7 @@ fn read(of: usize, mut capture: Capture<Active>, stop: &AtomicBool, batches: &Sy
         }
         // What was stamped before can be read by then.
         let last = told_to_stop.is_some_and(|told| told.elapsed() >= MOMENT);
-        let mut batch = Batch { gap, ..Batch::new(of) };
+        let mut batch = Batch::new(of);
         // Whatever arrived before is found below.
         let since = batch.read;
         let failed = loop {
@@ -223,15 +211,10 @@ fn read(of: usize, mut capture: Capture<Active>, stop: &AtomicBool, batches: &Sy
             }
         };
         let ends = failed.is_some() || (last && batch.drained.is_some());
-        if !batch.packets.is_empty() {
-            gap = 0;
-        }
         if ends || asked.elapsed() >= ASK {
             asked = Instant::now();
             if let Ok(stats) = capture.stats() {
-                let since = drops.since(stats);
-                gap += since;
-                told.dropped += since;
+                told.dropped += drops.since(stats);
             }
         }
         told.read += batch.packets.len() as u64;
@@ -266,7 +249,7 @@ mod tests {
     fn the_counter_of_the_kernel_begins_again_and_ours_does_not() {
         let mut drops = Drops::default();
         let stat = |dropped| Stat { received: 0, dropped, if_dropped: 1 };
-        assert_eq!(drops.since(stat(u32::MAX - 1)), u64::from(u32::MAX));
+        assert_eq!(drops.since(stat(u32::MAX - 1)), u64::from(u32::MAX) - 1);
         assert_eq!(drops.since(stat(3)), 5);
         assert_eq!(drops.since(stat(3)), 0);
     }
