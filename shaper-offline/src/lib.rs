@@ -5,6 +5,7 @@
 //!   of TCP say at one point; [`rtp`] finds streams; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
 //! - [`fit`] finds the loss and delay models that a series of packets was most likely made by.
+//! - [`merged`] puts two captures that were compared into one, with what was found as comments.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
 //!
@@ -17,6 +18,7 @@ pub mod analyze;
 pub mod annotate;
 pub mod fit;
 pub mod join;
+pub mod merged;
 pub mod packet;
 pub mod pcapfile;
 pub mod recognise;

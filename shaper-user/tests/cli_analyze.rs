@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use shaper_offline::pcapfile::{Reader, Tail};
 use shaper_offline::writer::{NewInterface, NewPacket, Section, Writer};
 
 const MS: i64 = 1_000_000;
@@ -129,4 +130,51 @@ fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
+}
+
+/// Comments by our tag on each packet of a file, with its interface.
+fn marks(path: &Path) -> Vec<(u32, i64, Option<String>)> {
+    let mut reader = Reader::open(path).unwrap();
+    let mut all = Vec::new();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        let found = packet.comments().find(|comment| comment.starts_with("shaper found=")).map(str::to_owned);
+        all.push((packet.interface, packet.ts_ns.unwrap(), found));
+    }
+    assert_eq!(reader.tail(), Tail::Complete);
+    all
+}
+
+#[test]
+fn what_was_found_is_written_onto_the_packets_of_both_points() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = through_a_box(folder.path());
+    let output = shaper(folder.path(), &["analyze", "run.pcapng", "--points", "eth0,eth1", "-w", "marked.pcapng"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = marks(&folder.path().join("marked.pcapng"));
+    assert_eq!(written.len(), marks(&run).len(), "one file, whose packets stand there once");
+    let found: Vec<_> = written.iter().filter_map(|(at, ts, found)| Some((*at, *ts, found.as_deref()?))).collect();
+    assert_eq!(
+        found,
+        [(0, 70 * MS, "shaper found=lost way=a_to_b"), (1, 150 * MS, "shaper found=reordered way=a_to_b"),]
+    );
+    let again = shaper(folder.path(), &["analyze", "run.pcapng", "--points", "eth0,eth1", "-w", "marked.pcapng"]);
+    assert_eq!(again.status.code(), Some(2), "what is there is not written over");
+
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let [a, b] = ["wifi-a.pcapng", "wifi-b.pcapng"].map(|name| captures.join(name).to_str().unwrap().to_owned());
+    let output = shaper(folder.path(), &["analyze", &a, &b, "--json", "-w", "both.pcapng"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let analysis: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let both = marks(&folder.path().join("both.pcapng"));
+    let packets: u64 = analysis["files"].as_array().unwrap().iter().map(|file| file["packets"].as_u64().unwrap()).sum();
+    assert_eq!(both.len() as u64, packets);
+    assert!(both.is_sorted_by_key(|(_, ts, _)| *ts));
+    for (name, word) in [("lost", "lost"), ("reordered", "reordered"), ("corrupted", "corrupted")] {
+        let marked = both.iter().filter(|(.., found)| found.as_ref().is_some_and(|found| found.contains(word))).count();
+        // What was damaged stands in both files.
+        let files = if name == "corrupted" { 2 } else { 1 };
+        assert_eq!(marked as u64, files * analysis["total"][name].as_u64().unwrap(), "{name}");
+    }
+    let output = shaper(folder.path(), &["analyze", &a, "-w", "one.pcapng"]);
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -108,6 +108,9 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
+    /// The longest packet that can be written, in bytes.
+    pub const LONGEST: usize = LONGEST_PACKET;
+
     /// Starts a file with its section header.
     ///
     /// # Errors

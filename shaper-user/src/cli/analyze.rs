@@ -1,14 +1,16 @@
 //! `shaper analyze`: captures from one point or from two, without root.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_offline::analyze::{
     self, Analysis, Capture, Clock, Comparison, FileFound, FlowKey, FlowPattern, Options, Predicate, Severity,
 };
+use shaper_offline::merged::{Marks, write as merge};
 use shaper_offline::packet::Layers;
 use shaper_offline::pcapfile::{Compression, Packet};
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
@@ -51,6 +53,10 @@ pub(crate) struct Args {
     /// Packets of it that passed the second point
     #[arg(long, value_name = "EXPR", value_parser = filter, requires = "point_a")]
     point_b: Option<Filter>,
+    /// Write both captures into one pcapng, in order of time, with what was found as a comment on each packet, such as
+    /// 'shaper found=lost way=a_to_b'
+    #[arg(short, long, value_name = "OUT.pcapng")]
+    write: Option<PathBuf>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -131,7 +137,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut unanswered = Vec::new();
     let (text, cuts) = match both {
         Some([a, b]) => {
-            let analysis = Comparison { a, b, only: chosen, options }.run()?;
+            let comparison = Comparison { a, b, only: chosen, options };
+            let analysis = match &args.write {
+                Some(path) => merged(&comparison, path)?,
+                None => comparison.run()?,
+            };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
                 json(&Told { analysis: &analysis, expectations: &judged })?
@@ -145,6 +155,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let [a, b] = &analysis.files;
             let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
             (text, vec![cut(a), cut(b)])
+        }
+        None if args.write.is_some() => {
+            bail!("--write is of what lies between two points: name the capture at the second one too")
         }
         None if !args.expect.is_empty() => {
             bail!("--expect is of what lies between two points: name the capture at the second one too")
@@ -174,6 +187,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         bail!(unanswered.join("; "));
     }
     Ok(if judged.iter().all(|judged| judged.held) { Outcome::Held } else { Outcome::Failed })
+}
+
+/// Compares, and writes both captures into one.
+fn merged(comparison: &Comparison<'_>, path: &Path) -> anyhow::Result<Analysis> {
+    let unwritten = || format!("{}: cannot be written: name another file with --write", path.display());
+    // At once: what cannot be written is told before everything is read.
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).open(path).with_context(unwritten)?;
+    let mut marks = Marks::default();
+    let done = comparison.run_into(&mut marks).map_err(anyhow::Error::from).and_then(|analysis| {
+        let files = [comparison.a.path, comparison.b.path];
+        let application = concat!("shaper ", env!("CARGO_PKG_VERSION"));
+        merge(files, &marks, &analysis, application, BufWriter::new(file)).with_context(unwritten)?;
+        Ok(analysis)
+    });
+    if done.is_err() {
+        // Half of a file is none.
+        let _ = fs::remove_file(path);
+    }
+    done
 }
 
 /// The figure; none where no packet was found that it could be of.
