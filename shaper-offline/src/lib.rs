@@ -5,7 +5,8 @@
 //!   of TCP say at one point; [`rtp`] finds streams; [`stats`] holds quantiles and intervals.
 //! - [`analyze`] compares two capture points or describes one.
 //! - [`fit`] finds the loss and delay models that a series of packets was most likely made by.
-//! - [`merged`] puts two captures that were compared into one, with what was found as comments.
+//! - [`merged`] puts two captures that were compared into one, with what was found as comments,
+//!   [`rows`] writes a row of CSV for each of their packets.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
 //!
@@ -22,6 +23,7 @@ pub mod merged;
 pub mod packet;
 pub mod pcapfile;
 pub mod recognise;
+pub mod rows;
 pub mod rtp;
 pub mod stats;
 pub mod tcp;

@@ -178,3 +178,37 @@ fn what_was_found_is_written_onto_the_packets_of_both_points() {
     let output = shaper(folder.path(), &["analyze", &a, "-w", "one.pcapng"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn each_packet_has_a_row_that_adds_up_to_the_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let [a, b] = ["wifi-a.pcapng", "wifi-b.pcapng"].map(|name| captures.join(name).to_str().unwrap().to_owned());
+    let output = shaper(folder.path(), &["analyze", &a, &b, "--json", "--csv", "rows.csv"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let analysis: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let rows: Vec<_> = lines.collect();
+    assert!(rows.iter().all(|row| row.len() == header.len()));
+    let column = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    let [way, fate, delay, extent] = ["way", "fate", "delay_ns", "extent"].map(column);
+    let [time_a, time_b] = ["time_a_ns", "time_b_ns"].map(column);
+    for (name, sign) in [("a_to_b", 1), ("b_to_a", -1)] {
+        let of: Vec<_> = rows.iter().filter(|row| row[way] == name).collect();
+        for fates in ["matched", "lost", "corrupted", "unmatched", "edge"] {
+            let counted = of.iter().filter(|row| row[fate] == fates).count() as u64;
+            assert_eq!(counted, analysis[name][fates].as_u64().unwrap(), "{name} {fates}");
+        }
+        let reordered = of.iter().filter(|row| !row[extent].is_empty()).count() as u64;
+        assert_eq!(reordered, analysis[name]["reordered"].as_u64().unwrap());
+        let number = |text: &str| text.parse::<i64>().unwrap();
+        let delays: Vec<i64> = of.iter().filter(|row| row[fate] == "matched").map(|row| number(row[delay])).collect();
+        assert_eq!(delays.iter().max().copied(), analysis[name]["delay_ns"]["max"].as_i64());
+        assert_eq!(delays.iter().min().copied(), analysis[name]["delay_ns"]["min"].as_i64());
+        for row in of.iter().filter(|row| row[fate] == "matched") {
+            assert_eq!(number(row[delay]), sign * (number(row[time_b]) - number(row[time_a])));
+        }
+    }
+}

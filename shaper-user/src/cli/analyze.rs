@@ -13,6 +13,7 @@ use shaper_offline::analyze::{
 use shaper_offline::merged::{Marks, write as merge};
 use shaper_offline::packet::Layers;
 use shaper_offline::pcapfile::{Compression, Packet};
+use shaper_offline::rows;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Filter, FilterError};
@@ -57,6 +58,9 @@ pub(crate) struct Args {
     /// 'shaper found=lost way=a_to_b'
     #[arg(short, long, value_name = "OUT.pcapng")]
     write: Option<PathBuf>,
+    /// Write a row for each packet as CSV: way, flow, fate, frames and times at both points, delay
+    #[arg(long, value_name = "OUT.csv", conflicts_with = "write")]
+    csv: Option<PathBuf>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -138,9 +142,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (text, cuts) = match both {
         Some([a, b]) => {
             let comparison = Comparison { a, b, only: chosen, options };
-            let analysis = match &args.write {
-                Some(path) => merged(&comparison, path)?,
-                None => comparison.run()?,
+            let analysis = match (&args.write, &args.csv) {
+                (Some(path), _) => made(path, |out| merged(&comparison, out))?,
+                (None, Some(path)) => made(path, |out| {
+                    let (analysis, written) = rows::write(&comparison, out)?;
+                    written?;
+                    Ok(analysis)
+                })?,
+                (None, None) => comparison.run()?,
             };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
@@ -156,8 +165,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
             (text, vec![cut(a), cut(b)])
         }
-        None if args.write.is_some() => {
-            bail!("--write is of what lies between two points: name the capture at the second one too")
+        None if args.write.is_some() || args.csv.is_some() => {
+            bail!("--write and --csv are of what lies between two points: name the capture at the second one too")
         }
         None if !args.expect.is_empty() => {
             bail!("--expect is of what lies between two points: name the capture at the second one too")
@@ -189,24 +198,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(if judged.iter().all(|judged| judged.held) { Outcome::Held } else { Outcome::Failed })
 }
 
-/// Compares, and writes both captures into one.
-fn merged(comparison: &Comparison<'_>, path: &Path) -> anyhow::Result<Analysis> {
-    let unwritten = || format!("{}: cannot be written: name another file with --write", path.display());
+/// Makes a new file of what `write` writes; one that it could not finish does not stay.
+fn made<T>(path: &Path, write: impl FnOnce(BufWriter<File>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let unwritten = || format!("{}: cannot be written: name another file", path.display());
     // At once: what cannot be written is told before everything is read.
-    let mut options = File::options();
-    let file = options.write(true).create_new(true).open(path).with_context(unwritten)?;
-    let mut marks = Marks::default();
-    let done = comparison.run_into(&mut marks).map_err(anyhow::Error::from).and_then(|analysis| {
-        let files = [comparison.a.path, comparison.b.path];
-        let application = concat!("shaper ", env!("CARGO_PKG_VERSION"));
-        merge(files, &marks, &analysis, application, BufWriter::new(file)).with_context(unwritten)?;
-        Ok(analysis)
-    });
+    let file = File::options().write(true).create_new(true).open(path).with_context(unwritten)?;
+    let done = write(BufWriter::new(file)).with_context(unwritten);
     if done.is_err() {
-        // Half of a file is none.
         let _ = fs::remove_file(path);
     }
     done
+}
+
+/// Compares, and writes both captures into one.
+fn merged(comparison: &Comparison<'_>, out: impl Write) -> anyhow::Result<Analysis> {
+    let mut marks = Marks::default();
+    let analysis = comparison.run_into(&mut marks)?;
+    let files = [comparison.a.path, comparison.b.path];
+    merge(files, &marks, &analysis, concat!("shaper ", env!("CARGO_PKG_VERSION")), out)?;
+    Ok(analysis)
 }
 
 /// The figure; none where no packet was found that it could be of.
