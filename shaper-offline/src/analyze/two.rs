@@ -61,9 +61,6 @@ impl Comparison<'_> {
     }
 
     pub(super) fn watched<W: Watch>(&self, limits: Limits, watch: W) -> Result<(Analysis, Ending)> {
-        if self.a.is_same(&self.b) {
-            return Err(AnalyzeError::SameFile(self.a.path.to_owned()));
-        }
         for path in [self.a.path, self.b.path] {
             // What cannot be looked at is for the reader to tell.
             let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
@@ -72,6 +69,10 @@ impl Comparison<'_> {
             }
         }
         let both = Both { a: Chosen::of(&self.a)?, b: Chosen::of(&self.b)? };
+        let told_apart = self.a.point.is_some() || self.b.point.is_some();
+        if !told_apart && self.a.is_of_one_file(&self.b) && both.a.is_same(&both.b) {
+            return Err(AnalyzeError::SameFile(self.a.path.to_owned()));
+        }
         compare(&both, self, limits, watch)
     }
 }
