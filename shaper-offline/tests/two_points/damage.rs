@@ -120,3 +120,25 @@ fn one_stamp_far_away_is_left_out_and_keeps_nothing_waiting() {
         }
     }
 }
+
+#[test]
+fn a_last_stamp_far_away_is_no_end_of_the_capture() {
+    let century = 3_000_000_000_000 * MS / 1000;
+    for away in [century, -century / 4] {
+        let mut points = Points { as_given: true, ..Points::default() };
+        for number in 0..300_i64 {
+            points.a.push((number * 100 * MS, forward(number as u64)));
+            // The second capture ends a third earlier than the first; 150 is lost.
+            if number < 200 && number != 150 {
+                points.b.push((number * 100 * MS + 5 * MS, forward(number as u64)));
+            }
+        }
+        points.b.last_mut().unwrap().0 += away;
+        let analysis = analyze(points, Clock::Same);
+        let figures = &analysis.a_to_b;
+        conserved(figures);
+        assert_eq!((figures.matched, figures.lost, figures.edge), (198, 1, 101), "{away}: {analysis}");
+        let (from, to) = analysis.overlap_ns.unwrap();
+        assert_eq!(to - from, 198 * 100 * MS, "{away}");
+    }
+}

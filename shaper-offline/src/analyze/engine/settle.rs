@@ -276,7 +276,7 @@ fn missing<N>(entry: &Settled<N>, receiver: &mut Feed<'_>, [fastest, slowest]: [
     let latest = entry.ts.saturating_add(slowest);
     let before = receiver.start().is_none_or(|start| earliest < start);
     // Only once the capture is read to its end is its end known.
-    let behind = receiver.head.is_none() && latest > receiver.end();
+    let behind = receiver.is_over() && latest > receiver.end();
     if before || behind {
         Missing::Edge
     } else if receiver.gaps.between(entry.ts, latest, entry.ts) {
