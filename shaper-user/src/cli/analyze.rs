@@ -113,7 +113,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if let (Some(a), Some(b)) = (&args.point_a, &args.point_b)
         && a == b
     {
-        bail!("--point-a and --point-b are one filter, '{a}': give each point one that the other's packets do not pass");
+        bail!(
+            "--point-a and --point-b are one filter, '{a}': give each point one that the other's packets do not pass"
+        );
     }
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
     let options = Options { clock, waiting: std::time::Duration::from_nanos(args.tmax.0.0), ..Options::default() };

@@ -50,6 +50,8 @@ pub(super) struct Flow {
     seen: Both<u32>,
     /// Delay of the packet sent before, if it arrived.
     before: Option<i64>,
+    /// TCP packets that arrived with other numbers or flags in their header.
+    changed: u64,
     pub(super) tally: Tally,
     pub(super) tracker: Tracker,
 }
@@ -318,6 +320,7 @@ impl<W: Watch> Engine<W> {
                     path,
                     seen: Both { a: 0, b: 0 },
                     before: None,
+                    changed: 0,
                     tally: Tally::new(EXACT_FLOW, &self.budget),
                     tracker: Tracker::new(EXACT_FLOW, &self.budget),
                 });
