@@ -145,6 +145,7 @@ fn compare<W: Watch>(
         }
         None => clock::estimate(&pairs),
     };
+    let marked = clock::marked(&pairs);
     drop(pairs);
     let rules = Rules { cover, rewritten };
     // Control traffic passes a run's link unimpaired, and its figures leave it out.
@@ -157,7 +158,7 @@ fn compare<W: Watch>(
         feeds.a.began = survey::told_start(a)?;
         feeds.b.began = survey::told_start(b)?;
     }
-    let outcome = Engine::new(options, limits, ways, watch).run(&mut feeds)?;
+    let outcome = Engine::new(options, limits, ways, marked, watch).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 
@@ -227,6 +228,7 @@ fn assemble(
         a_to_b: &outcome.directions.a.examples,
         b_to_a: &outcome.directions.b.examples,
         adrift: &outcome.adrift,
+        at_once: outcome.at_once,
     };
     analysis.findings = findings::findings(&analysis, &examined);
     (analysis, ending)

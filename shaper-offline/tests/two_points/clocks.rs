@@ -1,6 +1,6 @@
 //! Clocks and directions: what files and packets tell of them, and what stays unknown.
 
-use shaper_offline::analyze::{Clock, ClockMethod};
+use shaper_offline::analyze::{Clock, ClockMethod, FindingKind};
 
 use super::{
     analyze, conserved,
@@ -338,4 +338,53 @@ fn losses_at_the_ends_of_a_run_are_losses_where_its_captures_tell_when_they_ran(
     assert_eq!((told.sent, told.lost, told.edge), (50, 4, 0));
     let silent = lost_at_the_ends(None);
     assert_eq!((silent.sent, silent.lost, silent.edge), (50, 0, 4));
+}
+
+/// 100 packets that take no time by their stamps; every tenth is lost. Then what tells, if anything.
+fn at_once(ttl: u8, more: impl FnOnce(&mut Points)) -> Points {
+    let mut points = Points::default();
+    for number in 0..100_i64 {
+        points.a.push((number * MS, forward(number as u64)));
+        if number % 10 != 5 {
+            let mut arrived = forward(number as u64);
+            arrived[22] = ttl;
+            points.b.push((number * MS, arrived));
+        }
+    }
+    more(&mut points);
+    points
+}
+
+#[test]
+fn packets_seen_at_both_points_at_the_same_time_are_told_so() {
+    let analysis = analyze(at_once(64, |_| {}), Clock::Same);
+    let total = &analysis.total;
+    assert_eq!((total.sent, total.unplaced, total.unplaced_pairs, total.lost), (100, 100, 90, 0));
+    assert_eq!((total.matched, analysis.a_to_b.tiers.payload), (0, 0));
+    assert_eq!((analysis.files[0].unplaced, analysis.files[1].unplaced), (10, 0));
+    assert!(analysis.has_shared() && !analysis.to_string().contains("No packet was recognised"), "{analysis}");
+    let told = analysis.findings.iter().find(|finding| finding.kind == FindingKind::UnplacedPairs).unwrap();
+    assert!(told.count == 90 && told.text.contains("at both points at the same time"), "{analysis}");
+}
+
+#[test]
+fn equal_stamps_leave_the_direction_to_hop_counts_and_to_other_packets() {
+    // One hop from A to B, or from B to A.
+    let analysis = analyze(at_once(63, |_| {}), Clock::Same);
+    conserved(&analysis.a_to_b);
+    assert_eq!((analysis.a_to_b.matched, analysis.a_to_b.lost, analysis.total.unplaced), (90, 10, 0));
+    assert_eq!(analysis.a_to_b.delay_ns.unwrap().max, 0);
+    let analysis = analyze(at_once(65, |_| {}), Clock::Same);
+    assert_eq!((analysis.b_to_a.matched, analysis.a_to_b.sent, analysis.total.unplaced), (90, 0, 0));
+    // The last packet takes a nanosecond, either way: that tells of those before it too.
+    for [a, b] in [[0, 1], [1, 0]] {
+        let last = |points: &mut Points| {
+            points.a.push((200 * MS + a, forward(200)));
+            points.b.push((200 * MS + b, forward(200)));
+        };
+        let analysis = analyze(at_once(64, last), Clock::Same);
+        let figures = if b == 1 { &analysis.a_to_b } else { &analysis.b_to_a };
+        conserved(figures);
+        assert_eq!((figures.matched, analysis.total.unplaced_pairs), (91, 0), "{a} {b}: {analysis}");
+    }
 }

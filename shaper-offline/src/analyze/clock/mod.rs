@@ -110,6 +110,11 @@ type Point = (i64, i64);
 /// The sending points of paths, by the hash of the path.
 pub(super) type Ways = HashedMap<point::Point>;
 
+/// What packets themselves tell of their ways, for those on which no time passes between the points.
+pub(super) fn marked(pairs: &[Pair]) -> Ways {
+    ways::marked(pairs)
+}
+
 /// Relates the clocks; the correction is for the second capture. The ways are what is known of
 /// directions, where the clocks are not known well enough to tell them packet by packet.
 pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>) {

@@ -57,10 +57,21 @@ impl<W: Watch> Engine<W> {
                 }
                 return;
             }
+            let at_once = entry.state != State::Open && entry.delay == 0 && !self.paths.are_told();
+            // Of two equal stamps both are logged.
+            if at_once && point == Point::B {
+                return;
+            }
             self.unplaced += 1;
             if entry.state == State::Open {
                 *self.alone.at(point) += 1;
                 self.adrift.note(Shown::Unplaced, point.in_order(entry.frame, 0));
+            } else if self.paths.are_told() {
+                self.unplaced_pairs += 1;
+            } else if at_once {
+                self.unplaced_pairs += 1;
+                self.at_once += 1;
+                self.adrift.note(Shown::UnplacedPairs, point.in_order(entry.frame, 0));
             }
             self.tell(point, None, Fate::Unmatched, entry);
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
