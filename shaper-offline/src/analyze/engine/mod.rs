@@ -2,6 +2,7 @@
 
 use super::{
     Options,
+    alike::Alike,
     clock::Ways,
     examples::{Examples, Shown},
     feed::{Feed, Head},
@@ -72,6 +73,7 @@ pub(super) struct Engine<W: Watch> {
     budget: Budget,
     pending: Both<Pending<W::Note>>,
     orphans: Both<Orphans>,
+    alike: Alike,
     flows: Vec<Flow>,
     flow_index: HashedMap<u32>,
     latest_flow: Both<(u64, u32)>,
@@ -122,6 +124,7 @@ impl<W: Watch> Engine<W> {
             budget: Budget::of(limits.kept),
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: Orphans::default(), b: Orphans::default() },
+            alike: Alike::default(),
             flows: Vec::new(),
             flow_index: HashedMap::default(),
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
@@ -284,6 +287,7 @@ impl<W: Watch> Engine<W> {
         let frames = sender.in_order(sent.frame, arrived.frame);
         if found.ambiguous {
             direction.examples.note(Shown::Ambiguous, frames);
+            self.alike.note(open.key, arrived.ts, arrived.ts.saturating_sub(self.waiting));
         }
         if !intact {
             direction.examples.note(Shown::Corrupted, frames);

@@ -147,6 +147,8 @@ impl<W: Watch> Engine<W> {
         let direction = self.directions.at(sender);
         let known = &direction.tally.delay;
         let delays = [known.min(), known.max()].map(|bound| bound.unwrap_or(0).max(0));
+        // One that looks alike arrived when this one would have: which of them is missing is not known.
+        let doubtful = state == State::Open && self.alike.may_be(entry.key, entry.ts.saturating_add(delays[0]));
         let flow = self.flows.get_mut(entry.flow as usize);
         let mut tallies = [Some(&mut direction.tally), None];
         let mut before = None;
@@ -158,7 +160,7 @@ impl<W: Watch> Engine<W> {
             tallies[1] = Some(&mut flow.tally);
         }
         let missing = match state {
-            State::Open if unknown => Some(Missing::Unknown),
+            State::Open if unknown || doubtful => Some(Missing::Unknown),
             State::Open => Some(missing(&entry, feeds.at(receiver), delays)),
             _ => None,
         };
