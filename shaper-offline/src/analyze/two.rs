@@ -263,7 +263,8 @@ fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
     }
     let shift = forward.saturating_sub(backward) / 2;
     clock.offset_ns = clock.offset_ns.map(|offset| offset.saturating_add(shift));
-    clock.offset_bound_ns = Some(bound);
+    clock.offset_bound_ns =
+        clock.offset_bound_ns.map(|stated| stated.saturating_add(shift.saturating_abs()).max(bound));
     shift
 }
 
