@@ -86,9 +86,17 @@ fn points_of_one_file_are_named_by_interface_or_by_filter() {
     let stderr = String::from_utf8(wrong.stderr).unwrap();
     assert_eq!(wrong.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("no interface eth9: it has 0 eth0, 1 eth1"), "{stderr}");
-    for wrong in [&["--points", "eth0"][..], &["--points", "eth0,eth0"], &["--point-a", "udp"]] {
+    for (wrong, why) in [
+        (&["--points", "eth0"][..], "two different interfaces"),
+        (&["--points", "eth0,eth0"], "two different interfaces"),
+        (&["--points", "eth0,0"], "given twice"),
+        (&["--point-a", "udp"], "--point-b"),
+        (&["--point-a", filters[0], "--point-b", filters[0]], "are one filter"),
+    ] {
         let output = shaper(folder.path(), &[&["analyze", "run.pcapng"], wrong].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(why), "{wrong:?}: {stderr}");
     }
 }
 

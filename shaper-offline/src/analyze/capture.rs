@@ -31,11 +31,6 @@ impl<'a> Capture<'a> {
         Self { path, interface: None, point: None }
     }
 
-    /// Whether both are all of one file, or the same interface of it.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.is_of_one_file(other) && self.interface == other.interface && self.point.is_none() && other.point.is_none()
-    }
-
     pub(super) fn is_of_one_file(&self, other: &Self) -> bool {
         matches!((self.path.canonicalize(), other.path.canonicalize()), (Ok(one), Ok(other)) if one == other)
     }
@@ -75,6 +70,12 @@ impl<'a> Chosen<'a> {
             });
         }
         Ok(Self { path, named, interfaces: Some(chosen), point })
+    }
+
+    /// Whether both are the same interfaces, of one file: names and numbers may mean one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let all = |chosen: &Option<Vec<bool>>| chosen.as_ref().is_none_or(|chosen| !chosen.contains(&false));
+        self.interfaces == other.interfaces || all(&self.interfaces) && all(&other.interfaces)
     }
 
     /// Whether packets of that interface are of this point.

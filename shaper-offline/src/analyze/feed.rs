@@ -4,7 +4,7 @@ use super::{
     capture::{Chosen, Predicate},
     gaps::Gaps,
     key::{Keyed, Rules, Tier, keyed},
-    leaps::Leaps,
+    leaps::{Leaps, Stamp},
     sightings::{self, Sightings},
 };
 use crate::{
@@ -105,6 +105,8 @@ pub(super) struct Feed<'a> {
     pub(super) head: Option<Head>,
     pub(super) told: Told,
     latest: i64,
+    /// Whether the last packet's stamp lies far from the others', with nothing to tell if it is a time.
+    unsure: bool,
     leaps: Leaps,
     sightings: Sightings,
     /// When the capture said it lost packets, or cannot tell which ones passed.
@@ -130,6 +132,7 @@ impl<'a> Feed<'a> {
             head: None,
             told: Told::default(),
             latest: i64::MIN,
+            unsure: false,
             leaps: Leaps::default(),
             sightings: Sightings::default(),
             gaps: Gaps::default(),
@@ -163,9 +166,14 @@ impl<'a> Feed<'a> {
                 self.told.untimed += 1;
                 continue;
             };
-            if self.leaps.away(&self.chosen, packet.index, ts)? {
-                self.told.leapt += 1;
-                continue;
+            match self.leaps.stamp(&self.chosen, packet.index, ts)? {
+                Stamp::Time => {}
+                // The last one: it may be a time, and may be no end.
+                Stamp::Unsure => self.unsure = true,
+                Stamp::Away => {
+                    self.told.leapt += 1;
+                    continue;
+                }
             }
             if self.correction.steps.first().is_some_and(|step| step.0 <= packet.index) {
                 self.correction.step(packet.index);
@@ -179,9 +187,11 @@ impl<'a> Feed<'a> {
                 self.told.backward += 1;
                 self.told.backward_most = self.told.backward_most.max(self.latest.saturating_sub(ts));
             }
-            self.latest = self.latest.max(ts);
-            self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));
-            self.told.last = Some(self.latest);
+            if !self.unsure {
+                self.latest = self.latest.max(ts);
+                self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));
+                self.told.last = Some(self.latest);
+            }
             if self.impaired_only && packet.packetid().is_none() {
                 self.told.bypassed += 1;
                 continue;
@@ -224,6 +234,11 @@ impl<'a> Feed<'a> {
     /// Start of the capture: its first packet, or what is told if earlier.
     pub(super) fn start(&self) -> Option<i64> {
         self.told.first.into_iter().chain(self.began).min()
+    }
+
+    /// Whether the end of the capture is known: no packet follows that would set it.
+    pub(super) fn is_over(&self) -> bool {
+        self.head.is_none() || self.unsure
     }
 
     /// End of the capture: its last packet, or the end that its statistics tell if later.

@@ -13,6 +13,8 @@ pub(super) struct Examined<'a> {
     pub(super) a_to_b: &'a Examples,
     pub(super) b_to_a: &'a Examples,
     pub(super) adrift: &'a Examples,
+    /// Packets without a direction that were seen at both points at the same time.
+    pub(super) at_once: u64,
 }
 
 fn note(kind: Kind, text: impl Into<String>) -> Finding {
@@ -56,7 +58,7 @@ pub(super) fn findings(analysis: &Analysis, examined: &Examined<'_>) -> Vec<Find
     }
     clocks(&mut found, analysis);
     captures(&mut found, analysis);
-    adrift(&mut found, analysis, examined.adrift);
+    adrift(&mut found, analysis, examined);
     if analysis.total.ambiguous > 0 {
         let [a, b] = [examined.a_to_b, examined.b_to_a].map(|examples| examples.of(Shown::Ambiguous));
         let mut frames = a;
@@ -201,9 +203,17 @@ fn clocks(found: &mut Vec<Finding>, analysis: &Analysis) {
 }
 
 /// What has no direction.
-fn adrift(found: &mut Vec<Finding>, analysis: &Analysis, examples: &Examples) {
+fn adrift(found: &mut Vec<Finding>, analysis: &Analysis, examined: &Examined<'_>) {
+    let Examined { adrift: examples, at_once, .. } = *examined;
     let (unplaced, pairs) = (analysis.total.unplaced, analysis.total.unplaced_pairs);
-    if pairs > 0 && analysis.clock.method != ClockMethod::NoDirection {
+    if at_once > 0 {
+        let text = format!(
+            "{at_once} packets were seen at both points at the same time: nothing tells which way they went, so they \
+             are in no figure, and what is missing about them is not counted as lost. Captures with finer stamps \
+             may tell (tcpdump --time-stamp-precision=nano)."
+        );
+        found.push(warning(Kind::UnplacedPairs, text).of(at_once).at(examples.of(Shown::UnplacedPairs)));
+    } else if pairs > 0 && analysis.clock.method != ClockMethod::NoDirection {
         let text = format!(
             "{pairs} packets seen at both points have no known direction and are in no figure: try --same-clock if \
              one host stamped both captures."

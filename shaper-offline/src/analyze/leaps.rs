@@ -11,6 +11,17 @@ const ASKED: usize = 16;
 /// Leaps of a file that are looked into: each is one more look at the file.
 const LOOKS: u32 = 16;
 
+/// What a stamp is, beside those around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// A time.
+    Time,
+    /// Far from those before it, and nothing behind it tells which are right.
+    Unsure,
+    /// Far from those around it: no time.
+    Away,
+}
+
 /// Finds them in one file.
 #[derive(Debug, Default)]
 pub(super) struct Leaps {
@@ -20,21 +31,20 @@ pub(super) struct Leaps {
 }
 
 impl Leaps {
-    /// Whether the packet of that index, with that stamp in the file, is stamped far from those
-    /// around it.
+    /// What the stamp in the file of the packet of that index is.
     #[inline]
-    pub(super) fn away(&mut self, chosen: &Chosen<'_>, index: u64, ts: i64) -> Result<bool, Error> {
+    pub(super) fn stamp(&mut self, chosen: &Chosen<'_>, index: u64, ts: i64) -> Result<Stamp, Error> {
         let near = self.latest.is_some_and(|latest| ts.abs_diff(latest) <= LEAP.unsigned_abs());
-        let away = !near && self.looks < LOOKS && self.look(chosen, index, ts)?;
-        if !away {
+        let stamp = if near || self.looks >= LOOKS { Stamp::Time } else { self.look(chosen, index, ts)? };
+        if stamp != Stamp::Away {
             self.latest = Some(ts);
         }
-        Ok(away)
+        Ok(stamp)
     }
 
     /// Looks at what follows: where most of it is back at the old level, the stamp was no time.
     #[cold]
-    fn look(&mut self, chosen: &Chosen<'_>, index: u64, ts: i64) -> Result<bool, Error> {
+    fn look(&mut self, chosen: &Chosen<'_>, index: u64, ts: i64) -> Result<Stamp, Error> {
         self.looks += 1;
         let mut reader = Reader::open(chosen.path)?;
         let (mut asked, mut back) = (0, 0);
@@ -51,6 +61,11 @@ impl Leaps {
                 _ => next < ts.saturating_sub(LEAP),
             });
         }
-        Ok(back * 2 > asked)
+        Ok(match asked {
+            // Of a file of one packet there is nothing to be far from.
+            0 if self.latest.is_some() => Stamp::Unsure,
+            _ if back * 2 > asked => Stamp::Away,
+            _ => Stamp::Time,
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! rewritten, and how the clocks relate; then both files are merged in order of time. Packets wait
 //! for their counterpart for the waiting time, so memory does not grow with the files.
 
+mod alike;
 mod capture;
 mod clock;
 mod density;

@@ -10,6 +10,8 @@ use super::{
 
 /// Longest segment that offloading makes, with room for jumbo payloads.
 const LONGEST_SEGMENT: u32 = 1 << 19;
+/// Segments about a packet that are asked whether they carry its bytes: of 128 bytes each within the longest.
+const CANDIDATES: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
@@ -27,6 +29,17 @@ pub(super) struct Orphan {
     pub(super) ts: i64,
     /// Whether it is a further copy of a packet that has its match, once that was looked up.
     pub(super) copy: Option<bool>,
+}
+
+/// What arrived of the bytes of a TCP packet, in other segments than its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cover {
+    /// All of it: when the last byte came, and the number of its segment in the log.
+    Whole(i64, u64),
+    /// Not all of it.
+    Lacking,
+    /// Too many segments lie there to be asked.
+    Unknown,
 }
 
 /// Arrivals at one point.
@@ -80,13 +93,13 @@ impl Orphans {
         })
     }
 
-    /// Whether arrivals until `until` carry all bytes of a TCP packet that was sent; if so, when
-    /// the last of them came, and its number in the log.
-    pub(super) fn cover<N>(&mut self, sent: &Settled<N>, until: i64) -> Option<(i64, u64)> {
+    /// Whether arrivals until `until` carry all bytes of a TCP packet that was sent, cut or merged otherwise: one
+    /// with the same bytes as its own is the packet itself, or another packet.
+    pub(super) fn cover<N>(&mut self, sent: &Settled<N>, until: i64) -> Cover {
         if sent.length == 0 {
-            return None;
+            return Cover::Lacking;
         }
-        let flow = self.segments.get_mut(&sent.flow)?;
+        let Some(flow) = self.segments.get_mut(&sent.flow) else { return Cover::Lacking };
         let from = sent.sequence.wrapping_sub(LONGEST_SEGMENT);
         let to = sent.sequence.wrapping_add(sent.length - 1);
         // Sequence numbers wrap: then the range is its two ends.
@@ -96,11 +109,17 @@ impl Orphans {
             ((from, 0)..=(u32::MAX, u64::MAX), Some((0, 0)..=(to, u64::MAX)))
         };
         let mut pieces: Vec<(i64, i64, i64, (u32, u64))> = Vec::new();
+        let mut asked = 0;
         for range in [Some(low), high].into_iter().flatten() {
             for (&key, segment) in flow.range(range) {
+                asked += 1;
+                if asked > CANDIDATES {
+                    return Cover::Unknown;
+                }
                 let start = i64::from(key.0.wrapping_sub(sent.sequence).cast_signed());
                 let end = start + i64::from(segment.length);
-                if end > 0 && (sent.ts..=until).contains(&segment.ts) {
+                let own = start == 0 && segment.length == sent.length;
+                if end > 0 && !own && (sent.ts..=until).contains(&segment.ts) {
                     pieces.push((start, end, segment.ts, key));
                 }
             }
@@ -116,7 +135,7 @@ impl Orphans {
                 last = last.max((ts, key.1));
             }
         }
-        (covered >= i64::from(sent.length)).then_some(last)
+        if covered >= i64::from(sent.length) { Cover::Whole(last.0, last.1) } else { Cover::Lacking }
     }
 }
 
@@ -142,10 +161,10 @@ mod tests {
             for n in 0..4_u32 {
                 orphans.add(&segment(base.wrapping_add(n * 1000), 1000, 50 + i64::from(n)), n.into());
             }
-            assert_eq!(orphans.cover(&sent(base, 3000, 0), 100), Some((52, 2)));
-            assert_eq!(orphans.cover(&sent(base, 3000, 0), 51), None, "the last one came too late");
-            assert_eq!(orphans.cover(&sent(base, 4001, 0), 100), None, "a byte is missing");
-            assert_eq!(orphans.cover(&sent(base, 3000, 51), 100), None, "before it was sent");
+            assert_eq!(orphans.cover(&sent(base, 3000, 0), 100), Cover::Whole(52, 2));
+            assert_eq!(orphans.cover(&sent(base, 3000, 0), 51), Cover::Lacking, "the last one came too late");
+            assert_eq!(orphans.cover(&sent(base, 4001, 0), 100), Cover::Lacking, "a byte is missing");
+            assert_eq!(orphans.cover(&sent(base, 3000, 51), 100), Cover::Lacking, "before it was sent");
         }
     }
 
@@ -173,11 +192,30 @@ mod tests {
         let mut orphans = Orphans::default();
         orphans.add(&segment(0, 3000, 70), 0);
         for n in 0..3 {
-            assert_eq!(orphans.cover(&sent(n * 1000, 1000, 10), 100), Some((70, 0)));
+            assert_eq!(orphans.cover(&sent(n * 1000, 1000, 10), 100), Cover::Whole(70, 0));
         }
-        assert_eq!(orphans.cover(&sent(3000, 1, 10), 100), None);
+        assert_eq!(orphans.cover(&sent(3000, 1, 10), 100), Cover::Lacking);
         let gone = Settled { number: 0, ..sent(0, 3000, 70) };
         assert!(orphans.remove(&gone), "its bytes were explained");
         assert!(orphans.is_empty());
+    }
+
+    #[test]
+    fn a_segment_of_the_very_bytes_is_none_that_was_cut_otherwise() {
+        let mut orphans = Orphans::default();
+        orphans.add(&segment(0, 1000, 70), 0);
+        assert_eq!(orphans.cover(&sent(0, 1000, 10), 100), Cover::Lacking);
+        assert!(!orphans.remove(&Settled { number: 0, ..sent(0, 1000, 70) }), "nothing explains it");
+    }
+
+    #[test]
+    fn more_segments_than_are_asked_say_nothing() {
+        let mut orphans = Orphans::default();
+        for number in 0..=CANDIDATES as u64 {
+            assert_eq!(orphans.cover(&sent(0, 1000, 0), 100), Cover::Lacking, "{number}");
+            orphans.add(&segment(0, 500, 70), number);
+        }
+        assert_eq!(orphans.cover(&sent(0, 1000, 0), 100), Cover::Unknown);
+        assert_eq!(orphans.cover(&sent(600_000, 1000, 0), 100), Cover::Lacking, "they lie elsewhere");
     }
 }

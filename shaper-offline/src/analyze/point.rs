@@ -61,6 +61,8 @@ struct Path {
     back: u64,
     /// Packets first seen at the first point, less those first seen at the second.
     votes: i64,
+    /// The point that packets pass first by what they carry themselves.
+    mark: Option<Point>,
 }
 
 #[derive(Debug, Default)]
@@ -69,18 +71,26 @@ pub(super) struct Paths {
     index: HashedMap<u32>,
     /// What is known beforehand; then stamps tell nothing.
     told: Option<Ways>,
+    /// What packets tell where stamps do not.
+    marked: Ways,
 }
 
 impl Paths {
-    pub(super) fn new(told: Option<Ways>) -> Self {
-        Self { told, ..Self::default() }
+    pub(super) fn new(told: Option<Ways>, marked: Ways) -> Self {
+        Self { told, marked, ..Self::default() }
+    }
+
+    /// Whether directions are known beforehand, so that they never change.
+    #[inline]
+    pub(super) fn are_told(&self) -> bool {
+        self.told.is_some()
     }
 
     /// The point that a pair's packet passed first: `first` by its stamps, where those tell.
     #[inline]
-    pub(super) fn sender(&self, paths: [u32; 2], first: Point) -> Option<Point> {
+    pub(super) fn sender(&self, paths: [u32; 2], first: Option<Point>) -> Option<Point> {
         let [one, other] = paths;
-        self.way(one).or_else(|| self.way(other)).or(self.told.is_none().then_some(first))
+        self.way(one).or_else(|| self.way(other)).or(first.filter(|_| self.told.is_none()))
     }
 
     /// The path of a flow; beyond those that are followed, one that goes no way.
@@ -94,10 +104,10 @@ impl Paths {
         }
         let index = self.list.len() as u32;
         let back = key.path_back();
-        let told = self.told.as_ref();
-        let way = told.and_then(|ways| ways.get(&hash).copied().or(ways.get(&back).map(|way| way.other())));
-        let votes = way.map_or(0, |way| if way == Point::A { 1 } else { -1 });
-        self.list.push(Path { back, votes });
+        let way = |ways: &Ways| ways.get(&hash).copied().or(ways.get(&back).map(|way| way.other()));
+        let told = self.told.as_ref().and_then(way);
+        let votes = told.map_or(0, |way| if way == Point::A { 1 } else { -1 });
+        self.list.push(Path { back, votes, mark: way(&self.marked) });
         self.index.insert(hash, index);
         index
     }
@@ -116,13 +126,13 @@ impl Paths {
     pub(super) fn way(&self, path: u32) -> Option<Point> {
         let path = self.list.get(path as usize)?;
         let votes = if path.votes == 0 {
-            let back = self.index.get(&path.back)?;
-            -self.list.get(*back as usize)?.votes
+            let back = self.index.get(&path.back).and_then(|back| self.list.get(*back as usize));
+            back.map_or(0, |back| -back.votes)
         } else {
             path.votes
         };
         match votes {
-            0 => None,
+            0 => path.mark,
             votes if votes > 0 => Some(Point::A),
             _ => Some(Point::B),
         }

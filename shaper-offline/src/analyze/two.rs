@@ -61,9 +61,6 @@ impl Comparison<'_> {
     }
 
     pub(super) fn watched<W: Watch>(&self, limits: Limits, watch: W) -> Result<(Analysis, Ending)> {
-        if self.a.is_same(&self.b) {
-            return Err(AnalyzeError::SameFile(self.a.path.to_owned()));
-        }
         for path in [self.a.path, self.b.path] {
             // What cannot be looked at is for the reader to tell.
             let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
@@ -72,6 +69,10 @@ impl Comparison<'_> {
             }
         }
         let both = Both { a: Chosen::of(&self.a)?, b: Chosen::of(&self.b)? };
+        let told_apart = self.a.point.is_some() || self.b.point.is_some();
+        if !told_apart && self.a.is_of_one_file(&self.b) && both.a.is_same(&both.b) {
+            return Err(AnalyzeError::SameFile(self.a.path.to_owned()));
+        }
         compare(&both, self, limits, watch)
     }
 }
@@ -144,6 +145,7 @@ fn compare<W: Watch>(
         }
         None => clock::estimate(&pairs),
     };
+    let marked = clock::marked(&pairs);
     drop(pairs);
     let rules = Rules { cover, rewritten };
     // Control traffic passes a run's link unimpaired, and its figures leave it out.
@@ -156,7 +158,7 @@ fn compare<W: Watch>(
         feeds.a.began = survey::told_start(a)?;
         feeds.b.began = survey::told_start(b)?;
     }
-    let outcome = Engine::new(options, limits, ways, watch).run(&mut feeds)?;
+    let outcome = Engine::new(options, limits, ways, marked, watch).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 
@@ -226,6 +228,7 @@ fn assemble(
         a_to_b: &outcome.directions.a.examples,
         b_to_a: &outcome.directions.b.examples,
         adrift: &outcome.adrift,
+        at_once: outcome.at_once,
     };
     analysis.findings = findings::findings(&analysis, &examined);
     (analysis, ending)
@@ -260,7 +263,8 @@ fn refine(clock: &mut ClockFound, outcome: &Outcome) -> i64 {
     }
     let shift = forward.saturating_sub(backward) / 2;
     clock.offset_ns = clock.offset_ns.map(|offset| offset.saturating_add(shift));
-    clock.offset_bound_ns = Some(bound);
+    clock.offset_bound_ns =
+        clock.offset_bound_ns.map(|stated| stated.saturating_add(shift.saturating_abs()).max(bound));
     shift
 }
 

@@ -4,7 +4,7 @@ use shaper_offline::analyze::{Clock, FindingKind};
 
 use super::{
     analyze, conserved,
-    path::{HOST_A, HOST_B, MS, Points, forward, udp},
+    path::{HOST_A, HOST_B, MS, Points, forward, tcp, udp},
 };
 
 #[test]
@@ -119,4 +119,98 @@ fn one_stamp_far_away_is_left_out_and_keeps_nothing_waiting() {
             assert_eq!(analysis.files[side].backward, u64::from(at == 299 && away < 0));
         }
     }
+}
+
+#[test]
+fn a_last_stamp_far_away_is_no_end_of_the_capture() {
+    let century = 3_000_000_000_000 * MS / 1000;
+    for away in [century, -century / 4] {
+        let mut points = Points { as_given: true, ..Points::default() };
+        for number in 0..300_i64 {
+            points.a.push((number * 100 * MS, forward(number as u64)));
+            // The second capture ends a third earlier than the first; 150 is lost.
+            if number < 200 && number != 150 {
+                points.b.push((number * 100 * MS + 5 * MS, forward(number as u64)));
+            }
+        }
+        points.b.last_mut().unwrap().0 += away;
+        let analysis = analyze(points, Clock::Same);
+        let figures = &analysis.a_to_b;
+        conserved(figures);
+        assert_eq!((figures.matched, figures.lost, figures.edge), (198, 1, 101), "{away}: {analysis}");
+        let (from, to) = analysis.overlap_ns.unwrap();
+        assert_eq!(to - from, 198 * 100 * MS, "{away}");
+    }
+}
+
+/// Where the acknowledgement number of a TCP packet lies.
+const ACKNOWLEDGEMENT: usize = 42;
+
+#[test]
+fn tcp_with_a_damaged_header_or_other_content_was_not_cut_otherwise() {
+    let mut points = Points::default();
+    for number in 0..200_i64 {
+        let packet = tcp(number as u32 * 100, &[number as u8; 100]);
+        let mut arrived = packet.clone();
+        // A bit of the header; that and all of the content; lost.
+        arrived[ACKNOWLEDGEMENT] ^= u8::from(matches!(number % 20, 7 | 13));
+        if number % 20 == 13 {
+            arrived[54..].fill(0xff);
+        }
+        points.a.push((number * 10 * MS, packet));
+        if number % 20 != 3 {
+            points.b.push((number * 10 * MS + 5 * MS, arrived));
+        }
+    }
+    let analysis = analyze(points, Clock::Same);
+    let figures = &analysis.a_to_b;
+    conserved(figures);
+    assert_eq!((figures.matched, figures.corrupted, figures.lost), (170, 20, 10), "{analysis}");
+    assert_eq!((figures.resegmented, figures.arrivals_only), (0, 0));
+    let corrupted = analysis.findings.iter().find(|finding| finding.kind == FindingKind::Corrupted).unwrap();
+    assert_eq!(corrupted.frames_a[..4], [8, 14, 28, 34]);
+}
+
+#[test]
+fn tcp_whose_headers_are_rewritten_on_the_way_is_matched_and_not_damaged() {
+    let mut points = Points::default();
+    for number in 0..100_i64 {
+        let sent = number * 10 * MS;
+        // Datagrams tell the direction.
+        points.a.push((sent, forward(number as u64)));
+        points.b.push((sent + 5 * MS, forward(number as u64)));
+        let packet = tcp(number as u32 * 100, &[number as u8; 100]);
+        let mut arrived = packet.clone();
+        arrived[ACKNOWLEDGEMENT] ^= 0x40;
+        // Damaged on top of that.
+        arrived[90] ^= u8::from(number % 10 == 4);
+        points.a.push((sent, packet));
+        points.b.push((sent + 6 * MS, arrived));
+    }
+    let figures = analyze(points, Clock::Same).a_to_b;
+    conserved(&figures);
+    assert_eq!((figures.matched, figures.corrupted, figures.lost), (190, 10, 0));
+    assert_eq!((figures.resegmented, figures.delay_ns.unwrap().max), (0, 6 * MS));
+}
+
+#[test]
+fn tcp_among_more_segments_than_are_asked_is_unmatched() {
+    let unmatched = |segments: i64| {
+        let mut points = Points::default();
+        for number in 0..20_i64 {
+            points.a.push((number * 10 * MS, forward(number as u64)));
+            points.b.push((number * 10 * MS + 5 * MS, forward(number as u64)));
+        }
+        points.a.push((50 * MS, tcp(1000, &[1; 100])));
+        for number in 0..segments {
+            let mut half = tcp(1000, &[1; 50]);
+            half[ACKNOWLEDGEMENT..ACKNOWLEDGEMENT + 4].copy_from_slice(&(number as u32).to_be_bytes());
+            points.b.push((55 * MS + number * 1000, half));
+        }
+        let figures = analyze(points, Clock::Same).a_to_b;
+        conserved(&figures);
+        assert_eq!((figures.matched, figures.lost + figures.unmatched), (20, 1));
+        figures.unmatched
+    };
+    assert_eq!((unmatched(100), unmatched(5000)), (0, 1));
 }

@@ -226,6 +226,32 @@ fn packets_that_look_alike_pair_in_order_and_are_flagged() {
 }
 
 #[test]
+fn which_of_packets_that_look_alike_is_missing_is_not_known() {
+    let mut points = Points::default();
+    let alike = udp(HOST_A, HOST_B, (1000, 2000), b"beat");
+    for number in 0..200_i64 {
+        points.a.push((number * MS, alike.clone()));
+        points.a.push((number * MS, forward(number as u64)));
+        points.b.push((number * MS + 5 * MS, forward(number as u64)));
+        if number % 10 != 5 {
+            points.b.push((number * MS + 5 * MS, alike.clone()));
+        }
+    }
+    // An outage behind them: nothing that looks like these arrives when they would.
+    for number in 300..320_i64 {
+        points.a.push((number * MS, alike.clone()));
+    }
+    points.a.push((400 * MS, forward(400)));
+    points.b.push((405 * MS, forward(400)));
+    let analysis = analyze(points, Clock::Same);
+    let figures = &analysis.a_to_b;
+    conserved(figures);
+    assert_eq!((figures.matched, figures.unmatched, figures.edge), (201 + 180, 20, 0), "{analysis}");
+    assert_eq!(figures.lost, 20);
+    assert!(figures.ambiguous >= 170);
+}
+
+#[test]
 fn translated_addresses_are_noticed_and_matched_by_payload() {
     let mut points = Points::default();
     for number in 0..200_u64 {

@@ -73,6 +73,16 @@ fn two_interfaces_of_one_file_are_two_points() {
     let error = comparison.run().unwrap_err();
     assert!(matches!(error, AnalyzeError::NoInterface { .. }));
     assert!(error.to_string().contains("has no interface eth7: it has 0 eth0, 1 eth1, 2 eth2"), "{error}");
+    // One interface by name and by number, and all of a file's by name, are no two points.
+    for (interfaces, a, b) in
+        [(&["eth0", "eth1", "eth2"][..], Some("eth0"), Some("0")), (&["eth0"; 3], Some("eth0"), None)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = one_file(folder.path(), interfaces, through_a_box());
+        let at = |interface| Capture { interface, ..Capture::whole(&path) };
+        let comparison = Comparison { a: at(a), b: at(b), only: None, options: Options::default() };
+        assert!(matches!(comparison.run(), Err(AnalyzeError::SameFile(_))), "{a:?} {b:?}");
+    }
     let found = one_point_of(&Capture { interface: Some("eth1"), ..Capture::whole(&path) }, &Options::default());
     assert_eq!(found.unwrap().packets, 100);
 }

@@ -120,6 +120,13 @@ fn of_filter(filter: &Filter) -> impl Fn(&Packet<'_>, &Layers<'_>) -> bool {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    if let (Some(a), Some(b)) = (&args.point_a, &args.point_b)
+        && a == b
+    {
+        bail!(
+            "--point-a and --point-b are one filter, '{a}': give each point one that the other's packets do not pass"
+        );
+    }
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
     let options = Options { clock, waiting: std::time::Duration::from_nanos(args.tmax.0.0), ..Options::default() };
     let only = |packet: &Packet<'_>, layers: &Layers<'_>| {

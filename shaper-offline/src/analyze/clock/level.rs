@@ -6,6 +6,8 @@ use super::Point;
 
 /// Windows of which the smallest delays count.
 const WINDOWS: usize = 32;
+/// Packets of each direction that a window has at least, where it bounds the offset.
+const FEWEST: usize = 8;
 
 /// Apparent delays with the drift taken out that the estimators find.
 pub(super) struct Level {
@@ -55,6 +57,38 @@ impl Level {
     /// Half the smallest round trip; below zero no constant offset explains the delays.
     pub(super) fn bound(&self) -> Option<i64> {
         Some(self.least()?.saturating_sub(self.most()?).div_euclid(2))
+    }
+
+    /// How far the offset may be from `offset` at any time; the points are those that this was made of. In each
+    /// of up to 32 windows it lies below all that went forward and above all that went back. Over the whole
+    /// that may leave less room than there is, where the clock was set by less than the round trip.
+    pub(super) fn within(&self, [forward, backward]: [&[Point]; 2], offset: i64) -> Option<i64> {
+        let fewest = FEWEST.max(forward.len().min(backward.len()) / WINDOWS);
+        let timed = |points: &[Point], levels: &[i64], way: usize| -> Vec<(i64, usize, i64)> {
+            points.iter().zip(levels).map(|(point, &level)| (point.0, way, level)).collect()
+        };
+        let mut all = timed(forward, &self.forward, 0);
+        all.extend(timed(backward, &self.backward, 1));
+        all.sort_unstable();
+        let mut bound = self.bound()?;
+        // Windows from the first on, and from the last back: neither end is left out.
+        let ordered: [&mut dyn Iterator<Item = _>; 2] = [&mut all.iter(), &mut all.iter().rev()];
+        for all in ordered {
+            // How many there are in a window, and how far off the offset the closest of them is.
+            let (mut counts, mut closest) = ([0; 2], [i64::MAX; 2]);
+            for &(_, way, level) in all {
+                let off = if way == 0 { level.saturating_sub(offset) } else { offset.saturating_sub(level) };
+                if let (Some(count), Some(closest)) = (counts.get_mut(way), closest.get_mut(way)) {
+                    *count += 1;
+                    *closest = off.min(*closest);
+                }
+                if counts.iter().all(|count| *count >= fewest) {
+                    bound = closest.into_iter().fold(bound, i64::max);
+                    (counts, closest) = ([0; 2], [i64::MAX; 2]);
+                }
+            }
+        }
+        Some(bound)
     }
 
     /// How far the estimates lie apart.

@@ -1,7 +1,9 @@
 //! Relating two clocks from packets seen at both points.
 //!
 //! Offset: theta = (min d_forward - min d_backward) / 2 of the apparent delays, true within
-//! +-(min d_forward + min d_backward) / 2; a constant asymmetry of the path cannot be seen.
+//! +-(min d_forward + min d_backward) / 2 while no clock is set; a constant asymmetry of the path cannot be
+//! seen. What is stated is the furthest that any of up to 32 windows leaves possible, which holds where a clock
+//! was set by so little that one offset seems to explain all.
 //! Skew: the lower convex hull of the apparent delays (Moon, Skelly and Towsley, INFOCOM 1999),
 //! cross-checked with the Theil-Sen slope of window minima, in each direction there is. A bound
 //! below zero says that no constant offset explains the delays: then there is skew, or the clock was
@@ -110,6 +112,11 @@ type Point = (i64, i64);
 /// The sending points of paths, by the hash of the path.
 pub(super) type Ways = HashedMap<point::Point>;
 
+/// What packets themselves tell of their ways, for those on which no time passes between the points.
+pub(super) fn marked(pairs: &[Pair]) -> Ways {
+    ways::marked(pairs)
+}
+
 /// Relates the clocks; the correction is for the second capture. The ways are what is known of
 /// directions, where the clocks are not known well enough to tell them packet by packet.
 pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>) {
@@ -162,7 +169,7 @@ pub(super) fn estimate(pairs: &[Pair]) -> (Correction, ClockFound, Option<Ways>)
     let absolute = method == ClockMethod::MinimumDelays;
     let found = ClockFound {
         offset_ns: absolute.then_some(offset),
-        offset_bound_ns: bound.filter(|_| absolute),
+        offset_bound_ns: if absolute { level.within([&forward, &backward], offset) } else { None },
         skew_ppm: (agree && !level.slopes.is_empty()).then_some(middle * 1e6),
         method,
         steps: Vec::new(),
@@ -199,10 +206,12 @@ fn pieces(pairs: &[Pair], ways: &Ways, origin: i64) -> Option<(Correction, Clock
     let level = Level::new(&of(longest, true), &of(longest, false), origin, fewest);
     let mut levels = Vec::new();
     for piece in &pieces {
-        let level = Level::with(&of(piece, true), &of(piece, false), origin, level.skew);
+        let (forward, backward) = (of(piece, true), of(piece, false));
+        let level = Level::with(&forward, &backward, origin, level.skew);
         let (least, most) = (level.least()?, level.most()?);
-        let bound = level.bound().filter(|&bound| bound >= 0)?;
-        levels.push((piece.first()?, least.saturating_sub(least.saturating_sub(most) / 2), bound));
+        level.bound().filter(|&bound| bound >= 0)?;
+        let offset = least.saturating_sub(least.saturating_sub(most) / 2);
+        levels.push((piece.first()?, offset, level.within([&forward, &backward], offset)?));
     }
     let (_, offset, _) = *levels.first()?;
     let mut correction =

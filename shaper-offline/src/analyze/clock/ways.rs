@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{point, survey::Pair},
+    super::{hash::HashedMap, point, survey::Pair},
     Point, Ways,
 };
 
@@ -129,6 +129,23 @@ pub(super) fn directions(pairs: &[Pair]) -> (Vec<Point>, Vec<Point>, Ways) {
     forward.sort_unstable();
     backward.sort_unstable();
     (forward, backward, ways)
+}
+
+/// The ways of paths that hop counts tell, or else the captures' flags.
+pub(super) fn marked(pairs: &[Pair]) -> Ways {
+    let mut sums: HashedMap<(i64, i64)> = HashedMap::default();
+    for pair in pairs {
+        for path in [pair.flow.path(), pair.other_path] {
+            let (hops, flags) = sums.entry(path).or_default();
+            *hops += i64::from(pair.hops.signum());
+            *flags += i64::from(pair.sent.signum());
+        }
+    }
+    let way = |(path, (hops, flags)): (u64, (i64, i64))| match if hops == 0 { flags } else { hops } {
+        0 => None,
+        sum => Some((path, if sum > 0 { point::Point::A } else { point::Point::B })),
+    };
+    sums.into_iter().filter_map(way).collect()
 }
 
 /// By how much the apparent delays of a path exceed those of its way back about the same time: the

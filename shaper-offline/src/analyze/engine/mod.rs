@@ -2,6 +2,7 @@
 
 use super::{
     Options,
+    alike::Alike,
     clock::Ways,
     examples::{Examples, Shown},
     feed::{Feed, Head},
@@ -50,6 +51,8 @@ pub(super) struct Flow {
     seen: Both<u32>,
     /// Delay of the packet sent before, if it arrived.
     before: Option<i64>,
+    /// TCP packets that arrived with other numbers or flags in their header.
+    changed: u64,
     pub(super) tally: Tally,
     pub(super) tracker: Tracker,
 }
@@ -70,6 +73,7 @@ pub(super) struct Engine<W: Watch> {
     budget: Budget,
     pending: Both<Pending<W::Note>>,
     orphans: Both<Orphans>,
+    alike: Alike,
     flows: Vec<Flow>,
     flow_index: HashedMap<u32>,
     latest_flow: Both<(u64, u32)>,
@@ -79,6 +83,7 @@ pub(super) struct Engine<W: Watch> {
     adrift: Examples,
     unplaced: u64,
     unplaced_pairs: u64,
+    at_once: u64,
     /// Of the others without a direction, how many at each point.
     alone: Both<u64>,
     evicted: u64,
@@ -93,6 +98,8 @@ pub(super) struct Outcome {
     pub(super) unplaced: u64,
     /// Of those, packets seen at both points.
     pub(super) unplaced_pairs: u64,
+    /// Of those, packets seen at both at the same time.
+    pub(super) at_once: u64,
     /// Of the others without a direction, how many at each point.
     pub(super) alone: Both<u64>,
     pub(super) evicted: u64,
@@ -100,8 +107,9 @@ pub(super) struct Outcome {
 }
 
 impl<W: Watch> Engine<W> {
-    /// `ways`: the directions known, where stamps do not tell them.
-    pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>, watch: W) -> Self {
+    /// `ways`: the directions known, where stamps do not tell them; `marked`: those that packets tell where stamps
+    /// are equal.
+    pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>, marked: Ways, watch: W) -> Self {
         let all = Budget::unlimited();
         let direction = || Direction {
             tally: Tally::new(EXACT, &all),
@@ -116,14 +124,16 @@ impl<W: Watch> Engine<W> {
             budget: Budget::of(limits.kept),
             pending: Both { a: Pending::new(), b: Pending::new() },
             orphans: Both { a: Orphans::default(), b: Orphans::default() },
+            alike: Alike::default(),
             flows: Vec::new(),
             flow_index: HashedMap::default(),
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
-            paths: Paths::new(ways),
+            paths: Paths::new(ways, marked),
             directions: Both { a: direction(), b: direction() },
             adrift: Examples::default(),
             unplaced: 0,
             unplaced_pairs: 0,
+            at_once: 0,
             alone: Both { a: 0, b: 0 },
             evicted: 0,
             untracked: 0,
@@ -166,6 +176,7 @@ impl<W: Watch> Engine<W> {
             adrift: self.adrift,
             unplaced: self.unplaced,
             unplaced_pairs: self.unplaced_pairs,
+            at_once: self.at_once,
             alone: self.alone,
             evicted: self.evicted,
             untracked: self.untracked,
@@ -249,20 +260,26 @@ impl<W: Watch> Engine<W> {
             self.paths.vote(partner.path, vote);
         }
         let note = partner.note.met(open.note, open.frame, open.ts);
-        let Some(sender) = self.paths.sender([partner.path, open.path], other) else {
+        // What is cut cannot be compared, and nothing says that it was damaged.
+        let intact = partner.content == open.content || partner.cut || open.cut;
+        let state = if intact { State::Matched } else { State::Corrupted };
+        let first = (apart != 0).then_some(other);
+        let Some(sender) = self.paths.sender([partner.path, open.path], first) else {
             // It counts when its time comes; until then its copies find it gone.
-            if let Some(settled) = self.pending.at(other).settle(found.slot, State::Matched, 0, note) {
+            if let Some(settled) = self.pending.at(other).settle(found.slot, state, 0, note) {
                 self.orphans.at(other).remove(&settled);
             }
-            self.unplaced_pairs += 1;
-            self.adrift.note(Shown::UnplacedPairs, other.in_order(partner.frame, open.frame));
+            if self.paths.are_told() {
+                self.adrift.note(Shown::UnplacedPairs, other.in_order(partner.frame, open.frame));
+            } else {
+                // Later packets may tell that it was sent here.
+                let note = open.note.met(partner.note, partner.frame, partner.ts);
+                self.pending.at(point).push_settled(open, state, 0, note);
+            }
             return;
         };
         let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
         let delay = arrived.ts.saturating_sub(sent.ts);
-        // What is cut cannot be compared, and nothing says that it was damaged.
-        let intact = sent.content == arrived.content || sent.cut || arrived.cut;
-        let state = if intact { State::Matched } else { State::Corrupted };
         let tier = packet.tier.index();
         let mut extent = None;
         let direction = self.directions.at(sender);
@@ -270,6 +287,7 @@ impl<W: Watch> Engine<W> {
         let frames = sender.in_order(sent.frame, arrived.frame);
         if found.ambiguous {
             direction.examples.note(Shown::Ambiguous, frames);
+            self.alike.note(open.key, arrived.ts, arrived.ts.saturating_sub(self.waiting));
         }
         if !intact {
             direction.examples.note(Shown::Corrupted, frames);
@@ -318,6 +336,7 @@ impl<W: Watch> Engine<W> {
                     path,
                     seen: Both { a: 0, b: 0 },
                     before: None,
+                    changed: 0,
                     tally: Tally::new(EXACT_FLOW, &self.budget),
                     tracker: Tracker::new(EXACT_FLOW, &self.budget),
                 });

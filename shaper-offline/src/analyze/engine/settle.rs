@@ -4,6 +4,8 @@ use super::{
     super::{
         examples::Shown,
         feed::Feed,
+        key::Tier,
+        orphans::Cover,
         pending::{Open, Settled, State},
         point::{Both, Point},
         sink::Fate,
@@ -55,10 +57,21 @@ impl<W: Watch> Engine<W> {
                 }
                 return;
             }
+            let at_once = entry.state != State::Open && entry.delay == 0 && !self.paths.are_told();
+            // Of two equal stamps both are logged.
+            if at_once && point == Point::B {
+                return;
+            }
             self.unplaced += 1;
             if entry.state == State::Open {
                 *self.alone.at(point) += 1;
                 self.adrift.note(Shown::Unplaced, point.in_order(entry.frame, 0));
+            } else if self.paths.are_told() {
+                self.unplaced_pairs += 1;
+            } else if at_once {
+                self.unplaced_pairs += 1;
+                self.at_once += 1;
+                self.adrift.note(Shown::UnplacedPairs, point.in_order(entry.frame, 0));
             }
             self.tell(point, None, Fate::Unmatched, entry);
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
@@ -100,10 +113,13 @@ impl<W: Watch> Engine<W> {
         let mut state = entry.state;
         let mut delay = entry.delay;
         let mut resegmented = 0;
+        let mut unknown = entry.cut || entry.early;
         let mut entry = *entry;
         if state == State::Open {
             let until = entry.ts.saturating_add(self.waiting);
-            if let Some((arrived, number)) = self.orphans.at(receiver).cover(&entry, until) {
+            let cover = self.orphans.at(receiver).cover(&entry, until);
+            unknown |= cover == Cover::Unknown;
+            if let Cover::Whole(arrived, number) = cover {
                 state = State::Matched;
                 delay = arrived.saturating_sub(entry.ts);
                 resegmented = 1;
@@ -113,19 +129,26 @@ impl<W: Watch> Engine<W> {
                     let frames = sender.in_order(entry.frame, last.frame);
                     self.directions.at(sender).examples.note(Shown::Resegmented, frames);
                 }
-            } else if !entry.cut
+            } else if (!entry.cut || entry.length > 0)
                 && !entry.early
                 && let Some(arrival) = self.damaged(sender, &entry)
             {
-                state = State::Corrupted;
                 entry.note = entry.note.met(arrival.note, arrival.frame, arrival.ts);
-                let frames = sender.in_order(entry.frame, arrival.frame);
-                self.directions.at(sender).examples.note(Shown::Corrupted, frames);
+                if self.is_rewritten(&entry, &arrival) {
+                    state = State::Matched;
+                    delay = arrival.ts.saturating_sub(entry.ts);
+                } else {
+                    state = State::Corrupted;
+                    let frames = sender.in_order(entry.frame, arrival.frame);
+                    self.directions.at(sender).examples.note(Shown::Corrupted, frames);
+                }
             }
         }
         let direction = self.directions.at(sender);
         let known = &direction.tally.delay;
         let delays = [known.min(), known.max()].map(|bound| bound.unwrap_or(0).max(0));
+        // One that looks alike arrived when this one would have: which of them is missing is not known.
+        let doubtful = state == State::Open && self.alike.may_be(entry.key, entry.ts.saturating_add(delays[0]));
         let flow = self.flows.get_mut(entry.flow as usize);
         let mut tallies = [Some(&mut direction.tally), None];
         let mut before = None;
@@ -137,7 +160,7 @@ impl<W: Watch> Engine<W> {
             tallies[1] = Some(&mut flow.tally);
         }
         let missing = match state {
-            State::Open if entry.cut || entry.early => Some(Missing::Unknown),
+            State::Open if unknown || doubtful => Some(Missing::Unknown),
             State::Open => Some(missing(&entry, feeds.at(receiver), delays)),
             _ => None,
         };
@@ -190,6 +213,17 @@ impl<W: Watch> Engine<W> {
         }
     }
 
+    /// Whether TCP data that arrived with another header was given it on the way: where a flow's packets
+    /// more often arrive as they were sent, one that does not was damaged.
+    fn is_rewritten(&mut self, sent: &Settled<W::Note>, arrived: &Settled<W::Note>) -> bool {
+        if sent.length == 0 || (!sent.cut && !arrived.cut && sent.content != arrived.content) {
+            return false;
+        }
+        let Some(flow) = self.flows.get_mut(sent.flow as usize) else { return false };
+        flow.changed += 1;
+        flow.tally.tiers.get(Tier::Tcp.index()).is_none_or(|same| flow.changed > *same)
+    }
+
     /// Second pass by header: an unpaired arrival that is this packet with other content.
     fn damaged(&mut self, sender: Point, entry: &Settled<W::Note>) -> Option<Settled<W::Note>> {
         let receiver = sender.other();
@@ -212,7 +246,11 @@ impl<W: Watch> Engine<W> {
         let near = self.orphans.at(receiver).of_header(entry.header, from);
         let found = near.take_while(|orphan| orphan.ts <= until).take(CANDIDATES).find_map(|orphan| {
             let (slot, ts) = waiting.waiting(orphan.number)?;
-            let Open { key, cut: false, sequence, .. } = *waiting.get(slot)? else { return None };
+            let Open { key, cut, sequence, length, .. } = *waiting.get(slot)?;
+            // Of TCP data the header alone tells.
+            if cut && length == 0 {
+                return None;
+            }
             // Where no identification tells, numbers must not contradict.
             if entry.identification == 0 && sequence != entry.sequence {
                 return None;
@@ -276,7 +314,7 @@ fn missing<N>(entry: &Settled<N>, receiver: &mut Feed<'_>, [fastest, slowest]: [
     let latest = entry.ts.saturating_add(slowest);
     let before = receiver.start().is_none_or(|start| earliest < start);
     // Only once the capture is read to its end is its end known.
-    let behind = receiver.head.is_none() && latest > receiver.end();
+    let behind = receiver.is_over() && latest > receiver.end();
     if before || behind {
         Missing::Edge
     } else if receiver.gaps.between(entry.ts, latest, entry.ts) {

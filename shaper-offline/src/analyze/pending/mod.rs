@@ -82,9 +82,10 @@ pub(super) struct Settled<N> {
     pub(super) flow: u32,
     pub(super) path: u32,
     pub(super) state: State,
-    /// Header key, sequence and length of TCP data, IP identification, and whether its content is
-    /// not known; of an open one only.
+    /// Header key, content, sequence and length of TCP data, IP identification, and whether its
+    /// content is not known; of an open one only.
     pub(super) header: u64,
+    pub(super) content: u32,
     pub(super) sequence: u32,
     pub(super) length: u32,
     pub(super) identification: u16,
@@ -356,6 +357,7 @@ impl<N: Note> Pending<N> {
             path: open.path,
             state,
             header: open.header,
+            content: open.content,
             sequence: open.sequence,
             length: open.length,
             identification: open.identification,
@@ -381,6 +383,7 @@ impl<N: Note> Pending<N> {
             path: line.path,
             state: line.state,
             header: 0,
+            content: 0,
             sequence: 0,
             length: 0,
             identification: 0,
@@ -393,6 +396,7 @@ impl<N: Note> Pending<N> {
             let slot = line.value as u32;
             if let Some(closed) = self.slot(slot).copied() {
                 settled.header = closed.open.header;
+                settled.content = closed.open.content;
                 settled.sequence = closed.open.sequence;
                 settled.length = closed.open.length;
                 settled.identification = closed.open.identification;
