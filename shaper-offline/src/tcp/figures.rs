@@ -104,7 +104,8 @@ pub struct Counts {
     pub fins: u64,
     /// Segments with RST.
     pub resets: u64,
-    /// Segments far from all others by their sequence numbers.
+    /// Segments far from all others by their sequence numbers, and those that acknowledge what no receiver
+    /// can have.
     pub implausible: u64,
     /// Holes that were given up because there were too many; what fills them counts as repeated.
     pub holes_forgotten: u64,
