@@ -63,6 +63,10 @@ pub struct Counts {
     pub payload_bytes: u64,
     /// Retransmissions: `repeated` and `lost_before`.
     pub retransmissions: u64,
+    /// Of those, segments with payload; the others have SYN or FIN alone.
+    pub data_retransmissions: u64,
+    /// Of those with payload, segments whose bytes had passed here before.
+    pub data_repeated: u64,
     /// Segments whose bytes had passed here before: lost behind the point, or sent again needlessly.
     pub repeated: u64,
     /// Bytes that passed again.

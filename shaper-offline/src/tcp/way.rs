@@ -351,6 +351,7 @@ impl Way {
                 Late::Unclear => self.counts.unclear += 1,
                 Late::SentAgain => {
                     self.counts.retransmissions += 1;
+                    self.counts.data_retransmissions += u64::from(segment.length > 0);
                     self.counts.lost_before += 1;
                     self.counts.lost_before_bytes += u64::from(filled);
                     self.caused(start, end);
@@ -358,6 +359,8 @@ impl Way {
             }
         } else {
             self.counts.retransmissions += 1;
+            self.counts.data_retransmissions += u64::from(segment.length > 0);
+            self.counts.data_repeated += u64::from(segment.length > 0);
             self.counts.repeated += 1;
             self.counts.needless += u64::from(self.acknowledged.is_some_and(|acknowledged| !before(acknowledged, end)));
             self.caused(start, end);
