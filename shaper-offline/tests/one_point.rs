@@ -194,6 +194,7 @@ fn a_syn_that_is_sent_again_is_no_data() {
 #[test]
 fn losses_stand_above_notes_and_one_packet_is_no_packets() {
     let mut frames = transfer();
+    frames.insert(0, (0, tcp(A, B, (1_000, 0), 0x02, 0)));
     for number in (0..100_u16).filter(|&number| number != 50) {
         let mut rtp = vec![0x80, 0];
         rtp.extend(number.to_be_bytes());
