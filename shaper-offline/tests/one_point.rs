@@ -176,6 +176,42 @@ fn sessions_of_ableton_link_have_their_tempo() {
 }
 
 #[test]
+fn a_syn_that_is_sent_again_is_no_data() {
+    let frames: Vec<_> = (0..5_i64).map(|n| (n * 1_000 * MS, tcp(A, B, (100, 0), 0x02, 0))).collect();
+    let found = described(&frames, 65_535);
+    let totals = found.tcp.unwrap();
+    assert_eq!((totals.data_segments, totals.retransmissions, totals.data_retransmissions), (0, 4, 0));
+    let text = found.to_string();
+    assert!(text.contains("TCP: 4 SYN or FIN were sent again") && !text.contains('%'), "{text}");
+    // One of a transfer's data segments besides: its share is still that of data alone.
+    let mut frames = transfer();
+    frames.insert(1, (5 * MS, tcp(B, A, (500, 1_001), 0x12, 0)));
+    let text = described(&frames, 65_535).to_string();
+    assert!(text.contains("TCP: 9.09 % of 11 data segments are retransmissions: 1 of what"), "{text}");
+    assert!(text.contains("TCP: 1 SYN or FIN was sent again"), "{text}");
+}
+
+#[test]
+fn losses_stand_above_notes_and_one_packet_is_no_packets() {
+    let mut frames = transfer();
+    frames.insert(0, (0, tcp(A, B, (1_000, 0), 0x02, 0)));
+    for number in (0..100_u16).filter(|&number| number != 50) {
+        let mut rtp = vec![0x80, 0];
+        rtp.extend(number.to_be_bytes());
+        rtp.extend((u32::from(number) * 160).to_be_bytes());
+        rtp.extend([0, 0, 0, 9]);
+        rtp.resize(172, 0xd5);
+        frames.push((i64::from(number) * 20 * MS, udp((A.0, 5_000), (B.0, 5_004), &rtp)));
+    }
+    frames.push((0, vec![2; 10]));
+    let text = described(&frames, 65_535).to_string();
+    let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words}: {text}"));
+    assert!(place("lost 1 of 100 packets") < place("TCP round trip: "), "{text}");
+    assert!(place("TCP round trip: ") < place("Packets recognised: "), "{text}");
+    place("1 packet of an unknown link type, or shorter than its link header, was left out.");
+}
+
+#[test]
 fn findings_come_first_and_tables_keep_to_100_columns() {
     let mut frames = transfer();
     let mut toast = b"TOST\x02\x05\x01\0".to_vec();

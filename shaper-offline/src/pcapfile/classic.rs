@@ -104,7 +104,11 @@ impl Classic {
         } else {
             &[(SUSE_HEADER, "pcap with the record headers of SuSE 6.3")]
         };
-        match others.iter().find(|(record, _)| Self { record: *record, ..self }.makes_sense(start)) {
+        let fits = |record: usize| {
+            let other = Self { record, ..self };
+            other.holds_two(start) && other.makes_sense(start)
+        };
+        match others.iter().find(|(record, _)| fits(*record)) {
             Some((_, name)) => Err(Fault::Variant(name)),
             None => Ok(()),
         }
@@ -116,6 +120,16 @@ impl Classic {
         self.records(start).take(RECORDS).all(|[fraction, caplen, origlen]| {
             fraction < fractions && caplen <= SENSIBLE && caplen <= origlen && origlen > 0
         })
+    }
+
+    /// Whether there are two whole records: fewer prove nothing.
+    fn holds_two(self, start: &[u8]) -> bool {
+        let mut end = self.file;
+        let mut whole = self.records(start).map(|[_, caplen, _]| {
+            end = end.saturating_add(self.record).saturating_add(caplen as usize);
+            end <= start.len()
+        });
+        whole.next() == Some(true) && whole.next() == Some(true)
     }
 
     /// Fraction of a second, length captured and length of the records at the start of a file.

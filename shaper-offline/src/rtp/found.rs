@@ -5,12 +5,17 @@ use serde::Serialize;
 use super::{
     burst::Bursts,
     clock,
-    jitter::Rate,
+    jitter::{COMFORT_NOISE, Rate},
     quality::{self, Quality},
     rtcp::Reported,
     stream::Stream,
 };
 use crate::analyze::FlowKey;
+
+/// Share of packets of other types, and how far a rate may be off, beyond which the quality is not that
+/// of the main type's codec.
+const OTHER_TYPES: f64 = 0.05;
+const OTHER_RATE: f64 = 0.1;
 
 /// One stream of RTP: a source in a flow.
 #[derive(Clone, Debug, Serialize)]
@@ -120,8 +125,9 @@ impl RtpStream {
         let expected = sequence.expected();
         let pattern = sequence.pattern();
         let missing = pattern.lost_packets();
-        let rate = stream.jitter.rate();
-        let estimator = stream.jitter.estimator();
+        let payload_type = stream.main_type();
+        let rate = stream.jitter.rate(payload_type);
+        let estimator = stream.jitter.estimator(payload_type);
         let units = estimator.and_then(|found| Some(Spread { mean: found.mean()?, max: found.max, last: found.value }));
         let ms = |units: Spread, hz: f64| {
             let scale = 1e3 / hz;
@@ -133,8 +139,6 @@ impl RtpStream {
         let intervals = stream.packets.saturating_sub(1) as f64;
         let spacing_ms = seconds.filter(|_| expected > 1).map(|span| span * 1e3 / (expected - 1) as f64);
         let bursts = pattern.bursts(spacing_ms);
-        let payload_type = stream.main_type();
-        let one_codec = stream.types.iter().all(|&(other, _)| other == payload_type || !is_speech(other));
         Self {
             ssrc: stream.ssrc,
             flow,
@@ -174,7 +178,7 @@ impl RtpStream {
             max_csrc_count: stream.csrc_max,
             extensions: stream.extensions,
             extension_profile: stream.extension,
-            quality: one_codec
+            quality: of_one_codec(stream, payload_type)
                 .then(|| quality::estimate(payload_type, missing, expected, bursts.mean_loss_run))
                 .flatten(),
             bursts,
@@ -183,7 +187,12 @@ impl RtpStream {
     }
 }
 
-/// Whether packets of the type may be the speech itself: events and comfort noise are not.
-fn is_speech(payload_type: u8) -> bool {
-    payload_type < 96 && payload_type != 13
+/// Whether the codec of this type is what the stream is of: hardly any packet is of another type but
+/// comfort noise, and timestamps went on as that codec's do.
+fn of_one_codec(stream: &Stream, payload_type: u8) -> bool {
+    let own = stream.types.iter().filter(|(of, _)| *of == payload_type || *of == COMFORT_NOISE);
+    let others = stream.packets.saturating_sub(own.map(|(_, packets)| packets).sum());
+    let static_hz = clock::of_payload_type(payload_type).map(f64::from);
+    let off = static_hz.zip(stream.jitter.measured_hz(payload_type)).map_or(0.0, |(hz, measured)| measured / hz - 1.0);
+    others as f64 <= stream.packets as f64 * OTHER_TYPES && off.abs() <= OTHER_RATE
 }

@@ -3,7 +3,9 @@
 //!
 //! A source counts as a stream after eight packets of one flow whose sequence numbers and timestamps
 //! go on as RTP's do; the packets before are then counted too. Nothing here grows beyond stated
-//! bounds, whatever a capture claims.
+//! bounds, whatever a capture claims: of a flow, 16 sources are on probation at a time, of which 4 have
+//! places of the flow's own and the others some of 65,536 that all flows share; 64 streams of a flow
+//! and 32,768 in all are followed.
 
 pub mod burst;
 mod candidate;
@@ -19,7 +21,7 @@ mod stream;
 use serde::Serialize;
 
 use self::{
-    candidate::{Arrival, Candidates},
+    candidate::{Arrival, Candidates, SHARED},
     header::Header,
     rtcp::{Rtcp, RtcpSeen},
     stream::Stream,
@@ -43,6 +45,8 @@ pub struct Rtp {
     flows: Vec<Flow>,
     streams: Vec<Entry>,
     budget: Budget,
+    /// Places for sources on probation.
+    places: Budget,
     rtcp: Rtcp,
     untracked: u64,
 }
@@ -72,7 +76,8 @@ pub struct RtpFound {
     /// Streams, by flow and source.
     #[serde(rename = "rtp")]
     pub streams: Vec<RtpStream>,
-    /// Packets that would have made further streams, beyond the 32,768 (64 in a flow) that are followed.
+    /// Packets that would have made further streams, beyond the 32,768 (64 in a flow) that are followed,
+    /// and those of sources that gave way to others before they were known to be streams.
     #[serde(rename = "rtp_untracked")]
     pub untracked: u64,
     /// RTCP in all.
@@ -81,7 +86,14 @@ pub struct RtpFound {
 
 impl Default for Rtp {
     fn default() -> Self {
-        Self { flows: Vec::new(), streams: Vec::new(), budget: Budget::of(KEPT), rtcp: Rtcp::default(), untracked: 0 }
+        Self {
+            flows: Vec::new(),
+            streams: Vec::new(),
+            budget: Budget::of(KEPT),
+            places: Budget::of(SHARED),
+            rtcp: Rtcp::default(),
+            untracked: 0,
+        }
     }
 }
 
@@ -124,7 +136,7 @@ impl Rtp {
             at = entry.before;
         }
         let candidates = state.candidates.get_or_insert_default();
-        let Some(arrivals) = candidates.add(*arrival) else { return };
+        let Some(arrivals) = candidates.add(*arrival, &self.places) else { return };
         if state.streams >= STREAMS_OF_FLOW || self.streams.len() >= STREAMS {
             self.untracked += arrivals.len() as u64;
             return;
@@ -145,6 +157,8 @@ impl Rtp {
     #[must_use]
     pub fn finish(mut self) -> RtpFound {
         let mut streams = Vec::new();
+        let candidates = self.flows.iter().filter_map(|flow| flow.candidates.as_ref());
+        self.untracked += candidates.map(|candidates| candidates.given_up).sum::<u64>();
         for mut entry in self.streams {
             if entry.stream.finish() {
                 let reported = self.rtcp.of(&entry.flow, entry.stream.ssrc);

@@ -102,6 +102,28 @@ fn video_of_unknown_type_gets_its_clock_rate_and_an_outage_of_seconds_is_loss() 
 }
 
 #[test]
+fn quality_is_that_of_one_codec_or_of_none() {
+    let quality = |packets: u32, change: fn(u32) -> (u8, u32)| {
+        let mut timestamp = 0_u32;
+        let found = analysed((0..packets).map(|n| {
+            let (payload_type, units) = change(n);
+            timestamp = timestamp.wrapping_add(units);
+            (i64::from(n) * 20 * MS, packet(payload_type, n as u16, timestamp, 7, 80))
+        }));
+        let [stream] = found.streams.as_slice() else { panic!("{found:?}") };
+        assert_eq!((stream.payload_type, stream.clock_rate), (0, Some(8_000.0)));
+        stream.quality.is_some()
+    };
+    assert!(quality(2_000, |n| (if n % 20 == 0 { 101 } else { 0 }, 160)));
+    assert!(!quality(2_000, |n| (if n % 19 == 0 { 101 } else { 0 }, 160)));
+    assert!(quality(2_000, |n| (if n > 20 && n % 3 == 0 { 13 } else { 0 }, 160)));
+    assert!(!quality(2_000, |n| if n < 1_020 { (0, 160) } else { (111, 960) }));
+    // Of the right type, but timestamps that no codec of 8 kHz has.
+    assert!(quality(2_000, |n| (0, 160 + n % 2 * 16)));
+    assert!(!quality(2_000, |_| (0, 180)));
+}
+
+#[test]
 fn several_sources_in_one_flow_are_several_streams() {
     let packets = (0..4_000_u32).map(|n| {
         let source = n % 4;
@@ -111,6 +133,23 @@ fn several_sources_in_one_flow_are_several_streams() {
     assert_eq!(found.streams.len(), 4);
     for stream in &found.streams {
         assert_eq!((stream.expected, stream.received, stream.clock_rate), (1_000, 1_000, Some(48_000.0)));
+    }
+}
+
+#[test]
+fn many_sources_that_take_turns_are_all_found() {
+    for sources in [5, 16, 24_u32] {
+        let packets = (0..sources * 1_000).map(|n| {
+            let (source, number) = (n % sources, n / sources);
+            let ns = i64::from(number) * 20 * MS + i64::from(source) * 100_000;
+            (ns, packet(0, number as u16, number * 160, 1 + source, 160))
+        });
+        let found = analysed(packets);
+        assert_eq!((found.streams.len(), found.untracked), (sources as usize, 0));
+        // Sources beyond the first sixteen wait until those are streams.
+        let first = found.streams.iter().filter(|stream| stream.expected == 1_000).count();
+        assert_eq!(first, sources.min(16) as usize);
+        assert!(found.streams.iter().all(|stream| stream.expected >= 992), "{sources}");
     }
 }
 

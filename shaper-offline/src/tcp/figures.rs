@@ -63,6 +63,10 @@ pub struct Counts {
     pub payload_bytes: u64,
     /// Retransmissions: `repeated` and `lost_before`.
     pub retransmissions: u64,
+    /// Of those, segments with payload; the others have SYN or FIN alone.
+    pub data_retransmissions: u64,
+    /// Of those with payload, segments whose bytes had passed here before.
+    pub data_repeated: u64,
     /// Segments whose bytes had passed here before: lost behind the point, or sent again needlessly.
     pub repeated: u64,
     /// Bytes that passed again.
@@ -104,7 +108,8 @@ pub struct Counts {
     pub fins: u64,
     /// Segments with RST.
     pub resets: u64,
-    /// Segments far from all others by their sequence numbers.
+    /// Segments far from all others by their sequence numbers, and those that acknowledge what no receiver
+    /// can have.
     pub implausible: u64,
     /// Holes that were given up because there were too many; what fills them counts as repeated.
     pub holes_forgotten: u64,

@@ -6,6 +6,7 @@
 
 mod figures;
 mod holes;
+mod leap;
 mod outstanding;
 #[cfg(test)]
 mod path_tests;
@@ -149,10 +150,16 @@ impl Connection {
         }
         let ends = (&mut self.forward, &mut self.backward);
         let (own, other) = if forward { ends } else { (ends.1, ends.0) };
+        // Of each end's windows; not known without both SYNs.
+        let offered = [&*own, &*other].map(|way| way.initial.and(Some(way.counts.window_scale)));
+        let [own_shift, other_shift] = match offered {
+            [Some(one), Some(two)] => [leap::shift(two, one), leap::shift(one, two)].map(Some),
+            _ => [None, None],
+        };
         if segment.has(Tcp::ACK) && !segment.has(Tcp::RST) {
-            other.acknowledged(segment, &mut own.counts);
+            other.acknowledged(segment, &mut own.counts, own_shift);
         }
-        own.sent(segment, other.shortest());
+        own.sent(segment, other.shortest(), other_shift);
     }
 
     /// A SYN begins a connection, unless it is one that passed before.

@@ -4,6 +4,7 @@ use super::{
     Segment,
     figures::{Counts, WayFigures},
     holes::{Hole, Holes},
+    leap::{Doubts, Reach},
     outstanding::Outstanding,
     sequence::{before, earlier},
 };
@@ -58,6 +59,9 @@ pub(super) struct Way {
     /// Up to where retransmissions have the same cause.
     recovery: Option<(u32, Trigger)>,
     far_in_a_row: u8,
+    doubts: Doubts,
+    /// One number was acknowledged that did not pass: a byte, or the FIN.
+    one_unseen: bool,
     outstanding: Outstanding,
     holes: Holes,
     shortest: Option<i64>,
@@ -79,6 +83,8 @@ impl Way {
             sacked: None,
             recovery: None,
             far_in_a_row: 0,
+            doubts: Doubts::default(),
+            one_unseen: false,
             outstanding: Outstanding::default(),
             holes: Holes::default(),
             shortest: None,
@@ -99,6 +105,8 @@ impl Way {
         self.sacked = None;
         self.recovery = None;
         self.far_in_a_row = 0;
+        self.doubts = Doubts::default();
+        self.one_unseen = false;
         self.outstanding.clear();
         self.holes.clear();
     }
@@ -122,24 +130,36 @@ impl Way {
         self.shortest
     }
 
-    /// The receiver's answer; `own` are the counts of the direction that the answer goes.
+    /// What the receiver takes, whose windows have this shift.
+    fn reach(&self, shift: Option<u8>) -> Reach {
+        Reach { told: self.acknowledged.zip(self.window), shift }
+    }
+
+    /// The receiver's answer; `own` are the counts of the direction that the answer goes, `shift` that of
+    /// the receiver's windows.
     #[inline]
-    pub(super) fn acknowledged(&mut self, segment: &Segment, own: &mut Counts) {
+    pub(super) fn acknowledged(&mut self, segment: &Segment, own: &mut Counts, shift: Option<u8>) {
         own.duplicates_reported += u64::from(segment.duplicate_reported);
         self.windowed(segment, own);
         let number = segment.acknowledgement;
-        let last = self.acknowledged.replace(number);
+        let last = self.acknowledged;
+        // What passed may be acknowledged; of what did not, no more than the receiver had room for.
+        if last.is_none_or(|last| before(last, number)) && self.next.is_none_or(|next| before(next, number)) {
+            let from = self.next.or(last).unwrap_or(number);
+            if !self.reach(shift).has(from, number) && !self.doubts.acknowledgement(number) {
+                own.implausible += 1;
+                return;
+            }
+        }
         let window = self.window.replace(segment.window);
-        let Some(last) = last else {
+        self.acknowledged = Some(number);
+        let Some(last) = last.filter(|&last| !before(last, number)) else {
+            let since = last.or(self.next).unwrap_or(number);
+            own.implausible -= u64::from(self.doubts.settled(since, number));
             self.advanced(segment);
             return;
         };
-        if before(last, number) {
-            if number.wrapping_sub(last) < FAR {
-                self.advanced(segment);
-                return;
-            }
-        } else if last == number {
+        if last == number {
             self.sacked = segment.sacked.or(self.sacked);
             let outstanding = self.next.is_some_and(|next| before(number, next));
             let plain = segment.span() == 0 && segment.window != 0;
@@ -176,9 +196,12 @@ impl Way {
         if !self.holes.is_empty() {
             self.counts.unseen_bytes += self.holes.acknowledged(number);
         }
-        let near = |&next: &u32| before(next, number) && number.wrapping_sub(next) < FAR;
-        if let Some(next) = self.next.filter(near) {
-            self.counts.unseen_bytes += u64::from(number.wrapping_sub(next));
+        if let Some(next) = self.next.filter(|&next| before(next, number)) {
+            self.went_on();
+            let unseen = number.wrapping_sub(next);
+            // A FIN is no byte, and nothing comes behind it.
+            self.one_unseen = unseen == 1;
+            self.counts.unseen_bytes += if unseen == 1 { 0 } else { u64::from(unseen) };
             self.next = Some(number);
         }
         let answered = self.outstanding.acknowledged(number, segment.timestamps.map(|(_, echo)| echo));
@@ -197,9 +220,15 @@ impl Way {
         }
     }
 
-    /// A segment this way; `back` is the shortest round trip of the other direction.
+    /// There is more behind the one number that was not seen: it was a byte.
+    fn went_on(&mut self) {
+        self.counts.unseen_bytes += u64::from(std::mem::take(&mut self.one_unseen));
+    }
+
+    /// A segment this way; `back` is the shortest round trip of the other direction, `shift` that of the
+    /// receiver's windows.
     #[inline]
-    pub(super) fn sent(&mut self, segment: &Segment, back: Option<i64>) {
+    pub(super) fn sent(&mut self, segment: &Segment, back: Option<i64>, shift: Option<u8>) {
         self.counts.segments += 1;
         self.counts.data_segments += u64::from(segment.length > 0);
         self.counts.payload_bytes += u64::from(segment.length);
@@ -214,25 +243,30 @@ impl Way {
         }
         let (start, span) = (segment.sequence, segment.span());
         let end = start.wrapping_add(span);
-        let Some(next) = self.next else {
+        let Some(mut next) = self.next else {
             self.start = Some(start);
             self.fresh(segment, end);
             return;
         };
+        if let Some(doubted) = self.doubts.confirmed_by(segment) {
+            self.counts.implausible -= 1;
+            next = self.leapt(&doubted, next);
+        }
         if self.asks_for_life(segment, next) {
             return;
         }
         let ahead = start.wrapping_sub(next);
         if ahead == 0 {
+            self.doubts.dispel();
             self.fresh(segment, end);
-        } else if ahead < FAR {
-            if !self.holes.open(next, segment) {
-                self.counts.holes_forgotten += 1;
-            }
-            self.fresh(segment, end);
+        } else if ahead < FAR && self.reach(shift).has(next, end) {
+            self.leapt(segment, next);
         } else if ahead.wrapping_neg() >= FAR {
             self.counts.implausible += 1;
             self.far_in_a_row += 1;
+            if ahead < FAR {
+                self.doubts.doubt(segment);
+            }
             if self.far_in_a_row >= FAR_IN_A_ROW {
                 self.restart();
                 self.start = Some(start);
@@ -244,6 +278,20 @@ impl Way {
                 self.fresh(segment, end);
             }
         }
+    }
+
+    /// A segment that left out what is before it, as long as that has not been acknowledged since. What
+    /// comes next now.
+    fn leapt(&mut self, segment: &Segment, next: u32) -> u32 {
+        let end = segment.sequence.wrapping_add(segment.span());
+        if before(next, segment.sequence) && !self.holes.open(next, segment) {
+            self.counts.holes_forgotten += 1;
+        }
+        if before(next, end) {
+            self.fresh(segment, end);
+            return end;
+        }
+        next
     }
 
     /// Keep-alives and probes of a closed window are no retransmissions.
@@ -269,6 +317,9 @@ impl Way {
     #[inline]
     fn fresh(&mut self, segment: &Segment, end: u32) {
         self.far_in_a_row = 0;
+        if self.one_unseen && segment.length > 0 {
+            self.went_on();
+        }
         self.next = Some(end);
         if self.start.is_some_and(|start| end.wrapping_sub(start) >= FAR) {
             self.start = None;
@@ -300,6 +351,7 @@ impl Way {
                 Late::Unclear => self.counts.unclear += 1,
                 Late::SentAgain => {
                     self.counts.retransmissions += 1;
+                    self.counts.data_retransmissions += u64::from(segment.length > 0);
                     self.counts.lost_before += 1;
                     self.counts.lost_before_bytes += u64::from(filled);
                     self.caused(start, end);
@@ -307,6 +359,8 @@ impl Way {
             }
         } else {
             self.counts.retransmissions += 1;
+            self.counts.data_retransmissions += u64::from(segment.length > 0);
+            self.counts.data_repeated += u64::from(segment.length > 0);
             self.counts.repeated += 1;
             self.counts.needless += u64::from(self.acknowledged.is_some_and(|acknowledged| !before(acknowledged, end)));
             self.caused(start, end);

@@ -61,6 +61,17 @@ fn variants_that_share_a_magic_are_refused_by_name() {
 }
 
 #[test]
+fn one_record_under_another_layout_proves_nothing() {
+    // Four bytes further on the first record makes sense as well, and an empty record follows.
+    let mut bytes = Build::classic(Order::Little, false, 1).record(1_700_000_000, 5, 45, &[7; 45]).bytes();
+    for field in [1_700_000_000, 6, 0, 0] {
+        bytes.extend(Order::Little.u32(field));
+    }
+    let (seen, reader) = read(&bytes);
+    assert_eq!((seen.len(), reader.tail()), (2, Tail::Complete));
+}
+
+#[test]
 fn an_odd_file_of_the_standard_is_still_read() {
     // A fraction beyond a second, and more captured than there was: no variant explains it.
     let bytes =

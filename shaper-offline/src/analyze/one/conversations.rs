@@ -84,6 +84,10 @@ pub struct TcpTotals {
     pub data_segments: u64,
     /// Retransmissions.
     pub retransmissions: u64,
+    /// Of those, segments with payload; the others have SYN or FIN alone.
+    pub data_retransmissions: u64,
+    /// Of those with payload, segments whose bytes had passed here before.
+    pub data_repeated: u64,
     /// Of those, segments whose bytes had passed here before.
     pub repeated: u64,
     /// Of those, segments whose bytes had not passed here.
@@ -106,6 +110,8 @@ impl TcpTotals {
     fn add(&mut self, counts: &Counts) {
         self.data_segments += counts.data_segments;
         self.retransmissions += counts.retransmissions;
+        self.data_retransmissions += counts.data_retransmissions;
+        self.data_repeated += counts.data_repeated;
         self.repeated += counts.repeated;
         self.lost_before += counts.lost_before;
         self.out_of_order += counts.out_of_order;

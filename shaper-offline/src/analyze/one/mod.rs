@@ -66,7 +66,7 @@ pub struct Description {
     pub cut_at: Option<u64>,
     /// Packets that a capture on "any" saw again on another interface; no flow counts them.
     pub seen_again: u64,
-    /// Packets of link types that are not known.
+    /// Packets of link types that are not known, or shorter than their link headers.
     pub unparsed: u64,
     /// Conversations, the largest first.
     pub conversations: Vec<Conversation>,

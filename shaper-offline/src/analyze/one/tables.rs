@@ -103,7 +103,7 @@ fn row(f: &mut Formatter<'_>, way: &WayFigures, arrow: &str) -> fmt::Result {
     let time = |pick: fn(&Summary) -> i64| times.as_ref().map_or("-".to_owned(), |times| duration(pick(times)));
     let share = match counts.data_segments {
         0 => "-".to_owned(),
-        all => percent(counts.retransmissions as f64 / all as f64),
+        all => percent(counts.data_retransmissions as f64 / all as f64),
     };
     writeln!(
         f,

@@ -42,7 +42,12 @@ impl Description {
             found.push(findings::seen_again(&self.path, self.seen_again));
         }
         if self.unparsed > 0 {
-            found.push(format!("{} packets of unknown link types were left out.", self.unparsed));
+            found.push(match self.unparsed {
+                1 => "1 packet of an unknown link type, or shorter than its link header, was left out.".to_owned(),
+                all => {
+                    format!("{all} packets of unknown link types, or shorter than their link headers, were left out.")
+                }
+            });
         }
         if self.untracked > 0 {
             found.push(format!("{} packets are of flows beyond the {FLOWS} that are followed.", self.untracked));
@@ -60,20 +65,28 @@ impl Description {
             ));
         }
         self.tcp_sentences(&mut found);
-        self.protocol_sentences(&mut found);
         found.extend(rtp::sentences(&self.rtp));
+        self.round_trip_sentence(&mut found);
+        self.protocol_sentences(&mut found);
         found
     }
 
     fn tcp_sentences(&self, found: &mut Vec<String>) {
         let Some(tcp) = &self.tcp else { return };
-        if tcp.retransmissions > 0 {
-            let share = percent(tcp.retransmissions as f64 / tcp.data_segments.max(1) as f64);
+        if tcp.data_retransmissions > 0 {
+            let share = percent(tcp.data_retransmissions as f64 / tcp.data_segments as f64);
             found.push(format!(
                 "TCP: {share} of {} data segments are retransmissions: {} of what had passed here (lost behind this \
                  point, or needless), {} of what had not (lost before it).",
-                tcp.data_segments, tcp.repeated, tcp.lost_before
+                tcp.data_segments,
+                tcp.data_repeated,
+                tcp.data_retransmissions - tcp.data_repeated
             ));
+        }
+        match tcp.retransmissions - tcp.data_retransmissions {
+            0 => {}
+            1 => found.push("TCP: 1 SYN or FIN was sent again, as nothing answered it in time.".to_owned()),
+            again => found.push(format!("TCP: {again} SYN or FIN were sent again, as nothing answered them in time.")),
         }
         if tcp.out_of_order > 0 {
             found.push(format!("TCP: {} segments came out of order.", tcp.out_of_order));
@@ -102,6 +115,10 @@ impl Description {
         if tcp.resets > 0 {
             found.push(format!("TCP: {} segments reset a connection.", tcp.resets));
         }
+    }
+
+    fn round_trip_sentence(&self, found: &mut Vec<String>) {
+        let Some(tcp) = &self.tcp else { return };
         if let Some((rtt, by, one)) = self.slowest() {
             let words = if tcp.conversations == 1 { "TCP round trip" } else { "Longest TCP round trip" };
             found.push(format!("{words}: {} over both ends by {by}, {}.", duration(rtt), one.flow));
