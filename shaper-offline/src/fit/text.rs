@@ -142,6 +142,11 @@ impl fmt::Display for DelayFit {
             OrderVerdict::Kept => {
                 writeln!(f, "  order kept: no packet was overtaken, where {expected} would have been with a free order")
             }
+            OrderVerdict::NotTold if self.order.expected_if_free.is_none() && self.order.same_stamp > 0 => writeln!(
+                f,
+                "  order not told: {} packets were sent at one stamp with another, too many to tell it",
+                self.order.same_stamp
+            ),
             OrderVerdict::NotTold => {
                 writeln!(
                     f,
