@@ -171,3 +171,14 @@ fn stamps_too_coarse_for_the_order_tell_none() {
     assert_eq!((coarse.verdict, coarse.reordered), (OrderVerdict::NotTold, 0), "{coarse:?}");
     assert!(coarse.same_stamp > 3_900 && coarse.expected_if_free.is_none(), "{coarse:?}");
 }
+
+#[test]
+fn blocks_of_few_delays_are_joined_for_an_interval() {
+    let truth = Shaped { shape: Shape::Uniform, delay: 30.0 * MS, jitter: 5.0 * MS, floor: None };
+    // So many losses that there are 40 blocks, of 25 delays each and a few lost.
+    let mut series = simulate(&truth, 1_400, 20.0, None, 5);
+    series.packets.iter_mut().skip(1).step_by(4).for_each(|packet| packet.fate = Fate::Lost);
+    let whole = crate::fit::fit(&series, &Options::default()).unwrap();
+    assert_eq!((whole.blocks, whole.arrived), (40, 1_050));
+    holds(&whole.delay.unwrap(), &truth);
+}
