@@ -12,6 +12,7 @@ use shaper_channel::Channel;
 use shaper_common::fate::Cause;
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
+use shaper_offline::writer::{NewInterface, NewPacket, Section, Writer};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledDirection, Distribution, Loss, Order, Profile, presets};
 
@@ -208,6 +209,63 @@ fn two_captures_are_fitted_in_both_directions_as_they_are_analysed() {
         assert_eq!(fit["delay"]["base_ns"], figures["delay_ns"]["min"], "{way}");
     }
     assert!(fitted > 0);
+}
+
+/// A copy of a sample capture under this name, without so many bytes at its end.
+fn part(folder: &Path, sample: &str, name: &str, without: usize) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let bytes = fs::read(samples.join(sample)).unwrap();
+    let part = bytes.get(..bytes.len() - without).unwrap();
+    fs::write(folder.join(name), part).unwrap();
+}
+
+#[test]
+fn captures_that_are_cut_off_are_fitted_up_to_there_and_are_an_error_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    part(folder.path(), "kept-order-a.pcapng", "a.pcapng", 0);
+    part(folder.path(), "kept-order-b.pcapng", "b.pcapng", 10);
+    for json in [&[][..], &["--json"]] {
+        let (code, stdout, stderr) =
+            ended(folder.path(), &[&["a.pcapng", "b.pcapng", "-o", "fit.toml"], json].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(
+            stderr.contains("b.pcapng: cut off at byte") && stderr.contains("what was fitted ends there"),
+            "{stderr}"
+        );
+        assert!(stdout.contains("b.pcapng: cut off at byte"), "{stdout}");
+        assert!(folder.path().join("fit.toml").is_file());
+    }
+}
+
+#[test]
+fn what_the_analysis_warns_of_stands_in_the_notes() {
+    let folder = tempfile::tempdir().unwrap();
+    // Datagrams that all look alike, 10 ms apart, and 20 ms on their way; A's capture told of 5 that it lost.
+    for (name, after, dropped) in [("a.pcapng", 0, 5), ("b.pcapng", 20_000_000, 0)] {
+        let file = fs::File::create(folder.path().join(name)).unwrap();
+        let mut writer = Writer::new(file, &Section::default()).unwrap();
+        let interface = NewInterface { name, description: None, filter: None, linktype: 1, snaplen: 0 };
+        let id = writer.add_interface(&interface).unwrap();
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        frame.extend([
+            0x45, 0, 0, 48, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0x88, 0x17, 0x70, 0, 28,
+        ]);
+        frame.resize(14 + 48, 0x33);
+        for number in 0..600 {
+            let ts_ns = 1_700_000_000_000_000_000 + number * 10_000_000 + after;
+            let dropcount = (number == 300 && dropped > 0).then_some(dropped);
+            let origlen = frame.len() as u32;
+            writer.packet(id, &NewPacket { ts_ns, origlen, data: &frame, dropcount, ..NewPacket::default() }).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let (code, stdout, stderr) = ended(folder.path(), &["a.pcapng", "b.pcapng", "--same-clock", "--json"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    let notes = told["notes"].as_array().unwrap();
+    for word in ["ambiguous", "5 packets"] {
+        assert!(notes.iter().any(|note| note.as_str().unwrap().contains(word)), "{word}: {notes:?}");
+    }
 }
 
 #[test]

@@ -167,7 +167,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out)?;
     }
     out.flush()?;
-    let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of))).collect();
+    let cuts: Vec<_> =
+        cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of, "the analysis"))).collect();
     // What stands before a cut was printed; that it is not all is an error nevertheless.
     let unanswered: Vec<_> = cuts.into_iter().chain(unanswered).collect();
     if !unanswered.is_empty() {
@@ -208,10 +209,11 @@ fn measure(expectation: &Expectation, analysis: &Analysis) -> Option<Measured> {
     }
 }
 
-fn cut_off(path: &str, at: u64, compression: Option<Compression>) -> String {
+/// What is to be said of a capture that is cut off, beside what came of the packets before.
+pub(super) fn cut_off(path: &str, at: u64, compression: Option<Compression>, what: &str) -> String {
     let of = if compression.is_some() { " of the decompressed data" } else { "" };
     format!(
-        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: the analysis ends there; copy the file whole, \
+        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: {what} ends there; copy the file whole, \
          or stop the capture before copying it"
     )
 }

@@ -79,7 +79,7 @@ pub(super) fn read(path: &Path, interval_ns: Option<i64>) -> anyhow::Result<Meas
     }
     let series = Series::sorted(packets.all, has_times || interval_ns.is_some(), true);
     let from = format!("a series of one-way delays, {name}");
-    Ok(Measured { from, series: [series, Series::default()], first_ns: None, notes })
+    Ok(Measured { from, series: [series, Series::default()], first_ns: None, notes, cuts: Vec::new() })
 }
 
 fn columns(head: &str) -> anyhow::Result<Vec<Column>> {

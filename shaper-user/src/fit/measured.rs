@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use shaper_offline::fit::{Fate, Observed, Series};
+use shaper_offline::pcapfile::Compression;
 
 use super::{captures, delays, irtt, records};
 
@@ -32,6 +33,19 @@ pub(crate) struct Measured {
     pub(crate) first_ns: Option<i64>,
     /// What is to be known of it.
     pub(crate) notes: Vec<String>,
+    /// Captures that are cut off: what stands before was fitted.
+    pub(crate) cuts: Vec<Cut>,
+}
+
+/// Where a capture is cut off.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The file.
+    pub(crate) path: String,
+    /// The byte, in what it decompresses to if it is compressed.
+    pub(crate) at: u64,
+    /// How it is compressed.
+    pub(crate) compression: Option<Compression>,
 }
 
 /// A direction's packets as they are read, no more than are held.
