@@ -279,7 +279,21 @@ fn what_cannot_be_fitted_is_refused_with_the_reason() {
     write("capture.pcap", "\u{a}\r\r\n");
     write("irtt.json", "{\"round_trips\": 3}");
     fs::create_dir(folder.path().join("empty")).unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    write("short.txt", "1\n2\n");
+    part(folder.path(), "kept-order-a.pcapng", "a.pcapng", 0);
+    part(folder.path(), "kept-order-b.pcapng", "b.pcapng", 0);
+    fs::create_dir(folder.path().join("run")).unwrap();
+    write("run/records.csv", "direction,arrival_ns,cause,release_ns\n");
+    let cases: [(&[&str], &str); 17] = [
+        (
+            &["a.pcapng", "b.pcapng", "--interval", "20ms"],
+            "--interval is for delays without times, and a capture has them",
+        ),
+        (&["irtt.json", "--interval", "20ms"], "and irtt's output has them"),
+        (&["short.csv", "--interval", "20ms"], "this table has a column of them"),
+        (&["short.txt", "--same-clock"], "--same-clock is for captures and for irtt's output"),
+        (&["run", "--same-clock"], "delays of a run's records are taken as they are"),
+        (&["run", "--interval", "20ms"], "and a run has them"),
         (&["short.csv"], "399 packets whose fate is known: a fit takes 400 or more"),
         (&["lost.csv"], "all 500 packets whose fate is known were lost"),
         (&["early.csv"], "the smallest delay is -5000000 ns, below zero"),

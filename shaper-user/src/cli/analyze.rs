@@ -31,9 +31,9 @@ pub(crate) struct Args {
     /// Both captures were stamped by one clock; the captures of a run say so themselves
     #[arg(long)]
     same_clock: bool,
-    /// What has not arrived after it counts as lost (Tmax of RFC 7680)
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = Duration::parse_nonzero)]
-    tmax: Duration,
+    /// What has not arrived after it counts as lost (Tmax of RFC 7680) [default: 3s]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse_nonzero)]
+    tmax: Option<Duration>,
     /// Only packets of this filter, in words of pcap-filter (docs/filters.md), such as 'udp port 5004'; clocks are related
     /// by all packets even so
     #[arg(long, value_name = "EXPR", value_parser = filter)]
@@ -111,7 +111,10 @@ fn of_filter(filter: &Filter) -> impl Fn(&Packet<'_>, &Layers<'_>) -> bool {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
-    let options = Options { clock, waiting: std::time::Duration::from_nanos(args.tmax.0.0), ..Options::default() };
+    let mut options = Options { clock, ..Options::default() };
+    if let Some(tmax) = args.tmax {
+        options.waiting = std::time::Duration::from_nanos(tmax.0.0);
+    }
     let only = |packet: &Packet<'_>, layers: &Layers<'_>| {
         args.flow.as_ref().is_none_or(|flow| flow.matches(&FlowKey::of(layers)))
             && args.filter.as_ref().is_none_or(|filter| of_filter(filter)(packet, layers))
@@ -146,10 +149,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
             (text, vec![cut(a), cut(b)])
         }
-        None if !args.expect.is_empty() => {
-            bail!("--expect is of what lies between two points: name the capture at the second one too")
-        }
         None => {
+            let between = [
+                ("--expect", !args.expect.is_empty()),
+                ("--same-clock", args.same_clock),
+                ("--tmax", args.tmax.is_some()),
+            ];
+            if let Some((flag, _)) = between.iter().find(|(_, given)| *given) {
+                bail!("{flag} is of what lies between two points: name the capture at the second one too");
+            }
             let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
             let text = if args.json { json(&description)? } else { description.to_string() };
             if chosen.is_some() && description.packets == 0 {

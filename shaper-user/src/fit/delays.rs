@@ -51,6 +51,9 @@ pub(super) fn read(path: &Path, interval_ns: Option<i64>) -> anyhow::Result<Meas
         columns
     };
     let has_times = columns.iter().any(|column| matches!(column, Column::Time(_)));
+    if has_times && interval_ns.is_some() {
+        bail!("{name}: --interval is for delays without times, and this table has a column of them: leave it out");
+    }
     let mut packets = Packets::default();
     let mut last = i64::MIN;
     let mut unordered = 0u64;

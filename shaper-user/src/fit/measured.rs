@@ -22,6 +22,25 @@ pub(crate) struct Given {
     pub(crate) interval_ns: Option<i64>,
 }
 
+impl Given {
+    fn without_interval(self, has_times: &str) -> anyhow::Result<()> {
+        if self.interval_ns.is_some() {
+            bail!("--interval is for delays without times, and {has_times} has them: leave it out");
+        }
+        Ok(())
+    }
+
+    fn without_same_clock(self, as_they_are: &str) -> anyhow::Result<()> {
+        if self.same_clock {
+            bail!(
+                "--same-clock is for captures and for irtt's output, and delays of {as_they_are} are taken as they are: \
+                 leave it out"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Series of both directions; empty where nothing was measured.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -84,7 +103,7 @@ impl Measured {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or is none of these, and a second one where none belongs.
+    /// When a file cannot be read or is none of these, a second one where none belongs, and a flag that says nothing of it.
     pub(crate) fn read(a: &Path, b: Option<&Path>, given: Given) -> anyhow::Result<Self> {
         if a.is_dir() {
             if let Some(b) = b {
@@ -93,20 +112,30 @@ impl Measured {
             return Self::of_run(a, given);
         }
         match (kind(a)?, b) {
-            (Kind::Capture, Some(b)) => captures::read(a, b, given.same_clock),
+            (Kind::Capture, Some(b)) => {
+                given.without_interval("a capture")?;
+                captures::read(a, b, given.same_clock)
+            }
             (Kind::Capture, None) => bail!(
                 "{}: a capture of one point says nothing of the link: name the capture at the other end too",
                 a.display()
             ),
             (Kind::Gzip, _) => bail!("{}: compressed by gzip: unpack it first, with gunzip", a.display()),
             (_, Some(b)) => bail!("{}: {} is no capture, and is fitted alone", b.display(), a.display()),
-            (Kind::Json, None) => irtt::read(a, given.same_clock),
-            (Kind::Text, None) => delays::read(a, given.interval_ns),
+            (Kind::Json, None) => {
+                given.without_interval("irtt's output")?;
+                irtt::read(a, given.same_clock)
+            }
+            (Kind::Text, None) => {
+                given.without_same_clock("a table or list")?;
+                delays::read(a, given.interval_ns)
+            }
         }
     }
 
     /// A run has the captures of both ends of a link, or else a table of what was decided.
     fn of_run(directory: &Path, given: Given) -> anyhow::Result<Self> {
+        given.without_interval("a run")?;
         let [a, b] = ["a.pcapng", "b.pcapng"].map(|name| directory.join(name));
         if a.is_file() && b.is_file() {
             return captures::read(&a, &b, given.same_clock);
@@ -119,6 +148,7 @@ impl Measured {
                 records::FILE
             );
         }
+        given.without_same_clock("a run's records")?;
         records::read(&table)
     }
 }
