@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use flate2::Compression as GzCompression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use shaper_channel::Channel;
 use shaper_common::fate::Cause;
@@ -234,6 +237,40 @@ fn captures_that_are_cut_off_are_fitted_up_to_there_and_are_an_error_all_the_sam
         );
         assert!(stdout.contains("b.pcapng: cut off at byte"), "{stdout}");
         assert!(folder.path().join("fit.toml").is_file());
+    }
+}
+
+#[test]
+fn compressed_captures_are_captures_and_other_compressed_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let gzip = |name: &str, bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(fs::File::create(folder.path().join(name)).unwrap(), GzCompression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap();
+    };
+    for point in ["a", "b"] {
+        part(folder.path(), &format!("kept-order-{point}.pcapng"), &format!("{point}.pcapng"), 0);
+        gzip(&format!("{point}.pcapng.gz"), &fs::read(folder.path().join(format!("{point}.pcapng"))).unwrap());
+    }
+    let told = |names: [&str; 2]| {
+        let (code, stdout, stderr) = ended(folder.path(), &[names[0], names[1], "--json"]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{names:?}: {stdout}");
+        let told: Value = serde_json::from_str(&stdout).unwrap();
+        (told["a_to_b"].clone(), told["b_to_a"].clone())
+    };
+    assert_eq!(told(["a.pcapng.gz", "b.pcapng.gz"]), told(["a.pcapng", "b.pcapng"]));
+    gzip("irtt.json.gz", b"{\"round_trips\": []}");
+    gzip(
+        "wrong.pcap.gz",
+        b"\xd4\xc3\xb2\xa1\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    );
+    for (name, problem) in [
+        ("irtt.json.gz", "irtt.json.gz: compressed, and no capture: unpack it first"),
+        ("wrong.pcap.gz", "format version 7.0 is unknown"),
+        ("/dev/null", "/dev/null: is no file, and cannot be read twice"),
+    ] {
+        let (code, _, stderr) = ended(folder.path(), &[name]);
+        assert!(code == 2 && stderr.contains(problem), "{name}: {stderr}");
     }
 }
 

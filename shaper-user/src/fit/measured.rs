@@ -1,12 +1,12 @@
 //! What a fit is made from: both directions, and how they came about.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use shaper_offline::fit::{Fate, Observed, Series};
-use shaper_offline::pcapfile::Compression;
+use shaper_offline::pcapfile::{Compression, Error, Fault, Reader, STDIN};
 
 use super::{captures, delays, irtt, records};
 
@@ -90,11 +90,10 @@ impl Packets {
     }
 }
 
-/// What a file is, by its beginning.
+/// What a file is.
 enum Kind {
     Capture,
     Json,
-    Gzip,
     Text,
 }
 
@@ -120,7 +119,6 @@ impl Measured {
                 "{}: a capture of one point says nothing of the link: name the capture at the other end too",
                 a.display()
             ),
-            (Kind::Gzip, _) => bail!("{}: compressed by gzip: unpack it first, with gunzip", a.display()),
             (_, Some(b)) => bail!("{}: {} is no capture, and is fitted alone", b.display(), a.display()),
             (Kind::Json, None) => {
                 given.without_interval("irtt's output")?;
@@ -153,23 +151,25 @@ impl Measured {
     }
 }
 
+/// What a file is. Whether it is a capture the reader of captures says.
 fn kind(path: &Path) -> anyhow::Result<Kind> {
-    let failed = || format!("{}: cannot be read", path.display());
+    let name = path.display();
+    let failed = || format!("{name}: cannot be read");
+    // Files are read more than once; and - is a name for the reader of captures.
+    if !fs::metadata(path).with_context(failed)?.is_file() || path == Path::new(STDIN) {
+        bail!("{name}: is no file, and cannot be read twice: write what it gives to one");
+    }
+    match Reader::open(path) {
+        Ok(_) => return Ok(Kind::Capture),
+        Err(Error::Damaged { fault: Fault::NotACapture(_) | Fault::TooShort(_), decompressed: true, .. }) => {
+            bail!("{name}: compressed, and no capture: unpack it first, with gunzip or unzstd");
+        }
+        Err(Error::Damaged { fault: Fault::NotACapture(_) | Fault::TooShort(_), .. }) => {}
+        Err(Error::Io { source, .. }) => return Err(source).with_context(failed),
+        Err(error) => return Err(error.into()),
+    }
     let mut head = Vec::new();
     File::open(path).with_context(failed)?.take(64).read_to_end(&mut head).with_context(failed)?;
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
-    Ok(match head.get(..4) {
-        Some(
-            [0xd4, 0xc3, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0xc3, 0xd4]
-            | [0x4d, 0x3c, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0x3c, 0x4d]
-            | [0x34, 0xcd, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0xcd, 0x34]
-            | [0x0a, 0x0d, 0x0d, 0x0a],
-        ) => Kind::Capture,
-        Some([0x1f, 0x8b, ..]) => Kind::Gzip,
-        _ if text.starts_with(b"{") => Kind::Json,
-        _ => Kind::Text,
-    })
+    Ok(if text.starts_with(b"{") { Kind::Json } else { Kind::Text })
 }
