@@ -200,6 +200,7 @@ fn two_captures_are_fitted_in_both_directions_as_they_are_analysed() {
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     let told: Value = serde_json::from_str(&stdout).unwrap();
     let analysed: Value = serde_json::from_str(&fs::read_to_string(captures.join("kept-order.json")).unwrap()).unwrap();
+    assert_eq!((&told["schema_version"], &told["version"]), (&Value::from(1), &Value::Null));
     let mut fitted = 0;
     for way in ["a_to_b", "b_to_a"] {
         let (fit, figures) = (&told[way], &analysed[way]);

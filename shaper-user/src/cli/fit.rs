@@ -52,8 +52,8 @@ pub(crate) struct Args {
 /// What was fitted to what.
 #[derive(Serialize)]
 struct Told<'a> {
-    /// The version of this object.
-    version: u32,
+    /// The version of this object: it grows where a name goes or changes its meaning.
+    schema_version: u32,
     from: &'a str,
     first_ns: Option<i64>,
     notes: &'a [String],
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let [a_to_b, b_to_a] = fits.each_ref().map(Option::as_ref);
     if args.json {
         let Measured { from, first_ns, notes, .. } = &measured;
-        let told = Told { version: 1, from, first_ns: *first_ns, notes, a_to_b, b_to_a, files };
+        let told = Told { schema_version: 1, from, first_ns: *first_ns, notes, a_to_b, b_to_a, files };
         writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
         out.flush()?;
         return whole(&measured.cuts);
