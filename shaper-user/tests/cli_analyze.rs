@@ -220,3 +220,16 @@ fn each_packet_has_a_row_that_adds_up_to_the_figures() {
         }
     }
 }
+
+#[test]
+fn flags_of_two_points_are_refused_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    through_a_box(folder.path());
+    for flags in [&["--same-clock"][..], &["--tmax", "1s"], &["--expect", "loss.a_to_b < 1%"]] {
+        let output = shaper(folder.path(), &[&["analyze", "run.pcapng"], flags].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{flags:?}: {stderr}");
+        let refused = format!("{} is of what lies between two points", flags[0]);
+        assert!(stderr.contains(&refused), "{flags:?}: {stderr}");
+    }
+}

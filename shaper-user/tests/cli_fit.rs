@@ -4,14 +4,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use flate2::Compression as GzCompression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 use shaper_channel::Channel;
 use shaper_common::fate::Cause;
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
+use shaper_offline::writer::{NewInterface, NewPacket, Section, Writer};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledDirection, Distribution, Loss, Order, Profile, presets};
 
@@ -196,6 +200,7 @@ fn two_captures_are_fitted_in_both_directions_as_they_are_analysed() {
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     let told: Value = serde_json::from_str(&stdout).unwrap();
     let analysed: Value = serde_json::from_str(&fs::read_to_string(captures.join("kept-order.json")).unwrap()).unwrap();
+    assert_eq!((&told["schema_version"], &told["version"]), (&Value::from(1), &Value::Null));
     let mut fitted = 0;
     for way in ["a_to_b", "b_to_a"] {
         let (fit, figures) = (&told[way], &analysed[way]);
@@ -210,6 +215,97 @@ fn two_captures_are_fitted_in_both_directions_as_they_are_analysed() {
     assert!(fitted > 0);
 }
 
+/// A copy of a sample capture under this name, without so many bytes at its end.
+fn part(folder: &Path, sample: &str, name: &str, without: usize) {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let bytes = fs::read(samples.join(sample)).unwrap();
+    let part = bytes.get(..bytes.len() - without).unwrap();
+    fs::write(folder.join(name), part).unwrap();
+}
+
+#[test]
+fn captures_that_are_cut_off_are_fitted_up_to_there_and_are_an_error_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    part(folder.path(), "kept-order-a.pcapng", "a.pcapng", 0);
+    part(folder.path(), "kept-order-b.pcapng", "b.pcapng", 10);
+    for json in [&[][..], &["--json"]] {
+        let (code, stdout, stderr) =
+            ended(folder.path(), &[&["a.pcapng", "b.pcapng", "-o", "fit.toml"], json].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(
+            stderr.contains("b.pcapng: cut off at byte") && stderr.contains("what was fitted ends there"),
+            "{stderr}"
+        );
+        assert!(stdout.contains("b.pcapng: cut off at byte"), "{stdout}");
+        assert!(folder.path().join("fit.toml").is_file());
+    }
+}
+
+#[test]
+fn compressed_captures_are_captures_and_other_compressed_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let gzip = |name: &str, bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(fs::File::create(folder.path().join(name)).unwrap(), GzCompression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap();
+    };
+    for point in ["a", "b"] {
+        part(folder.path(), &format!("kept-order-{point}.pcapng"), &format!("{point}.pcapng"), 0);
+        gzip(&format!("{point}.pcapng.gz"), &fs::read(folder.path().join(format!("{point}.pcapng"))).unwrap());
+    }
+    let told = |names: [&str; 2]| {
+        let (code, stdout, stderr) = ended(folder.path(), &[names[0], names[1], "--json"]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{names:?}: {stdout}");
+        let told: Value = serde_json::from_str(&stdout).unwrap();
+        (told["a_to_b"].clone(), told["b_to_a"].clone())
+    };
+    assert_eq!(told(["a.pcapng.gz", "b.pcapng.gz"]), told(["a.pcapng", "b.pcapng"]));
+    gzip("irtt.json.gz", b"{\"round_trips\": []}");
+    gzip(
+        "wrong.pcap.gz",
+        b"\xd4\xc3\xb2\xa1\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    );
+    for (name, problem) in [
+        ("irtt.json.gz", "irtt.json.gz: compressed, and no capture: unpack it first"),
+        ("wrong.pcap.gz", "format version 7.0 is unknown"),
+        ("/dev/null", "/dev/null: is no file, and cannot be read twice"),
+    ] {
+        let (code, _, stderr) = ended(folder.path(), &[name]);
+        assert!(code == 2 && stderr.contains(problem), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn what_the_analysis_warns_of_stands_in_the_notes() {
+    let folder = tempfile::tempdir().unwrap();
+    // Datagrams that all look alike, 10 ms apart, and 20 ms on their way; A's capture told of 5 that it lost.
+    for (name, after, dropped) in [("a.pcapng", 0, 5), ("b.pcapng", 20_000_000, 0)] {
+        let file = fs::File::create(folder.path().join(name)).unwrap();
+        let mut writer = Writer::new(file, &Section::default()).unwrap();
+        let interface = NewInterface { name, description: None, filter: None, linktype: 1, snaplen: 0 };
+        let id = writer.add_interface(&interface).unwrap();
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+        frame.extend([
+            0x45, 0, 0, 48, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0x88, 0x17, 0x70, 0, 28,
+        ]);
+        frame.resize(14 + 48, 0x33);
+        for number in 0..600 {
+            let ts_ns = 1_700_000_000_000_000_000 + number * 10_000_000 + after;
+            let dropcount = (number == 300 && dropped > 0).then_some(dropped);
+            let origlen = frame.len() as u32;
+            writer.packet(id, &NewPacket { ts_ns, origlen, data: &frame, dropcount, ..NewPacket::default() }).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let (code, stdout, stderr) = ended(folder.path(), &["a.pcapng", "b.pcapng", "--same-clock", "--json"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let told: Value = serde_json::from_str(&stdout).unwrap();
+    let notes = told["notes"].as_array().unwrap();
+    for word in ["ambiguous", "5 packets"] {
+        assert!(notes.iter().any(|note| note.as_str().unwrap().contains(word)), "{word}: {notes:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_fitted_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,7 +317,21 @@ fn what_cannot_be_fitted_is_refused_with_the_reason() {
     write("capture.pcap", "\u{a}\r\r\n");
     write("irtt.json", "{\"round_trips\": 3}");
     fs::create_dir(folder.path().join("empty")).unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    write("short.txt", "1\n2\n");
+    part(folder.path(), "kept-order-a.pcapng", "a.pcapng", 0);
+    part(folder.path(), "kept-order-b.pcapng", "b.pcapng", 0);
+    fs::create_dir(folder.path().join("run")).unwrap();
+    write("run/records.csv", "direction,arrival_ns,cause,release_ns\n");
+    let cases: [(&[&str], &str); 17] = [
+        (
+            &["a.pcapng", "b.pcapng", "--interval", "20ms"],
+            "--interval is for delays without times, and a capture has them",
+        ),
+        (&["irtt.json", "--interval", "20ms"], "and irtt's output has them"),
+        (&["short.csv", "--interval", "20ms"], "this table has a column of them"),
+        (&["short.txt", "--same-clock"], "--same-clock is for captures and for irtt's output"),
+        (&["run", "--same-clock"], "delays of a run's records are taken as they are"),
+        (&["run", "--interval", "20ms"], "and a run has them"),
         (&["short.csv"], "399 packets whose fate is known: a fit takes 400 or more"),
         (&["lost.csv"], "all 500 packets whose fate is known were lost"),
         (&["early.csv"], "the smallest delay is -5000000 ns, below zero"),

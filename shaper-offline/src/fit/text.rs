@@ -50,11 +50,28 @@ impl fmt::Display for LossFit {
         if let (LossModel::None, Some(interval)) = (self.chosen.model, self.ratio_interval) {
             writeln!(f, "  no packet was lost: 95 % of 0 to {:.4} %", interval.high * 100.0)?;
         }
-        match self.accepted {
-            Some(true) => writeln!(f, "  bursts and gaps are no further from it than chance takes them"),
-            Some(false) => writeln!(
+        if let (1.., Some(mean)) = (self.longest_burst, self.burst) {
+            writeln!(f, "  the longest burst is of {} packets, the mean of {mean:.2}", self.longest_burst)?;
+        }
+        match (self.accepted, self.bursts_accepted, self.gaps_accepted) {
+            (Some(true), bursts, gaps) => {
+                let which = match (bursts, gaps) {
+                    (Some(_), Some(_)) => "bursts and gaps",
+                    (Some(_), None) => "bursts",
+                    _ => "gaps",
+                };
+                writeln!(f, "  {which} are no further from it than chance takes them")?;
+            }
+            (Some(false), ..) => writeln!(
                 f,
                 "  bursts or gaps are further from it than chance takes them: no candidate is this link; --trace is faithful"
+            )?,
+            (None, ..) => {}
+        }
+        match self.not_judged() {
+            Some(which) => writeln!(
+                f,
+                "  accepted: not judged by {which}, of which one half of the blocks has no whole one: an outage looks so"
             ),
             None => Ok(()),
         }
@@ -142,6 +159,11 @@ impl fmt::Display for DelayFit {
             OrderVerdict::Kept => {
                 writeln!(f, "  order kept: no packet was overtaken, where {expected} would have been with a free order")
             }
+            OrderVerdict::NotTold if self.order.expected_if_free.is_none() && self.order.same_stamp > 0 => writeln!(
+                f,
+                "  order not told: {} packets were sent at one stamp with another, too many to tell it",
+                self.order.same_stamp
+            ),
             OrderVerdict::NotTold => {
                 writeln!(
                     f,

@@ -97,7 +97,8 @@ pub struct Bootstrap {
 impl Bootstrap {
     /// The percentile interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, 13.3) of the quantile of
     /// `b` over that of `a`; an end may be infinite where `a` can be zero. `None` with less than [`FEWEST`] samples on
-    /// either side.
+    /// either side, and where a resample has a quantile below zero, or at zero among samples of which some are below: the
+    /// ratio then rises where `b` falls, or has no bound.
     #[must_use]
     pub fn ratio(&self, a: &Samples, b: &Samples, q: f64) -> Option<Interval> {
         if a.n() < FEWEST || b.n() < FEWEST {
@@ -105,8 +106,14 @@ impl Bootstrap {
         }
         let mut draws = Draws(self.seed);
         let (of_a, of_b) = (a.resampled(q), b.resampled(q));
-        let mut ratios: Vec<f64> =
-            (0..self.resamples).map(|_| ratio(of_a.draw(&mut draws), of_b.draw(&mut draws))).collect();
+        let signed = [a, b].iter().any(|samples| samples.ascending.first().is_some_and(|least| *least < 0.0));
+        let mut drawn = || {
+            let (a, b) = (of_a.draw(&mut draws), of_b.draw(&mut draws));
+            let least = a.min(b);
+            let told = least > 0.0 || least == 0.0 && (!signed || a == b);
+            told.then(|| ratio(a, b))
+        };
+        let mut ratios = (0..self.resamples).map(|_| drawn()).collect::<Option<Vec<f64>>>()?;
         ratios.sort_unstable_by(f64::total_cmp);
         Some(Interval { low: quantile(&ratios, self.error / 2.0)?, high: quantile(&ratios, 1.0 - self.error / 2.0)? })
     }
@@ -211,6 +218,25 @@ mod tests {
         assert!(apart <= 32, "{apart} of 200 found a difference that is not there");
         assert!(walk(1).inflation(0.5) > 20.0);
         assert!(uniform(1, 20_000, 0.0).inflation(0.5) < 2.0);
+    }
+
+    #[test]
+    fn signed_samples_have_a_ratio_only_above_zero() {
+        let from = |least: f64| Samples::new((0..199).map(|at| least + 0.1 * f64::from(at * 37 % 199)).collect());
+        // From 1 to 21, from -30 to -10, from -10 to 10, in no order.
+        let (above, below, across) = (from(1.0), from(-30.0), from(-10.0));
+        for (a, b) in [(&below, &below), (&below, &above), (&above, &below), (&across, &above), (&above, &across)] {
+            assert_eq!(HOW.ratio(a, b, 0.5), None, "{:?} {:?}", a.quantile(0.5), b.quantile(0.5));
+        }
+        // Nine tenths of the samples from -10 on lie below 8, and the resamples' quantiles above 6.
+        assert!(HOW.ratio(&across, &across, 0.9).unwrap().contains(1.0));
+        let mut zeros = vec![0.0; 50];
+        let unsigned = Samples::new(zeros.clone());
+        assert_eq!(HOW.ratio(&unsigned, &above, 0.5).map(|interval| interval.low), Some(f64::INFINITY));
+        zeros.push(-1.0);
+        let signed = Samples::new(zeros);
+        assert_eq!(HOW.ratio(&signed, &above, 0.5), None);
+        assert_eq!(HOW.ratio(&signed, &signed, 0.5), Some(Interval { low: 1.0, high: 1.0 }));
     }
 
     #[test]

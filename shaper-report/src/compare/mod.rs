@@ -27,6 +27,8 @@ const FAMILY_ERROR: f64 = 0.05;
 const LEAST_RESAMPLES: u32 = 10_000;
 /// Resamples at most.
 const MOST_RESAMPLES: u32 = 200_000;
+/// Why a ratio is not judged: it turns round where a value changes its sign.
+const BELOW_ZERO: &str = "at or below zero, where a ratio says nothing";
 /// Samples that are to lie beyond a quantile which is judged.
 const BEYOND: f64 = 10.0;
 
@@ -236,7 +238,7 @@ impl Figure<'_> {
     }
 
     fn row(&self, bootstrap: &Bootstrap, options: &Options) -> Row {
-        let why = self.unjudged();
+        let mut why = self.unjudged();
         let (kind, a, b, n) = match &self.values {
             Values::Quantile { q, a, b } => {
                 (Kind::Relative, a.quantile(*q), b.quantile(*q), [a.n() as u64, b.n() as u64])
@@ -244,9 +246,9 @@ impl Figure<'_> {
             Values::Share { a, b } => (Kind::Difference, a.ratio, b.ratio, [a.of, b.of]),
             Values::Told { a, b, n, .. } => (Kind::Relative, *a, *b, *n),
         };
-        let change = a.zip(b).map(|(a, b)| match kind {
-            Kind::Relative => ratio(a, b) - 1.0,
-            Kind::Difference => b - a,
+        let mut change = a.zip(b).and_then(|(a, b)| match kind {
+            Kind::Relative => (a.min(b) >= 0.0).then(|| ratio(a, b) - 1.0),
+            Kind::Difference => Some(b - a),
         });
         let interval = match &self.values {
             Values::Quantile { q, a, b } if why.is_none() => {
@@ -255,6 +257,10 @@ impl Figure<'_> {
             Values::Share { a, b } if why.is_none() => newcombe(a, b, bootstrap.error).map(|of| (of.low, of.high)),
             _ => None,
         };
+        // With enough samples there is an interval, or the quantile is not above zero.
+        if why.is_none() && kind == Kind::Relative && interval.is_none() {
+            (why, change) = (Some(BELOW_ZERO.to_owned()), None);
+        }
         let (noise, threshold) = match kind {
             Kind::Relative => (options.noise, options.threshold),
             Kind::Difference => (options.share_noise, options.share_threshold),
@@ -347,6 +353,19 @@ mod tests {
         assert_eq!(share(500, 580).verdict, Verdict::NoChange, "less than a percentage point");
         let few = judged(Worse::Higher, Values::Share { a: Proportion::of(5, 100), b: Proportion::of(9, 100) });
         assert_eq!(few.verdict, Verdict::NoChange, "not sure");
+    }
+
+    #[test]
+    fn a_quantile_at_or_below_zero_is_not_judged_by_a_ratio() {
+        // Half as early is later, and by the ratio it would be less.
+        for (from, to) in [(-20.0, -10.0), (-10.0, -20.0), (-5.0, 5.0), (5.0, -5.0), (0.01, 0.02)] {
+            let (a, b) = (around(from), around(to));
+            let row = judged(Worse::Higher, Values::Quantile { q: 0.5, a: &a, b: &b });
+            let told = (row.change, row.low, row.high, row.verdict, row.why.as_deref());
+            assert_eq!(told, (None, None, None, Verdict::NotJudged, Some(BELOW_ZERO)), "{from} to {to}");
+        }
+        let told = Values::Told { a: Some(-3.0), b: Some(-2.0), n: [9, 9], why: "no samples" };
+        assert_eq!(judged(Worse::Higher, told).change, None);
     }
 
     #[test]

@@ -34,9 +34,9 @@ pub(crate) struct Args {
     /// Both captures were stamped by one clock; the captures of a run say so themselves
     #[arg(long)]
     same_clock: bool,
-    /// What has not arrived after it counts as lost (Tmax of RFC 7680)
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = Duration::parse_nonzero)]
-    tmax: Duration,
+    /// What has not arrived after it counts as lost (Tmax of RFC 7680) [default: 3s]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse_nonzero)]
+    tmax: Option<Duration>,
     /// Only packets of this filter, in words of pcap-filter (docs/filters.md), such as 'udp port 5004'; clocks are related
     /// by all packets even so
     #[arg(long, value_name = "EXPR", value_parser = filter)]
@@ -128,7 +128,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
-    let options = Options { clock, waiting: std::time::Duration::from_nanos(args.tmax.0.0), ..Options::default() };
+    let mut options = Options { clock, ..Options::default() };
+    if let Some(tmax) = args.tmax {
+        options.waiting = std::time::Duration::from_nanos(tmax.0.0);
+    }
     let only = |packet: &Packet<'_>, layers: &Layers<'_>| {
         args.flow.as_ref().is_none_or(|flow| flow.matches(&FlowKey::of(layers)))
             && args.filter.as_ref().is_none_or(|filter| of_filter(filter)(packet, layers))
@@ -172,13 +175,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
             (text, vec![cut(a), cut(b)])
         }
-        None if args.write.is_some() || args.csv.is_some() => {
-            bail!("--write and --csv are of what lies between two points: name the capture at the second one too")
-        }
-        None if !args.expect.is_empty() => {
-            bail!("--expect is of what lies between two points: name the capture at the second one too")
-        }
         None => {
+            let between = [
+                ("--write", args.write.is_some()),
+                ("--csv", args.csv.is_some()),
+                ("--expect", !args.expect.is_empty()),
+                ("--same-clock", args.same_clock),
+                ("--tmax", args.tmax.is_some()),
+            ];
+            if let Some((flag, _)) = between.iter().find(|(_, given)| *given) {
+                bail!("{flag} is of what lies between two points: name the capture at the second one too");
+            }
             let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
             let text = if args.json { json(&description)? } else { description.to_string() };
             if chosen.is_some() && description.packets == 0 {
@@ -196,7 +203,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out)?;
     }
     out.flush()?;
-    let cuts: Vec<_> = cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of))).collect();
+    let cuts: Vec<_> =
+        cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of, "the analysis"))).collect();
     // What stands before a cut was printed; that it is not all is an error nevertheless.
     let unanswered: Vec<_> = cuts.into_iter().chain(unanswered).collect();
     if !unanswered.is_empty() {
@@ -258,10 +266,11 @@ fn measure(expectation: &Expectation, analysis: &Analysis) -> Option<Measured> {
     }
 }
 
-fn cut_off(path: &str, at: u64, compression: Option<Compression>) -> String {
+/// What is to be said of a capture that is cut off, beside what came of the packets before.
+pub(super) fn cut_off(path: &str, at: u64, compression: Option<Compression>, what: &str) -> String {
     let of = if compression.is_some() { " of the decompressed data" } else { "" };
     format!(
-        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: the analysis ends there; copy the file whole, \
+        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: {what} ends there; copy the file whole, \
          or stop the capture before copying it"
     )
 }

@@ -10,7 +10,8 @@ use shaper_offline::fit::{self, Fit, Options, Series};
 use shaper_profile::quantity::Duration;
 
 use super::Outcome;
-use crate::fit::{Both, Given, Measured, Outputs, write};
+use super::analyze::cut_off;
+use crate::fit::{Both, Cut, Given, Measured, Outputs, write};
 
 /// `shaper fit`.
 #[derive(Debug, ClapArgs)]
@@ -51,8 +52,8 @@ pub(crate) struct Args {
 /// What was fitted to what.
 #[derive(Serialize)]
 struct Told<'a> {
-    /// The version of this object.
-    version: u32,
+    /// The version of this object: it grows where a name goes or changes its meaning.
+    schema_version: u32,
     from: &'a str,
     first_ns: Option<i64>,
     notes: &'a [String],
@@ -78,9 +79,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let [a_to_b, b_to_a] = fits.each_ref().map(Option::as_ref);
     if args.json {
         let Measured { from, first_ns, notes, .. } = &measured;
-        let told = Told { version: 1, from, first_ns: *first_ns, notes, a_to_b, b_to_a, files };
+        let told = Told { schema_version: 1, from, first_ns: *first_ns, notes, a_to_b, b_to_a, files };
         writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
-        return Ok(Outcome::Held);
+        out.flush()?;
+        return whole(&measured.cuts);
     }
     writeln!(out, "{}", measured.from)?;
     for note in &measured.notes {
@@ -95,6 +97,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out, "\nwritten: {}", files.join(", "))?;
     }
     out.flush()?;
+    whole(&measured.cuts)
+}
+
+/// What stands before a cut was fitted and told; that it is not all is an error nevertheless.
+fn whole(cuts: &[Cut]) -> anyhow::Result<Outcome> {
+    if !cuts.is_empty() {
+        let said = cuts.iter().map(|cut| cut_off(&cut.path, cut.at, cut.compression, "what was fitted"));
+        bail!(said.collect::<Vec<_>>().join("; "));
+    }
     Ok(Outcome::Held)
 }
 

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use shaper_offline::analyze::{self, Analysis, Clock, Ending, Options, PacketRecord, Sink, Way};
+use shaper_offline::analyze::{
+    self, Analysis, Clock, Ending, FileFound, FindingKind, Options, PacketRecord, Severity, Sink, Way,
+};
 use shaper_offline::fit::{Fate, Series};
 
-use super::measured::{Measured, Packets};
+use super::measured::{Cut, Measured, Packets};
 
 /// Both directions' packets, as they are settled.
 #[derive(Default)]
@@ -56,17 +58,33 @@ impl Collected {
     }
 }
 
+/// Warnings of the analysis that hold for what is fitted; of clocks and of files that are cut off the notes say it
+/// themselves.
+fn warnings(analysis: &Analysis) -> impl Iterator<Item = String> {
+    let said = |kind| {
+        use FindingKind::{ClockDisagrees, ClockOneDirection, CutOff, NoDirection};
+        matches!(kind, ClockDisagrees | ClockOneDirection | CutOff | NoDirection)
+    };
+    let warns = analysis.findings.iter().filter(|finding| finding.severity <= Severity::Warning);
+    warns.filter(move |finding| !said(finding.kind)).map(|finding| finding.text.clone())
+}
+
+fn cut(file: &FileFound) -> Option<Cut> {
+    Some(Cut { path: file.path.clone(), at: file.cut_at?, compression: file.compression })
+}
+
 pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measured> {
     let clock = if same_clock { Clock::Same } else { Clock::Estimate };
     let options = Options { clock, ..Options::default() };
     let mut collected = Collected::default();
     let analysis = analyze::two_points_into(a, b, &options, &mut collected)?;
     let mut notes: Vec<String> = collected.ways.iter().filter_map(Packets::left_out).collect();
-    for file in &analysis.files {
-        if let Some(at) = file.cut_at {
-            notes.push(format!("{}: cut off at byte {at}; what stands before it was fitted", file.path));
-        }
-    }
+    notes.extend(warnings(&analysis));
+    let cuts: Vec<Cut> = analysis.files.iter().filter_map(cut).collect();
+    notes.extend(
+        cuts.iter()
+            .map(|Cut { path, at, .. }| format!("{path}: cut off at byte {at}; what stands before it was fitted")),
+    );
     match (analysis.clock.is_absolute(), analysis.clock.offset_bound_ns) {
         (false, _) => notes.push(
             "the clocks of the captures are not known against each other: only differences of delay were fitted; \
@@ -83,5 +101,5 @@ pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measu
     let from = format!("the captures {} and {}", a.display(), b.display());
     let series = collected.series(absolute);
     let first_ns = series.iter().filter_map(|series| Some(series.packets.first()?.sent_ns)).min();
-    Ok(Measured { from, series, first_ns, notes })
+    Ok(Measured { from, series, first_ns, notes, cuts })
 }

@@ -51,6 +51,9 @@ pub(super) fn read(path: &Path, interval_ns: Option<i64>) -> anyhow::Result<Meas
         columns
     };
     let has_times = columns.iter().any(|column| matches!(column, Column::Time(_)));
+    if has_times && interval_ns.is_some() {
+        bail!("{name}: --interval is for delays without times, and this table has a column of them: leave it out");
+    }
     let mut packets = Packets::default();
     let mut last = i64::MIN;
     let mut unordered = 0u64;
@@ -79,7 +82,7 @@ pub(super) fn read(path: &Path, interval_ns: Option<i64>) -> anyhow::Result<Meas
     }
     let series = Series::sorted(packets.all, has_times || interval_ns.is_some(), true);
     let from = format!("a series of one-way delays, {name}");
-    Ok(Measured { from, series: [series, Series::default()], first_ns: None, notes })
+    Ok(Measured { from, series: [series, Series::default()], first_ns: None, notes, cuts: Vec::new() })
 }
 
 fn columns(head: &str) -> anyhow::Result<Vec<Column>> {

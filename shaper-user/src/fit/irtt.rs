@@ -116,7 +116,8 @@ pub(super) fn read(path: &Path, same_clock: bool) -> anyhow::Result<Measured> {
         ));
     }
     let series = ways.map(|packets| Series::sorted(packets.all, true, true));
-    Ok(Measured { from: format!("irtt's output {name}, from client (a) to server (b)"), series, first_ns, notes })
+    let from = format!("irtt's output {name}, from client (a) to server (b)");
+    Ok(Measured { from, series, first_ns, notes, cuts: Vec::new() })
 }
 
 #[cfg(test)]

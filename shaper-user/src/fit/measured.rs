@@ -1,11 +1,12 @@
 //! What a fit is made from: both directions, and how they came about.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use shaper_offline::fit::{Fate, Observed, Series};
+use shaper_offline::pcapfile::{Compression, Error, Fault, Reader, STDIN};
 
 use super::{captures, delays, irtt, records};
 
@@ -21,6 +22,25 @@ pub(crate) struct Given {
     pub(crate) interval_ns: Option<i64>,
 }
 
+impl Given {
+    fn without_interval(self, has_times: &str) -> anyhow::Result<()> {
+        if self.interval_ns.is_some() {
+            bail!("--interval is for delays without times, and {has_times} has them: leave it out");
+        }
+        Ok(())
+    }
+
+    fn without_same_clock(self, as_they_are: &str) -> anyhow::Result<()> {
+        if self.same_clock {
+            bail!(
+                "--same-clock is for captures and for irtt's output, and delays of {as_they_are} are taken as they are: \
+                 leave it out"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Series of both directions; empty where nothing was measured.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -32,6 +52,19 @@ pub(crate) struct Measured {
     pub(crate) first_ns: Option<i64>,
     /// What is to be known of it.
     pub(crate) notes: Vec<String>,
+    /// Captures that are cut off: what stands before was fitted.
+    pub(crate) cuts: Vec<Cut>,
+}
+
+/// Where a capture is cut off.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The file.
+    pub(crate) path: String,
+    /// The byte, in what it decompresses to if it is compressed.
+    pub(crate) at: u64,
+    /// How it is compressed.
+    pub(crate) compression: Option<Compression>,
 }
 
 /// A direction's packets as they are read, no more than are held.
@@ -57,11 +90,10 @@ impl Packets {
     }
 }
 
-/// What a file is, by its beginning.
+/// What a file is.
 enum Kind {
     Capture,
     Json,
-    Gzip,
     Text,
 }
 
@@ -70,7 +102,7 @@ impl Measured {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or is none of these, and a second one where none belongs.
+    /// When a file cannot be read or is none of these, a second one where none belongs, and a flag that says nothing of it.
     pub(crate) fn read(a: &Path, b: Option<&Path>, given: Given) -> anyhow::Result<Self> {
         if a.is_dir() {
             if let Some(b) = b {
@@ -79,20 +111,29 @@ impl Measured {
             return Self::of_run(a, given);
         }
         match (kind(a)?, b) {
-            (Kind::Capture, Some(b)) => captures::read(a, b, given.same_clock),
+            (Kind::Capture, Some(b)) => {
+                given.without_interval("a capture")?;
+                captures::read(a, b, given.same_clock)
+            }
             (Kind::Capture, None) => bail!(
                 "{}: a capture of one point says nothing of the link: name the capture at the other end too",
                 a.display()
             ),
-            (Kind::Gzip, _) => bail!("{}: compressed by gzip: unpack it first, with gunzip", a.display()),
             (_, Some(b)) => bail!("{}: {} is no capture, and is fitted alone", b.display(), a.display()),
-            (Kind::Json, None) => irtt::read(a, given.same_clock),
-            (Kind::Text, None) => delays::read(a, given.interval_ns),
+            (Kind::Json, None) => {
+                given.without_interval("irtt's output")?;
+                irtt::read(a, given.same_clock)
+            }
+            (Kind::Text, None) => {
+                given.without_same_clock("a table or list")?;
+                delays::read(a, given.interval_ns)
+            }
         }
     }
 
     /// A run has the captures of both ends of a link, or else a table of what was decided.
     fn of_run(directory: &Path, given: Given) -> anyhow::Result<Self> {
+        given.without_interval("a run")?;
         let [a, b] = ["a.pcapng", "b.pcapng"].map(|name| directory.join(name));
         if a.is_file() && b.is_file() {
             return captures::read(&a, &b, given.same_clock);
@@ -105,27 +146,30 @@ impl Measured {
                 records::FILE
             );
         }
+        given.without_same_clock("a run's records")?;
         records::read(&table)
     }
 }
 
+/// What a file is. Whether it is a capture the reader of captures says.
 fn kind(path: &Path) -> anyhow::Result<Kind> {
-    let failed = || format!("{}: cannot be read", path.display());
+    let name = path.display();
+    let failed = || format!("{name}: cannot be read");
+    // Files are read more than once; and - is a name for the reader of captures.
+    if !fs::metadata(path).with_context(failed)?.is_file() || path == Path::new(STDIN) {
+        bail!("{name}: is no file, and cannot be read twice: write what it gives to one");
+    }
+    match Reader::open(path) {
+        Ok(_) => return Ok(Kind::Capture),
+        Err(Error::Damaged { fault: Fault::NotACapture(_) | Fault::TooShort(_), decompressed: true, .. }) => {
+            bail!("{name}: compressed, and no capture: unpack it first, with gunzip or unzstd");
+        }
+        Err(Error::Damaged { fault: Fault::NotACapture(_) | Fault::TooShort(_), .. }) => {}
+        Err(Error::Io { source, .. }) => return Err(source).with_context(failed),
+        Err(error) => return Err(error.into()),
+    }
     let mut head = Vec::new();
     File::open(path).with_context(failed)?.take(64).read_to_end(&mut head).with_context(failed)?;
     let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
-    Ok(match head.get(..4) {
-        Some(
-            [0xd4, 0xc3, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0xc3, 0xd4]
-            | [0x4d, 0x3c, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0x3c, 0x4d]
-            | [0x34, 0xcd, 0xb2, 0xa1]
-            | [0xa1, 0xb2, 0xcd, 0x34]
-            | [0x0a, 0x0d, 0x0d, 0x0a],
-        ) => Kind::Capture,
-        Some([0x1f, 0x8b, ..]) => Kind::Gzip,
-        _ if text.starts_with(b"{") => Kind::Json,
-        _ => Kind::Text,
-    })
+    Ok(if text.starts_with(b"{") { Kind::Json } else { Kind::Text })
 }

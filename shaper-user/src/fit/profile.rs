@@ -209,6 +209,12 @@ fn about_loss(fit: &LossFit) -> Vec<String> {
             }
         }
     }
+    if let (1.., Some(mean)) = (fit.longest_burst, fit.burst) {
+        lines.push(format!("  the longest burst is of {} packets, the mean of {mean:.2}", fit.longest_burst));
+    }
+    if let Some(which) = fit.not_judged() {
+        lines.push(format!("  not judged by {which}: one half of the blocks has no whole one, as where an outage is"));
+    }
     if fit.accepted == Some(false) {
         lines.push("  further away than chance takes them: no candidate is this link; --trace is faithful".to_owned());
     }

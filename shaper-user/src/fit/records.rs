@@ -67,5 +67,5 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
         ));
     }
     let series = ways.map(|packets| Series::sorted(packets.all, true, true));
-    Ok(Measured { from: format!("the records of a run, {name}"), series, first_ns: None, notes })
+    Ok(Measured { from: format!("the records of a run, {name}"), series, first_ns: None, notes, cuts: Vec::new() })
 }

@@ -41,6 +41,8 @@ pub use toast::ToastSession;
 /// One capture described.
 #[derive(Clone, Debug, Serialize)]
 pub struct Description {
+    /// Version of this form: it grows where a name goes or changes its meaning.
+    pub schema_version: u32,
     /// What matters, one sentence each.
     pub findings: Vec<String>,
     /// Path as given.
@@ -103,6 +105,11 @@ pub struct Description {
     pub rtp: RtpFound,
 }
 
+impl Description {
+    /// The version written by this crate.
+    pub const SCHEMA_VERSION: u32 = 1;
+}
+
 /// Describes the capture of one point.
 ///
 /// # Errors
@@ -119,6 +126,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     let chosen = Chosen::of(capture)?;
     let mut reader = Reader::open(chosen.path)?;
     let mut found = Description {
+        schema_version: Description::SCHEMA_VERSION,
         findings: Vec::new(),
         path: chosen.path.display().to_string(),
         compression: reader.compression(),

@@ -28,7 +28,7 @@ pub use table::TablePoint;
 /// would drown all others.
 const SHARES: usize = 400;
 const OUTER: f64 = 0.01;
-/// A block with fewer delays says nothing of an interval.
+/// A block with fewer delays says nothing of an interval: it is joined with those behind it.
 const LEAST_IN_BLOCK: usize = 30;
 /// The range from the smallest delay to the 95 % quantile in so many parts: a cut puts more than this share of packets into
 /// the first, and several times what is in the second.
@@ -171,13 +171,9 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     let (chosen, parameters) = match shape {
         Some(shape) => {
             let shaped = shaped(shape, &all, cut);
-            let in_blocks: Vec<Shaped> = blocks
-                .iter()
-                .filter_map(|block| series.packets.get(block.clone()))
-                .map(|packets| shifted(of(packets)))
-                .filter(|delays| delays.len() >= LEAST_IN_BLOCK)
-                .map(|delays| self::shaped(shape, &delays, cut))
-                .collect();
+            let by_block = blocks.iter().filter_map(|block| series.packets.get(block.clone())).map(of);
+            let in_blocks: Vec<Shaped> =
+                joined(by_block).into_iter().map(|delays| self::shaped(shape, &shifted(delays), cut)).collect();
             let parameter = |name, value: f64, of: fn(&Shaped) -> f64| Parameter {
                 name,
                 value,
@@ -290,6 +286,22 @@ fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     }
     let jitter = if square > 0.0 { (product / square).max(0.0) } else { 0.0 };
     Shaped { shape, delay: y - jitter * x, jitter, floor: cut.map(|cut| cut.floor) }
+}
+
+/// Neighbouring blocks' delays, together where a block has too few; what is left at the end goes with the last.
+fn joined(by_block: impl Iterator<Item = Vec<i64>>) -> Vec<Vec<i64>> {
+    let mut whole: Vec<Vec<i64>> = Vec::new();
+    let mut open = Vec::new();
+    for delays in by_block {
+        open.extend(delays);
+        if open.len() >= LEAST_IN_BLOCK {
+            whole.push(std::mem::take(&mut open));
+        }
+    }
+    if let Some(last) = whole.last_mut() {
+        last.append(&mut open);
+    }
+    whole
 }
 
 /// The interval of an estimate by its spread over blocks (batch means, with Student's quantile), which correlation within

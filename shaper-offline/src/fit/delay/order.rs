@@ -13,6 +13,9 @@ const DRAWN: usize = 200_000;
 /// Reordered packets that a free order would make, from which on none of them says that order is kept: by a Poisson law
 /// none comes in one of 20,000 cases.
 const TELLING: f64 = 10.0;
+/// The share of packets sent at one stamp with another, from which on stamps are too coarse to tell the order: arrivals,
+/// which are counted from the stamps, are then off by as much as packets lie apart.
+const COARSE: f64 = 0.1;
 
 /// What is known of the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +25,7 @@ pub enum OrderVerdict {
     Free,
     /// None did, though with these delays they would have.
     Kept,
-    /// None did, and hardly any would have.
+    /// None did, and hardly any would have; or the stamps are too coarse to tell.
     NotTold,
 }
 
@@ -31,27 +34,35 @@ pub enum OrderVerdict {
 pub struct OrderFound {
     /// The verdict.
     pub verdict: OrderVerdict,
-    /// Packets that arrived behind one that was sent later (RFC 4737).
+    /// Packets that arrived behind one that was sent at a later stamp (RFC 4737); 0 where stamps are too coarse.
     pub reordered: u64,
-    /// How many a link of the fitted delays and a free order would have made of these packets; `None` without times.
+    /// Packets sent at the same stamp as another: which of them went first is not known.
+    pub same_stamp: u64,
+    /// How many a link of the fitted delays and a free order would have made of these packets; `None` without times, and
+    /// where stamps are too coarse.
     pub expected_if_free: Option<f64>,
 }
 
-/// Counts packets that arrive behind one that was sent later: of those in order of arrival, whose number is below one that
-/// came before (RFC 4737, 3.3).
-fn reordered(arrivals: impl Iterator<Item = i64>) -> u64 {
-    let mut all: Vec<(i64, usize)> = arrivals.enumerate().map(|(number, arrival)| (arrival, number)).collect();
+/// Counts packets, given as sent and arrived, that arrive behind one that was sent later: of those in order of arrival,
+/// that were sent before one that came before (RFC 4737, 3.3). Of one stamp none is the later.
+fn reordered(packets: impl Iterator<Item = (i64, i64)>) -> u64 {
+    let mut all: Vec<(i64, i64)> = packets.map(|(sent, arrival)| (arrival, sent)).collect();
     all.sort_unstable();
-    let mut next = 0;
+    let mut latest = i64::MIN;
     let mut behind = 0;
-    for (_, number) in all {
-        if number < next {
+    for (_, sent) in all {
+        if sent < latest {
             behind += 1;
         } else {
-            next = number + 1;
+            latest = sent;
         }
     }
     behind
+}
+
+/// Packets that have their stamp with a neighbour in order of sending.
+fn same_stamp(scores: &[Score]) -> u64 {
+    scores.chunk_by(|one, next| one.sent_ns == next.sent_ns).map(<[_]>::len).filter(|n| *n > 1).sum::<usize>() as u64
 }
 
 /// Judges the order: what was seen against the same packets with delays drawn anew, correlated as those measured.
@@ -62,12 +73,14 @@ pub(super) fn judge(
     time_ns: Option<f64>,
     options: &Options,
 ) -> OrderFound {
-    if !series.timed {
-        return OrderFound { verdict: OrderVerdict::NotTold, reordered: 0, expected_if_free: None };
+    let same_stamp = if series.timed { same_stamp(scores) } else { 0 };
+    if !series.timed || same_stamp as f64 > COARSE * scores.len() as f64 {
+        return OrderFound { verdict: OrderVerdict::NotTold, reordered: 0, same_stamp, expected_if_free: None };
     }
     let measured = |score: &Score| {
         let packet = series.packets.get(score.number);
-        packet.and_then(|packet| packet.fate.delay_ns()).map(|delay| score.sent_ns.saturating_add(delay))
+        let delay = packet.and_then(|packet| packet.fate.delay_ns());
+        delay.map(|delay| (score.sent_ns, score.sent_ns.saturating_add(delay)))
     };
     let seen = reordered(scores.iter().filter_map(measured));
     let mut draws = Draws::new(options.seed ^ 0x6f_7264_6572);
@@ -82,7 +95,7 @@ pub(super) fn judge(
             _ => fresh,
         };
         before = Some((score.sent_ns, z));
-        score.sent_ns.saturating_add(delays.quantile(normal_share(z)).round() as i64)
+        (score.sent_ns, score.sent_ns.saturating_add(delays.quantile(normal_share(z)).round() as i64))
     });
     let of = scores.len().clamp(1, DRAWN) as f64;
     let expected = reordered(drawn) as f64 * scores.len() as f64 / of;
@@ -91,7 +104,7 @@ pub(super) fn judge(
         0 if expected >= TELLING => OrderVerdict::Kept,
         0 => OrderVerdict::NotTold,
     };
-    OrderFound { verdict, reordered: seen, expected_if_free: Some(expected) }
+    OrderFound { verdict, reordered: seen, same_stamp, expected_if_free: Some(expected) }
 }
 
 /// The share of a standard normal distribution below a point, within 1.5e-7 (Abramowitz and Stegun, 7.1.26).
@@ -112,10 +125,18 @@ mod tests {
     #[test]
     fn reordered_packets_are_those_behind_a_later_one() {
         // Sent 0 to 4, arriving as 0 2 3 1 4: 1 alone is late.
-        assert_eq!(reordered([10, 40, 20, 30, 50].into_iter()), 1);
-        assert_eq!(reordered([10, 20, 20, 30].into_iter()), 0);
+        let of = |arrivals: &[i64]| reordered((0..).zip(arrivals.iter().copied()));
+        assert_eq!(of(&[10, 40, 20, 30, 50]), 1);
+        assert_eq!(of(&[10, 20, 20, 30]), 0);
         // 4 overtakes all.
-        assert_eq!(reordered([10, 20, 30, 40, 5].into_iter()), 4);
+        assert_eq!(of(&[10, 20, 30, 40, 5]), 4);
+    }
+
+    #[test]
+    fn packets_of_one_stamp_overtake_none_of_it() {
+        assert_eq!(reordered([(0, 12), (0, 11), (0, 10), (5, 15)].into_iter()), 0);
+        // One of the first stamp behind one of the second.
+        assert_eq!(reordered([(0, 12), (0, 20), (5, 15), (5, 14)].into_iter()), 1);
     }
 
     #[test]

@@ -148,3 +148,37 @@ fn without_times_nothing_is_said_of_time_and_order() {
     assert!(fit.correlation.time_ns.is_none() && fit.correlation.worth < 0.2, "{:#?}", fit.correlation);
     assert_eq!((fit.order.verdict, fit.order.expected_if_free), (OrderVerdict::NotTold, None));
 }
+
+#[test]
+fn stamps_too_coarse_for_the_order_tell_none() {
+    // Packets 0.4 ms apart, in order as they were sent and as they came, with stamps of whole milliseconds.
+    let mut draws = Draws::new(4);
+    let mut last = 0;
+    let mut packet = |number: i64| {
+        let sent = number * 400_000;
+        last = (sent + 20_000_000 + (draws.uniform() * 5.0 * MS) as i64).max(last + 1_000);
+        (sent, Fate::Arrived(last - sent))
+    };
+    let fine: Vec<(i64, Fate)> = (0..4_000).map(&mut packet).collect();
+    let stamped = |of: i64| {
+        let stamp = |(sent, fate): &(i64, Fate)| Observed { sent_ns: sent / of * of, fate: *fate };
+        let packets = fine.iter().map(stamp).collect();
+        fitted_to(&Series { packets, timed: true, absolute: true }).order
+    };
+    let told = stamped(1);
+    assert_eq!((told.verdict, told.reordered, told.same_stamp), (OrderVerdict::Kept, 0, 0), "{told:?}");
+    let coarse = stamped(1_000_000);
+    assert_eq!((coarse.verdict, coarse.reordered), (OrderVerdict::NotTold, 0), "{coarse:?}");
+    assert!(coarse.same_stamp > 3_900 && coarse.expected_if_free.is_none(), "{coarse:?}");
+}
+
+#[test]
+fn blocks_of_few_delays_are_joined_for_an_interval() {
+    let truth = Shaped { shape: Shape::Uniform, delay: 30.0 * MS, jitter: 5.0 * MS, floor: None };
+    // So many losses that there are 40 blocks, of 25 delays each and a few lost.
+    let mut series = simulate(&truth, 1_400, 20.0, None, 5);
+    series.packets.iter_mut().skip(1).step_by(4).for_each(|packet| packet.fate = Fate::Lost);
+    let whole = crate::fit::fit(&series, &Options::default()).unwrap();
+    assert_eq!((whole.blocks, whole.arrived), (40, 1_050));
+    holds(&whole.delay.unwrap(), &truth);
+}

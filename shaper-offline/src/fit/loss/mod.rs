@@ -153,9 +153,26 @@ pub struct LossFit {
     pub chosen: ChosenLoss,
     /// All candidates, the simpler ones first.
     pub candidates: Vec<LossCandidate>,
-    /// Whether bursts and gaps of the held-out blocks are no further from the chosen model, by KS, than chance takes them
-    /// in 999 of 1000 cases; `None` where there were none.
+    /// Whether bursts of the held-out blocks are no further from the chosen model, by KS, than chance takes them in 999 of
+    /// 1000 cases; `None`, not judged, where either half of the blocks has no whole one.
+    pub bursts_accepted: Option<bool>,
+    /// The same of gaps.
+    pub gaps_accepted: Option<bool>,
+    /// Both, as far as they were judged; `None` where neither was.
     pub accepted: Option<bool>,
+}
+
+impl LossFit {
+    /// Which of bursts and gaps were not judged, where packets were lost.
+    #[must_use]
+    pub const fn not_judged(&self) -> Option<&'static str> {
+        match (self.chosen.kind, self.bursts_accepted, self.gaps_accepted) {
+            (LossKind::None, ..) | (_, Some(_), Some(_)) => None,
+            (_, None, None) => Some("bursts and gaps"),
+            (_, None, Some(_)) => Some("bursts"),
+            (_, Some(_), None) => Some("gaps"),
+        }
+    }
 }
 
 /// Fits the losses.
@@ -195,7 +212,7 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     }
     let chosen = choose(&candidates, options.seed);
     let mut candidates: Vec<LossCandidate> = candidates.into_iter().map(|(candidate, ..)| candidate).collect();
-    let mut accepted = None;
+    let mut of_both = [None, None];
     let mut kind = LossKind::None;
     if let Some(candidate) = candidates.get_mut(chosen) {
         candidate.chosen = true;
@@ -206,11 +223,12 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
             let noise = KS_BOUND * (1.0 / distance.runs as f64 + 1.0 / fitted as f64).sqrt();
             Some(distance.ks <= noise)
         };
-        let of_both = [within(bursts, train_runs.bursts.len()), within(gaps, train_runs.gaps.len())];
-        accepted = of_both.into_iter().flatten().reduce(|one, other| one && other);
+        of_both = [within(bursts, train_runs.bursts.len()), within(gaps, train_runs.gaps.len())];
     }
     let model = estimate::model(kind, &seen, &halves.concat(), false);
     let parameters = interval::parameters(kind, &model, &seen, &all);
+    let [bursts_accepted, gaps_accepted] = of_both;
+    let accepted = of_both.into_iter().flatten().reduce(|one, other| one && other);
     LossFit {
         ratio: all.lost as f64 / all.known.max(1) as f64,
         ratio_interval: crate::stats::wilson(all.lost, all.known),
@@ -218,6 +236,8 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         longest_burst: all_runs.bursts.iter().copied().max().unwrap_or(0),
         chosen: ChosenLoss { kind, model, parameters },
         candidates,
+        bursts_accepted,
+        gaps_accepted,
         accepted,
     }
 }

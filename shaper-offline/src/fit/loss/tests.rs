@@ -128,3 +128,18 @@ fn what_nobody_knows_is_neither_lost_nor_received() {
     assert_eq!((fit.unknown, fit.loss.chosen.kind), (7_143, LossKind::Bursts));
     holds(&fit.loss, &LossModel::Bursts { ratio: 0.1, burst: 4.0 });
 }
+
+#[test]
+fn an_outage_is_told_by_its_length_and_not_judged() {
+    let mut series = simulate(&LossModel::None, 4_000, 1);
+    series.packets.iter_mut().skip(850).take(120).for_each(|packet| packet.fate = Fate::Lost);
+    let fit = crate::fit::fit(&series, &Options::default()).unwrap();
+    let loss = &fit.loss;
+    assert_eq!((loss.chosen.kind, loss.longest_burst, loss.accepted), (LossKind::Independent, 120, None), "{loss:#?}");
+    assert_eq!(loss.not_judged(), Some("bursts and gaps"));
+    let text = loss.to_string();
+    assert!(text.contains("the longest burst is of 120 packets, the mean of 120.00"), "{text}");
+    assert!(text.contains("accepted: not judged by bursts and gaps"), "{text}");
+    let none = crate::fit::fit(&simulate(&LossModel::None, 4_000, 1), &Options::default()).unwrap().loss;
+    assert!(none.not_judged().is_none() && !none.to_string().contains("judged"));
+}
