@@ -15,6 +15,7 @@
 
 pub mod analyze;
 pub mod annotate;
+mod bytes;
 pub mod fit;
 pub mod join;
 pub mod packet;
