@@ -17,6 +17,7 @@
 
 pub mod analyze;
 pub mod annotate;
+mod bytes;
 pub mod fit;
 pub mod join;
 pub mod merged;

@@ -1,7 +1,10 @@
 //! Link layers and what stands between them and the network layer.
 
 use super::wireless;
-use crate::pcapfile::linktype;
+use crate::{
+    bytes::{u16_at, u32_at},
+    pcapfile::linktype,
+};
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
@@ -156,10 +159,7 @@ pub(super) fn llc(data: &[u8], at: usize) -> (u16, usize) {
 pub(super) fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
     match linktype {
         linktype::LINUX_SLL => u16_at(data, 0).map(u64::from),
-        linktype::LINUX_SLL2 => {
-            let interface = u32::from_be_bytes(*data.get(4..)?.first_chunk::<4>()?);
-            Some(u64::from(interface) << 16 | u64::from(*data.get(10)?))
-        }
+        linktype::LINUX_SLL2 => Some(u64::from(u32_at(data, 4)?) << 16 | u64::from(*data.get(10)?)),
         _ => None,
     }
 }
@@ -170,8 +170,4 @@ pub(super) fn by_version(data: &[u8], at: usize) -> Option<u16> {
         6 => Some(IPV6),
         _ => Some(0),
     }
-}
-
-pub(super) fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*data.get(at..)?.first_chunk::<2>()?))
 }

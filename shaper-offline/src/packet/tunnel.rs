@@ -8,7 +8,10 @@ use super::{
     Layers, Transport,
     link::{self, Link},
 };
-use crate::analyze::mix;
+use crate::{
+    analyze::mix,
+    bytes::{u16_at, u32_at},
+};
 
 /// Tunnels in tunnels that are followed.
 const LEVELS: u8 = 4;
@@ -178,7 +181,7 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
     let data = found.payload.get(found.at..)?;
     let length = outer.payload_length.checked_sub(found.at as u32)?;
     let link = if found.ethertype == link::BRIDGED {
-        Link::plain(link::u16_at(data, 12)?, 14)
+        Link::plain(u16_at(data, 12)?, 14)
     } else {
         Link::plain(found.ethertype, 0)
     };
@@ -276,16 +279,15 @@ fn gtp_u(payload: &[u8], length: u32) -> Option<Inside<'_>> {
 
 /// RFC 2784 with the key and sequence number of RFC 2890; other flags, routing among them, are of other versions.
 fn gre(payload: &[u8]) -> Option<Inside<'_>> {
-    let (flags, ethertype) = (link::u16_at(payload, 0)?, link::u16_at(payload, 2)?);
+    let (flags, ethertype) = (u16_at(payload, 0)?, u16_at(payload, 2)?);
     if flags & !0xb000 != 0 {
         return None;
     }
     let (checksum, key, sequence) = (flags & 0x8000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
     let mut at = 4 + if checksum { 4 } else { 0 };
-    let word = |at: usize| Some(u32::from_be_bytes(*payload.get(at..)?.first_chunk::<4>()?));
     let mut id = None;
     if key {
-        id = Some(word(at)?);
+        id = Some(u32_at(payload, at)?);
         at += 4;
     }
     if sequence {
@@ -296,7 +298,7 @@ fn gre(payload: &[u8]) -> Option<Inside<'_>> {
     }
     // Version II numbers its packets and has a header: version, VLAN, session.
     if sequence {
-        let header = word(at)?;
+        let header = u32_at(payload, at)?;
         if header >> 28 != 1 {
             return None;
         }

@@ -1,6 +1,7 @@
 //! DNS messages (RFC 1035 section 4), in the unicast and the multicast kind.
 
-use super::{Datagram, u16_at};
+use super::Datagram;
+use crate::bytes::u16_at;
 
 const HEADER: usize = 12;
 /// Records in one message, more than any that fits into a datagram with sense has.

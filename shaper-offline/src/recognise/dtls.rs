@@ -1,6 +1,7 @@
 //! DTLS records (RFC 6347 section 4.1).
 
-use super::{Datagram, u16_at};
+use super::Datagram;
+use crate::bytes::u16_at;
 
 const HEADER: usize = 13;
 /// Records in a datagram; a longer chain is not looked at to its end.

@@ -1,6 +1,7 @@
 //! What musicians' programs use to find each other and to play: Ableton Link and RTP-MIDI.
 
-use super::{Datagram, u16_at, u32_at};
+use super::Datagram;
+use crate::bytes::{u16_at, u32_at};
 
 /// Discovery on 224.76.78.75:20808, and the measurement of clocks between peers.
 const LINK: [&[u8; 8]; 2] = [b"_asdp_v\x01", b"_link_v\x01"];

@@ -278,11 +278,3 @@ impl Watch {
         (self.context & MIDI != 0 && midi::is_rtp(datagram)).then_some(Protocol::RtpMidi)
     }
 }
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk::<2>()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk::<4>()?))
-}

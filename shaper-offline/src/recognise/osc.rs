@@ -1,6 +1,7 @@
 //! Open Sound Control 1.0: messages with a type tag string, and bundles of them.
 
-use super::{Datagram, u32_at};
+use super::Datagram;
+use crate::bytes::u32_at;
 
 /// Bytes of an address pattern or a string that are looked at.
 const LONGEST: usize = 512;

@@ -1,6 +1,7 @@
 //! PTP version 2 (IEEE 1588-2019 section 13), over UDP and over Ethernet.
 
-use super::{Datagram, u16_at};
+use super::Datagram;
+use crate::bytes::u16_at;
 
 /// EtherType of PTP over Ethernet.
 pub const ETHERTYPE: u16 = 0x88f7;

@@ -1,6 +1,7 @@
 //! QUIC long headers (RFC 9000 section 17.2, RFC 9369), which say their version.
 
-use super::{Datagram, u32_at};
+use super::Datagram;
+use crate::bytes::u32_at;
 
 const V1: u32 = 1;
 const V2: u32 = 0x6b33_43cf;

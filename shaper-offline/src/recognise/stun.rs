@@ -1,6 +1,7 @@
 //! STUN (RFC 8489) and what TURN adds to it (RFC 8656).
 
-use super::{Datagram, u16_at, u32_at};
+use super::Datagram;
+use crate::bytes::{u16_at, u32_at};
 
 const COOKIE: u32 = 0x2112_a442;
 const HEADER: usize = 20;

@@ -7,6 +7,8 @@
 mod figures;
 mod holes;
 mod leap;
+#[cfg(test)]
+mod leap_tests;
 mod outstanding;
 #[cfg(test)]
 mod path_tests;

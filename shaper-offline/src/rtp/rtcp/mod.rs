@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use self::{
     source::Source,
-    wire::{Form, Part, ReportBlock, form, kind, parts, word},
+    wire::{Form, Part, ReportBlock, form, kind, parts},
 };
-use crate::analyze::FlowKey;
+use crate::{analyze::FlowKey, bytes::u32_at};
 
 pub use source::{Reported, RoundTrips, VoipMetrics};
 
@@ -77,7 +77,7 @@ impl Rtcp {
             Form::Reduced => {}
             Form::Encrypted => {
                 self.seen.encrypted += 1;
-                if let Some(source) = word(bytes, 4).and_then(|sender| self.source(pair, sender)) {
+                if let Some(source) = u32_at(bytes, 4).and_then(|sender| self.source(pair, sender)) {
                     source.encrypted += 1;
                 }
                 return;
@@ -104,7 +104,7 @@ impl Rtcp {
         let Part { kind, count, body } = part;
         match kind {
             kind::SENDER_REPORT => {
-                let sender = word(body, 0)?;
+                let sender = u32_at(body, 0)?;
                 let info = body.get(4..24)?;
                 self.source(pair, sender)?.sent(info, ts_ns)?;
                 self.blocks(pair, count, body.get(24..)?, ts_ns);
@@ -113,12 +113,12 @@ impl Rtcp {
             kind::SOURCE_DESCRIPTION => self.descriptions(pair, count, body),
             kind::BYE => {
                 for at in 0..usize::from(count) {
-                    let ssrc = word(body, at * 4)?;
+                    let ssrc = u32_at(body, at * 4)?;
                     self.source(pair, ssrc)?.byes += 1;
                 }
             }
             kind::TRANSPORT_FEEDBACK => {
-                let source = self.source(pair, word(body, 4)?)?;
+                let source = self.source(pair, u32_at(body, 4)?)?;
                 match count {
                     1 => source.nack(body.get(8..)?),
                     15 => source.transport_cc += 1,
@@ -144,7 +144,7 @@ impl Rtcp {
     fn descriptions(&mut self, pair: Pair, count: u8, body: &[u8]) {
         let mut rest = body;
         for _ in 0..count {
-            let Some(ssrc) = word(rest, 0) else { return };
+            let Some(ssrc) = u32_at(rest, 0) else { return };
             let mut at = 4;
             while let Some([item, length]) = rest.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
                 if *item == 0 {
@@ -165,11 +165,11 @@ impl Rtcp {
     fn payload_feedback(&mut self, pair: Pair, format: u8, body: &[u8]) -> Option<()> {
         let control = body.get(8..)?;
         match format {
-            1 => self.source(pair, word(body, 4)?)?.plis += 1,
+            1 => self.source(pair, u32_at(body, 4)?)?.plis += 1,
             // Each entry names its source (RFC 5104, section 4.3.1).
             4 => {
                 for entry in control.chunks_exact(8) {
-                    self.source(pair, word(entry, 0)?)?.firs += 1;
+                    self.source(pair, u32_at(entry, 0)?)?.firs += 1;
                 }
             }
             15 if control.starts_with(b"REMB") => {
@@ -179,7 +179,7 @@ impl Rtcp {
                 let shift = u32::from(high >> 2);
                 let bps = if shift > mantissa.leading_zeros() { u64::MAX } else { mantissa << shift };
                 for at in 0..usize::from(count) {
-                    let source = self.source(pair, word(control, 8 + at * 4)?)?;
+                    let source = self.source(pair, u32_at(control, 8 + at * 4)?)?;
                     source.rembs += 1;
                     source.remb_bps = Some(bps);
                 }
@@ -195,7 +195,7 @@ impl Rtcp {
         while let Some([block, _, high, low]) = rest.first_chunk::<4>() {
             let size = (usize::from(u16::from_be_bytes([*high, *low])) + 1) * 4;
             let Some(body) = rest.get(4..size) else { return };
-            if let (1..=3 | 6 | 7, Some(ssrc)) = (*block, word(body, 0))
+            if let (1..=3 | 6 | 7, Some(ssrc)) = (*block, u32_at(body, 0))
                 && let Some(source) = self.source(pair, ssrc)
             {
                 source.extended_reports += 1;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::wire::{ReportBlock, word};
+use super::wire::ReportBlock;
+use crate::bytes::u32_at;
 
 /// Sender reports that a receiver may still answer.
 const REMEMBERED: usize = 8;
@@ -166,11 +167,11 @@ pub(super) struct Source {
 impl Source {
     /// A sender report: its 20 bytes of sender information.
     pub(super) fn sent(&mut self, info: &[u8], ts_ns: Option<i64>) -> Option<()> {
-        let ntp = u64::from(word(info, 0)?) << 32 | u64::from(word(info, 4)?);
-        let timestamp = word(info, 8)?;
+        let ntp = u64::from(u32_at(info, 0)?) << 32 | u64::from(u32_at(info, 4)?);
+        let timestamp = u32_at(info, 8)?;
         self.sender_reports += 1;
-        self.sender_packets = word(info, 12);
-        self.sender_octets = word(info, 16);
+        self.sender_packets = u32_at(info, 12);
+        self.sender_octets = u32_at(info, 16);
         let unwrapped = self.last.map_or(i64::from(timestamp), |last| {
             last.timestamp + i64::from(timestamp.wrapping_sub(last.timestamp as u32).cast_signed())
         });
@@ -211,7 +212,7 @@ impl Source {
     /// Entries of a negative acknowledgement: a number, and a bit for each of the 16 behind it.
     pub(super) fn nack(&mut self, entries: &[u8]) {
         self.nacks += 1;
-        for entry in entries.chunks_exact(4).filter_map(|entry| word(entry, 0)) {
+        for entry in entries.chunks_exact(4).filter_map(|entry| u32_at(entry, 0)) {
             self.nacked_packets += 1 + u64::from((entry & 0xffff).count_ones());
         }
     }

@@ -1,5 +1,7 @@
 //! RTCP packets in a datagram (RFC 3550, section 6 and appendix A.2; RFC 5506; RFC 3711, section 3.4).
 
+use crate::bytes::u32_at;
+
 /// What a datagram of RTCP is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -106,12 +108,6 @@ pub fn parts(bytes: &[u8]) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-/// A word at a byte offset.
-#[must_use]
-pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk::<4>().map(|raw| u32::from_be_bytes(*raw))
-}
-
 /// One report block (RFC 3550, section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportBlock {
@@ -136,15 +132,15 @@ impl ReportBlock {
     /// Reads a block.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let lost = word(bytes, 4)?;
+        let lost = u32_at(bytes, 4)?;
         Some(Self {
-            ssrc: word(bytes, 0)?,
+            ssrc: u32_at(bytes, 0)?,
             fraction_lost: (lost >> 24) as u8,
             // Shifted up and down again, the sign goes along.
             cumulative_lost: (lost << 8).cast_signed() >> 8,
-            jitter: word(bytes, 12)?,
-            last_report: word(bytes, 16)?,
-            delay_since: word(bytes, 20)?,
+            jitter: u32_at(bytes, 12)?,
+            last_report: u32_at(bytes, 16)?,
+            delay_since: u32_at(bytes, 20)?,
         })
     }
 }
