@@ -91,6 +91,13 @@ fn held(path: &Path) -> Held {
     held
 }
 
+/// A cable that packets pass: just laid it may lose them, until it is up and addresses are known.
+fn carrying() -> Cable {
+    let cable = Cable::laid();
+    assert!(until(SOON, || cable.takes(|took| took < SOON)));
+    cable
+}
+
 /// Sends datagrams to nobody.
 fn send(count: usize, length: usize, to: Ipv4Addr) {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
@@ -103,9 +110,7 @@ fn send(count: usize, length: usize, to: Ipv4Addr) {
 #[test]
 fn what_passes_two_interfaces_is_in_one_file_in_order_of_time() {
     on_own_host(|host| {
-        let cable = Cable::laid();
-        // What is asked for addresses is over then.
-        assert!(until(SOON, || cable.takes(|took| took < SOON)));
+        let cable = carrying();
         let before = Traces::now();
         let path = host.folder.path().join("a.pcapng");
         let file = path.to_str().unwrap();
@@ -138,7 +143,7 @@ fn what_passes_two_interfaces_is_in_one_file_in_order_of_time() {
 #[test]
 fn a_ring_keeps_the_last_files_and_each_is_whole() {
     on_own_host(|host| {
-        let cable = Cable::laid();
+        let cable = carrying();
         let path = host.folder.path().join("ring.pcapng");
         let capturing = Capturing::started(&[DEVICE, "-w", path.to_str().unwrap(), "--ring", "1MiBx2"]);
         send(3000, 1400, FAR);
@@ -173,7 +178,7 @@ fn a_ring_keeps_the_last_files_and_each_is_whole() {
 #[test]
 fn what_the_capture_drops_is_told_at_the_end_of_the_file_and_on_standard_error() {
     on_own_host(|host| {
-        let cable = Cable::laid();
+        let cable = carrying();
         let path = host.folder.path().join("a.pcapng");
         let file = path.to_str().unwrap();
         let capturing = Capturing::started(&[DEVICE, "-w", file, "--buffer", "1MiB", "--filter", "udp port 7007"]);
@@ -198,7 +203,7 @@ fn what_the_capture_drops_is_told_at_the_end_of_the_file_and_on_standard_error()
 #[test]
 fn it_ends_by_itself_after_a_number_or_a_time_and_writes_to_a_pipe() {
     on_own_host(|host| {
-        let cable = Cable::laid();
+        let cable = carrying();
         let mut counted = Capturing::started(&[DEVICE, "-w", "-", "--count", "7", "--snaplen", "60B"]);
         send(20, 500, FAR);
         let mut bytes = Vec::new();
@@ -223,7 +228,7 @@ fn it_ends_by_itself_after_a_number_or_a_time_and_writes_to_a_pipe() {
 #[test]
 fn an_interface_that_goes_away_is_told_and_the_file_is_whole() {
     on_own_host(|host| {
-        let cable = Cable::laid();
+        let cable = carrying();
         let path = host.folder.path().join("a.pcapng");
         let capturing = Capturing::started(&[DEVICE, "-w", path.to_str().unwrap(), "--filter", "udp port 7007"]);
         let described = fs::metadata(&path).unwrap().len();
