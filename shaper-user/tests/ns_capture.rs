@@ -153,7 +153,7 @@ fn a_ring_keeps_the_last_files_and_each_is_whole() {
             names.sort();
             names
         };
-        assert!(until(SOON, || files().last().is_some_and(|last| last.ends_with("ring-00004.pcapng"))));
+        assert!(until(SOON, || files().last().is_some_and(|last| last.ends_with("ring-00005.pcapng"))));
         let (code, said) = capturing.interrupted();
         assert_eq!(code, Some(0), "{said}");
         let names = files();
