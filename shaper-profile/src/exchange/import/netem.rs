@@ -253,6 +253,10 @@ impl<'n> NetemWords<'n> {
         if correlation.fraction() >= 1.0 {
             return Err(self.wrong(format!("{what}: a correlation of 100 % gives every packet the fate of the first")));
         }
+        if ratio.is_zero() {
+            // What never happens is correlated with nothing, and is not written again.
+            return Ok((ratio, Percent::default()));
+        }
         if !correlation.is_zero() {
             self.notes.at(self.line, CORRELATED);
         }
