@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     join::{ClockMap, EngineLog, EngineRecord, Joined, Link, Point, Role},
-    pcapfile::{self, Direction, Interface, Reader, Verdict},
+    pcapfile::{self, Direction, Interface, InterfaceStatistics, Reader, Verdict},
     writer::{Comment, InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
 };
 
@@ -34,7 +34,24 @@ pub enum AnnotateError {
 
 /// What the final file says besides the packets.
 pub struct Annotation<'a> {
-    /// Which end of the link the capture is from.
+    /// The capture points, each an interface of the final file.
+    pub points: &'a [CapturePoint<'a>],
+    /// By interface of the raw file: the number of its point. Those beyond the list are of the first.
+    pub of: &'a [usize],
+    /// Application and version, for the section header.
+    pub application: &'a str,
+    /// What the hook at this end returned, for a packet as it entered.
+    pub verdict: &'a dyn Fn(&EngineRecord) -> Option<Verdict>,
+    /// Which clock stamped the packets: the id of the host's boot
+    /// (`/proc/sys/kernel/random/boot_id`). Captures that name the same are analysed as of one
+    /// clock.
+    pub clock: Option<&'a str>,
+}
+
+/// Where packets were captured.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturePoint<'a> {
+    /// Which end of the link.
     pub point: Point,
     /// Interface name.
     pub name: &'a str,
@@ -42,18 +59,10 @@ pub struct Annotation<'a> {
     pub description: Option<&'a str>,
     /// Capture filter, if one was set.
     pub filter: Option<&'a str>,
-    /// Application and version, for the section header.
-    pub application: &'a str,
-    /// What the hook at this end returned, for a packet as it entered.
-    pub verdict: &'a dyn Fn(&EngineRecord) -> Option<Verdict>,
     /// Counters of the capture and when it ran, where the raw file does not hold them. Without the
     /// times, what was sent near the ends and did not arrive cannot be told from what would have
     /// arrived outside of the capture.
     pub statistics: Option<Statistics>,
-    /// Which clock stamped the packets: the id of the host's boot
-    /// (`/proc/sys/kernel/random/boot_id`). Captures that name the same are analysed as of one
-    /// clock.
-    pub clock: Option<&'a str>,
 }
 
 /// What was written.
@@ -86,17 +95,21 @@ pub fn annotate(
     let section =
         Section { application: Some(annotation.application), comment: of_section.as_deref(), ..Section::default() };
     let mut writer = Writer::new(BufWriter::new(out), &section).map_err(write)?;
-    let mut added: Vec<InterfaceId> = Vec::new();
-    let mut span: Option<(i64, i64)> = None;
+    let mut points: Vec<Written<'_>> = annotation.points.iter().map(Written::new).collect();
     let mut annotated = Annotated::default();
     while let Some((packet, interfaces)) = reader.next_with_interfaces()? {
-        for interface in interfaces.iter().skip(added.len()) {
-            added.push(describe(&mut writer, interface, annotation).map_err(write)?);
-        }
         let Some(ts_ns) = packet.ts_ns else {
             return Err(AnnotateError::NoStamp { path: raw.to_owned(), offset: packet.offset });
         };
-        let link = joined.link(annotation.point, packet.index);
+        let Some(point) = points.get_mut(annotation.of.get(packet.interface as usize).copied().unwrap_or(0)) else {
+            continue;
+        };
+        let id = match (point.id, interfaces.get(packet.interface as usize)) {
+            (Some(id), _) => id,
+            (None, Some(interface)) => point.begin(&mut writer, interface).map_err(write)?,
+            (None, None) => continue,
+        };
+        let link = joined.link(point.of.point, packet.index);
         let found = link.and_then(|link| Some((link, log.records.get(link.record as usize)?)));
         let record = found.map(|(_, record)| record);
         let comments: Vec<String> = packet
@@ -117,36 +130,73 @@ pub fn annotate(
             verdict: verdict.or(packet.verdicts().next()),
             comments: &comments,
         };
-        if let Some(&id) = added.get(packet.interface as usize) {
-            writer.packet(id, &written).map_err(write)?;
-        }
+        writer.packet(id, &written).map_err(write)?;
+        point.took(ts_ns);
         annotated.packets += 1;
         annotated.with_fate += u64::from(record.is_some());
-        span = Some(span.map_or((ts_ns, ts_ns), |(from, to)| (from.min(ts_ns), to.max(ts_ns))));
     }
-    for interface in reader.interfaces().iter().skip(added.len()) {
-        added.push(describe(&mut writer, interface, annotation).map_err(write)?);
+    // Of a point at which there was no packet it is told that there was none.
+    for (number, interface) in reader.interfaces().iter().enumerate() {
+        let Some(point) = points.get_mut(annotation.of.get(number).copied().unwrap_or(0)) else { continue };
+        if point.id.is_none() {
+            point.begin(&mut writer, interface).map_err(write)?;
+        }
+        point.told = point.told.or(interface.statistics);
     }
-    for (&id, interface) in added.iter().zip(reader.interfaces()) {
-        let told = statistics(interface, annotation, span, annotated.packets);
-        writer.statistics(id, &told).map_err(write)?;
+    for point in &points {
+        if let Some(id) = point.id {
+            writer.statistics(id, &point.statistics()).map_err(write)?;
+        }
     }
     writer.finish().map_err(write)?;
     Ok(annotated)
 }
 
-fn describe<W: Write>(
-    writer: &mut Writer<W>,
-    interface: &Interface,
-    annotation: &Annotation<'_>,
-) -> Result<InterfaceId, WriteError> {
-    writer.add_interface(&NewInterface {
-        name: annotation.name,
-        description: annotation.description.or(interface.description.as_deref()),
-        filter: annotation.filter.or(interface.filter.as_deref()),
-        linktype: interface.linktype,
-        snaplen: interface.snaplen,
-    })
+/// A capture point as far as it is written.
+struct Written<'a> {
+    of: &'a CapturePoint<'a>,
+    id: Option<InterfaceId>,
+    /// From the first packet to the last.
+    span: Option<(i64, i64)>,
+    packets: u64,
+    /// What the raw file told.
+    told: Option<InterfaceStatistics>,
+}
+
+impl<'a> Written<'a> {
+    fn new(of: &'a CapturePoint<'a>) -> Self {
+        Self { of, id: None, span: None, packets: 0, told: None }
+    }
+
+    fn begin<W: Write>(&mut self, writer: &mut Writer<W>, raw: &Interface) -> Result<InterfaceId, WriteError> {
+        let id = writer.add_interface(&NewInterface {
+            name: self.of.name,
+            description: self.of.description.or(raw.description.as_deref()),
+            filter: self.of.filter.or(raw.filter.as_deref()),
+            linktype: raw.linktype,
+            snaplen: raw.snaplen,
+        })?;
+        self.id = Some(id);
+        Ok(id)
+    }
+
+    fn took(&mut self, ts_ns: i64) {
+        self.span = Some(self.span.map_or((ts_ns, ts_ns), |(from, to)| (from.min(ts_ns), to.max(ts_ns))));
+        self.packets += 1;
+    }
+
+    /// What the caller knows, else what the raw file told, else what its packets show; a capture ran at
+    /// least from its first packet to its last.
+    fn statistics(&self) -> Statistics {
+        let told = self.told.unwrap_or_default();
+        let given = self.of.statistics.unwrap_or_default();
+        Statistics {
+            start: given.start.or(told.start).into_iter().chain(self.span.map(|span| span.0)).min(),
+            end: given.end.or(told.end).into_iter().chain(self.span.map(|span| span.1)).max(),
+            received: given.received.or(told.received).or(Some(self.packets)),
+            dropped: given.dropped.or(told.dropped),
+        }
+    }
 }
 
 /// A copy's times are its own; where its release is not known it has none.
@@ -166,23 +216,5 @@ fn comment(link: &Link, record: &EngineRecord, log: &EngineLog<'_>, clock: &Cloc
         intended: intended.map(|ns| clock.to_epoch(ns)),
         actual: actual.map(|ns| clock.to_epoch(ns)),
         clock: None,
-    }
-}
-
-/// What the caller knows, else what the raw file told, else what its packets show; a capture ran at
-/// least from its first packet to its last.
-fn statistics(
-    interface: &Interface,
-    annotation: &Annotation<'_>,
-    span: Option<(i64, i64)>,
-    packets: u64,
-) -> Statistics {
-    let told = interface.statistics.unwrap_or_default();
-    let given = annotation.statistics.unwrap_or_default();
-    Statistics {
-        start: given.start.or(told.start).into_iter().chain(span.map(|span| span.0)).min(),
-        end: given.end.or(told.end).into_iter().chain(span.map(|span| span.1)).max(),
-        received: given.received.or(told.received).or(Some(packets)),
-        dropped: given.dropped.or(told.dropped),
     }
 }

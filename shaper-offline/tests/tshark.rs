@@ -17,7 +17,7 @@ use std::{
 use etherparse::PacketBuilder;
 use shaper_offline::{
     analyze::{Options, one_point},
-    annotate::{Annotation, annotate},
+    annotate::{Annotation, CapturePoint, annotate},
     join::{
         CaptureIndex, Cause, ClockMap, ClockSample, EngineCopy, EngineLog, EngineRecord, JoinOptions, Key, Point, join,
     },
@@ -247,13 +247,10 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
     assert_eq!(joined.directions[0].joined, PACKETS);
     for (point, name) in [(Point::A, "a"), (Point::B, "b")] {
         let annotation = Annotation {
-            point,
-            name,
-            description: None,
-            filter: None,
+            points: &[CapturePoint { point, name, description: None, filter: None, statistics: None }],
+            of: &[0],
             application: "shaper",
             verdict: &|record| Some(Verdict::Xdp(if record.cause.is_drop() { 1 } else { 4 })),
-            statistics: None,
             clock: Some("one boot"),
         };
         let (from, to) = (path(&format!("raw-{name}.pcapng")), path(&format!("{name}.pcapng")));

@@ -11,12 +11,51 @@ pub(super) struct Expected {
     pub(super) of: usize,
 }
 
+/// What two stamps of one packet may differ by, now more and now less, where nothing is wrong.
+const NOISE: i64 = 1_000_000;
+
+/// Crowds of both lists: elements that are no farther apart than `width` from the next.
+struct Crowds<'a> {
+    expected: &'a [Expected],
+    seen: &'a [i64],
+    bias: i64,
+    width: i64,
+}
+
+impl Crowds<'_> {
+    /// Where the crowd ends that begins with the earlier of both, in each list.
+    fn end(&self, mut i: usize, mut j: usize) -> (usize, usize) {
+        let mut last = None;
+        loop {
+            let expected = self.expected.get(i).map(|expected| expected.ts.saturating_add(self.bias));
+            let seen = self.seen.get(j).copied();
+            let is_expected = match (expected, seen) {
+                (None, None) => return (i, j),
+                (Some(expected), Some(seen)) => expected <= seen,
+                (expected, _) => expected.is_some(),
+            };
+            let Some(next) = (if is_expected { expected } else { seen }) else { return (i, j) };
+            if last.is_some_and(|last| next.saturating_sub(last) > self.width) {
+                return (i, j);
+            }
+            last = Some(next);
+            if is_expected {
+                i += 1;
+            } else {
+                j += 1;
+            }
+        }
+    }
+}
+
 /// Pairs elements of two ascending lists of times, each at most once and in order: `expected`
 /// with `seen`, when `seen - expected` lies in `early..=late` around `bias`. Calls `pair` with
 /// both positions and whether another partner would have done.
 ///
 /// Where several would do, the nearer one is taken, so that one missing element does not shift
-/// all behind it; `bias` is what `seen - expected` usually is. Where the neighbours of an expected
+/// all behind it; `bias` is what `seen - expected` usually is. Of a crowd, in which no two
+/// neighbours are farther apart than the window is wide, none is left over for being a little
+/// nearer to another, where both lists have as many. Where the neighbours of an expected
 /// one are of the same, as many partners beside its own are left to them, and none is another.
 pub(super) fn align(
     expected: &[Expected],
@@ -30,8 +69,14 @@ pub(super) fn align(
     };
     let earliest = |i: usize| early.saturating_sub(expected.get(i).map_or(0, |expected| expected.reach));
     let fitting = |i: usize, j: usize| apart(i, j).filter(|apart| (earliest(i)..=late).contains(apart));
+    let reach = expected.iter().map(|expected| expected.reach).max().unwrap_or(0);
+    let crowd = Crowds { expected, seen, bias, width: late.saturating_sub(early).saturating_add(reach) };
     let (mut i, mut j) = (0, 0);
+    let mut ends = (0, 0);
     while let Some(here) = apart(i, j) {
+        if i >= ends.0 && j >= ends.1 {
+            ends = crowd.end(i, j);
+        }
         if here < earliest(i) {
             j += 1;
             continue;
@@ -42,14 +87,19 @@ pub(super) fn align(
         }
         let behind = apart(i + 1, j + 1).map(i64::abs);
         // The next one is nearer to this one than to its own neighbour: skip.
-        let skip = |other: Option<i64>| {
-            other.is_some_and(|other| other.abs() < here.abs() && behind.is_none_or(|behind| other.abs() < behind))
+        let skip = |other: Option<i64>, has_more: bool| {
+            other.is_some_and(|other| {
+                other.abs() < here.abs()
+                    && behind.is_none_or(|behind| other.abs() < behind)
+                    && (has_more || here.abs() - other.abs() > NOISE)
+            })
         };
-        if skip(fitting(i, j + 1)) {
+        let left = (ends.0.saturating_sub(i), ends.1.saturating_sub(j));
+        if skip(fitting(i, j + 1), left.1 > left.0) {
             j += 1;
             continue;
         }
-        if skip(fitting(i + 1, j)) {
+        if skip(fitting(i + 1, j), left.0 > left.1) {
             i += 1;
             continue;
         }
@@ -102,6 +152,18 @@ mod tests {
         // The same with one too many.
         let got: Vec<_> = pairs(&seen, &expected, 0).iter().map(|p| (p.1, p.0)).collect();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn in_a_crowd_of_as_many_none_is_left_over_however_their_stamps_wobble() {
+        let expected: Vec<i64> = (0..400).map(|n| n * 2_000).collect();
+        let seen: Vec<i64> = (0..400).map(|n| n * 2_000 + [900, 7_000, 100, 3_000, 2_999][n as usize % 5]).collect();
+        let mut sorted = seen;
+        sorted.sort_unstable();
+        let mut paired = Vec::new();
+        let all: Vec<Expected> = expected.iter().enumerate().map(|(of, &ts)| Expected { ts, reach: 0, of }).collect();
+        align(&all, &sorted, 0, (-50_000_000, 50_000_000), |i, j, _| paired.push((i, j)));
+        assert_eq!(paired, (0..400).map(|n| (n, n)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use clock_map::{ClockMap, ClockMapError, ClockSample};
-pub use index::{CaptureIndex, Key};
+pub use index::{CaptureIndex, Key, Seen};
 pub use log::{Cause, EngineCopy, EngineLog, EngineRecord};
 pub use report::{CaptureCounts, DirectionCounts, Joined, JoinedCopy, JoinedRecord, Link, Role};
 
@@ -67,25 +67,29 @@ pub fn join(
         let (enter, leave) = if direction == 0 { (a, b) } else { (b, a) };
         let entering = nanoseconds(options.entering);
         let leaving = nanoseconds(options.leaving);
-        let of_direction = log.records.iter().enumerate().filter(|(_, record)| record.direction == direction);
-        let arrivals = by_key(of_direction.map(|(at, record)| Keyed {
-            key: key_of(record),
-            ts: clock.to_epoch(record.arrival_ns),
-            position: at as u64,
-        }));
+        let arrivals = |point: &CaptureIndex, way: Seen| {
+            let of_direction = log.records.iter().enumerate().filter(|(_, record)| record.direction == direction);
+            by_key(of_direction.map(|(at, record)| Keyed {
+                key: point.key(way, key_of(record)),
+                ts: clock.to_epoch(record.arrival_ns),
+                position: at as u64,
+            }))
+        };
         let entered = Pass { point: if direction == 0 { Point::A } else { Point::B }, role: Role::Entered };
         let original = |at: &Keyed| {
             let at = usize::try_from(at.position).ok()?;
             Some(Departure::original(at, log.records.get(at)?))
         };
-        pass(&mut joined, entered, &arrivals, &enter.packets, original, |_| 0, (-entering, entering));
+        let entries = arrivals(enter, Seen::Entering);
+        pass(&mut joined, entered, &entries, &enter.packets, original, |_| 0, (-entering, entering));
         // Dropped packets may claim nothing at the far end.
         let departures = log.departures(direction);
         let releases = by_key(departures.iter().enumerate().filter_map(|(at, departure)| {
             let record = log.records.get(departure.record)?;
             let release = departure.actual_ns.or(departure.intended_ns).unwrap_or(record.arrival_ns);
             let leaves = record.changed.map_or_else(|| key_of(record), |changed| index::key(&changed, record.len));
-            Some(Keyed { key: leaves, ts: clock.to_epoch(release), position: at as u64 })
+            let key = leave.key(Seen::Leaving, leaves);
+            Some(Keyed { key, ts: clock.to_epoch(release), position: at as u64 })
         }));
         let left = Pass { point: if direction == 0 { Point::B } else { Point::A }, role: Role::Left };
         let departure = |at: &Keyed| departures.get(usize::try_from(at.position).ok()?).copied();
@@ -96,7 +100,16 @@ pub fn join(
             times.map_or(0, |(actual, intended)| i64::try_from(actual.saturating_sub(intended)).unwrap_or(i64::MAX))
         };
         pass(&mut joined, left, &releases, &leave.packets, departure, held_up, (-entering, leaving));
-        leftovers(&mut joined, left.point, log, &arrivals, &leave.packets, (-entering, leaving));
+        // By the same keys, where it is not told which way packets went.
+        let told = leave.is_told.then(|| arrivals(leave, Seen::Leaving));
+        leftovers(
+            &mut joined,
+            left.point,
+            log,
+            told.as_ref().unwrap_or(&entries),
+            &leave.packets,
+            (-entering, leaving),
+        );
     }
     report::count(&mut joined, log, a, b, clock);
     joined

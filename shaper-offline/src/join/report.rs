@@ -131,7 +131,7 @@ impl Joined {
             directions: [DirectionCounts::default(); 2],
             a: CaptureCounts::default(),
             b: CaptureCounts::default(),
-            links: [vec![None; a.count as usize], vec![None; b.count as usize]],
+            links: [vec![None; a.positions as usize], vec![None; b.positions as usize]],
         }
     }
 
