@@ -13,6 +13,7 @@ use shaper_delayline::Released;
 
 use shaper_channel::{ChannelSpec, Oracle, Verdict};
 
+use crate::follow::Follower;
 use crate::spec::DirectionSpec;
 
 /// What is kept of records and releases.
@@ -150,30 +151,81 @@ pub(crate) struct Extended {
     pub(crate) known: Sender<()>,
 }
 
+/// What the thread is told.
+pub(crate) enum Told {
+    /// A direction changes to other settings.
+    Extended(Box<Extended>),
+    /// Somebody looks on from now on.
+    Follow(Follower),
+    /// Who looks on wants to know when he has all that there is by now.
+    Mark(Sender<()>),
+}
+
+/// Those who look on.
+#[derive(Default)]
+struct Followers {
+    all: Vec<Follower>,
+    marks: Vec<Sender<()>>,
+}
+
+impl Followers {
+    /// Hands on what came in this round; `is_dry` where the sources had no more.
+    fn hand_on(&mut self, is_dry: bool) {
+        self.all.retain_mut(Follower::hand_on);
+        if is_dry && !self.all.iter().any(Follower::has_waiting) {
+            for mark in self.marks.drain(..) {
+                // Who does not wait for it any more need not be told.
+                let _ = mark.send(());
+            }
+        }
+    }
+
+    /// Hands on the last of it: who takes nothing for a second goes without.
+    fn end(mut self) {
+        let mut rounds = 0;
+        while self.all.iter().any(Follower::has_waiting) && rounds < 1000 {
+            self.hand_on(false);
+            std::thread::sleep(ROUND);
+            rounds += 1;
+        }
+    }
+}
+
 /// Collects until `done` is set and both sources are dry.
 pub(crate) fn collect(
     specs: &[DirectionSpec],
     mut ring: Records,
     releases: &Receiver<Vec<Released>>,
-    extended: &Receiver<Extended>,
+    told: &Receiver<Told>,
     keep: Keep,
     start: &AtomicU64,
     done: &AtomicBool,
 ) -> Vec<Collected> {
     let mut directions: Vec<Direction<'_>> = specs.iter().map(|spec| Direction::new(spec, start)).collect();
+    let mut followers = Followers::default();
     loop {
         // Read before the sources: what is set now was written after all that they will ever hold.
         let last = done.load(Ordering::Acquire);
-        for Extended { direction, channel, known } in extended.try_iter() {
-            if let Some(direction) = directions.get_mut(direction as usize) {
-                direction.extend(channel);
+        for told in told.try_iter() {
+            match told {
+                Told::Extended(extended) => {
+                    let Extended { direction, channel, known } = *extended;
+                    if let Some(direction) = directions.get_mut(direction as usize) {
+                        direction.extend(channel);
+                    }
+                    // Who does not wait for it any more need not be told.
+                    let _ = known.send(());
+                }
+                Told::Follow(follower) => followers.all.push(follower),
+                Told::Mark(mark) => followers.marks.push(mark),
             }
-            // Who does not wait for it any more need not be told.
-            let _ = known.send(());
         }
         let mut read = 0;
         for record in ring.by_ref().take(READ) {
             read += 1;
+            for follower in &mut followers.all {
+                follower.record(&record);
+            }
             if let Some(direction) = directions.get_mut(usize::from(record.direction)) {
                 direction.take(record, keep);
             }
@@ -184,6 +236,9 @@ pub(crate) fn collect(
             match releases.recv_timeout(wait) {
                 Ok(chunk) => {
                     for release in chunk {
+                        for follower in &mut followers.all {
+                            follower.release(release);
+                        }
                         if let Some(direction) = directions.get_mut(release.direction as usize) {
                             direction.take_release(release, keep);
                         }
@@ -199,10 +254,12 @@ pub(crate) fn collect(
                 }
             }
         }
+        followers.hand_on(read < READ);
         if last && read < READ {
             break;
         }
     }
+    followers.end();
     directions.into_iter().map(|direction| direction.settle(keep)).collect()
 }
 
@@ -226,5 +283,44 @@ mod tests {
         assert_eq!(releases, [0, 1, 2, 3].map(|id| release(id, 0, true)));
         assert_eq!(copies, [(0, 1), (0, 2), (1, 1), (1, 2)].map(|(id, copy)| release(id, copy, true)));
         assert_eq!((control_sent, control_refused), (1, 1));
+    }
+
+    #[test]
+    fn who_looks_on_gets_all_in_order_and_is_told_what_found_no_room() {
+        let (to_evidence, told) = std::sync::mpsc::channel();
+        let following = crate::follow::Following::start(to_evidence).unwrap();
+        let mut followers = Followers::default();
+        let Ok(Told::Follow(follower)) = told.try_recv() else { panic!("nobody asked") };
+        followers.all.push(follower);
+        let record = |sequence| Record { sequence, ..Record::default() };
+        const MANY: u64 = 100_000;
+        for sequence in 0..MANY {
+            followers.all[0].record(&record(sequence));
+            if sequence % 1000 == 0 {
+                followers.hand_on(true);
+            }
+        }
+        let looks_on = std::thread::spawn(move || {
+            let (mut sequences, mut lost) = (Vec::new(), 0);
+            following.rest(|chunk| {
+                sequences.extend(chunk.records.iter().map(|record| record.sequence));
+                lost += chunk.lost;
+                Ok::<(), ()>(())
+            })?;
+            Ok::<_, ()>((sequences, lost))
+        });
+        let Ok(Told::Mark(mark)) = told.recv() else { panic!("no mark") };
+        followers.marks.push(mark);
+        while !followers.marks.is_empty() {
+            followers.hand_on(true);
+        }
+        let (sequences, lost) = looks_on.join().unwrap().unwrap();
+        assert!(sequences.is_sorted_by(|one, other| one < other));
+        assert!(lost > 0, "more than there is room for");
+        assert_eq!(sequences.len() as u64 + lost, MANY);
+        // Who has gone is not handed anything any more.
+        followers.all[0].record(&record(0));
+        followers.hand_on(true);
+        assert!(followers.all.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pcap::{Active, Capture, Linktype, Precision};
+use pcap::{Active, Capture, Direction, Linktype, Precision};
 use shaper_net::netns::NetNs;
 
 pub(crate) use merge::merged;
@@ -67,6 +67,26 @@ pub struct Captured {
     pub dropped: u64,
 }
 
+/// Which way packets go through an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Sent by it.
+    Outbound,
+    /// Received by it.
+    Inbound,
+}
+
+/// For libpcap's own choice, which it makes of each packet. Of a filter with the words `outbound` or `inbound` it takes none
+/// of what comes first: what may have come before the filter it looks at once more, where it does not know these words.
+impl From<Way> for Direction {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Outbound => Self::Out,
+            Way::Inbound => Self::In,
+        }
+    }
+}
+
 /// What a tap takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
@@ -76,11 +96,13 @@ pub struct TapOptions {
     pub snaplen: u32,
     /// Which packets, in libpcap's words; all where there are none.
     pub filter: String,
+    /// Packets of this way alone.
+    pub way: Option<Way>,
 }
 
 impl Default for TapOptions {
     fn default() -> Self {
-        Self { buffer: 16_000_000, snaplen: SNAPLEN, filter: String::new() }
+        Self { buffer: 16_000_000, snaplen: SNAPLEN, filter: String::new(), way: None }
     }
 }
 
@@ -175,6 +197,9 @@ fn open(interface: &str, options: &TapOptions) -> Result<Capture<Active>, Error>
         .map_err(failed("capture"))?
         .setnonblock()
         .map_err(failed("capture without blocking"))?;
+    if let Some(way) = options.way {
+        capture.direction(way.into()).map_err(failed("capture one way"))?;
+    }
     if !options.filter.is_empty() {
         capture.filter(&options.filter, true).map_err(failed("filter packets"))?;
     }
@@ -263,12 +288,9 @@ fn take(
         tried: "read the statistics",
         source,
     })?;
-    Ok(Captured {
-        spool: spool.path,
-        written,
-        received: u64::from(stats.received),
-        dropped: u64::from(stats.dropped) + u64::from(stats.if_dropped),
-    })
+    let dropped = u64::from(stats.dropped) + u64::from(stats.if_dropped);
+    // The kernel's own count has what went the other way too.
+    Ok(Captured { spool: spool.path, written, received: written + dropped, dropped })
 }
 
 #[cfg(test)]

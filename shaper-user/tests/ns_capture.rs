@@ -8,6 +8,7 @@ mod cable;
 mod command;
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -20,6 +21,7 @@ use nix::libc;
 use shaper_net::process::ProcessId;
 use shaper_net::rtnl::Rtnl;
 use shaper_offline::pcapfile::{InterfaceStatistics, Reader, Tail};
+use shaper_offline::writer::Comment;
 use support::{SHAPER, Traces, on_own_host, until};
 
 /// A capture that goes on.
@@ -136,6 +138,111 @@ fn what_passes_two_interfaces_is_in_one_file_in_order_of_time() {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         assert_eq!(held.clock.unwrap(), format!("shaper clock={}", boot.trim()), "so that two such files compare");
         assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+/// What is said of the packets of one point: by cause, and how many have no fate.
+fn fates(path: &Path, point: &str) -> (BTreeMap<String, u64>, u64) {
+    let mut reader = Reader::open(path).unwrap();
+    let (mut by_cause, mut without) = (BTreeMap::new(), 0);
+    while let Some((packet, interfaces)) = reader.next_with_interfaces().unwrap() {
+        if interfaces[packet.interface as usize].name.as_deref() != Some(point) {
+            continue;
+        }
+        let comment = packet.comments().find_map(|comment| Comment::parse(comment).unwrap());
+        match comment.and_then(|comment| comment.cause) {
+            Some(cause) => *by_cause.entry(cause).or_default() += 1,
+            None => without += 1,
+        }
+    }
+    assert_eq!(reader.tail(), Tail::Complete);
+    (by_cause, without)
+}
+
+#[test]
+fn the_fate_of_each_packet_of_an_impaired_interface_is_in_the_file_dropped_ones_included() {
+    on_own_host(|host| {
+        const MANY: u32 = 400;
+        let cable = carrying();
+        let before = Traces::now();
+        let applied =
+            shaper(&["apply", DEVICE, "--egress", "--loss 25% --delay 5ms", "--ingress", "--delay 2ms", "--detach"]);
+        assert!(applied.status.success(), "{}", stderr(&applied));
+        let path = host.folder.path().join("a.pcapng");
+        let file = path.to_str().unwrap();
+        let capturing = Capturing::started(&[DEVICE, "-w", file, "--fates", "--filter", "udp"]);
+        let answered = cable.echo(20).iter().flatten().count();
+        assert!((1..20).contains(&answered), "{answered} of 20 at a loss of 25 %");
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        for number in 0..MANY {
+            // That nobody takes them may be told to the socket.
+            let _ = socket.send_to(&number.to_be_bytes(), (FAR, 7007));
+        }
+        // The last of them is out once one that came later is.
+        assert!(until(SOON, || cable.echo(1)[0].is_some()));
+        let (code, said) = capturing.interrupted();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("0 dropped by the capture"), "{said}");
+
+        let (host_side, without) = fates(&path, "eth0:host");
+        let lost = host_side["loss"];
+        assert_eq!(without, 0, "{said}");
+        assert!((60..150).contains(&lost), "{lost} lost");
+        let (network_side, without) = fates(&path, "eth0:network");
+        assert!(network_side.keys().eq(["none"]), "{network_side:?}");
+        assert_eq!(without, 0, "{said}");
+        // What was let through is at both sides, each way.
+        assert_eq!(host_side["none"], network_side["none"]);
+        // Others than those captured are decided on too.
+        let (told, _) = said.split_once(" dropped by loss").unwrap();
+        assert!(told.rsplit(' ').next().unwrap().parse::<u64>().unwrap() >= lost, "{said}");
+        let all = lost + host_side["none"] + network_side["none"];
+        assert!(said.contains(&format!("{all} of {all} packets have a fate")), "{said}");
+
+        // The same from the captures alone.
+        let analysed = shaper(&["analyze", file, "--points", "eth0:host,eth0:network", "--json"]);
+        let analysed: serde_json::Value = serde_json::from_slice(&analysed.stdout).unwrap();
+        assert_eq!(analysed["total"]["lost"], lost);
+        assert!(analysed["a_to_b"]["delay_ns"]["min"].as_i64().unwrap() >= 5_000_000, "{analysed}");
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        assert_eq!(Traces::now(), before);
+        cable.cut();
+    });
+}
+
+#[test]
+fn fates_end_with_whoever_impairs_and_what_was_captured_is_in_the_file() {
+    on_own_host(|host| {
+        let cable = carrying();
+        let path = host.folder.path().join("a.pcapng");
+        let file = path.to_str().unwrap();
+        let nobody = shaper(&["capture", DEVICE, "-w", file, "--fates"]);
+        assert_eq!(nobody.status.code(), Some(2));
+        assert!(stderr(&nobody).contains("eth0 is not impaired by any shaper"), "{}", stderr(&nobody));
+        let apply = |flags: &[&str]| {
+            let applied = shaper(&[&["apply", DEVICE, "--delay", "3ms", "--detach"], flags].concat());
+            assert!(applied.status.success(), "{}", stderr(&applied));
+        };
+        apply(&["--records", "off"]);
+        let unrecorded = shaper(&["capture", DEVICE, "-w", file, "--fates"]);
+        assert!(stderr(&unrecorded).contains("without --records off"), "{}", stderr(&unrecorded));
+        let piped = shaper(&["capture", DEVICE, "-w", "-", "--fates"]);
+        assert!(stderr(&piped).contains("name a file"), "{}", stderr(&piped));
+        assert!(!path.exists());
+        assert!(shaper(&["clear", DEVICE]).status.success());
+
+        apply(&[]);
+        let capturing = Capturing::started(&[DEVICE, "-w", file, "--fates", "--filter", "udp port 7007"]);
+        send(50, 100, FAR);
+        assert!(until(SOON, || cable.echo(1)[0].is_some()));
+        assert!(shaper(&["clear", DEVICE]).status.success());
+        let (code, said) = capturing.ended();
+        assert_eq!(code, Some(2), "{said}");
+        let (fates, _) = fates(&path, "eth0:host");
+        assert!(fates["none"] >= 51, "{fates:?}: {said}");
+        let left: Vec<_> = fs::read_dir(host.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [path], "and nothing else");
         cable.cut();
     });
 }

@@ -12,7 +12,7 @@ use shaper_net::journal::Journal;
 use super::Engine;
 use crate::clock::monotonic;
 use crate::error::Error;
-use crate::evidence::Extended;
+use crate::evidence::{Extended, Told};
 use crate::spec::EngineKind;
 
 impl Engine {
@@ -55,8 +55,8 @@ impl Engine {
         let (channel, there) = self.additions(direction, channel)?;
         // First the oracle, then the programs: no record is to be replayed by settings that it was not decided by.
         let (known, is_known) = mpsc::channel();
-        let extended = Extended { direction, channel: channel.clone(), known };
-        if self.to_oracle.send(extended).is_err() || is_known.recv_timeout(PATIENCE).is_err() {
+        let extended = Box::new(Extended { direction, channel: channel.clone(), known });
+        if self.to_evidence.send(Told::Extended(extended)).is_err() || is_known.recv_timeout(PATIENCE).is_err() {
             return Err(Error::Thread { thread: "evidence", what: "does not answer".into() });
         }
         if let Some(spec) = self.directions.get_mut(direction as usize) {

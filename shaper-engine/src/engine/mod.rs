@@ -20,7 +20,8 @@ use crate::account::Account;
 use crate::clock::monotonic;
 use crate::diversion::Diverted;
 use crate::error::Error;
-use crate::evidence::{Collected, Extended};
+use crate::evidence::{Collected, Told};
+use crate::follow::Following;
 use crate::hold::Hold;
 use crate::outcome::{DirectionOutcome, Outcome};
 use crate::room::Room;
@@ -54,8 +55,8 @@ pub struct Engine {
     /// Of the namespace of the ports.
     rtnl: Rtnl,
     options: Options,
-    /// Tells the oracles of settings that are changed to.
-    to_oracle: Sender<Extended>,
+    /// Tells the evidence thread of settings that are changed to, and of who looks on.
+    to_evidence: Sender<Told>,
     collector: Option<JoinHandle<Vec<Collected>>>,
     feeder: Option<JoinHandle<Result<(), shaper_bpf::Error>>>,
     done: Arc<AtomicBool>,
@@ -127,6 +128,15 @@ impl Engine {
     #[must_use]
     pub fn directions(&self) -> &[DirectionSpec] {
         &self.directions
+    }
+
+    /// Evidence from now on, for somebody who looks on: what had been decided before is not in it.
+    ///
+    /// # Errors
+    ///
+    /// When the evidence thread has ended.
+    pub fn follow(&self) -> Result<Following, Error> {
+        Following::start(self.to_evidence.clone())
     }
 
     /// The names of the devices that packets of an interface are led into, and come back from, by direction; none where

@@ -220,7 +220,7 @@ impl Engine {
     fn run(parts: Parts, options: Options, releases: mpsc::Receiver<Vec<Released>>) -> Result<Self, Error> {
         let Parts { loaded, hold, diverted, modes, ports, straight, rtnl } = parts;
         let Loaded { object, directions, rule_channels, exclusion } = loaded;
-        let (to_oracle, extended) = mpsc::channel();
+        let (to_evidence, told) = mpsc::channel();
         let done = Arc::new(AtomicBool::new(false));
         let begin = Arc::new(AtomicU64::new(BEFORE_START.0));
         let specs = directions.clone();
@@ -237,7 +237,7 @@ impl Engine {
             straight,
             rtnl,
             options,
-            to_oracle,
+            to_evidence,
             collector: None,
             feeder: None,
             done: Arc::clone(&done),
@@ -249,7 +249,7 @@ impl Engine {
             engine.feeder = Some(spawn("traces", move || feed(feeder, &begin, &done))?);
         }
         engine.collector =
-            Some(spawn("evidence", move || collect(&specs, ring, &releases, &extended, options.keep, &begin, &done))?);
+            Some(spawn("evidence", move || collect(&specs, ring, &releases, &told, options.keep, &begin, &done))?);
         Ok(engine)
     }
 }

@@ -1,5 +1,6 @@
 //! What stands while an interface is impaired.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use shaper_profile::quantity::Duration as ProfileDuration;
 use super::change::{LEAD as CHANGE_LEAD, Running};
 use super::choice::{self, Chosen};
 use super::figures::Figures;
+use super::follow::{self, Followed};
 use super::place::Place;
 use super::request::{DEFAULT_FOR_MINUTES, Order, Request, Target, Worked};
 use super::status::{Answer, Ask, DirectionStatus, Served, Status, answer};
@@ -34,6 +36,8 @@ pub(crate) struct Attached {
     /// Why it is that one.
     why: String,
     served: Served,
+    /// Those who are told fates.
+    followers: Vec<JoinHandle<()>>,
     place: Place,
     /// What was asked of it, as far as it is told.
     told: Told,
@@ -188,6 +192,7 @@ impl Attached {
             engine,
             why,
             served,
+            followers: Vec::new(),
             place,
             told,
             running,
@@ -266,16 +271,39 @@ impl Attached {
                 show(&figures);
             }
             while let Some((stream, ask)) = self.served.asked()? {
+                let failed = |error: anyhow::Error| Answer::Failed(format!("{error:#}"));
                 let said = match ask {
                     Ask::Status => Answer::Status(Box::new(self.status(&rates)?)),
-                    Ask::Change(order) => match self.change(*order) {
-                        Ok(lines) => Answer::Changed(lines),
-                        Err(error) => Answer::Failed(format!("{error:#}")),
+                    Ask::Change(order) => self.change(*order).map_or_else(failed, Answer::Changed),
+                    Ask::Fates => match self.followed().and_then(|followed| Ok((followed, self.engine.follow()?))) {
+                        Ok((followed, following)) => {
+                            self.followers.retain(|follower| !follower.is_finished());
+                            self.followers.push(follow::tell(stream, followed, following)?);
+                            continue;
+                        }
+                        Err(error) => failed(error),
                     },
                 };
                 answer(stream, &said)?;
             }
         }
+    }
+
+    /// Where packets can be captured whose fates are told.
+    fn followed(&self) -> anyhow::Result<Followed> {
+        let Some(devices) = self.engine.near_ends() else {
+            bail!(
+                "XDP takes packets at {} itself, where nothing sees them before: bridge with --hook tc",
+                self.told.name
+            );
+        };
+        if self.told.recording == Recording::Off {
+            bail!("no decision on {} is recorded: without --records off there are fates", self.told.name);
+        }
+        if self.followers.iter().filter(|follower| !follower.is_finished()).count() >= follow::MOST {
+            bail!("{} captures have the fates of {} already, and no more may", follow::MOST, self.told.name);
+        }
+        Ok(Followed { devices, sides: self.place.sides(), recording: self.told.recording.to_string() })
     }
 
     /// Changes both directions to other settings, from a little later on; says what they do then.
@@ -402,11 +430,15 @@ impl Attached {
     ///
     /// When a thread of the engine failed, or something could not be put back.
     pub(crate) fn down(self, ended: Ended) -> anyhow::Result<Finished> {
-        let Self { engine, served, place, told, longest, ground, .. } = self;
+        let Self { engine, served, followers, place, told, longest, ground, .. } = self;
         let kind = engine.kind();
         drop(served);
         let Told { name, is_for_a_command, expected, rule_names, .. } = told;
         let outcome = engine.stop(GRACE.saturating_add(longest));
+        for follower in followers {
+            // One that panicked has said so.
+            let _ = follower.join();
+        }
         drop(place);
         ground.clear()?;
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;

@@ -65,6 +65,17 @@ impl Place {
         }
         Ok(Self { netns, rtnl, links, _locks: locks })
     }
+
+    /// What the sides of the link are called: those of one interface, or the two.
+    pub(super) fn sides(&self) -> [String; 2] {
+        match self.links.as_slice() {
+            [one, other] if one != other => [one.name.clone(), other.name.clone()],
+            links => {
+                let name = links.first().map_or("", |link| link.name.as_str());
+                [format!("{name}:host"), format!("{name}:network")]
+            }
+        }
+    }
 }
 
 /// That there is no such interface, and which ones there are.

@@ -14,6 +14,7 @@ use shaper_net::journal::{self, Entry, Journal, Recorded};
 use shaper_net::process::ProcessId;
 
 use super::figures::Figures;
+use super::follow::Followed;
 use super::request::{FOR_A_COMMAND, Order, Request, Target};
 
 /// How long a process may take over its answer, and whoever asks over reading it.
@@ -99,6 +100,8 @@ pub(super) enum Ask {
     Status,
     /// To change its settings.
     Change(Box<Order>),
+    /// The fate of each packet from now on.
+    Fates,
 }
 
 /// What it answers.
@@ -109,6 +112,8 @@ pub(super) enum Answer {
     Status(Box<Status>),
     /// What it does from now on, a line each.
     Changed(Vec<String>),
+    /// Fates follow, as [`follow`](super::follow) has them.
+    Following(Box<Followed>),
     /// It could not.
     Failed(String),
 }
@@ -261,7 +266,9 @@ pub(crate) fn change(request: &Request) -> anyhow::Result<Vec<String>> {
     match ask(&of(&one.journal), &Ask::Change(Box::new(Order::of(request)?)))? {
         Answer::Changed(lines) => Ok(lines),
         Answer::Failed(why) => bail!(why),
-        Answer::Status(_) => bail!("process {} is of another version: clear and apply anew", one.status.pid),
+        Answer::Status(_) | Answer::Following(_) => {
+            bail!("process {} is of another version: clear and apply anew", one.status.pid)
+        }
     }
 }
 
@@ -320,16 +327,33 @@ fn patiently(path: &Path, owner: &ProcessId) -> anyhow::Result<Asked> {
 fn status(path: &Path) -> anyhow::Result<Status> {
     match ask(path, &Ask::Status)? {
         Answer::Status(status) => Ok(*status),
-        Answer::Changed(_) | Answer::Failed(_) => bail!("it does not say how it stands"),
+        Answer::Changed(_) | Answer::Following(_) | Answer::Failed(_) => bail!("it does not say how it stands"),
     }
 }
 
-fn ask(path: &Path, ask: &Ask) -> anyhow::Result<Answer> {
+/// Asks the process of a journal to go on telling: its first words, and the stream that it goes on by.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub(super) fn ask_to_go_on(journal: &Path, question: &Ask) -> anyhow::Result<(Answer, BufReader<UnixStream>)> {
+    let mut stream = BufReader::new(put(&of(journal), question)?);
+    let mut line = String::new();
+    (&mut stream).take(LONGEST).read_line(&mut line)?;
+    Ok((serde_json::from_str(&line)?, stream))
+}
+
+fn put(path: &Path, question: &Ask) -> anyhow::Result<UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(ask)?;
+    let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;
+    Ok(stream)
+}
+
+fn ask(path: &Path, ask: &Ask) -> anyhow::Result<Answer> {
+    let mut stream = put(path, ask)?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
+use shaper_common::fate::Cause;
+use shaper_common::layout::Recording;
 use shaper_net::netns::NetNs;
 use shaper_net::signals::Signals;
 use shaper_profile::quantity::{Duration, Size};
@@ -14,7 +16,7 @@ use shaper_profile::quantity::{Duration, Size};
 use super::Outcome;
 use crate::apply::Target;
 use crate::capabilities::Task;
-use crate::capture::live::{Counted, Plan, Ring, capture, check_interfaces};
+use crate::capture::live::{Counted, Device, Fated, Plan, Ring, capture, capture_with_fates, check_interfaces};
 
 /// `shaper capture`.
 #[derive(Debug, ClapArgs)]
@@ -50,6 +52,10 @@ pub(crate) struct Args {
     /// End by itself after so many packets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// With the fate of each packet, those dropped included, of an interface that `shaper apply` or `shaper bridge`
+    /// impairs: both sides of the link, what was decided in a comment on each packet. The file is written in the end
+    #[arg(long, conflicts_with = "ring")]
+    fates: bool,
     /// The network namespace that the interfaces are in, by its name
     #[arg(long, value_name = "NAME", conflicts_with = "pid")]
     netns: Option<String>,
@@ -89,7 +95,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
         _ => Some(NetNs::by_inode(target.inode()?)?),
     };
     let plan = Plan {
-        interfaces: args.interfaces,
+        interfaces: args.interfaces.into_iter().map(Device::from).collect(),
         netns,
         path: args.write,
         ring: args.ring,
@@ -100,45 +106,106 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
         duration: args.duration.map(Into::into),
         count: args.count,
     };
+    if args.fates && plan.path == Path::new("-") {
+        bail!("-: what is captured with --fates is written when it is over: name a file");
+    }
     let signals = Signals::install()?;
-    let line = io::stderr().is_terminal().then(|| {
-        // Without a style of its own a line is as good.
-        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new_spinner().with_style(style)
-    });
-    let mut dropped = 0;
-    let counted = capture(
-        &plan,
-        signals,
-        |interfaces| {
-            let ends = args.duration.map_or_else(String::new, |duration| format!("for {duration:#}, or "));
-            // Where standard error is closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "capturing {} {ends}until Ctrl-C", interfaces.join(", "));
-        },
-        |counted| match &line {
+    let mut shown = Shown::new();
+    let began = |plan: &Plan| {
+        let ends = args.duration.map_or_else(String::new, |duration| format!("for {duration:#}, or "));
+        let names: Vec<&str> = plan.interfaces.iter().map(|device| device.name.as_str()).collect();
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(io::stderr(), "capturing {} {ends}until Ctrl-C", names.join(", "));
+    };
+    let (text, failed) = if args.fates {
+        let path = plan.path.clone();
+        let fated = capture_with_fates(plan, &target, signals, began, |counted| shown.show(counted));
+        shown.clear();
+        let (fated, failed) = fated?;
+        (fate_lines(&fated, &path), failed)
+    } else {
+        let counted = capture(&plan, signals, began, |counted| shown.show(counted));
+        shown.clear();
+        let (counted, failed) = counted?;
+        (last_lines(&counted), failed)
+    };
+    // Standard output may be the capture itself.
+    write!(io::stderr(), "{text}")?;
+    failed.map_or(Ok(Outcome::Held), Err)
+}
+
+/// How it stands, while it goes on: a line that changes on a terminal, else a line for each time that something was
+/// dropped.
+struct Shown {
+    line: Option<ProgressBar>,
+    dropped: u64,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let line = io::stderr().is_terminal().then(|| {
+            // Without a style of its own a line is as good.
+            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new_spinner().with_style(style)
+        });
+        Self { line, dropped: 0 }
+    }
+
+    fn show(&mut self, counted: &Counted) {
+        match &self.line {
             Some(line) => {
                 line.set_message(one_line(counted));
                 line.tick();
             }
-            None if counted.dropped() > dropped => {
-                dropped = counted.dropped();
+            None if counted.dropped() > self.dropped => {
+                self.dropped = counted.dropped();
                 let _ = writeln!(io::stderr(), "{}", one_line(counted));
             }
             None => {}
-        },
-    );
-    if let Some(line) = line {
-        line.finish_and_clear();
+        }
     }
-    // Standard output may be the capture itself.
-    write!(io::stderr(), "{}", last_lines(&counted?))?;
-    Ok(Outcome::Held)
+
+    fn clear(&self) {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
+    }
 }
 
 /// How it stands.
 fn one_line(counted: &Counted) -> String {
     let bytes = Size(counted.bytes);
     format!("{} packets, {bytes} written, {} dropped by the capture", counted.written(), counted.dropped())
+}
+
+/// How it went with fates.
+fn fate_lines(fated: &Fated, path: &Path) -> String {
+    let mut text = String::new();
+    for (side, received, dropped) in &fated.sides {
+        let _ = writeln!(text, "{side}: {received} packets, {dropped} dropped by the capture");
+    }
+    let (passed, dropped): (Vec<_>, Vec<_>) =
+        fated.decided.iter().partition(|(cause, _)| **cause == Cause::None.name());
+    let passed: u64 = passed.into_iter().map(|(_, count)| count).sum();
+    let causes: String = dropped.into_iter().map(|(cause, count)| format!(", {count} dropped by {cause}")).collect();
+    let _ = writeln!(text, "decided meanwhile: {passed} let through{causes}");
+    let (packets, with_fate) = fated.packets;
+    let _ = write!(text, "{with_fate} of {packets} packets have a fate");
+    if fated.recording != Recording::All.to_string() {
+        let _ = write!(text, "; --records {} of the impairment leaves others out", fated.recording);
+    }
+    text.push('\n');
+    if fated.ambiguous > 0 {
+        let _ = writeln!(text, "{} look like others: each has the fate of one of them", fated.ambiguous);
+    }
+    if fated.lost > 0 {
+        let _ = writeln!(text, "{} fates were lost on their way or are beyond what is kept", fated.lost);
+    }
+    if let Some(why) = &fated.ended {
+        let _ = writeln!(text, "fates ended early: {why}");
+    }
+    let _ = writeln!(text, "{}: {} bytes", path.display(), fated.bytes);
+    text
 }
 
 /// How it went.

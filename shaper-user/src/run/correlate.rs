@@ -1,7 +1,6 @@
 //! Captures, records and logs put on one clock and joined packet by packet.
 
 mod datagrams;
-mod engine_log;
 mod joined;
 
 use std::collections::HashMap;
@@ -9,10 +8,9 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use anyhow::Context;
-use shaper_common::parse::{self, Kind};
-use shaper_offline::annotate::{Annotation, annotate};
-use shaper_offline::join::{self, CaptureIndex, ClockMap, ClockSample, EngineLog, EngineRecord, Key, Point};
-use shaper_offline::pcapfile::{Reader, Verdict};
+use shaper_offline::annotate::{Annotation, CapturePoint, annotate};
+use shaper_offline::join::{CaptureIndex, ClockMap, ClockSample, Point};
+use shaper_offline::pcapfile::Reader;
 use shaper_offline::writer::Statistics;
 use shaper_report::summary::{CaptureCounts, Join, Severity, Summary};
 
@@ -23,12 +21,8 @@ use super::directory::RunDirectory;
 use super::execute::{Evidence, capture_name};
 use super::plan::Plan;
 use crate::capture::Captured;
+use crate::fates::{Decision, Departure, Log, key, verdict};
 use datagrams::toast_packets;
-use engine_log::{engine_log, fill_changed, has_changed};
-
-/// What XDP programs return for a packet that is dropped, and for one handed to the delay line (linux/bpf.h).
-const XDP_DROP: i64 = 1;
-const XDP_REDIRECT: i64 = 4;
 
 /// What was found when everything was put together.
 pub(super) struct Correlated {
@@ -98,44 +92,45 @@ pub(super) fn correlate(
     let boot = boot.as_deref().map(str::trim);
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
-        let (mut records, copies) = engine_log(pair);
-        let at = |point| ends.iter().find(|(of, end, _)| *of == link && *end == point).map(|(_, _, host)| &host.1);
-        let (a, b) = (index(at(Point::A))?, index(at(Point::B))?);
-        let joined = |records: &[EngineRecord]| {
-            let log = EngineLog { records, copies: &copies };
-            join::join(&log, &a, &b, &clock, &join::JoinOptions::default())
-        };
-        if has_changed(pair) {
-            // First where they entered: only there it is known what they look like behind the change.
-            let entered = joined(&records);
-            fill_changed(pair, &mut records, &entered, [at(Point::A), at(Point::B)])?;
+        let mut log = Log::default();
+        for (number, outcome) in (0..).zip(pair) {
+            let decisions = outcome.records.iter().map(|record| Decision::of(number, record));
+            log.add(decisions, outcome.releases.iter().chain(&outcome.copies).filter_map(Departure::of));
         }
-        let joined = joined(&records);
-        let log = EngineLog { records: &records, copies: &copies };
+        let at = |point| ends.iter().find(|(of, end, _)| *of == link && *end == point).map(|(_, _, host)| &host.1);
+        let captured = [at(Point::A), at(Point::B)];
+        let [a, b] = captured.map(index);
+        let (a, b) = (a?, b?);
+        let joined = log.join([&a, &b], captured.map(|captured| Some(captured?.spool.as_path())), &clock)?;
+        let log = log.engine();
         let seen = [Point::A, Point::B].map(|point| at(point).is_some());
         add_link(&mut counted, &joined, seen);
         if seen == [true, true] {
             for (number, outcome) in pair.iter().enumerate() {
                 counted.contradictions += early(number as u16, &log, &joined, &clock);
-                fill_direction(number as u16, outcome, plan.recording, &records, &joined, summary);
+                fill_direction(number as u16, outcome, plan.recording, log.records, &joined, summary);
             }
         }
         for (_, point, (host, captured)) in ends.iter().filter(|(of, ..)| *of == link) {
             let point_is = if plan.scene.at.is_some() { "point" } else { "host" };
             let description = format!("{point_is} {host} of {}", plan.name);
-            let annotation = Annotation {
+            let point = CapturePoint {
                 point: *point,
                 name: host,
                 description: Some(&description),
                 filter: plan.scene.capture.filter.as_deref(),
-                application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
-                verdict: &verdict,
                 statistics: Some(Statistics {
                     received: Some(captured.received),
                     dropped: Some(captured.dropped),
                     start: began,
                     end: ended,
                 }),
+            };
+            let annotation = Annotation {
+                points: &[point],
+                of: &[0],
+                application: concat!("shaper ", env!("CARGO_PKG_VERSION")),
+                verdict: &verdict,
                 clock: boot,
             };
             let out = capture_name(host);
@@ -155,16 +150,4 @@ fn index(captured: Option<&Captured>) -> anyhow::Result<CaptureIndex> {
     let Some(captured) = captured else { return Ok(CaptureIndex::default()) };
     let mut reader = Reader::open(&captured.spool)?;
     Ok(CaptureIndex::read(&mut reader, key)?)
-}
-
-/// What the engine's own parser finds in a frame to know it again by; `None` for control packets.
-fn key(frame: &[u8]) -> Option<Key> {
-    let summary = parse::summary(frame);
-    (summary.kind == Kind::Data).then_some(Key { flow_hash: summary.flow_hash, l4_checksum: summary.l4_checksum })
-}
-
-/// What the program at the port returned for a packet.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of `Annotation::verdict`")]
-fn verdict(record: &EngineRecord) -> Option<Verdict> {
-    Some(Verdict::Xdp(if record.cause.is_drop() { XDP_DROP } else { XDP_REDIRECT }))
 }

@@ -14,7 +14,7 @@ use super::directory::RunDirectory;
 use super::plan::Plan;
 use super::scene::At;
 use crate::apply::Place;
-use crate::capture::{Captured, Tap, TapOptions, merged};
+use crate::capture::{Captured, Tap, TapOptions, Way, merged};
 
 /// What stands on the host. Fields are dropped in this order.
 pub(super) struct Site {
@@ -65,15 +65,11 @@ impl Site {
         options: &TapOptions,
     ) -> anyhow::Result<()> {
         let ends = self.engine()?.near_ends().context("packets are led nowhere")?;
-        let words = if end == 0 { ["outbound", "inbound"] } else { ["inbound", "outbound"] };
+        let ways = if end == 0 { [Way::Outbound, Way::Inbound] } else { [Way::Inbound, Way::Outbound] };
         let start = |of: usize| -> anyhow::Result<Tap> {
-            let (Some(device), Some(word)) = (ends.get(of), words.get(of)) else { anyhow::bail!("no end {of}") };
-            let filter = match options.filter.as_str() {
-                "" => (*word).to_owned(),
-                filter => format!("{word} and ({filter})"),
-            };
+            let (Some(device), Some(way)) = (ends.get(of), ways.get(of)) else { anyhow::bail!("no end {of}") };
             let spool = format!("{name}.{of}.spool");
-            let options = TapOptions { filter, ..options.clone() };
+            let options = TapOptions { way: Some(*way), ..options.clone() };
             Ok(Tap::start(&self.place.netns, device, directory.make(&spool)?, &directory.file(&spool), &options)?)
         };
         let taps = [start(0)?, start(1)?];

@@ -3,7 +3,11 @@
 //! Each interface has a thread that reads it by libpcap and hands on batches ([`source`]). The caller's thread puts them in
 //! order ([`order`]) and writes them ([`output`]). Where it cannot keep up, the threads wait, the kernel's buffers fill, and
 //! what finds no room in these is counted by the kernel: told while it goes on, in the file and in the end.
+//!
+//! With fates ([`fates`]) the devices are those that an impaired interface's packets are led through, and what is captured
+//! is written once more in the end, with what was decided of each packet.
 
+mod fates;
 mod order;
 mod output;
 mod source;
@@ -12,10 +16,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use shaper_net::netns::NetNs;
 use shaper_net::signals::Signals;
 
+use super::Way;
+pub(crate) use fates::{Fated, capture_with_fates};
 use order::Order;
 use output::Output;
 pub(crate) use output::Ring;
@@ -28,10 +34,27 @@ const TELL: Duration = Duration::from_secs(1);
 /// Batches of all interfaces that may wait to be written: beyond that their threads wait.
 const WAITING: usize = 64;
 
+/// An interface, or one way through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Device {
+    /// The kernel's name.
+    pub(crate) device: String,
+    /// The name in the file, and in what is told.
+    pub(crate) name: String,
+    /// Packets of this way alone.
+    pub(crate) way: Option<Way>,
+}
+
+impl From<String> for Device {
+    fn from(name: String) -> Self {
+        Self { device: name.clone(), name, way: None }
+    }
+}
+
 /// What is captured, and where to.
 pub(crate) struct Plan {
-    /// Names of interfaces, each once.
-    pub(crate) interfaces: Vec<String>,
+    /// Interfaces, each once.
+    pub(crate) interfaces: Vec<Device>,
     /// The namespace that they are in; `None` for our own, which needs no capability to be in.
     pub(crate) netns: Option<NetNs>,
     /// The file; `-` for standard output.
@@ -92,16 +115,16 @@ impl Counted {
     }
 }
 
-/// Captures until a signal, the time or the number of packets ends it, or an interface goes away: that is an error, and what
-/// was taken until then is in the file nevertheless.
+/// Captures until a signal, the time or the number of packets ends it, or an interface goes away: that is an error, which is
+/// returned beside what was taken until then.
 ///
 /// `began` hears that packets are taken from now on, `tell` once a second how it stands.
 pub(crate) fn capture(
     plan: &Plan,
     signals: Signals,
-    began: impl FnOnce(&[String]),
+    began: impl FnOnce(&Plan),
     mut tell: impl FnMut(&Counted),
-) -> anyhow::Result<Counted> {
+) -> anyhow::Result<(Counted, Option<anyhow::Error>)> {
     let (sender, batches) = mpsc::sync_channel(WAITING);
     let opened: Vec<_> =
         plan.interfaces.iter().map(|interface| source::open(interface, plan)).collect::<anyhow::Result<_>>()?;
@@ -115,7 +138,7 @@ pub(crate) fn capture(
         .collect::<anyhow::Result<_>>()?;
     // Theirs are the only ones now: the channel ends with the last thread.
     drop(sender);
-    began(&plan.interfaces);
+    began(plan);
     let start = Instant::now();
     let mut told = start;
     let mut order = Order::new(sources.len());
@@ -151,14 +174,12 @@ pub(crate) fn capture(
     order.rest(|packet| output.packet(&packet))?;
     let failed: Vec<anyhow::Error> = sources.into_iter().filter_map(|source| source.join().err()).collect();
     let counted = output.finish(order.late())?;
-    match failed.into_iter().next() {
-        // What was asked for is there, whatever came of the interface then.
-        Some(error) if !is_enough => {
-            let written = counted.written();
-            Err(error).with_context(|| format!("ended early, with {written} packets in {}", counted.last.display()))
-        }
-        _ => Ok(counted),
-    }
+    // What was asked for is there, whatever came of the interface then.
+    let failed = failed.into_iter().next().filter(|_| !is_enough).map(|error| {
+        let written = counted.written();
+        error.context(format!("ended early, with {written} packets in {}", counted.last.display()))
+    });
+    Ok((counted, failed))
 }
 
 fn take(batch: Batch, order: &mut Order, output: &mut Output) -> anyhow::Result<()> {

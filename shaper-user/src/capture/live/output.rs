@@ -149,7 +149,7 @@ impl<'a> Output<'a> {
 
     pub(super) fn counted(&self, out_of_order: u64) -> Counted {
         let interfaces = self.plan.interfaces.iter().zip(&self.points).map(|(interface, point)| Counts {
-            interface: interface.clone(),
+            interface: interface.name.clone(),
             received: point.told.read + point.told.dropped,
             dropped: point.told.dropped,
             written: point.written,
@@ -231,9 +231,9 @@ fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64) -> anyh
             .interfaces
             .iter()
             .zip(points)
-            .map(|(name, point)| {
+            .map(|(device, point)| {
                 writer.add_interface(&NewInterface {
-                    name,
+                    name: &device.name,
                     description: None,
                     filter: Some(plan.filter.as_str()).filter(|filter| !filter.is_empty()),
                     linktype: point.linktype,
@@ -249,7 +249,7 @@ fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64) -> anyh
 }
 
 /// A new file; one that is there already is only written to if it is none, but a pipe or a device.
-fn open(path: &Path) -> anyhow::Result<Box<dyn Write>> {
+pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Write>> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdout()));
     }

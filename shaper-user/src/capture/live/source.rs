@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pcap::{Active, Capture, Linktype, Precision, Stat};
 use shaper_offline::pcapfile::linktype;
 
-use super::Plan;
+use super::{Device, Plan};
 
 /// What libpcap calls all interfaces together.
 pub(super) const ANY: &str = "any";
@@ -88,7 +88,8 @@ pub(super) struct Source {
 }
 
 /// Opens an interface: packets that arrive from now on wait for the thread.
-pub(super) fn open(interface: &str, plan: &Plan) -> anyhow::Result<Capture<Active>> {
+pub(super) fn open(device: &Device, plan: &Plan) -> anyhow::Result<Capture<Active>> {
+    let interface = device.device.as_str();
     let open = || {
         if interface != ANY && nix::net::if_::if_nametoindex(interface).is_err() {
             bail!("{interface}: no such interface: `ip link` lists those that there are");
@@ -109,6 +110,9 @@ pub(super) fn open(interface: &str, plan: &Plan) -> anyhow::Result<Capture<Activ
         if interface == ANY {
             // It tells the interface of each packet.
             let _ = capture.set_datalink(Linktype::LINUX_SLL2);
+        }
+        if let Some(way) = device.way {
+            capture.direction(way.into()).with_context(failed("capture one way"))?;
         }
         if !plan.filter.is_empty() {
             capture.filter(&plan.filter, true).with_context(|| format!("{interface}: --filter {:?}", plan.filter))?;
@@ -134,14 +138,14 @@ pub(super) fn linktype(capture: &Capture<Active>) -> anyhow::Result<u16> {
 impl Source {
     pub(super) fn start(
         of: usize,
-        interface: &str,
+        device: &Device,
         capture: Capture<Active>,
         batches: SyncSender<Batch>,
     ) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (name, is_to_stop) = (interface.to_owned(), Arc::clone(&stop));
+        let (name, is_to_stop) = (device.name.clone(), Arc::clone(&stop));
         let thread = thread::Builder::new()
-            .name(format!("capture {interface}"))
+            .name(format!("capture {}", device.name))
             .spawn(move || read(of, capture, &is_to_stop, &batches).with_context(|| format!("{name}: cannot go on")))
             .context("cannot start a thread")?;
         Ok(Self { stop, thread })
