@@ -182,16 +182,19 @@ fn a_profile_of_a_file_brings_its_rules_which_are_counted() {
         let cable = Cable::laid();
         let before = Traces::now();
         let file = host.folder.path().join("rules.toml");
-        fs::write(&file, "delay = \"5ms\"\n[[rule]]\nname = \"echo\"\nmatch = \"udp port 7007\"\ndelay = \"15ms\"\n")
-            .unwrap();
+        let echo = "delay = \"5ms\"\n[[rule]]\nname = \"echo\"\nmatch = \"udp port 7007\"\ndelay = \"15ms\"\n";
+        // More than an argument of a command holds.
+        let others = (10_000..13_000).map(|port| format!("[[rule]]\nmatch = \"tcp port {port}\"\ndelay = \"15ms\"\n"));
+        fs::write(&file, echo.to_owned() + &others.collect::<String>()).unwrap();
         let output = shaper(&["apply", DEVICE, "--profile", file.to_str().unwrap(), "--detach"]);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stderr(&output).contains("rule echo (udp port 7007)"), "{}", stderr(&output));
         let took = cable.echo(10);
         assert!(took.iter().all(|took| took.is_some_and(|took| took >= Duration::from_millis(30))), "{took:?}");
         for direction in status()[0]["directions"].as_array().unwrap() {
-            let [rule] = &direction["rules"].as_array().unwrap()[..] else { panic!("{direction}") };
-            assert_eq!((rule["name"].as_str(), rule["matched"].as_u64()), (Some("echo"), Some(10)));
+            let rules = direction["rules"].as_array().unwrap();
+            assert_eq!(rules.len(), 3001);
+            assert_eq!((rules[0]["name"].as_str(), rules[0]["matched"].as_u64()), (Some("echo"), Some(10)));
         }
         assert!(shaper(&["clear", DEVICE]).status.success());
         assert_eq!(Traces::now(), before);

@@ -30,11 +30,17 @@ enum Report<T> {
 pub(super) fn start<T: DeserializeOwned>(role: &str, config: &impl Serialize) -> anyhow::Result<T> {
     let mut child = Command::new("/proc/self/exe")
         .arg0("shaper")
-        .args([ROLE_ARGUMENT, role, &serde_json::to_string(config)?])
-        .stdin(Stdio::null())
+        .args([ROLE_ARGUMENT, role])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start the process {role}"))?;
+    // Not as an argument, which Linux bounds to 128 KiB: there may be thousands of rules.
+    if let Some(mut settings) = child.stdin.take() {
+        let told = serde_json::to_vec(config)?;
+        // One that ends before it has read them says why below.
+        let _ = settings.write_all(&told);
+    }
     let mut line = String::new();
     if let Some(said) = child.stdout.take() {
         BufReader::new(said).read_line(&mut line).with_context(|| format!("cannot hear from the process {role}"))?;
@@ -50,6 +56,15 @@ pub(super) fn start<T: DeserializeOwned>(role: &str, config: &impl Serialize) ->
             bail!("the process {role} ended before it was ready ({status}): try `shaper doctor`")
         }
     }
+}
+
+/// What the process is to do, as whoever started it wrote it.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(super) fn settings() -> anyhow::Result<String> {
+    io::read_to_string(io::stdin().lock()).context("cannot read what is to be done")
 }
 
 /// Leaves the terminal, whose signals are for what runs in the foreground, and the folder that it was started in.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use shaper_net::guard;
 use shaper_toast::StopFlag;
 
-use super::{COULD_NOT_RUN, apply, lab, told};
+use super::{COULD_NOT_RUN, apply, background, lab, told};
 use crate::capabilities::Task;
 use crate::workload::probe;
 
@@ -48,8 +48,8 @@ fn run(name: &str, config: &str) -> anyhow::Result<()> {
     task.give_up_others()?;
     // These take signals over by themselves: they have more to end than a loop.
     match name {
-        lab::ROLE => return lab::daemon(parse(name, config)?),
-        apply::ROLE => return apply::daemon(parse(name, config)?),
+        lab::ROLE => return lab::daemon(parse(name, &background::settings()?)?),
+        apply::ROLE => return apply::daemon(parse(name, &background::settings()?)?),
         _ => {}
     }
     let stop = StopFlag::on_signals().context("cannot take over signals")?;
