@@ -4,6 +4,8 @@ use std::{
     ffi::OsString,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -29,7 +31,7 @@ pub(crate) enum Kind {
     Plain,
     /// `tests/bpf_*.rs`: load programs, as root.
     Bpf,
-    /// `tests/ns_*.rs`: make network namespaces, as root, one at a time.
+    /// `tests/ns_*.rs`: make network namespaces, as root, one test of a binary at a time.
     Namespace,
 }
 
@@ -99,34 +101,52 @@ impl<'a> Runner<'a> {
                 return Ok(Outcome::CannotRun { reason: error.to_string(), tests });
             }
         };
-        let mut counts = Counts::default();
-        for artifact in chosen {
+        let one = |artifact: &Artifact, told: &mut dyn FnMut(&str)| {
             let environment = self.environment(artifact)?;
             let command = root.command(&artifact.executable, &environment);
-            counts += self.run(artifact, command, arguments)?;
-        }
+            self.run_telling(artifact, command, arguments, told)
+        };
+        let counts = if kind == Kind::Namespace {
+            side_by_side(&chosen, one)?
+        } else {
+            chosen.into_iter().map(|artifact| one(artifact, &mut |line| println!("{line}"))).sum::<Result<Counts>>()?
+        };
         Ok(Outcome::Ran(counts))
     }
 
     /// Runs one binary and counts its tests.
-    pub(crate) fn run(&self, artifact: &Artifact, mut command: Command, arguments: &[&str]) -> Result<Counts> {
+    pub(crate) fn run(&self, artifact: &Artifact, command: Command, arguments: &[&str]) -> Result<Counts> {
+        self.run_telling(artifact, command, arguments, &mut |line| println!("{line}"))
+    }
+
+    fn run_telling(
+        &self,
+        artifact: &Artifact,
+        mut command: Command,
+        arguments: &[&str],
+        told: &mut dyn FnMut(&str),
+    ) -> Result<Counts> {
         let package = package_folder(artifact)?;
         let shown = package.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        println!("--- {shown}: {} ({})", artifact.name, artifact.kind);
+        told(&format!("--- {shown}: {} ({})", artifact.name, artifact.kind));
         command.args(arguments).current_dir(package);
-        self.count(&mut command)
+        self.count_telling(&mut command, told)
     }
 
     /// Runs anything that writes closing lines of the test harness.
     pub(crate) fn count(&self, command: &mut Command) -> Result<Counts> {
+        self.count_telling(command, &mut |line| println!("{line}"))
+    }
+
+    fn count_telling(&self, command: &mut Command, told: &mut dyn FnMut(&str)) -> Result<Counts> {
         let mut reader = Reader::default();
         let end = stream::run(command, self.limit(), |line| {
-            println!("{line}");
+            told(line);
             reader.line(line);
         })?;
         match end {
-            End::TimedOut => println!("stopped after {} s", self.limit().as_secs()),
-            End::Exited(status) if !status.success() => println!("ended with {status}"),
+            End::TimedOut => told(&format!("stopped after {} s", self.limit().as_secs())),
+            End::Exited(status) if !status.success() => told(&format!("ended with {status}")),
             End::Exited(_) => {}
         }
         Ok(reader.finish(end.succeeded()))
@@ -143,6 +163,35 @@ impl<'a> Runner<'a> {
         }
         Ok(environment)
     }
+}
+
+/// Binaries that run at once where each has a host of its own and waits for most of the time: for what it sent to arrive,
+/// and for what it started to end.
+const SIDE_BY_SIDE: usize = 2;
+
+/// Runs binaries a few at once. What one says stands together, once it has ended.
+fn side_by_side(
+    binaries: &[&Artifact],
+    one: impl Fn(&Artifact, &mut dyn FnMut(&str)) -> Result<Counts> + Sync,
+) -> Result<Counts> {
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        let mut counts = Counts::default();
+        while let Some(artifact) = binaries.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut said = String::new();
+            let ran = one(artifact, &mut |line| {
+                said.push_str(line);
+                said.push('\n');
+            });
+            print!("{said}");
+            counts += ran?;
+        }
+        Ok(counts)
+    };
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(lane)).collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
+    })
 }
 
 /// Runs a cargo command that builds tests: what was built, and whether all was.

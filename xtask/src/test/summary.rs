@@ -1,6 +1,7 @@
 //! What the layers came to, and the last lines that say so.
 
 use std::{
+    iter::Sum,
     ops::AddAssign,
     time::{Duration, Instant},
 };
@@ -31,6 +32,15 @@ impl AddAssign for Counts {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.reasons.extend(other.reasons);
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
     }
 }
 
