@@ -6,6 +6,8 @@ mod details;
 mod flows;
 mod numbers;
 mod protocols;
+#[cfg(test)]
+mod stun_tests;
 mod tables;
 mod text;
 mod toast;
