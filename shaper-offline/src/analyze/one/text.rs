@@ -19,6 +19,7 @@ const DETAILS: usize = 8;
 impl Description {
     pub(super) fn sentences(&self) -> Vec<String> {
         let mut found = Vec::new();
+        found.extend(self.damage.as_ref().map(|damage| findings::damaged("The file", damage, self.compression)));
         if self.packets == 0 {
             found.push(
                 "The capture holds no packet: check its interface, its filter, and that it ran at that time."
