@@ -3,27 +3,51 @@
 use std::io::Cursor;
 
 use shaper_offline::packet;
-use shaper_offline::pcapfile::{Error, Packet, Reader};
+use shaper_offline::pcapfile::{Direction, Error, Packet, Reader, Verdict};
 use shaper_offline::writer::{Comment, NewInterface, NewPacket, Section, Writer};
 
 /// What is held on to of a packet.
-#[derive(Debug, PartialEq)]
-struct Kept {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
     offset: u64,
     interface: u32,
     linktype: u16,
     ts_ns: Option<i64>,
     origlen: u32,
     data: Vec<u8>,
+    direction: Option<Direction>,
+    packetid: Option<u64>,
+    dropcount: Option<u64>,
+    verdict: Option<Verdict>,
+    comments: Vec<String>,
 }
 
 /// Reads the bytes as a capture, once from memory and once as a stream: both find the same, and what is found is written
-/// as a capture that holds the same packets.
+/// as a capture that holds the same packets. Damage ends a capture where it otherwise is an error.
 pub fn read(bytes: &[u8]) {
     let whole = all(Reader::from_bytes("fuzz.pcap", bytes.to_vec()));
     let streamed = all(Reader::from_stream("fuzz.pcap", Cursor::new(bytes.to_vec())));
     assert_eq!(whole, streamed);
+    if let Ok(mut reader) = Reader::from_bytes("fuzz.pcap", bytes.to_vec()).map(Reader::ending_at_damage) {
+        let mut packets = Vec::new();
+        while let Ok(Some(packet)) = reader.next_packet() {
+            packets.push(taken(&packet));
+        }
+        assert_eq!(packets, whole.0);
+        if let Some((offset, fault)) = reader.damage() {
+            assert!(
+                whole.1.contains(&format!("at byte {offset}")) && whole.1.ends_with(&fault.to_string()),
+                "{}",
+                whole.1
+            );
+        }
+    }
     written(&whole.0);
+}
+
+/// The packets of a capture, as far as it can be read.
+pub(crate) fn packets(bytes: &[u8]) -> Vec<Kept> {
+    all(Reader::from_bytes("fuzz.pcap", bytes.to_vec())).0
 }
 
 /// The packets of a capture, and how it ended.
@@ -43,7 +67,6 @@ fn all(reader: Result<Reader, Error>) -> (Vec<Kept>, String) {
 }
 
 fn taken(packet: &Packet<'_>) -> Kept {
-    let _ = (packet.packetid(), packet.direction(), packet.verdicts().count());
     for text in packet.comments() {
         if let Ok(Some(comment)) = Comment::parse(text) {
             let again = Comment::parse(&comment.to_string());
@@ -51,8 +74,11 @@ fn taken(packet: &Packet<'_>) -> Kept {
         }
     }
     let _ = packet::parse(packet.linktype, packet.data, packet.origlen);
-    let Packet { offset, interface, linktype, ts_ns, origlen, data, .. } = *packet;
-    Kept { offset, interface, linktype, ts_ns, origlen, data: data.to_vec() }
+    let Packet { offset, interface, linktype, ts_ns, origlen, data, dropcount, .. } = *packet;
+    let (direction, packetid, verdict) = (packet.direction(), packet.packetid(), packet.verdicts().next());
+    let comments = packet.comments().map(str::to_owned).collect();
+    let data = data.to_vec();
+    Kept { offset, interface, linktype, ts_ns, origlen, data, direction, packetid, dropcount, verdict, comments }
 }
 
 /// Packets with a time come back from a capture of our own, whose lengths on the wire are no less than what was captured.
@@ -65,15 +91,15 @@ fn written(packets: &[Kept]) {
         let linktype = packet.linktype;
         let interface = NewInterface { name: "eth0", description: None, filter: None, linktype, snaplen: 0 };
         let Ok(interface) = writer.add_interface(&interface) else { continue };
-        let new = NewPacket { ts_ns, origlen: packet.origlen, data: &packet.data, ..NewPacket::default() };
+        let Kept { origlen, ref data, direction, packetid, dropcount, verdict, ref comments, .. } = *packet;
+        let new = NewPacket { ts_ns, origlen, data, direction, packetid, dropcount, verdict, comments };
         if writer.packet(interface, &new).is_ok() {
-            expected.push((linktype, ts_ns, packet.origlen.max(packet.data.len() as u32), packet.data.clone()));
+            expected.push(Kept { origlen: origlen.max(data.len() as u32), ..packet.clone() });
         }
     }
     let (again, end) = all(Reader::from_bytes("again.pcapng", file));
-    let again: Vec<_> = again
-        .into_iter()
-        .filter_map(|Kept { linktype, ts_ns, origlen, data, .. }| Some((linktype, ts_ns?, origlen, data)))
-        .collect();
+    // Where they lie in the file is another matter.
+    let placeless = |packet: Kept| Kept { offset: 0, interface: 0, ..packet };
+    let [again, expected] = [again, expected].map(|all| all.into_iter().map(placeless).collect::<Vec<_>>());
     assert_eq!(again, expected, "{end}");
 }

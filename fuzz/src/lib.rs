@@ -7,9 +7,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod blocks;
 pub mod capture;
+mod draw;
 pub mod exchange;
 pub mod filter;
+mod frames;
+pub mod one_point;
 pub mod packet;
 pub mod profile;
 pub mod quantities;
@@ -17,13 +21,17 @@ pub mod replay;
 pub mod scenario;
 pub mod tables;
 pub mod toast;
+pub mod two_points;
+mod unnamed;
 
 /// What takes any bytes and panics where something does not hold.
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its program and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("blocks", blocks::read),
     ("capture", capture::read),
+    ("datagrams", one_point::datagrams),
     ("expectation", scenario::expectation),
     ("filter", filter::compile),
     ("frame", packet::frame),
@@ -37,14 +45,17 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("import_tcconfig", exchange::tcconfig),
     ("import_theaterq", exchange::theaterq),
     ("layers", packet::layers),
+    ("one_point", one_point::capture),
     ("profile", profile::read),
     ("quantities", quantities::read),
     ("scenario", scenario::read),
+    ("segments", one_point::segments),
     ("table_dist", tables::dist),
     ("table_quantiles", tables::quantiles_of),
     ("toast_log", toast::log),
     ("toast_wire", toast::wire),
     ("trace", tables::trace),
+    ("two_points", two_points::compare),
 ];
 
 /// The program of a target.

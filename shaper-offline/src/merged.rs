@@ -9,7 +9,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    analyze::{Analysis, Ending, Fate, PacketRecord, Sighting, Sink, Way},
+    analyze::{self, Analysis, Ending, Fate, PacketRecord, Sighting, Sink, Way},
     pcapfile::{Direction, Error, Interface, Packet, Reader, Verdict},
     writer::{InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
 };
@@ -160,7 +160,7 @@ struct Part {
 
 impl Part {
     fn open(path: &Path, name: &'static str, moved: i64) -> Result<Self, MergeError> {
-        Ok(Self { reader: Reader::open(path)?, name, moved, added: Vec::new(), head: None })
+        Ok(Self { reader: analyze::open(path)?, name, moved, added: Vec::new(), head: None })
     }
 
     /// Reads the packet that comes next, and describes interfaces that come with it.

@@ -233,3 +233,40 @@ fn flags_of_two_points_are_refused_with_one() {
         assert!(stderr.contains(&refused), "{flags:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_damaged_capture_is_told_up_to_there_with_the_damage_first_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets =
+        |late| (0..40).map(move |number| (i64::from(number) * MS + late, 0, datagram(5000, number, 64))).collect();
+    capture(&folder.path().join("a.pcapng"), &["eth0"], packets(0));
+    let damaged = folder.path().join("b.pcapng");
+    capture(&damaged, &["eth0"], packets(5 * MS));
+    let mut reader = Reader::open(&damaged).unwrap();
+    let at = std::iter::from_fn(|| reader.next_packet().unwrap().map(|packet| packet.offset)).nth(30).unwrap() as usize;
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    bytes[at + 20..][..4].fill(0xee);
+    std::fs::write(&damaged, bytes).unwrap();
+    let place = format!("byte {}", at + 20);
+    for (arguments, kept) in [(&["b.pcapng"][..], "30 packets"), (&["a.pcapng", "b.pcapng", "--same-clock"], "edge")] {
+        let output = shaper(folder.path(), &[&["analyze"], arguments].concat());
+        let [text, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("b.pcapng") && error.contains(&place) && error.contains("copy the file again"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+        // Of one capture the first line is what it holds.
+        assert!(text.lines().take(2).any(|line| line.contains(&place)) && text.contains(kept), "{text}");
+    }
+    let output = shaper(folder.path(), &["analyze", "--json", "--same-clock", "a.pcapng", "b.pcapng"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&found["findings"][0]["kind"], &found["findings"][0]["severity"]),
+        (&"damaged".into(), &"error".into())
+    );
+    assert_eq!(found["files"][1]["damage"]["at"], at + 20);
+    assert_eq!((&found["total"]["matched"], &found["total"]["lost"]), (&30.into(), &0.into()));
+    assert_eq!(output.status.code(), Some(2));
+}

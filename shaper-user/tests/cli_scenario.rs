@@ -1,5 +1,6 @@
 //! Scenarios and expectations on the command line, without root.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! One interface, impaired by the command: what it says, what passes, and that the interface is as it was.
 
+#![cfg(feature = "live")]
+
 #[path = "support/cable.rs"]
 mod cable;
 #[path = "support/command.rs"]

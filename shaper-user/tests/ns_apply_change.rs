@@ -1,5 +1,6 @@
 //! Other settings for an interface that is impaired already, while packets flow.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/cable.rs"]

@@ -1,6 +1,7 @@
 //! Killed at any moment, whatever was being done: the host is as it was, by the guard alone, and where that dies too by one
 //! `clear`.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/cable.rs"]

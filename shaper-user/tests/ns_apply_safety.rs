@@ -1,5 +1,6 @@
 //! What keeps whoever impairs an interface safe: it fails open, what others have there stays, and nothing is left behind.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/cable.rs"]

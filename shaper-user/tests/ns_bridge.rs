@@ -1,5 +1,6 @@
 //! Two interfaces, joined by an impaired link: what gets through, and that both are as they were, however it ends.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/command.rs"]

@@ -1,5 +1,6 @@
 //! Each command with exactly the capabilities that the table gives it, and without each of them.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "support/cable.rs"]

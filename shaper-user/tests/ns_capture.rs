@@ -1,5 +1,6 @@
 //! Interfaces captured by the command: what is in the file, in which order, and what it says of what it dropped.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "support/cable.rs"]

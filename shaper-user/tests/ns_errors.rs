@@ -1,5 +1,7 @@
 //! What only root meets: each hindrance is one clear message and exit code 2, and leaves nothing behind.
 
+#![cfg(feature = "live")]
+
 #[path = "support/runs.rs"]
 mod runs;
 mod support;

@@ -1,5 +1,6 @@
 //! One command behind a link, as root: what reaches it, how it ends, and that nothing is left.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[expect(dead_code, reason = "what runs inside asks by itself")]

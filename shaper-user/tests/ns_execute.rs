@@ -1,5 +1,6 @@
 //! How a run begins and ends: signals while it is built and judged, whose its files are, and what its ends say.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/runs.rs"]

@@ -1,5 +1,6 @@
 //! Killed at any moment, a run leaves nothing: its guard takes everything away, and without a guard `shaper clear` does.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/children.rs"]

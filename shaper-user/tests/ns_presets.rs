@@ -1,5 +1,6 @@
 //! What the link does is what was asked of it, on probe streams of at least 10,000 packets.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/outcome.rs"]

@@ -1,5 +1,6 @@
 //! `shaper profile preview --from`: a run's arrivals, decided again as the kernel did.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "support/runs.rs"]

@@ -1,5 +1,6 @@
 //! A run cannot fool itself, leaves nothing behind, and its evidence opens elsewhere.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests panic with their context")]
 
 #[path = "support/children.rs"]

@@ -1,5 +1,6 @@
 //! Scenarios from files: on a lab, at an interface, and on two hosts.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 #[path = "support/cable.rs"]

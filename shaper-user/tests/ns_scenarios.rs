@@ -1,5 +1,6 @@
 //! Peers of a star that come, go and are put wrong on purpose: a run tells each.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 #[path = "support/evidence.rs"]

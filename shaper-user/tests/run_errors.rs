@@ -1,6 +1,7 @@
 //! What cannot be run is refused before anything is touched: one clear message with its place, and exit code 2. No test
 //! here needs root.
 
+#![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 use std::fs;

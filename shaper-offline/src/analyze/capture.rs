@@ -5,8 +5,13 @@ use std::path::Path;
 use super::{AnalyzeError, Result};
 use crate::{
     packet::Layers,
-    pcapfile::{Interface, InterfaceStatistics, Packet, Reader},
+    pcapfile::{Error, Interface, InterfaceStatistics, Packet, Reader},
 };
+
+/// Opens a capture to be read up to where it is cut or damaged.
+pub(crate) fn open(path: &Path) -> std::result::Result<Reader, Error> {
+    Ok(Reader::open(path)?.ending_at_damage())
+}
 
 /// Tells of a packet whether it is meant.
 pub type Predicate<'a> = dyn Fn(&Packet<'_>, &Layers<'_>) -> bool + 'a;
@@ -51,7 +56,7 @@ impl<'a> Chosen<'a> {
     pub(super) fn of(capture: &Capture<'a>) -> Result<Self> {
         let Capture { path, interface: named, point } = *capture;
         let Some(wanted) = named else { return Ok(Self { path, named, interfaces: None, point }) };
-        let mut reader = Reader::open(path)?;
+        let mut reader = open(path)?;
         while reader.next_packet()?.is_some() {}
         let all = reader.interfaces();
         let mut chosen: Vec<bool> = all.iter().map(|interface| interface.name.as_deref() == Some(wanted)).collect();
@@ -76,6 +81,11 @@ impl<'a> Chosen<'a> {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let all = |chosen: &Option<Vec<bool>>| chosen.as_ref().is_none_or(|chosen| !chosen.contains(&false));
         self.interfaces == other.interfaces || all(&self.interfaces) && all(&other.interfaces)
+    }
+
+    /// Opens the file.
+    pub(super) fn open(&self) -> std::result::Result<Reader, Error> {
+        open(self.path)
     }
 
     /// Whether packets of that interface are of this point.

@@ -122,7 +122,7 @@ impl<'a> Feed<'a> {
         impaired_only: bool,
     ) -> Result<Self, Error> {
         Ok(Self {
-            reader: Reader::open(chosen.path)?,
+            reader: chosen.open()?,
             chosen: chosen.clone(),
             only,
             rules,

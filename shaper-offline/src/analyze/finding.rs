@@ -52,6 +52,8 @@ pub enum FindingKind {
     NothingChosen,
     /// A capture that is cut off.
     CutOff,
+    /// A capture that is damaged: what stands behind the damage was not read.
+    Damaged,
     /// Packets that a capture lost.
     CaptureDrops,
     /// Stamps that go backwards.
@@ -80,7 +82,7 @@ pub enum FindingKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// What was asked cannot be answered.
+    /// What was asked cannot be answered, or not of all that was asked about.
     Error,
     /// A figure must be read with care.
     Warning,

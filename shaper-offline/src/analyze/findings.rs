@@ -4,9 +4,10 @@ use super::{
     clock::ClockMethod,
     examples::{Examples, Shown},
     finding::{Finding, FindingKind as Kind, Severity},
-    result::{Analysis, Figures, Way},
+    result::{Analysis, Damage, Figures, Way},
     text::{duration, percent, place},
 };
+use crate::pcapfile::Compression;
 
 /// Packets that the findings show: of each direction, and of none.
 pub(super) struct Examined<'a> {
@@ -28,6 +29,12 @@ fn warning(kind: Kind, text: impl Into<String>) -> Finding {
 /// The findings, the most important first.
 pub(super) fn findings(analysis: &Analysis, examined: &Examined<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
+    for file in &analysis.files {
+        if let Some(damage) = &file.damage {
+            let text = damaged(&file.name(), damage, file.compression);
+            found.push(Finding::new(Kind::Damaged, Severity::Error, text));
+        }
+    }
     let seen = analysis.files.iter().all(|file| file.packets > file.filtered);
     if seen && !analysis.has_shared() {
         found.push(Finding::new(
@@ -227,6 +234,15 @@ fn adrift(found: &mut Vec<Finding>, analysis: &Analysis, examined: &Examined<'_>
         );
         found.push(note(Kind::Unplaced, text).of(count).at(examples.of(Shown::Unplaced)));
     }
+}
+
+/// A capture whose rest cannot be read.
+pub(super) fn damaged(name: &str, damage: &Damage, compression: Option<Compression>) -> String {
+    let Damage { at, fault } = damage;
+    format!(
+        "{name} cannot be read beyond {} ({fault}): all figures are of what stands before.",
+        place(*at, compression)
+    )
 }
 
 /// What a capture on all interfaces shows twice.

@@ -2,7 +2,7 @@
 //! keep everything behind it waiting, or end the wait of all before it.
 
 use super::capture::Chosen;
-use crate::pcapfile::{Error, Reader};
+use crate::pcapfile::Error;
 
 /// How far from the packet before, in nanoseconds.
 const LEAP: i64 = 60_000_000_000;
@@ -46,7 +46,7 @@ impl Leaps {
     #[cold]
     fn look(&mut self, chosen: &Chosen<'_>, index: u64, ts: i64) -> Result<Stamp, Error> {
         self.looks += 1;
-        let mut reader = Reader::open(chosen.path)?;
+        let mut reader = chosen.open()?;
         let (mut asked, mut back) = (0, 0);
         while asked < ASKED
             && let Some(packet) = reader.next_packet()?

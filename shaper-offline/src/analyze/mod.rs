@@ -53,12 +53,12 @@ pub use one::{
 };
 pub use pattern::{FlowPattern, NoFlow};
 pub use reorder::Reordering;
-pub use result::{Analysis, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
+pub use result::{Analysis, Damage, Figures, FileFound, FlowFigures, Tiers, Totals, Way};
 pub use runs::LossRuns;
 pub use sink::{Displaced, Ending, Fate, PacketRecord, Sighting, Sink};
 pub use two::{Comparison, two_points, two_points_into};
 
-pub(crate) use hash::mix;
+pub(crate) use {capture::open, hash::mix};
 
 use crate::pcapfile;
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{clock::ClockFound, finding::Finding, flow::FlowKey, key::Tier, reorder::Reordering, runs::LossRuns};
 use crate::{
-    pcapfile::Compression,
+    pcapfile::{Compression, Reader},
     stats::{Interval, Summary, SummaryWithLost},
 };
 
@@ -144,6 +144,22 @@ pub struct FlowFigures {
     pub figures: Figures,
 }
 
+/// Where a file is damaged, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// Byte offset, in what the file decompresses to if it is compressed.
+    pub at: u64,
+    /// What is wrong there.
+    pub fault: String,
+}
+
+impl Damage {
+    /// What ended the packets of a reader, if damage did.
+    pub(super) fn met(reader: &Reader) -> Option<Self> {
+        reader.damage().map(|(at, fault)| Self { at, fault: fault.to_string() })
+    }
+}
+
 /// One capture file.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileFound {
@@ -166,6 +182,9 @@ pub struct FileFound {
     pub capture_drops: u64,
     /// Byte offset at which the file is cut off, in what it decompresses to if it is compressed.
     pub cut_at: Option<u64>,
+    /// Where the file is damaged, if it is: what stands before was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
     /// Packets without an id in the captures of one run: control traffic, which its link does not
     /// impair; left out.
     pub bypassed: u64,

@@ -71,7 +71,7 @@ pub enum Fate {
     Duplicate,
     /// Arrived without having been seen sent.
     ArrivalOnly,
-    /// Arrived, and in no figure: perhaps sent before the other capture ran, cut, given up before
+    /// Arrived, and in no figure: perhaps sent while the other capture did not run, cut, given up before
     /// its time, or TCP data that was sent in other segments.
     Uncounted,
 }

@@ -102,7 +102,7 @@ pub(super) struct Glance {
 
 /// Looks at the first `limit` packets.
 pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
-    let mut reader = Reader::open(chosen.path)?;
+    let mut reader = chosen.open()?;
     let mut cover = usize::MAX;
     let mut first = None;
     let mut ids = false;
@@ -141,7 +141,7 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
 
 /// When a capture began, as its statistics tell: they stand at its end.
 pub(super) fn told_start(chosen: &Chosen<'_>) -> Result<Option<i64>, Error> {
-    let mut reader = Reader::open(chosen.path)?;
+    let mut reader = chosen.open()?;
     while reader.next_packet()?.is_some() {}
     Ok(chosen.statistics(&reader).filter_map(|statistics| statistics.start).min())
 }
@@ -161,7 +161,7 @@ fn clock(reader: &Reader) -> Option<String> {
 
 /// Samples up to `limit` packets stamped `from` or later.
 pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -> Result<Surveyed, Error> {
-    let mut reader = Reader::open(chosen.path)?;
+    let mut reader = chosen.open()?;
     let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
     let mut taken = 0;
     let mut sightings = Sightings::default();

@@ -12,7 +12,7 @@ use super::{
     findings::{self, Examined},
     key::Rules,
     point::{Both, Point},
-    result::{Analysis, Figures, FileFound, FlowFigures, Totals, Way},
+    result::{Analysis, Damage, Figures, FileFound, FlowFigures, Totals, Way},
     runs::Runs,
     sink::{Ending, Sink},
     survey,
@@ -45,7 +45,8 @@ impl Comparison<'_> {
     ///
     /// # Errors
     /// [`AnalyzeError`] if a capture cannot be read, has no such interface, is a pipe, or both are the same
-    /// packets of one file. A cut tail is no error: the analysis goes up to the cut and says so.
+    /// packets of one file. A cut tail is no error, nor is damage behind a packet: the analysis goes up to there and
+    /// says so.
     pub fn run(&self) -> Result<Analysis> {
         Ok(self.watched(Limits::default(), Unwatched)?.0)
     }
@@ -340,8 +341,9 @@ fn file(feed: &Feed<'_>, unplaced: u64) -> FileFound {
         capture_drops: feed.drops_in_statistics().max(told.drops_at_packets),
         cut_at: match feed.reader().tail() {
             Tail::Cut { offset, .. } => Some(offset),
-            Tail::Unread | Tail::Complete => None,
+            Tail::Unread | Tail::Complete | Tail::Damaged { .. } => None,
         },
+        damage: Damage::met(feed.reader()),
         interface: feed.named().map(str::to_owned),
         bypassed: told.bypassed,
         filtered: told.filtered,

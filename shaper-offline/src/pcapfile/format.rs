@@ -25,4 +25,9 @@ pub enum Tail {
         /// Bytes that are there.
         left: u64,
     },
+    /// The block or record at `offset` is damaged ([`Reader::damage`](super::Reader::damage)) or could not be read.
+    Damaged {
+        /// Byte offset of that block or record.
+        offset: u64,
+    },
 }

@@ -3,7 +3,7 @@
 
 use std::{fs::File, io};
 
-use memmap2::{Advice, Mmap};
+use memmap2::Mmap;
 
 /// Maps a regular file for sequential reading.
 ///
@@ -16,7 +16,7 @@ pub(super) fn map(file: &File) -> io::Result<Mmap> {
     // because the length is taken once.
     let map = unsafe { Mmap::map(file) }?;
     #[cfg(unix)]
-    map.advise(Advice::Sequential).or_else(|error| {
+    map.advise(memmap2::Advice::Sequential).or_else(|error| {
         // Advice is only a hint: a file system that refuses it can still be read.
         if error.kind() == io::ErrorKind::OutOfMemory { Err(error) } else { Ok(()) }
     })?;

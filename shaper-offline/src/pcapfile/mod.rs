@@ -1,8 +1,9 @@
 //! One reader for classic pcap and pcapng, over a memory map, bytes or a stream, compressed or not.
 //!
 //! A file whose tail is cut off is read up to the cut and says so ([`Reader::tail`]); any other
-//! damage is an error with the byte offset at which it was found. No length that a file claims
-//! is ever allocated: buffers grow only with the bytes that are really there.
+//! damage is an error with the byte offset at which it was found, or an end like a cut for those
+//! who ask for that ([`Reader::ending_at_damage`]). No length that a file claims is ever
+//! allocated: buffers grow only with the bytes that are really there.
 
 mod classic;
 mod compression;

@@ -55,6 +55,10 @@ pub struct Reader {
     comments: Vec<Vec<String>>,
     /// Bytes of text held.
     text: usize,
+    /// Whether damage behind a packet ends the file, as a cut does.
+    ends_at_damage: bool,
+    /// Where that is, and what.
+    damage: Option<(u64, Fault)>,
 }
 
 /// Where the parts of a packet are in the window.
@@ -163,7 +167,21 @@ impl Reader {
             sections,
             comments: Vec::new(),
             text: 0,
+            ends_at_damage: false,
+            damage: None,
         })
+    }
+
+    /// Ends at damage as at a cut tail, where a packet stands before it: [`damage`](Self::damage) tells then.
+    #[must_use]
+    pub fn ending_at_damage(self) -> Self {
+        Self { ends_at_damage: true, ..self }
+    }
+
+    /// The byte offset at which the file is damaged and what is wrong there, if its packets ended for that.
+    #[must_use]
+    pub fn damage(&self) -> Option<(u64, &Fault)> {
+        self.damage.as_ref().map(|(offset, fault)| (*offset, fault))
     }
 
     /// The file as the caller named it.
@@ -220,8 +238,9 @@ impl Reader {
     /// The next packet, or `None` at the end of the file, complete or cut ([`Reader::tail`]).
     ///
     /// # Errors
-    /// [`Error::Damaged`] at damage other than a cut tail, and [`Error::Io`] if reading fails;
-    /// after an error there are no more packets.
+    /// [`Error::Damaged`] at damage other than a cut tail, unless the reader is one
+    /// [`ending_at_damage`](Self::ending_at_damage), and [`Error::Io`] if reading fails; after an error there are no
+    /// more packets.
     #[inline(always)]
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, Error> {
         Ok(self.next_with_interfaces()?.map(|(packet, _)| packet))
@@ -260,8 +279,14 @@ impl Reader {
         let located = match self.locate() {
             Ok(located) => located,
             Err(error) => {
-                self.tail = Tail::Cut { offset: self.source.offset(), wanted: 0, left: 0 };
-                return Err(error);
+                self.tail = Tail::Damaged { offset: self.source.offset() };
+                return match error {
+                    Error::Damaged { offset, fault, .. } if self.ends_at_damage && self.packets > 0 => {
+                        self.damage = Some((offset, fault));
+                        Ok(None)
+                    }
+                    error => Err(error),
+                };
             }
         };
         let Some(located) = located else { return Ok(None) };

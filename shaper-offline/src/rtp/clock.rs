@@ -126,6 +126,12 @@ impl Line {
         }
     }
 
+    /// Seconds since the first packet.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     /// Packets since the first one.
     #[must_use]
     pub fn count(&self) -> u64 {

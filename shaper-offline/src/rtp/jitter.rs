@@ -3,10 +3,15 @@
 use super::clock::{Line, of_payload_type};
 use crate::stats::Budget;
 
-/// Packets kept while the clock rate is not known yet.
+/// Packets kept while the clock rate is not certain yet.
 const KEPT: usize = 2_048;
-/// How often an estimate is asked for.
+/// How often an estimate is asked for, in packets, until there is one; then each time that there are twice as many.
 const ASK_EVERY: u64 = 16;
+/// Seconds after which an estimate is not revised any more. A queue that fills or empties bends a line of one second by
+/// more than what neighbouring rates differ by, and hardly one of ten.
+const FIRM_SECONDS: f64 = 10.0;
+/// Estimates that differ by less are one rate, told a little better.
+const SAME: f64 = 0.001;
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
 
@@ -101,9 +106,8 @@ struct Clock {
     /// Units a nanosecond, 0 while unknown.
     per_ns: f64,
     rate: Option<Rate>,
+    /// Until the rate is certain.
     learning: Option<Box<Learning>>,
-    /// Whether the first packets had to be left out, as there were too many before the rate was known.
-    begun_late: bool,
     /// What passed from packet to packet: nanoseconds, and units of timestamps.
     passed: (i64, i64),
     /// Packets of all clocks when it began to be that of the stream, or when it ceased to be.
@@ -111,11 +115,15 @@ struct Clock {
     packets: u64,
 }
 
-/// Steps from packet to packet until the rate is known.
+/// Steps from packet to packet until the rate is certain.
 #[derive(Debug)]
 struct Learning {
     line: Line,
     steps: Vec<(i64, i32)>,
+    /// Whether there were too many steps to keep: another rate then counts from where it was found.
+    too_many: bool,
+    /// Of how many packets the next estimate is asked for.
+    ask_at: u64,
     budget: Budget,
 }
 
@@ -126,16 +134,21 @@ impl Drop for Learning {
 }
 
 impl Learning {
-    fn keep(&mut self, step: (i64, i32)) -> bool {
+    fn keep(&mut self, step: (i64, i32)) {
+        if self.too_many {
+            return;
+        }
         if self.steps.len() == self.steps.capacity() {
             let more = self.steps.capacity().max(32);
             if self.steps.len() >= KEPT || !self.budget.take(more * 2) {
-                return false;
+                self.too_many = true;
+                self.budget.give_back(self.steps.capacity() * 2);
+                self.steps = Vec::new();
+                return;
             }
             self.steps.reserve_exact(more);
         }
         self.steps.push(step);
-        true
     }
 }
 
@@ -148,7 +161,6 @@ impl Clock {
             per_ns: 0.0,
             rate: None,
             learning: None,
-            begun_late: false,
             passed: (0, 0),
             since: 0,
             packets: 0,
@@ -156,8 +168,13 @@ impl Clock {
         match class {
             Class::Static(hz) => new.set(Rate::Static(hz.into())),
             Class::Dynamic(_) => {
-                let learning = Learning { line: Line::default(), steps: Vec::new(), budget: budget.clone() };
-                new.learning = Some(Box::new(learning));
+                new.learning = Some(Box::new(Learning {
+                    line: Line::default(),
+                    steps: Vec::new(),
+                    too_many: false,
+                    ask_at: ASK_EVERY,
+                    budget: budget.clone(),
+                }));
             }
         }
         new
@@ -176,7 +193,8 @@ impl Clock {
         self.passed = (self.passed.0.saturating_add(ns), self.passed.1.saturating_add(i64::from(units)));
         if self.per_ns > 0.0 {
             self.estimator.step(ns as f64 * self.per_ns - f64::from(units));
-        } else {
+        }
+        if self.learning.is_some() {
             self.learn(ns, units);
         }
     }
@@ -184,20 +202,35 @@ impl Clock {
     fn learn(&mut self, ns: i64, units: i32) {
         let Some(learning) = &mut self.learning else { return };
         learning.line.step(ns, units);
-        if !self.begun_late && !learning.keep((ns, units)) {
-            self.begun_late = true;
-            learning.budget.give_back(learning.steps.capacity() * 2);
-            learning.steps = Vec::new();
+        learning.keep((ns, units));
+        let (count, firm) = (learning.line.count(), learning.line.seconds() >= FIRM_SECONDS);
+        if count < learning.ask_at && !(firm && self.rate.is_some()) {
+            return;
         }
-        if learning.line.count() % ASK_EVERY == 0 {
-            self.decide();
+        self.decide();
+        let known = self.rate.is_some();
+        match &mut self.learning {
+            Some(learning) if !(firm && known) => learning.ask_at = if known { count * 2 } else { count + ASK_EVERY },
+            learning => *learning = None,
         }
     }
 
+    /// Takes what the packets say of the rate by now, which may be that what the first of them said was wrong.
     fn decide(&mut self) {
-        let Some(estimate) = self.learning.as_ref().and_then(|learning| learning.line.estimate()) else { return };
-        self.set(Rate::Estimated(estimate.hz, estimate.in_use));
-        if let Some(learning) = self.learning.take() {
+        let Some(learning) = &self.learning else { return };
+        let rate = learning.line.estimate().map(|estimate| Rate::Estimated(estimate.hz, estimate.in_use));
+        let same = match (self.rate, rate) {
+            (Some(before), Some(now)) => (now.hz() / before.hz() - 1.0).abs() < SAME,
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return;
+        }
+        self.rate = rate;
+        self.per_ns = rate.map_or(0.0, |rate| rate.hz() / SECOND);
+        self.estimator = Estimator::default();
+        if rate.is_some() {
             for &(ns, units) in &learning.steps {
                 self.estimator.step(ns as f64 * self.per_ns - f64::from(units));
             }
@@ -266,9 +299,7 @@ impl Jitter {
     /// The stream has ended: what is known of it by now has to do.
     pub fn finish(&mut self) {
         for clock in self.others.iter_mut().chain([&mut self.now]) {
-            if clock.per_ns <= 0.0 {
-                clock.decide();
-            }
+            clock.decide();
         }
     }
 
@@ -348,7 +379,7 @@ mod tests {
         for packet in 0..200 {
             jitter.step(0, packet);
         }
-        assert!(jitter.now.begun_late && jitter.estimator(96).is_none());
+        assert!(jitter.now.learning.as_ref().unwrap().too_many && jitter.estimator(96).is_none());
         drop(jitter);
         assert!(budget.take(2 * 64));
     }

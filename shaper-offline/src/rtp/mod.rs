@@ -177,4 +177,6 @@ impl Default for Flow {
 }
 
 #[cfg(test)]
+mod rate_tests;
+#[cfg(test)]
 mod tests;

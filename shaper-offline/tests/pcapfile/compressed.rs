@@ -94,6 +94,8 @@ fn damage_is_placed_in_the_decompressed_data() {
         let mut reader = Reader::from_bytes("w", compress(&wrong)).unwrap();
         let error = drain(&mut reader).unwrap_err();
         assert!(error.to_string().contains("at byte 1040 of the decompressed data: a packet record"), "{error}");
+        let mut reader = Reader::from_bytes("w", compress(&wrong)).unwrap().ending_at_damage();
+        assert_eq!((drain(&mut reader).unwrap().len(), reader.damage().map(|(at, _)| at)), (1, Some(1040)), "{kind}");
         // The compressed data is damaged: in its end, which is a checksum in both.
         let mut bytes = compress(&plain);
         let last = bytes.len() - if kind == Compression::Gzip { 5 } else { 1 };
@@ -101,6 +103,15 @@ fn damage_is_placed_in_the_decompressed_data() {
         let mut reader = Reader::from_bytes("w", bytes).unwrap();
         let error = drain(&mut reader).unwrap_err();
         assert!(error.to_string().contains(&format!("the {kind} data cannot be read")), "{error}");
+        // All but what is checked last was read: the packets are there.
+        let mut bytes = compress(&plain);
+        bytes[last] ^= 1;
+        let mut reader = Reader::from_bytes("w", bytes).unwrap().ending_at_damage();
+        let seen = drain(&mut reader).unwrap();
+        assert!(seen.len() > 150 && seen[..] == read(&plain).0[..seen.len()], "{kind}: {}", seen.len());
+        let (at, fault) = reader.damage().unwrap();
+        assert_eq!(at, 24 + seen.len() as u64 * 1016, "{kind}");
+        assert!(matches!(fault, Fault::Decompression { .. }), "{kind}: {fault}");
         // Something else follows.
         let mut reader = Reader::from_bytes("w", [&compress(&plain)[..], b"something else"].concat()).unwrap();
         assert!(matches!(drain(&mut reader), Err(Error::Damaged { fault: Fault::Decompression { .. }, .. })), "{kind}");

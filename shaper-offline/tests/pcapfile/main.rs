@@ -198,6 +198,47 @@ fn damage_is_named_with_its_byte_offset() {
 }
 
 #[test]
+fn damage_behind_a_packet_ends_the_file_there_for_those_who_ask_for_it() {
+    let ng = |order| {
+        Build::ng(order)
+            .section()
+            .interface(1, 0, &[])
+            .enhanced(0, 1, 3, b"abc", &[])
+            .enhanced(0, 2, 3, b"def", &[])
+            .enhanced(0, 3, 3, b"ghi", &[])
+            .bytes()
+    };
+    let classic = |order| {
+        let build = Build::classic(order, false, 1).record(1, 0, 3, b"abc");
+        build.record(2, 0, 3, b"def").record(3, 0, 3, b"ghi").bytes()
+    };
+    for order in [Order::Little, Order::Big] {
+        // The length of the second packet: in its block at 84, in its record at 43.
+        for (good, at, offset) in [(ng(order), 84 + 20, 84 + 20), (classic(order), 43 + 8, 43)] {
+            let mut bytes = good.clone();
+            bytes[at..at + 4].fill(0xee);
+            for (packets, offset, bytes) in [(1, Some(offset), bytes), (3, None, good)] {
+                let readers = [
+                    Reader::from_bytes("memory", bytes.clone()).unwrap(),
+                    Reader::from_stream("stream", Cursor::new(bytes)).unwrap(),
+                ];
+                for mut reader in readers.map(Reader::ending_at_damage) {
+                    assert_eq!(drain(&mut reader).unwrap().len(), packets, "{order:?}");
+                    assert_eq!(reader.damage().map(|(at, _)| at), offset, "{order:?}");
+                    assert_eq!(reader.tail() == Tail::Complete, offset.is_none());
+                    assert!(reader.next_packet().unwrap().is_none());
+                }
+            }
+        }
+    }
+    // In front of the first packet nothing was read that could be told.
+    let mut bytes = classic(Order::Little);
+    bytes[24 + 8..][..4].fill(0xee);
+    let mut reader = Reader::from_bytes("first", bytes).unwrap().ending_at_damage();
+    assert!(matches!(drain(&mut reader), Err(Error::Damaged { offset: 24, .. })));
+}
+
+#[test]
 fn what_is_no_capture_says_what_it_is() {
     let fault = |bytes: &[u8]| match Reader::from_bytes("f", bytes.to_vec()) {
         Err(Error::Damaged { fault, .. }) => fault,

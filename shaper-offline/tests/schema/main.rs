@@ -43,6 +43,12 @@ fn outputs() -> Vec<(String, Value)> {
     assert!(samples >= 3, "{samples} pairs of samples");
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = traffic::write(folder.path());
+    // The two lengths of the last block differ.
+    let mut broken = fs::read(&b).unwrap();
+    broken.last_chunk_mut::<4>().unwrap().fill(0xff);
+    let damaged = folder.path().join("damaged.pcapng");
+    fs::write(&damaged, broken).unwrap();
+    compare(&a, &damaged);
     compare(&a, &b);
     all
 }

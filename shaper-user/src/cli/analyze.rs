@@ -8,17 +8,18 @@ use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_offline::analyze::{
-    self, Analysis, Capture, Clock, Comparison, FileFound, FlowKey, FlowPattern, Options, Predicate, Severity,
+    self, Analysis, Capture, Clock, Comparison, FindingKind, FlowKey, FlowPattern, Options, Predicate, Severity,
 };
 use shaper_offline::merged::{Marks, write as merge};
 use shaper_offline::packet::Layers;
-use shaper_offline::pcapfile::{Compression, Packet};
+use shaper_offline::pcapfile::Packet;
 use shaper_offline::rows;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Filter, FilterError};
 
 use super::Outcome;
+use crate::cut::Cut;
 
 mod frame;
 
@@ -168,12 +169,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 judged.iter().fold(analysis.to_string(), |text, judged| format!("{}\n{judged}", text.trim_end()))
             };
             if !analysis.has_shared() {
-                let grave = analysis.findings.iter().filter(|finding| finding.severity == Severity::Error);
+                let grave = analysis
+                    .findings
+                    .iter()
+                    .filter(|finding| finding.severity == Severity::Error && finding.kind != FindingKind::Damaged);
                 unanswered = grave.map(|finding| finding.text.clone()).collect();
             }
-            let [a, b] = &analysis.files;
-            let cut = |file: &FileFound| (file.path.clone(), file.cut_at, file.compression);
-            (text, vec![cut(a), cut(b)])
+            (text, analysis.files.iter().filter_map(Cut::of_file).collect::<Vec<_>>())
         }
         None => {
             let between = [
@@ -194,7 +196,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                     description.path
                 ));
             }
-            (text, vec![(description.path, description.cut_at, description.compression)])
+            (text, Cut::of_description(&description).into_iter().collect())
         }
     };
     let mut out = io::stdout().lock();
@@ -203,10 +205,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         writeln!(out)?;
     }
     out.flush()?;
-    let cuts: Vec<_> =
-        cuts.into_iter().filter_map(|(path, at, of)| Some(cut_off(&path, at?, of, "the analysis"))).collect();
     // What stands before a cut was printed; that it is not all is an error nevertheless.
-    let unanswered: Vec<_> = cuts.into_iter().chain(unanswered).collect();
+    let unanswered: Vec<_> = cuts.iter().map(|cut| cut.told("the analysis")).chain(unanswered).collect();
     if !unanswered.is_empty() {
         bail!(unanswered.join("; "));
     }
@@ -264,15 +264,6 @@ fn measure(expectation: &Expectation, analysis: &Analysis) -> Option<Measured> {
         }
         _ => None,
     }
-}
-
-/// What is to be said of a capture that is cut off, beside what came of the packets before.
-pub(super) fn cut_off(path: &str, at: u64, compression: Option<Compression>, what: &str) -> String {
-    let of = if compression.is_some() { " of the decompressed data" } else { "" };
-    format!(
-        "{path}: cut off at byte {at}{of}, in the middle of a packet or block: {what} ends there; copy the file whole, \
-         or stop the capture before copying it"
-    )
 }
 
 fn json<T: serde::Serialize>(value: &T) -> anyhow::Result<String> {

@@ -10,8 +10,8 @@ use shaper_offline::fit::{self, Fit, Options, Series};
 use shaper_profile::quantity::Duration;
 
 use super::Outcome;
-use super::analyze::cut_off;
-use crate::fit::{Both, Cut, Given, Measured, Outputs, write};
+use crate::cut::Cut;
+use crate::fit::{Both, Given, Measured, Outputs, write};
 
 /// `shaper fit`.
 #[derive(Debug, ClapArgs)]
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 /// What stands before a cut was fitted and told; that it is not all is an error nevertheless.
 fn whole(cuts: &[Cut]) -> anyhow::Result<Outcome> {
     if !cuts.is_empty() {
-        let said = cuts.iter().map(|cut| cut_off(&cut.path, cut.at, cut.compression, "what was fitted"));
+        let said = cuts.iter().map(|cut| cut.told("what was fitted"));
         bail!(said.collect::<Vec<_>>().join("; "));
     }
     Ok(Outcome::Held)

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use shaper_offline::analyze::{
-    self, Analysis, Clock, Ending, FileFound, FindingKind, Options, PacketRecord, Severity, Sink, Way,
-};
+use shaper_offline::analyze::{self, Analysis, Clock, Ending, FindingKind, Options, PacketRecord, Severity, Sink, Way};
 use shaper_offline::fit::{Fate, Series};
 
-use super::measured::{Cut, Measured, Packets};
+use super::measured::{Measured, Packets};
+use crate::cut::Cut;
 
 /// Both directions' packets, as they are settled.
 #[derive(Default)]
@@ -58,19 +57,15 @@ impl Collected {
     }
 }
 
-/// Warnings of the analysis that hold for what is fitted; of clocks and of files that are cut off the notes say it
+/// Warnings of the analysis that hold for what is fitted; of clocks and of files that are cut off or damaged the notes say it
 /// themselves.
 fn warnings(analysis: &Analysis) -> impl Iterator<Item = String> {
     let said = |kind| {
-        use FindingKind::{ClockDisagrees, ClockOneDirection, CutOff, NoDirection};
-        matches!(kind, ClockDisagrees | ClockOneDirection | CutOff | NoDirection)
+        use FindingKind::{ClockDisagrees, ClockOneDirection, CutOff, Damaged, NoDirection};
+        matches!(kind, ClockDisagrees | ClockOneDirection | CutOff | Damaged | NoDirection)
     };
     let warns = analysis.findings.iter().filter(|finding| finding.severity <= Severity::Warning);
     warns.filter(move |finding| !said(finding.kind)).map(|finding| finding.text.clone())
-}
-
-fn cut(file: &FileFound) -> Option<Cut> {
-    Some(Cut { path: file.path.clone(), at: file.cut_at?, compression: file.compression })
 }
 
 pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measured> {
@@ -80,11 +75,8 @@ pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measu
     let analysis = analyze::two_points_into(a, b, &options, &mut collected)?;
     let mut notes: Vec<String> = collected.ways.iter().filter_map(Packets::left_out).collect();
     notes.extend(warnings(&analysis));
-    let cuts: Vec<Cut> = analysis.files.iter().filter_map(cut).collect();
-    notes.extend(
-        cuts.iter()
-            .map(|Cut { path, at, .. }| format!("{path}: cut off at byte {at}; what stands before it was fitted")),
-    );
+    let cuts: Vec<Cut> = analysis.files.iter().filter_map(Cut::of_file).collect();
+    notes.extend(cuts.iter().map(|cut| format!("{}; what stands before it was fitted", cut.place())));
     match (analysis.clock.is_absolute(), analysis.clock.offset_bound_ns) {
         (false, _) => notes.push(
             "the clocks of the captures are not known against each other: only differences of delay were fitted; \

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use shaper_offline::fit::{Fate, Observed, Series};
-use shaper_offline::pcapfile::{Compression, Error, Fault, Reader, STDIN};
+use shaper_offline::pcapfile::{Error, Fault, Reader, STDIN};
 
 use super::{captures, delays, irtt, records};
+use crate::cut::Cut;
 
 /// Packets of a direction that are held: 96 MiB.
 const MOST: usize = 1 << 22;
@@ -52,19 +53,8 @@ pub(crate) struct Measured {
     pub(crate) first_ns: Option<i64>,
     /// What is to be known of it.
     pub(crate) notes: Vec<String>,
-    /// Captures that are cut off: what stands before was fitted.
+    /// Captures that are cut off or damaged: what stands before was fitted.
     pub(crate) cuts: Vec<Cut>,
-}
-
-/// Where a capture is cut off.
-#[derive(Debug)]
-pub(crate) struct Cut {
-    /// The file.
-    pub(crate) path: String,
-    /// The byte, in what it decompresses to if it is compressed.
-    pub(crate) at: u64,
-    /// How it is compressed.
-    pub(crate) compression: Option<Compression>,
 }
 
 /// A direction's packets as they are read, no more than are held.

@@ -8,5 +8,5 @@ mod measured;
 mod profile;
 mod records;
 
-pub(crate) use measured::{Cut, Given, Measured};
+pub(crate) use measured::{Given, Measured};
 pub(crate) use profile::{Both, Outputs, write};

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-pub(crate) use self::debian::update_package_lists;
+pub(crate) use self::{debian::update_package_lists, toolchain::OTHER_PLATFORMS};
 use crate::{Repo, root::Root};
 
 /// What the host is to be made ready for.
@@ -38,6 +38,7 @@ pub(crate) fn run(repo: &Repo, purpose: For) -> Result<()> {
     step("Rust components", || toolchain::components(repo))?;
     step("bpf-linker", || cargo_tool::bpf_linker(repo))?;
     if purpose == For::Test {
+        step("other platforms", || toolchain::other_platforms(repo))?;
         step("cargo-deny", || cargo_tool::cargo_deny(repo))?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! The layer of the offline build: `shaper` without its feature `live` builds without a BPF object, and analyses the
-//! sample captures as is written beside them; and `report` and `compare` pass their tests in it.
+//! sample captures as is written beside them; `report` and `compare` pass their tests in it; and it compiles for other
+//! platforms, and without a lint of its own.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{Repo, process};
+use crate::{Repo, process, setup::OTHER_PLATFORMS};
 
 /// Builds into a target folder of its own: the `shaper` that other layers run must stay.
 pub(crate) fn check(repo: &Repo) -> Result<()> {
@@ -16,7 +17,25 @@ pub(crate) fn check(repo: &Repo) -> Result<()> {
     analyze(repo, &target.join("debug/shaper"))?;
     let mut stored = repo.cargo();
     stored.args(["test", "--package", "shaper-user", "--no-default-features", "--test", "cli_stored", "--target-dir"]);
-    process::run(stored.arg(&target).env_remove("SHAPER_BPF_OBJECT"))
+    process::run(stored.arg(&target).env_remove("SHAPER_BPF_OBJECT"))?;
+    lints(repo, &target)?;
+    other_platforms(repo, &target)
+}
+
+/// What is left out with the feature leaves nothing behind that is unused, in the tests neither.
+fn lints(repo: &Repo, target: &Path) -> Result<()> {
+    let mut clippy = repo.cargo();
+    clippy.args(["clippy", "--package", "shaper-user", "--no-default-features", "--all-targets", "--no-deps"]);
+    clippy.arg("--target-dir").arg(target).args(["--", "--deny", "warnings"]);
+    process::run(clippy.env_remove("SHAPER_BPF_OBJECT"))
+}
+
+/// Only checked: to link takes the platform's own linker.
+fn other_platforms(repo: &Repo, target: &Path) -> Result<()> {
+    let mut check = repo.cargo();
+    check.args(["check", "--package", "shaper-user", "--no-default-features"]);
+    check.args(OTHER_PLATFORMS.iter().flat_map(|platform| ["--target", platform]));
+    process::run(check.arg("--target-dir").arg(target).env_remove("SHAPER_BPF_OBJECT"))
 }
 
 fn analyze(repo: &Repo, shaper: &Path) -> Result<()> {

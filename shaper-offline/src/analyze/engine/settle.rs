@@ -87,10 +87,13 @@ impl<W: Watch> Engine<W> {
             return;
         }
         let direction = self.directions.at(sender);
-        let slowest = direction.tally.delay.max().unwrap_or(0).max(0);
-        // Sent before the other capture began: not an arrival from nowhere.
-        let start = feeds.at(sender).start().unwrap_or(i64::MAX);
-        if entry.ts.saturating_sub(slowest) <= start {
+        let known = &direction.tally.delay;
+        let [fastest, slowest] = [known.min(), known.max()].map(|bound| bound.unwrap_or(0).max(0));
+        // Sent before the other capture began, or behind its end: not an arrival from nowhere.
+        let other = feeds.at(sender);
+        let start = other.start().unwrap_or(i64::MAX);
+        let behind = other.is_over() && entry.ts.saturating_sub(fastest) > other.end();
+        if entry.ts.saturating_sub(slowest) <= start || behind {
             self.tell(point, way, Fate::Uncounted, entry);
             return;
         }

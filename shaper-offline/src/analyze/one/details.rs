@@ -9,8 +9,10 @@ use crate::{
     stats::{Distribution, Summary},
 };
 
-/// STUN requests that wait for their answers at the same time.
-const WAITING: usize = 256;
+/// STUN transactions that wait for their answers at the same time.
+const WAITING: usize = 4_096;
+/// How long one waits, in nanoseconds: 39.5 s, when a client gives up (RFC 8489 section 6.2.1).
+const PATIENCE: i64 = 39_500_000_000;
 /// Samples kept one by one.
 const SAMPLES: usize = 4_096;
 /// Sessions of Ableton Link told apart.
@@ -29,6 +31,9 @@ pub struct StunSeen {
     pub successes: u64,
     /// Transactions with an error response.
     pub errors: u64,
+    /// Transactions given up within 39.5 s of their first request, as more than 4,096 waited: an answer to
+    /// one is none, and its next request another transaction.
+    pub given_up: u64,
     /// From request to success response at this point, in nanoseconds, without transactions whose
     /// request was sent again.
     pub rtt_ns: Option<Summary>,
@@ -50,16 +55,23 @@ pub struct LinkSession {
 /// PTP messages of one domain, by the names of their types.
 pub type PtpMessages = BTreeMap<&'static str, u64>;
 
+/// A transaction without an answer.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    transaction: u128,
-    ts: Option<i64>,
+    /// When its first request passed.
+    since: Option<i64>,
+    /// The same, while it was not sent again.
+    once: Option<i64>,
+    /// Which of the requests that began a transaction.
+    number: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Details {
     stun: StunSeen,
-    waiting: VecDeque<Waiting>,
+    waiting: BTreeMap<u128, Waiting>,
+    /// Those in the order in which they began, and some that were answered.
+    order: VecDeque<(u128, u64)>,
     round_trips: Distribution,
     link: BTreeMap<u64, LinkSession>,
     pub(super) ptp: BTreeMap<u8, PtpMessages>,
@@ -69,7 +81,8 @@ impl Default for Details {
     fn default() -> Self {
         Self {
             stun: StunSeen::default(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            order: VecDeque::new(),
             round_trips: Distribution::with_capacity(SAMPLES),
             link: BTreeMap::new(),
             ptp: BTreeMap::new(),
@@ -97,35 +110,56 @@ impl Details {
     }
 
     fn binding(&mut self, message: &StunMessage, ts: Option<i64>) {
-        let known = self.waiting.iter().position(|waiting| waiting.transaction == message.transaction);
-        match (message.class, known) {
-            (0, Some(at)) => {
-                self.stun.repeated += 1;
-                if let Some(waiting) = self.waiting.get_mut(at) {
-                    waiting.ts = None;
-                }
-            }
-            (0, None) => {
-                self.stun.requests += 1;
-                if self.waiting.len() >= WAITING {
-                    self.waiting.pop_front();
-                }
-                self.waiting.push_back(Waiting { transaction: message.transaction, ts });
-            }
-            (class @ (2 | 3), Some(at)) => {
-                let sent = self.waiting.remove(at).and_then(|waiting| waiting.ts);
+        match message.class {
+            0 => self.requested(message.transaction, ts),
+            class @ (2 | 3) => {
+                let Some(waiting) = self.waiting.remove(&message.transaction) else { return };
                 if class == 3 {
                     self.stun.errors += 1;
                     return;
                 }
                 self.stun.successes += 1;
-                if let Some(round_trip) =
-                    ts.zip(sent).and_then(|(ts, sent)| ts.checked_sub(sent)).filter(|&rtt| rtt >= 0)
-                {
+                let round_trip = ts.zip(waiting.once).and_then(|(ts, sent)| ts.checked_sub(sent));
+                if let Some(round_trip) = round_trip.filter(|&rtt| rtt >= 0) {
                     self.round_trips.push(round_trip);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn requested(&mut self, transaction: u128, ts: Option<i64>) {
+        if let Some(waiting) = self.waiting.get_mut(&transaction) {
+            self.stun.repeated += 1;
+            waiting.once = None;
+            return;
+        }
+        self.make_room(ts);
+        self.stun.requests += 1;
+        let number = self.stun.requests;
+        self.waiting.insert(transaction, Waiting { since: ts, once: ts, number });
+        self.order.push_back((transaction, number));
+    }
+
+    /// Forgets those whose clients gave up, and where that is not enough the one that has waited longest.
+    fn make_room(&mut self, now: Option<i64>) {
+        while let Some(&(transaction, number)) = self.order.front() {
+            if let Some(waiting) = self.waiting.get(&transaction).filter(|waiting| waiting.number == number) {
+                let waited = now.zip(waiting.since).map_or(0, |(now, since)| now.saturating_sub(since));
+                if waited < PATIENCE {
+                    if self.waiting.len() < WAITING {
+                        break;
+                    }
+                    self.stun.given_up += 1;
+                }
+                self.waiting.remove(&transaction);
+            }
+            self.order.pop_front();
+        }
+        if self.order.len() >= 2 * WAITING {
+            let waiting = &self.waiting;
+            self.order
+                .retain(|(transaction, number)| waiting.get(transaction).is_some_and(|one| one.number == *number));
         }
     }
 

@@ -6,6 +6,8 @@ mod details;
 mod flows;
 mod numbers;
 mod protocols;
+#[cfg(test)]
+mod stun_tests;
 mod tables;
 mod text;
 mod toast;
@@ -19,11 +21,12 @@ use super::{
     capture::{Capture, Chosen},
     flow::FlowKey,
     key::{Rules, keyed},
+    result::Damage,
     sightings::{self, Sightings},
 };
 use crate::{
     packet::{self, Transport},
-    pcapfile::{Compression, Reader, Tail},
+    pcapfile::{Compression, Tail},
     recognise::Protocol,
     rtp::{Rtp, RtpFound},
 };
@@ -66,6 +69,9 @@ pub struct Description {
     pub capture_drops: u64,
     /// Byte offset at which the file is cut off, in what it decompresses to if it is compressed.
     pub cut_at: Option<u64>,
+    /// Where the file is damaged, if it is: what stands before was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
     /// Packets that a capture on "any" saw again on another interface; no flow counts them.
     pub seen_again: u64,
     /// Packets of link types that are not known, or shorter than their link headers.
@@ -113,7 +119,8 @@ impl Description {
 /// Describes the capture of one point.
 ///
 /// # Errors
-/// [`AnalyzeError`](super::AnalyzeError) if it cannot be read; a cut tail is no error.
+/// [`AnalyzeError`](super::AnalyzeError) if it cannot be read; a cut tail is no error, nor is damage
+/// behind a packet.
 pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
     one_point_of(&Capture::whole(path), options)
 }
@@ -124,7 +131,7 @@ pub fn one_point(path: &Path, options: &Options) -> Result<Description> {
 /// As [`one_point`], and if there is no such interface.
 pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Description> {
     let chosen = Chosen::of(capture)?;
-    let mut reader = Reader::open(chosen.path)?;
+    let mut reader = chosen.open()?;
     let mut found = Description {
         schema_version: Description::SCHEMA_VERSION,
         findings: Vec::new(),
@@ -138,6 +145,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
         interfaces: 0,
         capture_drops: 0,
         cut_at: None,
+        damage: None,
         seen_again: 0,
         unparsed: 0,
         conversations: Vec::new(),
@@ -212,6 +220,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     if let Tail::Cut { offset, .. } = reader.tail() {
         found.cut_at = Some(offset);
     }
+    found.damage = Damage::met(&reader);
     found.rtp = rtp.finish();
     found.protocols = protocols.finished(&mut flows, &found.rtp.streams);
     (found.stun, found.ableton_link) = protocols.details.finished();

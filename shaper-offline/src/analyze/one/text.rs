@@ -19,6 +19,7 @@ const DETAILS: usize = 8;
 impl Description {
     pub(super) fn sentences(&self) -> Vec<String> {
         let mut found = Vec::new();
+        found.extend(self.damage.as_ref().map(|damage| findings::damaged("The file", damage, self.compression)));
         if self.packets == 0 {
             found.push(
                 "The capture holds no packet: check its interface, its filter, and that it ran at that time."
@@ -146,7 +147,11 @@ impl Description {
         if let Some(stun) = &self.stun {
             let answered = stun.successes + stun.errors;
             let time = stun.rtt_ns.map_or(String::new(), |rtt| format!(", answered in {} (median)", duration(rtt.p50)));
-            found.push(format!("STUN: {answered} of {} Binding requests were answered{time}.", stun.requests));
+            let beyond = match stun.given_up {
+                0 => String::new(),
+                all => format!("; {all} were given up, as too many waited at a time: their answers are not known"),
+            };
+            found.push(format!("STUN: {answered} of {} Binding requests were answered{time}{beyond}.", stun.requests));
         }
         for (domain, messages) in self.ptp.iter().take(DETAILS) {
             let words: Vec<_> = messages.iter().map(|(name, count)| format!("{name} {count}")).collect();
