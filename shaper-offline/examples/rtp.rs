@@ -66,7 +66,8 @@ fn above(mut address: std::net::SocketAddr) -> Result<std::net::SocketAddr, Box<
 fn report(ssrc: u32, timestamp: u32, packets: u32, octets: u32) -> Result<Vec<u8>, Box<dyn Error>> {
     const NAME: &[u8] = b"rtp@shaper";
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let ntp = (now.as_secs() + NTP_TO_UNIX) << 32 | (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
+    let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
+    let ntp = ((now.as_secs() + NTP_TO_UNIX) << 32) | fraction;
     let mut report = vec![0x80, 200, 0, 6];
     report.extend(ssrc.to_be_bytes());
     report.extend(ntp.to_be_bytes());
