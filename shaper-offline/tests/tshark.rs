@@ -6,6 +6,8 @@
 mod headers;
 #[path = "tshark/rtp.rs"]
 mod rtp;
+#[path = "tshark/samples.rs"]
+mod samples;
 
 use std::{
     fs::File,

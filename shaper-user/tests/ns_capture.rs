@@ -1,13 +1,15 @@
 //! Interfaces captured by the command: what is in the file, in which order, and what it says of what it dropped.
 
 #![cfg(feature = "live")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on panics")]
 
 #[path = "support/cable.rs"]
 mod cable;
 #[path = "support/command.rs"]
 mod command;
 mod support;
+#[path = "support/wireshark.rs"]
+mod wireshark;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +26,7 @@ use shaper_net::rtnl::Rtnl;
 use shaper_offline::pcapfile::{InterfaceStatistics, Reader, Tail};
 use shaper_offline::writer::Comment;
 use support::{SHAPER, Traces, on_own_host, until};
+use wireshark::opens;
 
 /// A capture that goes on.
 struct Capturing {
@@ -138,6 +141,7 @@ fn what_passes_two_interfaces_is_in_one_file_in_order_of_time() {
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         assert_eq!(held.clock.unwrap(), format!("shaper clock={}", boot.trim()), "so that two such files compare");
+        opens(&path, 130);
         assert_eq!(Traces::now(), before);
         cable.cut();
     });
@@ -274,6 +278,7 @@ fn a_ring_keeps_the_last_files_and_each_is_whole() {
             assert_eq!(told.received.unwrap() - told.dropped.unwrap(), held.packets[0], "of this file alone");
             assert!(told.end.unwrap() >= *held.stamps.last().unwrap());
             assert!(held.stamps.is_sorted() && held.stamps[0] >= last);
+            opens(&path, held.packets[0]);
             last = *held.stamps.last().unwrap();
         }
         let again = shaper(&["capture", DEVICE, "-w", path.to_str().unwrap(), "--ring", "1MiBx2"]);
@@ -302,6 +307,7 @@ fn what_the_capture_drops_is_told_at_the_end_of_the_file_and_on_standard_error()
         assert!(dropped > 1000, "{dropped}");
         assert_eq!(held.packets[0], received - dropped);
         assert_eq!(held.gaps, 0, "where it was is not known");
+        opens(&path, held.packets[0]);
         assert!(said.contains(&format!("{dropped} dropped by the capture")), "{said}");
         assert!(said.contains("a larger --buffer"), "{said}");
         cable.cut();

@@ -12,6 +12,8 @@ mod outcome;
 #[path = "support/runs.rs"]
 mod runs;
 mod support;
+#[path = "../../shaper-offline/tests/captures/truth.rs"]
+mod truth;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -247,6 +249,24 @@ fn a_probe_s_captures_give_the_figures_of_its_run() {
         let late = measured.lateness_us.p99.unwrap() / 1e3;
         let seen = one_way.p50.unwrap();
         assert!(intended <= seen && seen <= intended + late + 5.0, "{seen} ms seen, {intended} ms intended");
+    });
+}
+
+#[test]
+fn what_became_of_each_packet_is_found_by_the_captures_alone() {
+    on_own_host(|host| {
+        let profile = host.folder.path().join("everything.toml");
+        let settings = "name = \"everything\"\ndelay = \"8ms\"\njitter = \"6ms\"\nloss = \"5% burst 3\"\n\
+                        duplicate = \"10% copies 2 delay 2ms\"\ncorrupt = \"10% bytes 2 in payload\"\nreorder = \"5%\"\n";
+        fs::write(&profile, settings).unwrap();
+        let run =
+            host.run(&format!("probe --profile {} --packets 1500 --interval 500us --seed 848", profile.display()));
+        let summary = run.summary();
+        assert!(summary.captures.values().all(|capture| capture.dropped == 0), "{:?}", summary.captures);
+        let [a, b] = ["a.pcapng", "b.pcapng"].map(|name| run.out.join(name));
+        let (seen, _) = truth::holds([&a, &b], Some(&run.out.join("records.csv")), &|ns| ns, 0);
+        assert_eq!(seen.lost as u64, summary.directions["a_to_b"].measured.loss.count);
+        assert!(seen.lost > 30 && seen.duplicated > 150 && seen.corrupted > 80 && seen.reordered > 300, "{seen:?}");
     });
 }
 

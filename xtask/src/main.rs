@@ -8,6 +8,7 @@ mod compare;
 mod demo;
 mod fuzz;
 mod matrix;
+mod picture;
 mod process;
 mod repo;
 mod root;
@@ -69,6 +70,8 @@ enum Task {
     },
     /// Run a program of this host's on one of Debian's kernels, in qemu.
     Vm(vm::Arguments),
+    /// Draw the README's picture of a report from a run.
+    Picture(picture::Arguments),
     /// Compare netem and our engines in one run, here or on Debian's kernels in qemu.
     CompareNetem(compare::Arguments),
 }
@@ -103,6 +106,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Fuzz { target: Some(target), arguments } => return fuzz::run(&repo, &target, &arguments),
         Task::Fuzz { target: None, arguments: _ } => return test::fuzz_alone(&repo),
         Task::Vm(arguments) => return vm::run(&repo, &arguments),
+        Task::Picture(arguments) => picture::run(&repo, &arguments)?,
         Task::CompareNetem(arguments) => return compare::run(&repo, &arguments),
     }
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,8 @@ use super::{clock::Ways, flow::FlowKey, hash::HashedMap};
 
 /// Pairs of addresses whose direction is followed.
 const PATHS: usize = 1 << 18;
+/// Packets more that tell one direction than the other, from which on it is beyond doubt.
+const SURE: i64 = 16;
 
 /// Which point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +75,13 @@ pub(super) struct Paths {
     told: Option<Ways>,
     /// What packets tell where stamps do not.
     marked: Ways,
+    /// Whether one clock stamped both captures, so that no estimate of it can be wrong.
+    one_clock: bool,
 }
 
 impl Paths {
-    pub(super) fn new(told: Option<Ways>, marked: Ways) -> Self {
-        Self { told, marked, ..Self::default() }
+    pub(super) fn new(told: Option<Ways>, marked: Ways, one_clock: bool) -> Self {
+        Self { told, marked, one_clock, ..Self::default() }
     }
 
     /// Whether directions are known beforehand, so that they never change.
@@ -119,6 +123,13 @@ impl Paths {
         {
             path.votes += vote;
         }
+    }
+
+    /// Whether many stamps of one clock told, and few denied, that a path's packets pass this point first.
+    #[inline]
+    pub(super) fn is_sure_of(&self, path: u32, first: Point) -> bool {
+        let votes = self.list.get(path as usize).map_or(0, |path| path.votes);
+        self.one_clock && if first == Point::A { votes >= SURE } else { votes <= -SURE }
     }
 
     /// The point that a path's packets pass first; `None` while nothing tells.

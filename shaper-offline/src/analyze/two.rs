@@ -132,9 +132,9 @@ fn compare<W: Watch>(
     };
     let (pairs, rewritten) =
         survey::pair(&survey::survey(a, cover, from_a, limit)?, &survey::survey(b, cover, from_b, limit)?);
+    let same = offset.is_some() && method != ClockMethod::Given;
     let (correction, found, ways) = match offset {
         Some(offset) => {
-            let same = method != ClockMethod::Given;
             let found = ClockFound {
                 offset_ns: Some(offset),
                 offset_bound_ns: same.then_some(0),
@@ -159,7 +159,7 @@ fn compare<W: Watch>(
         feeds.a.began = survey::told_start(a)?;
         feeds.b.began = survey::told_start(b)?;
     }
-    let outcome = Engine::new(options, limits, ways, marked, watch).run(&mut feeds)?;
+    let outcome = Engine::new(options, limits, ways, marked, same, watch).run(&mut feeds)?;
     Ok(assemble(outcome, &feeds, found, rules, options))
 }
 

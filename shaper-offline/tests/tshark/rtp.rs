@@ -98,15 +98,16 @@ fn captured(path: &Path) {
 
 /// A row of tshark's table.
 #[derive(Debug)]
-struct Row {
-    ssrc: u32,
-    packets: u64,
-    lost: i64,
-    jitter_ms: [f64; 2],
+pub(crate) struct Row {
+    pub(crate) ssrc: u32,
+    pub(crate) packets: u64,
+    pub(crate) lost: i64,
+    pub(crate) jitter_ms: [f64; 2],
 }
 
-fn rows(path: &Path) -> Vec<Row> {
-    let ports: Vec<_> = SENT.iter().map(|sent| format!("udp.port=={},rtp", sent.port)).collect();
+/// What tshark takes for RTP at these ports.
+pub(crate) fn rows(path: &Path, ports: &[u16]) -> Vec<Row> {
+    let ports: Vec<_> = ports.iter().map(|port| format!("udp.port=={port},rtp")).collect();
     let mut arguments = vec!["-r", path.to_str().unwrap(), "-q", "-z", "rtp,streams"];
     for port in &ports {
         arguments.extend(["-d", port]);
@@ -129,7 +130,7 @@ fn rows(path: &Path) -> Vec<Row> {
 }
 
 /// Rounded to three places, as tshark's table has it.
-fn near(ours: f64, theirs: f64) -> bool {
+pub(crate) fn near(ours: f64, theirs: f64) -> bool {
     (ours - theirs).abs() <= 0.000_6
 }
 
@@ -140,7 +141,7 @@ fn counts_losses_and_jitter_are_those_of_tshark() {
     captured(&path);
     let found = one_point(&path, &Options::default()).unwrap();
     assert_eq!(found.rtp.streams.len(), SENT.len());
-    let rows = rows(&path);
+    let rows = rows(&path, &SENT.each_ref().map(|sent| sent.port));
     assert_eq!(rows.len(), SENT.len());
     for row in &rows {
         let stream: &RtpStream = found.rtp.streams.iter().find(|stream| stream.ssrc == row.ssrc).unwrap();

@@ -214,3 +214,43 @@ fn tcp_among_more_segments_than_are_asked_is_unmatched() {
     };
     assert_eq!((unmatched(100), unmatched(5000)), (0, 1));
 }
+
+#[test]
+fn copies_of_a_damaged_packet_are_copies() {
+    let mut points = Points::default();
+    for number in 0..100_i64 {
+        let mut arrived = forward(number as u64);
+        arrived[90] ^= u8::from(number % 10 == 5);
+        points.a.push((number * MS, forward(number as u64)));
+        // Two more of each damaged one, and one more of some others.
+        let copies = if number % 10 == 5 { 3 } else { 1 + i64::from(number % 10 == 7) };
+        points.b.extend((0..copies).map(|copy| (number * MS + 5 * MS + copy * 100_000, arrived.clone())));
+    }
+    let analysis = analyze(points, Clock::Same);
+    let figures = &analysis.a_to_b;
+    conserved(figures);
+    assert_eq!((figures.matched, figures.corrupted, figures.lost), (90, 10, 0));
+    assert_eq!((figures.duplicated, figures.arrivals_only), (30, 0));
+    assert_eq!(analysis.flows[0].figures.duplicated, 30);
+    // RFC 5560, section 5.2: 20 of 100 arrived more than once.
+    assert_eq!(figures.replicated_packet_rate, Some(0.2));
+}
+
+#[test]
+fn nothing_arrives_by_the_same_clock_before_it_is_sent() {
+    let mut points = Points::default();
+    for number in 0..200_i64 {
+        points.a.push((number * MS, forward(number as u64)));
+        // 50 is damaged into what 150 will be.
+        let content = if number == 50 { 150 } else { number };
+        points.b.push((number * MS + 5 * MS, forward(content as u64)));
+    }
+    let analysis = analyze(points, Clock::Same);
+    let figures = &analysis.a_to_b;
+    conserved(figures);
+    assert_eq!((figures.matched, figures.corrupted, figures.duplicated), (199, 1, 0));
+    let delay = figures.delay_ns.unwrap();
+    assert_eq!((delay.min, delay.max), (5 * MS, 5 * MS));
+    let corrupted = analysis.findings.iter().find(|finding| finding.kind == FindingKind::Corrupted).unwrap();
+    assert_eq!((&corrupted.frames_a, &corrupted.frames_b), (&vec![51], &vec![51]));
+}

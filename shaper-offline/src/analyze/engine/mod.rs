@@ -25,6 +25,8 @@ const FLOWS: usize = 65_536;
 /// Delays kept exactly per direction, and per flow while the flows' budget lasts.
 pub(super) const EXACT: usize = 1 << 22;
 const EXACT_FLOW: usize = 1 << 16;
+/// How far in front of its sending an arrival may be stamped by one clock: stamps are taken on several CPUs.
+const UNORDERED: i64 = 1_000_000;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
 
@@ -108,8 +110,15 @@ pub(super) struct Outcome {
 
 impl<W: Watch> Engine<W> {
     /// `ways`: the directions known, where stamps do not tell them; `marked`: those that packets tell where stamps
-    /// are equal.
-    pub(super) fn new(options: &Options, limits: Limits, ways: Option<Ways>, marked: Ways, watch: W) -> Self {
+    /// are equal; `one_clock`: whether one stamped both captures.
+    pub(super) fn new(
+        options: &Options,
+        limits: Limits,
+        ways: Option<Ways>,
+        marked: Ways,
+        one_clock: bool,
+        watch: W,
+    ) -> Self {
         let all = Budget::unlimited();
         let direction = || Direction {
             tally: Tally::new(EXACT, &all),
@@ -128,7 +137,7 @@ impl<W: Watch> Engine<W> {
             flows: Vec::new(),
             flow_index: HashedMap::default(),
             latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
-            paths: Paths::new(ways, marked),
+            paths: Paths::new(ways, marked, one_clock),
             directions: Both { a: direction(), b: direction() },
             adrift: Examples::default(),
             unplaced: 0,
@@ -232,11 +241,20 @@ impl<W: Watch> Engine<W> {
         };
         let other = point.other();
         let waiting = self.pending.get(other);
-        let found = waiting.candidate(packet.key, packet.identification).filter(|found| {
+        let mut found = waiting.candidate(packet.key, packet.identification).filter(|found| {
             // Stamps that leap keep packets waiting beyond their time.
             let since = waiting.get(found.slot).map(|partner| partner.ts.abs_diff(head.ts));
             since.is_some_and(|since| since <= self.waiting.unsigned_abs())
         });
+        if let Some(partner) = found.as_ref().and_then(|found| waiting.get(found.slot))
+            && head.ts.saturating_sub(partner.ts) > UNORDERED
+            && self.paths.is_sure_of(path, point)
+        {
+            // What arrived before this was sent is another packet, damaged so that it looks alike. Should the
+            // direction be wrong, it is right again soon.
+            self.paths.vote(path, if point == Point::A { -1 } else { 1 });
+            found = None;
+        }
         if let Some(found) = found {
             self.pair(point, packet, &open, found);
             return;

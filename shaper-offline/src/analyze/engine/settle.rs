@@ -118,6 +118,7 @@ impl<W: Watch> Engine<W> {
         let mut resegmented = 0;
         let mut unknown = entry.cut || entry.early;
         let mut entry = *entry;
+        let mut damaged_key = None;
         if state == State::Open {
             let until = entry.ts.saturating_add(self.waiting);
             let cover = self.orphans.at(receiver).cover(&entry, until);
@@ -142,6 +143,7 @@ impl<W: Watch> Engine<W> {
                     delay = arrival.ts.saturating_sub(entry.ts);
                 } else {
                     state = State::Corrupted;
+                    damaged_key = Some(arrival.key);
                     let frames = sender.in_order(entry.frame, arrival.frame);
                     self.directions.at(sender).examples.note(Shown::Corrupted, frames);
                 }
@@ -212,7 +214,11 @@ impl<W: Watch> Engine<W> {
         }
         self.tell(sender, Some(sender), fate, &entry);
         if matches!(state, State::Matched | State::Corrupted) {
-            self.copies(sender, &entry);
+            let copied = self.copies(sender, &entry, entry.key, true);
+            // A packet that was damaged before it was copied has copies with the same damage.
+            if let Some(key) = damaged_key {
+                self.copies(sender, &entry, key, !copied);
+            }
         }
     }
 
@@ -268,15 +274,16 @@ impl<W: Watch> Engine<W> {
         Some(arrival)
     }
 
-    /// Counts the arrivals that are further copies of a packet that has its match. They arrived
-    /// while it waited, so they still wait themselves.
+    /// Counts the arrivals with this key that are further copies of a packet that has its match, the first of them
+    /// if none was before; tells whether there are any. They arrived while it waited, so they still wait themselves.
     #[inline]
-    fn copies(&mut self, sender: Point, entry: &Settled<W::Note>) {
+    fn copies(&mut self, sender: Point, entry: &Settled<W::Note>, key: u64, none_before: bool) -> bool {
         let receiver = sender.other();
-        let mut first = 1;
+        let mut first = u64::from(none_before);
+        let mut any = false;
         while !self.orphans.get(receiver).is_empty() {
             let pending = self.pending.get(receiver);
-            let Some(found) = pending.candidate(entry.key, 0) else { break };
+            let Some(found) = pending.candidate(key, 0) else { break };
             let Some(&copy) = pending.get(found.slot) else { break };
             if copy.ts < entry.ts || copy.ts.saturating_sub(entry.ts) > self.waiting {
                 break;
@@ -289,17 +296,19 @@ impl<W: Watch> Engine<W> {
             direction.tally.duplicated += 1;
             direction.tally.replicated += first;
             direction.examples.note(Shown::Duplicated, sender.in_order(entry.frame, arrival.frame));
-            let mut key = None;
+            let mut name = None;
             if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
                 flow.tally.duplicated += 1;
                 flow.tally.replicated += first;
-                key = Some(&flow.key);
+                name = Some(&flow.key);
             }
             first = 0;
+            any = true;
             let told =
-                Told { point: receiver, sender: Some(sender), flow: key, fate: Fate::Duplicate, entry: &arrival };
+                Told { point: receiver, sender: Some(sender), flow: name, fate: Fate::Duplicate, entry: &arrival };
             self.watch.packet(told);
         }
+        any
     }
 }
 
