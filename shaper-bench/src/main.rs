@@ -1,7 +1,8 @@
 //! Benchmarks: each suite measures one part of shaper, interleaved with what it is compared with.
 //!
 //! `decision` times the XDP programs, `core` the timing wheel, `link` whole links between namespaces, `lateness`
-//! what the delay line misses its times by, `toast` the workload's messages. `cargo xtask bench` builds and runs it.
+//! what the delay line misses its times by, `toast` the workload's messages, `peers` how fast captures are read beside what
+//! others read them with. `cargo xtask bench` builds and runs it.
 
 mod alloc;
 mod clock;
@@ -12,12 +13,14 @@ mod host;
 mod lateness;
 mod link;
 mod netem;
+mod peers;
 mod report;
 mod stats;
 mod toast;
 mod wheel;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -47,6 +50,9 @@ struct Arguments {
     /// How often each figure is taken; medians are of these.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
+    /// The `shaper` that reads captures beside its peers [default: the one beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    shaper: Option<PathBuf>,
 }
 
 /// What is measured by itself, without the suites.
@@ -71,6 +77,8 @@ enum Suite {
     Link,
     /// What the delay line misses its release times by.
     Lateness,
+    /// Captures read by `shaper analyze` and by tshark, tcpdump and capinfos.
+    Peers,
 }
 
 impl Suite {
@@ -126,7 +134,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn guarded<T>(root: bool, repeats: u32, work: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
     if root && !nix::unistd::Uid::effective().is_root() {
         bail!(
-            "namespaces and BPF programs need root: run it as root, or only what needs none: --only core --only toast"
+            "namespaces and BPF programs need root: run it as root, or only what needs none: --only core --only toast --only \
+             peers"
         );
     }
     let signals = Signals::install()?;
@@ -158,6 +167,7 @@ fn suites(arguments: &Arguments) -> Result<()> {
                 Suite::Toast => toast::measure(session),
                 Suite::Link => link::measure(session),
                 Suite::Lateness => lateness::measure(session),
+                Suite::Peers => peers::measure(session, arguments.shaper.as_deref()),
             };
             // What the others measured stands.
             match measured.with_context(|| format!("suite {suite:?}").to_lowercase()) {

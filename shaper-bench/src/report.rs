@@ -14,6 +14,8 @@ pub(crate) enum Aim {
     Above(f64),
     BelowBaseline,
     AboveBaseline,
+    /// More than so many times the baseline.
+    TimesBaseline(f64),
 }
 
 /// One figure.
@@ -23,13 +25,20 @@ pub(crate) struct Figure {
     name: String,
     unit: &'static str,
     samples: Vec<f64>,
+    /// Why there are no samples.
+    missing: Option<String>,
     baseline: Option<String>,
     aims: Vec<Aim>,
 }
 
 impl Figure {
     pub(crate) fn new(suite: &'static str, name: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
-        Self { suite, name: name.into(), unit, samples, baseline: None, aims: Vec::new() }
+        Self { suite, name: name.into(), unit, samples, missing: None, baseline: None, aims: Vec::new() }
+    }
+
+    /// One that could not be taken, and why.
+    pub(crate) fn missing(suite: &'static str, name: impl Into<String>, unit: &'static str, why: &str) -> Self {
+        Self { missing: Some(why.to_owned()), ..Self::new(suite, name, unit, Vec::new()) }
     }
 
     /// Compares it with another figure of the suite.
@@ -44,8 +53,9 @@ impl Figure {
         self
     }
 
-    fn median(&self) -> f64 {
-        stats::median(&self.samples)
+    /// `None` without samples.
+    fn median(&self) -> Option<f64> {
+        (!self.samples.is_empty()).then(|| stats::median(&self.samples))
     }
 }
 
@@ -55,12 +65,16 @@ struct Row {
     suite: &'static str,
     name: String,
     unit: &'static str,
-    median: f64,
-    lower_quartile: f64,
-    upper_quartile: f64,
-    least: f64,
-    most: f64,
+    /// This and what follows of the samples is `null` where there are none.
+    median: Option<f64>,
+    lower_quartile: Option<f64>,
+    upper_quartile: Option<f64>,
+    least: Option<f64>,
+    most: Option<f64>,
     repeats: Vec<f64>,
+    /// Why there are no samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
     baseline: Option<String>,
     /// Median over the baseline's median.
     ratio: Option<f64>,
@@ -97,22 +111,29 @@ impl Report {
 
     fn row(&self, figure: &Figure) -> Row {
         let sorted = stats::sorted(&figure.samples);
-        let median = stats::quantile(&sorted, 0.5);
+        let quantile = |share| (!sorted.is_empty()).then(|| stats::quantile(&sorted, share));
+        let median = quantile(0.5);
         let baseline = figure.baseline.as_ref().and_then(|name| {
-            self.figures.iter().find(|other| other.suite == figure.suite && other.name == *name).map(Figure::median)
+            let is_it =
+                |other: &&Figure| other.suite == figure.suite && other.name == *name && other.unit == figure.unit;
+            self.figures.iter().find(is_it).and_then(Figure::median)
         });
-        let held = |aim: &Aim| match (aim, baseline) {
-            (Aim::Below(limit), _) => Some(median < *limit),
-            (Aim::Above(limit), _) => Some(median > *limit),
-            (Aim::BelowBaseline, Some(baseline)) => Some(median < baseline),
-            (Aim::AboveBaseline, Some(baseline)) => Some(median > baseline),
-            (Aim::BelowBaseline | Aim::AboveBaseline, None) => None,
+        let held = |aim: &Aim| {
+            let median = median?;
+            match (aim, baseline) {
+                (Aim::Below(limit), _) => Some(median < *limit),
+                (Aim::Above(limit), _) => Some(median > *limit),
+                (Aim::BelowBaseline, baseline) => Some(median < baseline?),
+                (Aim::AboveBaseline, baseline) => Some(median > baseline?),
+                (Aim::TimesBaseline(times), baseline) => Some(median > times * baseline?),
+            }
         };
         let words = |aim: &Aim| match aim {
             Aim::Below(limit) => format!("< {}", number(*limit)),
             Aim::Above(limit) => format!("> {}", number(*limit)),
             Aim::BelowBaseline => "< baseline".to_owned(),
             Aim::AboveBaseline => "> baseline".to_owned(),
+            Aim::TimesBaseline(times) => format!("> {} x baseline", number(*times)),
         };
         let held: Vec<bool> = figure.aims.iter().filter_map(held).collect();
         Row {
@@ -120,12 +141,13 @@ impl Report {
             name: figure.name.clone(),
             unit: figure.unit,
             median,
-            lower_quartile: stats::quantile(&sorted, 0.25),
-            upper_quartile: stats::quantile(&sorted, 0.75),
-            least: stats::quantile(&sorted, 0.0),
-            most: stats::quantile(&sorted, 1.0),
+            lower_quartile: quantile(0.25),
+            upper_quartile: quantile(0.75),
+            least: quantile(0.0),
+            most: quantile(1.0),
             repeats: figure.samples.clone(),
-            ratio: baseline.filter(|baseline| *baseline != 0.0).map(|baseline| median / baseline),
+            missing: figure.missing.clone(),
+            ratio: median.zip(baseline.filter(|baseline| *baseline != 0.0)).map(|(median, baseline)| median / baseline),
             baseline: figure.baseline.clone(),
             aim: (!figure.aims.is_empty()).then(|| figure.aims.iter().map(words).collect::<Vec<_>>().join(" and ")),
             met: (!held.is_empty()).then(|| held.iter().all(|held| *held)),
@@ -148,9 +170,12 @@ impl Report {
         for row in self.figures.iter().map(|figure| self.row(figure)) {
             lines.push([
                 format!("{} {}", row.suite, row.name),
-                number(row.median),
+                row.median.map_or_else(|| "-".to_owned(), number),
                 row.unit.to_owned(),
-                format!("{} to {}", number(row.lower_quartile), number(row.upper_quartile)),
+                row.lower_quartile.zip(row.upper_quartile).map_or_else(
+                    || row.missing.unwrap_or_default(),
+                    |(lower, upper)| format!("{} to {}", number(lower), number(upper)),
+                ),
                 row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
                 row.baseline.unwrap_or_default(),
                 row.aim.unwrap_or_default(),

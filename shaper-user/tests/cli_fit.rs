@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "cli_fit/presets.rs"]
+mod of_presets;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -48,9 +51,14 @@ fn through(direction: &CompiledDirection, packets: u64, step_us: u64) -> Vec<Opt
     (0..packets).map(|number| decide(packet(number))).collect()
 }
 
-/// A series as CSV of what a profile makes.
+/// A series as CSV of what a profile's text makes.
 fn series(text: &str, packets: u64, step_us: u64, seed: u64) -> (Vec<Option<u64>>, String) {
-    let delays = through(&direction(&presets::parse("test", "test", text).unwrap(), seed), packets, step_us);
+    series_of(&presets::parse("test", "test", text).unwrap(), packets, step_us, seed)
+}
+
+/// A series as CSV of what a profile makes.
+fn series_of(profile: &Profile, packets: u64, step_us: u64, seed: u64) -> (Vec<Option<u64>>, String) {
+    let delays = through(&direction(profile, seed), packets, step_us);
     let mut csv = "time_us,delay_ns\n".to_owned();
     for (number, delay) in delays.iter().enumerate() {
         let cell = delay.map_or("lost".to_owned(), |delay| delay.to_string());
@@ -78,13 +86,18 @@ fn fitted(folder: &Path, csv: &str, flags: &[&str]) -> (Value, Profile) {
 
 /// Whether each parameter lies in its interval, which is made half as wide again: 99.7 %.
 fn hold(parameters: &Value, truth: &[(&str, f64)]) {
+    hold_to(parameters, truth, 0.0, "it");
+}
+
+/// The same, with what is left to rounding, and a name.
+fn hold_to(parameters: &Value, truth: &[(&str, f64)], rounding: f64, of: &str) {
     let parameters = parameters.as_array().unwrap();
-    assert_eq!(parameters.len(), truth.len(), "{parameters:?}");
+    assert_eq!(parameters.len(), truth.len(), "{of}: {parameters:?}");
     for (parameter, (name, value)) in parameters.iter().zip(truth) {
-        assert_eq!(parameter["name"], *name);
+        assert_eq!(parameter["name"], *name, "{of}");
         let [low, high] = ["low", "high"].map(|end| parameter["interval"][end].as_f64().unwrap());
-        let wider = (high - low) / 4.0;
-        assert!((low - wider..=high + wider).contains(value), "{value}: {parameter}");
+        let wider = (high - low) / 4.0 + rounding;
+        assert!((low - wider..=high + wider).contains(value), "{of}: {value}: {parameter}");
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Write all figures with their repeats to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run this suite only: decision, core, toast, link, lateness.
+    /// Run this suite only: decision, core, toast, link, lateness, peers.
     #[arg(long, value_name = "NAME")]
     only: Vec<OsString>,
     /// How often each figure is taken.
@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<ExitCode> {
     // Before anything takes time: the file is the caller's, not root's, and may not be to be had.
     let json = arguments.json.as_deref().map(create).transpose()?;
-    setup::run(repo, setup::For::Demo)?;
+    setup::run(repo, setup::For::Bench)?;
     bpf::build(repo)?;
-    process::run(repo.cargo().args(["build", "--release", "--package", "shaper-bench"]))?;
+    process::run(repo.cargo().args(["build", "--release", "--package", "shaper-bench", "--package", "shaper-user"]))?;
     let root = Root::find().context("cannot run the benchmarks")?;
     let mut command = root.command(repo.target.join("release/shaper-bench"), &[]);
     command.current_dir(&repo.root);

@@ -5,9 +5,11 @@
 //! a richer model nor a link that changes makes a fit look better than it is. What was chosen is then fitted on all.
 
 mod blocks;
+mod bottleneck;
 mod delay;
 mod draws;
 mod loss;
+mod outage;
 mod series;
 mod special;
 mod text;
@@ -15,10 +17,12 @@ mod text;
 use serde::Serialize;
 use thiserror::Error;
 
+pub use bottleneck::Bottleneck;
 pub use delay::{Correlation, DelayCandidate, DelayFit, DelayModel, Lag, OrderFound, OrderVerdict, Shape, TablePoint};
 pub use loss::{
     ChosenLoss, Distance, HeldOut, LossCandidate, LossFit, LossKind, LossModel, Parameter, Transitions, transitions,
 };
+pub use outage::{Outage, Outages};
 pub use series::{Fate, Observed, Series};
 
 /// Packets that a fit takes at least: two halves of 200.
@@ -93,6 +97,10 @@ pub struct Fit {
     pub loss: LossFit,
     /// How long they take; `None` where too few delays are known.
     pub delay: Option<DelayFit>,
+    /// What looks like outages, which are not fitted: their losses are among those of `loss`.
+    pub outages: Option<Outages>,
+    /// What looks like a bottleneck, which is not fitted: its delays are among those of `delay`.
+    pub bottleneck: Option<Bottleneck>,
 }
 
 /// Fits one direction.
@@ -123,5 +131,7 @@ pub fn fit(series: &Series, options: &Options) -> Result<Fit, FitError> {
         (Some(first), Some(last)) if series.timed => Some(last.sent_ns.saturating_sub(first.sent_ns)),
         _ => None,
     };
-    Ok(Fit { packets, arrived, lost, unknown, span_ns, blocks: blocks.len(), loss, delay })
+    let outages = outage::find(series, loss.accepted);
+    let bottleneck = bottleneck::find(series, &blocks, options);
+    Ok(Fit { packets, arrived, lost, unknown, span_ns, blocks: blocks.len(), loss, delay, outages, bottleneck })
 }

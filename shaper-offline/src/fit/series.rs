@@ -18,6 +18,8 @@ pub struct Observed {
     pub sent_ns: i64,
     /// What became of it.
     pub fate: Fate,
+    /// Its length in bytes of the frame, where that is known.
+    pub bytes: Option<u32>,
 }
 
 /// What became of a packet.

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::delay::{DelayFit, DelayModel, OrderVerdict};
 use super::loss::{Distance, LossFit};
-use super::{Fit, LossModel, Parameter};
+use super::{Bottleneck, Fit, LossModel, Outages, Parameter};
+use crate::stats::Interval;
 
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,12 +17,66 @@ impl fmt::Display for Fit {
         if self.unknown > 0 {
             write!(f, ", {} of unknown fate (left out)", self.unknown)?;
         }
-        writeln!(f, "; {} blocks in time, every other one held out\n", self.blocks)?;
+        writeln!(f, "; {} blocks in time, every other one held out", self.blocks)?;
+        for finding in self.not_fitted() {
+            writeln!(f, "{finding}")?;
+        }
+        writeln!(f)?;
         self.loss.fmt(f)?;
         writeln!(f)?;
         match &self.delay {
             Some(delay) => delay.fmt(f),
             None => writeln!(f, "delay  too few delays are known: none was fitted"),
+        }
+    }
+}
+
+impl Fit {
+    /// What was seen and is not in the fit, in words.
+    #[must_use]
+    pub fn not_fitted(&self) -> Vec<String> {
+        let outages = self.outages.as_ref().map(ToString::to_string);
+        outages.into_iter().chain(self.bottleneck.as_ref().map(ToString::to_string)).collect()
+    }
+}
+
+impl fmt::Display for Outages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ns: i64| ns as f64 / 1e9;
+        let (shortest, longest) = (seconds(self.shortest_ns), seconds(self.longest_ns));
+        match self.count {
+            1 => write!(f, "{} losses in a row make {longest:.3} s without a single arrival", self.lost)?,
+            count => write!(
+                f,
+                "{} losses cluster in {count} stretches of {shortest:.3} to {longest:.3} s (mean {:.3} s) without a single arrival",
+                self.lost,
+                seconds(self.mean_ns)
+            )?,
+        }
+        match self.every_ns {
+            Some(every) => write!(f, ", one every {:.3} s", seconds(every))?,
+            None => write!(f, ", {:.4} a second", self.per_second)?,
+        }
+        write!(f, ": looks like outages, not fitted as such")
+    }
+}
+
+impl fmt::Display for Bottleneck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delay grows with the backlog: looks like a bottleneck of about ")?;
+        let rates = [(self.rate_bps.map(|rate| rate / 1e6), "Mbit/s"), (self.rate_pps, "packets/s")];
+        let told: Vec<String> =
+            rates.into_iter().filter_map(|(rate, unit)| Some(format!("{:.3} {unit}", rate?))).collect();
+        write!(f, "{}", told.join(", "))?;
+        if let Some(Interval { low, high }) = self.interval {
+            let scale = if self.rate_bps.is_some() { 1e6 } else { 1.0 };
+            write!(f, " (95 %: {:.3} to {:.3})", low / scale, high / scale)?;
+        }
+        let ms = |ns: i64| ns as f64 / 1e6;
+        write!(f, ", not fitted; packets wait up to {:.1} ms", ms(self.longest_wait_ns))?;
+        match self.queue_ns {
+            Some(wait) => write!(f, ", and are lost where {:.1} ms are queued", ms(wait)),
+            None => Ok(()),
         }
     }
 }
@@ -157,7 +212,14 @@ impl fmt::Display for DelayFit {
         match self.order.verdict {
             OrderVerdict::Free => writeln!(f, "  order free: {seen} packets were overtaken ({expected} expected)"),
             OrderVerdict::Kept => {
-                writeln!(f, "  order kept: no packet was overtaken, where {expected} would have been with a free order")
+                writeln!(
+                    f,
+                    "  order kept: no packet was overtaken, where {expected} would have been with a free order"
+                )?;
+                if self.order.taken_off {
+                    writeln!(f, "  what packets waited for those before them was taken off the delays")?;
+                }
+                Ok(())
             }
             OrderVerdict::NotTold if self.order.expected_if_free.is_none() && self.order.same_stamp > 0 => writeln!(
                 f,

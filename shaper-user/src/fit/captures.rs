@@ -27,7 +27,7 @@ impl Sink for Collected {
         };
         let [a_to_b, b_to_a] = &mut self.ways;
         let packets = if way == Way::AToB { a_to_b } else { b_to_a };
-        packets.push(sent.ts_ns, fate);
+        packets.push(sent.ts_ns, fate, Some(packet.bytes));
     }
 
     fn finish(&mut self, _: &Analysis, ending: &Ending) {

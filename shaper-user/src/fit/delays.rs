@@ -14,6 +14,7 @@ const DELAYS: [(&str, f64); 4] = [("delay_s", 1e9), ("delay_ms", 1e6), ("delay_u
 /// A delay with its unit in each cell, such as 12.5ms.
 const WITH_UNIT: &str = "delay";
 const LOST: &str = "lost";
+const BYTES: &str = "bytes";
 /// The longest time and delay in nanoseconds: 292 years, an hour.
 const LONGEST: f64 = 9.2e18;
 const LONGEST_DELAY: f64 = 3.6e12;
@@ -24,6 +25,8 @@ enum Column {
     /// Nanoseconds of one; none where each has its unit.
     Delay(Option<f64>),
     Lost,
+    /// Of the frame, where a cell has a number.
+    Bytes,
     /// Anything else is somebody else's.
     Other,
 }
@@ -62,12 +65,12 @@ pub(super) fn read(path: &Path, interval_ns: Option<i64>) -> anyhow::Result<Meas
         if line.is_empty() && columns.len() > 1 {
             continue;
         }
-        let (sent, fate) = row(&columns, line).with_context(|| format!("{name}:{number}"))?;
+        let (sent, fate, bytes) = row(&columns, line).with_context(|| format!("{name}:{number}"))?;
         let place = packets.all.len() as i64;
         let sent = sent.unwrap_or_else(|| place.saturating_mul(interval_ns.unwrap_or(1)));
         unordered += u64::from(sent < last);
         last = sent;
-        packets.push(sent, fate);
+        packets.push(sent, fate, bytes);
     }
     let mut notes: Vec<String> = packets.left_out().into_iter().collect();
     if unordered > 0 {
@@ -94,6 +97,7 @@ fn columns(head: &str) -> anyhow::Result<Vec<Column>> {
             (_, Some(scale), _) => Column::Delay(Some(scale)),
             (.., WITH_UNIT) => Column::Delay(None),
             (.., LOST) => Column::Lost,
+            (.., BYTES) => Column::Bytes,
             _ => Column::Other,
         }
     };
@@ -115,12 +119,12 @@ fn is_lost(cell: &str) -> bool {
     cell.is_empty() || ["lost", "-", "nan", "inf"].iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
-fn row(columns: &[Column], line: &str) -> anyhow::Result<(Option<i64>, Fate)> {
+fn row(columns: &[Column], line: &str) -> anyhow::Result<(Option<i64>, Fate, Option<u32>)> {
     let cells: Vec<&str> = line.split(',').map(str::trim).collect();
     if cells.len() != columns.len() {
         bail!("{} cells in a row of {} columns", cells.len(), columns.len());
     }
-    let (mut sent, mut delay, mut lost) = (None, None, false);
+    let (mut sent, mut delay, mut lost, mut bytes) = (None, None, false, None);
     for (column, cell) in columns.iter().zip(cells) {
         match column {
             Column::Time(scale) => sent = Some(number(cell, *scale, LONGEST)?),
@@ -137,10 +141,11 @@ fn row(columns: &[Column], line: &str) -> anyhow::Result<(Option<i64>, Fate)> {
                     _ => bail!("lost: \"{cell}\" is neither 0 nor 1, which is a packet that is lost"),
                 };
             }
+            Column::Bytes => bytes = cell.parse().ok(),
             Column::Other => {}
         }
     }
-    Ok((sent, if lost { Fate::Lost } else { delay.map_or(Fate::Lost, Fate::Arrived) }))
+    Ok((sent, if lost { Fate::Lost } else { delay.map_or(Fate::Lost, Fate::Arrived) }, bytes))
 }
 
 fn number(cell: &str, scale: f64, most: f64) -> anyhow::Result<i64> {

@@ -89,13 +89,13 @@ pub(super) fn read(path: &Path, same_clock: bool) -> anyhow::Result<Measured> {
         };
         let [a_to_b, b_to_a] = &mut ways;
         let [up, down] = fates;
-        a_to_b.push(sent, up);
+        a_to_b.push(sent, up, None);
         // To a request that was lost there was no reply. One that came is as old as the server says.
         let server = &trip.timestamps.server;
         let replied =
             server.send.wall.or(server.receive.wall).filter(|_| trip.lost == "false" && client.send.wall.is_some());
         if trip.lost != "true_up" {
-            b_to_a.push(replied.unwrap_or(sent), down);
+            b_to_a.push(replied.unwrap_or(sent), down, None);
         }
     }
     if timed > 0 && !same_clock {

@@ -65,9 +65,9 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    pub(super) fn push(&mut self, sent_ns: i64, fate: Fate) {
+    pub(super) fn push(&mut self, sent_ns: i64, fate: Fate, bytes: Option<u32>) {
         if self.all.len() < MOST {
-            self.all.push(Observed { sent_ns, fate });
+            self.all.push(Observed { sent_ns, fate, bytes });
         } else {
             self.left_out += 1;
         }

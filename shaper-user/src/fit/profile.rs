@@ -45,6 +45,8 @@ pub(crate) fn write(measured: &Measured, fits: &Both, outputs: &Outputs<'_>) -> 
         let Some(fit) = fit else { continue };
         let _ = writeln!(text, "\n[{way}]");
         comment(&mut text, &counts(fit));
+        fit.not_fitted().iter().for_each(|line| comment(&mut text, line));
+        hints(fit).iter().for_each(|line| comment(&mut text, line));
         let (loss, about) = (loss_words(&fit.loss.chosen)?, about_loss(&fit.loss));
         if let Some(trace) = outputs.trace {
             let path = if both { beside(trace, way) } else { trace.to_owned() };
@@ -149,6 +151,32 @@ fn counts(fit: &Fit) -> String {
     let span = fit.span_ns.map_or_else(String::new, |span| format!(" over {:.1} s", span as f64 / 1e9));
     let unknown = if fit.unknown > 0 { format!(", {} of unknown fate", fit.unknown) } else { String::new() };
     format!("{} packets{span}: {} arrived, {} lost{unknown}", fit.packets, fit.arrived, fit.lost)
+}
+
+/// Keys that would say what is not fitted, to be weighed by whoever wants them.
+fn hints(fit: &Fit) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(outages) = &fit.outages {
+        let (rate, length) = (percent(outages.per_second.min(1.0)), duration(outages.mean_ns as f64));
+        let key = match (outages.every_ns, outages.found.first()) {
+            (Some(every), Some(first)) => format!(
+                "scheduled = [{{ at = \"{}\", length = \"{length}\", every = \"{}\" }}]",
+                duration(first.from_ns as f64),
+                duration(every as f64)
+            ),
+            _ => format!("rate = \"{rate}/s\", length = \"{length}\""),
+        };
+        lines.push(format!("  [outages] {key} would say so; their losses are in the loss below"));
+    }
+    if let Some(bottleneck) = &fit.bottleneck
+        && let Some(rate) = bottleneck.rate_bps
+    {
+        let queue =
+            bottleneck.queue_ns.map_or_else(String::new, |queue| format!(", queue = \"{}\"", duration(queue as f64)));
+        let rate = (rate / 1e3).round();
+        lines.push(format!("  rate = \"{rate}kbit\"{queue} would say so; the waiting is in the delay below"));
+    }
+    lines
 }
 
 fn percent(fraction: f64) -> String {
@@ -267,7 +295,14 @@ fn about_order(fit: &DelayFit) -> String {
     let expected = fit.order.expected_if_free.map_or("-".to_owned(), |expected| format!("{expected:.0}"));
     match fit.order.verdict {
         OrderVerdict::Free => format!("order: {} packets were overtaken", fit.order.reordered),
-        OrderVerdict::Kept => format!("order: no packet was overtaken, where a free order would have made {expected}"),
+        OrderVerdict::Kept => {
+            let off = if fit.order.taken_off {
+                "; what packets waited for those before them is not in the delay"
+            } else {
+                ""
+            };
+            format!("order: no packet was overtaken, where a free order would have made {expected}{off}")
+        }
         OrderVerdict::NotTold => "order: not told by what was measured".to_owned(),
     }
 }

@@ -13,6 +13,8 @@ use super::measured::{Measured, Packets};
 pub(super) const FILE: &str = "records.csv";
 /// The columns that a fit takes.
 const COLUMNS: [&str; 4] = ["direction", "arrival_ns", "cause", "release_ns"];
+/// A column that is taken if it is there: bytes of the frame.
+const LENGTH: &str = "len";
 
 pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
     let name = path.display();
@@ -27,12 +29,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
             continue;
         }
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let Some(found) = places else {
+        let Some((found, length)) = places else {
             let place = |column: &str| cells.iter().position(|cell| *cell == column);
             let [Some(direction), Some(arrival), Some(cause), Some(release)] = COLUMNS.map(place) else {
                 bail!("{name}:{number}: no table of records: want columns {}", COLUMNS.join(", "));
             };
-            places = Some([direction, arrival, cause, release]);
+            places = Some(([direction, arrival, cause, release], place(LENGTH)));
             continue;
         };
         let wrong = || format!("{name}:{number}: no record: {line}");
@@ -49,7 +51,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
             (_, release) => Fate::Arrived(release.parse::<i64>().ok().with_context(wrong)?.saturating_sub(arrival)),
         };
         match ways.get_mut(direction) {
-            Some(packets) => packets.push(arrival, fate),
+            Some(packets) => {
+                let bytes = length.and_then(|place| cells.get(place)?.parse().ok());
+                packets.push(arrival, fate, bytes);
+            }
             None => of_others += 1,
         }
     }

@@ -46,6 +46,29 @@ const DEMO: &[Need] = &[
     },
 ];
 
+/// What reads captures too: tests open what we write with it, benchmarks read beside it.
+const READERS: &[Need] = &[
+    Need {
+        package: "tshark",
+        what: "tshark, to open what we write and to be compared with",
+        elsewhere: ("wireshark-cli", "wireshark-cli"),
+        present: || process::find("tshark").is_some(),
+    },
+    Need {
+        package: "wireshark-common",
+        what: "capinfos, for the same",
+        elsewhere: ("wireshark-cli", "wireshark-cli"),
+        present: || process::find("capinfos").is_some(),
+    },
+];
+
+const BENCH: &[Need] = &[Need {
+    package: "tcpdump",
+    what: "tcpdump, to be compared with",
+    elsewhere: ("tcpdump", "tcpdump"),
+    present: || process::find("tcpdump").is_some(),
+}];
+
 const TEST: &[Need] = &[
     Need {
         package: "g++",
@@ -64,18 +87,6 @@ const TEST: &[Need] = &[
         what: "ethtool, to switch offloads in tests",
         elsewhere: ("ethtool", "ethtool"),
         present: || process::find("ethtool").is_some(),
-    },
-    Need {
-        package: "tshark",
-        what: "tshark, to open what we write",
-        elsewhere: ("wireshark-cli", "wireshark-cli"),
-        present: || process::find("tshark").is_some(),
-    },
-    Need {
-        package: "wireshark-common",
-        what: "capinfos, to open what we write",
-        elsewhere: ("wireshark-cli", "wireshark-cli"),
-        present: || process::find("capinfos").is_some(),
     },
     Need {
         package: "chromium",
@@ -101,7 +112,8 @@ const TEST: &[Need] = &[
 pub(crate) fn needs(purpose: For) -> Vec<&'static Need> {
     match purpose {
         For::Demo => DEMO.iter().collect(),
-        For::Test => DEMO.iter().chain(TEST).collect(),
+        For::Bench => DEMO.iter().chain(READERS).chain(BENCH).collect(),
+        For::Test => DEMO.iter().chain(READERS).chain(TEST).collect(),
     }
 }
 
@@ -171,6 +183,13 @@ mod tests {
         let demo: Vec<_> = needs(For::Demo).iter().map(|need| need.package).collect();
         assert!(demo.contains(&"libpcap-dev"));
         assert!(!demo.contains(&"tshark") && !demo.contains(&"qemu-system-x86"));
+    }
+
+    #[test]
+    fn benchmarks_ask_for_all_that_captures_are_read_with_and_for_nothing_of_the_tests() {
+        let bench: Vec<_> = needs(For::Bench).iter().map(|need| need.package).collect();
+        assert!(["gcc", "tshark", "wireshark-common", "tcpdump"].iter().all(|package| bench.contains(package)));
+        assert!(!bench.contains(&"chromium"));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::{Repo, root::Root};
 pub(crate) enum For {
     /// Building and running the main job.
     Demo,
-    /// All that, and what the tests check licences and open captures and
+    /// All that, and what benchmarks compare with.
+    Bench,
+    /// What the demo needs, and what the tests check licences and open captures and
     /// kernels with.
     Test,
 }

@@ -65,6 +65,14 @@ pub struct Correlation {
     pub worth: f64,
 }
 
+impl Correlation {
+    /// Says that delays are independent, and only seem to hang together.
+    pub(super) fn independent(&mut self) {
+        (self.time_ns, self.interval_ns, self.thinned_by, self.worth) = (None, None, 1, 1.0);
+        self.lags.iter_mut().for_each(|lag| lag.fitted = None);
+    }
+}
+
 /// The normal score of each delay: of its mean rank where several are equal.
 pub(super) fn scores(series: &Series, sorted: &[i64]) -> Vec<Score> {
     let n = sorted.len() as f64;

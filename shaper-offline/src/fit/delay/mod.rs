@@ -2,6 +2,7 @@
 
 mod correlation;
 mod distance;
+mod kept;
 mod order;
 mod shape;
 mod table;
@@ -11,11 +12,13 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::blocks::{fitted, held_out};
+use super::draws::Draws;
 use super::loss::KS_BOUND;
 use super::special::student_95;
 use super::{LEAST_PACKETS, Observed, Options, Parameter, Series};
 use crate::stats::Interval;
 use distance::{Distribution, ks, wasserstein};
+use kept::Own;
 use shape::Shaped;
 use table::Table;
 
@@ -30,6 +33,12 @@ const SHARES: usize = 400;
 const OUTER: f64 = 0.01;
 /// A block with fewer delays says nothing of an interval: it is joined with those behind it.
 const LEAST_IN_BLOCK: usize = 30;
+/// Delays of their own that make a sample where the order was kept, and the share of them of which no more than that they are
+/// small may be known before a shape is fitted beside it.
+const LEAST_OWN: usize = 200;
+const UNKNOWN: f64 = 0.005;
+/// Correlations that are larger by this than those that a kept order makes by itself are the link's.
+const MORE_THAN_ORDER: f64 = 0.05;
 /// The range from the smallest delay to the 95 % quantile in so many parts: a cut puts more than this share of packets into
 /// the first, and several times what is in the second.
 const PARTS: f64 = 50.0;
@@ -129,33 +138,57 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         delays.sort_unstable();
         delays
     };
-    let half = |blocks: &mut dyn Iterator<Item = Range<usize>>| {
-        shifted(blocks.filter_map(|block| series.packets.get(block)).flat_map(of).collect())
-    };
     let scores = correlation::scores(series, &all);
     let all = shifted(all);
-    let (train, test) = (half(&mut fitted(blocks)), half(&mut held_out(blocks)));
-    if train.is_empty() || test.is_empty() {
+    let test_blocks: Vec<_> = held_out(blocks).collect();
+    let mut correlation = correlation::fit(series, &scores, &test_blocks, options);
+    let mut order = order::judge(series, &scores, &Table::of(&all), correlation.time_ns, options);
+    let marked = kept::marked(series, options);
+    // Where the order was kept, delays are as they were before packets waited for others.
+    let own = |blocks: &mut dyn Iterator<Item = Range<usize>>| {
+        let mut own = Own::of(blocks.filter_map(|block| marked.get(block)).flatten().flatten().copied());
+        own.sorted = shifted(own.sorted);
+        own
+    };
+    let whole = own(&mut std::iter::once(0..marked.len()));
+    if order.verdict == OrderVerdict::Kept
+        && whole.sorted.len() >= LEAST_OWN
+        && !is_correlated(series, &correlation, &whole, &test_blocks, options)
+    {
+        order.taken_off = true;
+        correlation.independent();
+    }
+    let is_own = order.taken_off;
+    let sample = |blocks: &mut dyn Iterator<Item = Range<usize>>| {
+        if is_own {
+            own(blocks)
+        } else {
+            let delays = blocks.filter_map(|block| series.packets.get(block)).flat_map(of).collect();
+            Own::measured(shifted(delays))
+        }
+    };
+    let whole = if is_own { whole } else { Own::measured(all.clone()) };
+    let (train, test) = (sample(&mut fitted(blocks)), sample(&mut held_out(blocks)));
+    if train.sorted.is_empty() || test.sorted.is_empty() {
         return None;
     }
-    let test_blocks: Vec<_> = held_out(blocks).collect();
-    let correlation = correlation::fit(series, &scores, &test_blocks, options);
-    let worth = |samples: usize| (samples as f64 * correlation.worth).max(1.0);
-    let noise = KS_BOUND * (1.0 / worth(train.len()) + 1.0 / worth(test.len())).sqrt();
-    let cut = cut(&all, options.resolution_ns);
+    let worth = |own: &Own| (own.worth * correlation.worth).max(1.0);
+    let noise = KS_BOUND * (1.0 / worth(&train) + 1.0 / worth(&test)).sqrt();
+    let cut = cut(&whole.sorted, options.resolution_ns).filter(|_| whole.unknown < UNKNOWN);
+    let limit = |own: &Own| own.unknown_part().or(cut);
 
     let mut candidates: Vec<DelayCandidate> = Vec::new();
     for shape in Shape::ALL {
-        let shaped = shaped(shape, &train, cut);
+        let shaped = shaped(shape, &train.sorted, limit(&train));
         // A base below zero cannot be written.
         if shaped.delay >= 0.0 && (shaped.jitter > 0.0 || shape == Shape::Constant) {
             let (delay_ns, jitter_ns) = (shaped.delay, shaped.jitter);
-            candidates.push(candidate(Some(shape), (delay_ns, jitter_ns), &shaped, &test, options));
+            candidates.push(candidate(Some(shape), (delay_ns, jitter_ns), &shaped, &test.sorted, options));
         }
     }
-    let table = Table::of(&train);
-    let least = train.first().map_or(0.0, |least| *least as f64);
-    candidates.push(candidate(None, (least, 0.0), &table, &test, options));
+    let table = Table::of(&train.sorted);
+    let least = train.sorted.first().map_or(0.0, |least| *least as f64);
+    candidates.push(candidate(None, (least, 0.0), &table, &test.sorted, options));
     let chosen = choose(&candidates, noise);
     let mut shape = None;
     let mut accepted = false;
@@ -165,15 +198,16 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         accepted = candidate.ks <= noise;
     }
 
-    let whole = Table::of(&all);
     let base_ns = *all.first()?;
-    let order = order::judge(series, &scores, &whole, correlation.time_ns, options);
     let (chosen, parameters) = match shape {
         Some(shape) => {
-            let shaped = shaped(shape, &all, cut);
-            let by_block = blocks.iter().filter_map(|block| series.packets.get(block.clone())).map(of);
-            let in_blocks: Vec<Shaped> =
-                joined(by_block).into_iter().map(|delays| self::shaped(shape, &shifted(delays), cut)).collect();
+            let shaped = shaped(shape, &whole.sorted, limit(&whole));
+            let known = |block: &Range<usize>| series.packets.get(block.clone()).map_or(0, |packets| of(packets).len());
+            let in_block = |blocks: Vec<Range<usize>>| {
+                let own = sample(&mut blocks.into_iter());
+                self::shaped(shape, &own.sorted, limit(&own))
+            };
+            let in_blocks: Vec<Shaped> = joined(blocks, known).into_iter().map(in_block).collect();
             let parameter = |name, value: f64, of: fn(&Shaped) -> f64| Parameter {
                 name,
                 value,
@@ -186,9 +220,10 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
             (DelayModel::Shaped { shape, delay_ns: shaped.delay, jitter_ns: shaped.jitter }, parameters)
         }
         None => {
-            let above = |point: TablePoint| TablePoint { delay_ns: point.delay_ns - base_ns, ..point };
-            let points = whole.0.into_iter().map(above).collect();
-            (DelayModel::Table { delay_ns: base_ns, points }, Vec::new())
+            let delay_ns = *whole.sorted.first()?;
+            let above = |point: TablePoint| TablePoint { delay_ns: point.delay_ns - delay_ns, ..point };
+            let points = Table::of(&whole.sorted).0.into_iter().map(above).collect();
+            (DelayModel::Table { delay_ns, points }, Vec::new())
         }
     };
     Some(DelayFit {
@@ -206,6 +241,36 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         correlation,
         order,
     })
+}
+
+impl Own {
+    /// The smallest ones, where too little is known of them: a shape is fitted to the others, as beside a cut.
+    fn unknown_part(&self) -> Option<Cut> {
+        let floor = *self.sorted.first()? as f64;
+        (self.unknown >= UNKNOWN).then_some(Cut { floor, share: self.unknown })
+    }
+}
+
+/// Whether delays hang together by more than that packets waited for those before them: by as much they do if each has its
+/// delay drawn by itself and the order is kept.
+fn is_correlated(
+    series: &Series,
+    measured: &Correlation,
+    own: &Own,
+    test_blocks: &[Range<usize>],
+    options: &Options,
+) -> bool {
+    if measured.time_ns.is_none() {
+        return false;
+    }
+    let mut draws = Draws::new(options.seed ^ 0x6b65_7074);
+    let table = Table::of(&own.sorted);
+    let anew = kept::drawn_anew(series, || table.quantile(draws.uniform()).round() as i64);
+    let mut delays: Vec<i64> = anew.packets.iter().filter_map(|packet| packet.fate.delay_ns()).collect();
+    delays.sort_unstable();
+    let by_order = correlation::fit(&anew, &correlation::scores(&anew, &delays), test_blocks, options);
+    let allowed = MORE_THAN_ORDER + 3.3 / (delays.len().max(1) as f64).sqrt();
+    measured.lags.iter().zip(&by_order.lags).any(|(measured, by_order)| measured.scores > by_order.scores + allowed)
 }
 
 fn candidate(
@@ -288,14 +353,17 @@ fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     Shaped { shape, delay: y - jitter * x, jitter, floor: cut.map(|cut| cut.floor) }
 }
 
-/// Neighbouring blocks' delays, together where a block has too few; what is left at the end goes with the last.
-fn joined(by_block: impl Iterator<Item = Vec<i64>>) -> Vec<Vec<i64>> {
-    let mut whole: Vec<Vec<i64>> = Vec::new();
+/// Neighbouring blocks, together where one has too few delays; what is left at the end goes with the last.
+fn joined(blocks: &[Range<usize>], known: impl Fn(&Range<usize>) -> usize) -> Vec<Vec<Range<usize>>> {
+    let mut whole: Vec<Vec<Range<usize>>> = Vec::new();
     let mut open = Vec::new();
-    for delays in by_block {
-        open.extend(delays);
-        if open.len() >= LEAST_IN_BLOCK {
+    let mut delays = 0;
+    for block in blocks {
+        delays += known(block);
+        open.push(block.clone());
+        if delays >= LEAST_IN_BLOCK {
             whole.push(std::mem::take(&mut open));
+            delays = 0;
         }
     }
     if let Some(last) = whole.last_mut() {
@@ -306,7 +374,7 @@ fn joined(by_block: impl Iterator<Item = Vec<i64>>) -> Vec<Vec<i64>> {
 
 /// The interval of an estimate by its spread over blocks (batch means, with Student's quantile), which correlation within
 /// blocks does not make too narrow.
-fn over_blocks(value: f64, in_blocks: &[f64]) -> Option<Interval> {
+pub(super) fn over_blocks(value: f64, in_blocks: &[f64]) -> Option<Interval> {
     let n = in_blocks.len();
     if n < 4 {
         return None;

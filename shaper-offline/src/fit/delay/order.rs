@@ -41,6 +41,9 @@ pub struct OrderFound {
     /// How many a link of the fitted delays and a free order would have made of these packets; `None` without times, and
     /// where stamps are too coarse.
     pub expected_if_free: Option<f64>,
+    /// Whether delays were fitted as packets had them of their own, without what they waited for those before them; only
+    /// where the order was kept.
+    pub taken_off: bool,
 }
 
 /// Counts packets, given as sent and arrived, that arrive behind one that was sent later: of those in order of arrival,
@@ -75,7 +78,13 @@ pub(super) fn judge(
 ) -> OrderFound {
     let same_stamp = if series.timed { same_stamp(scores) } else { 0 };
     if !series.timed || same_stamp as f64 > COARSE * scores.len() as f64 {
-        return OrderFound { verdict: OrderVerdict::NotTold, reordered: 0, same_stamp, expected_if_free: None };
+        return OrderFound {
+            verdict: OrderVerdict::NotTold,
+            reordered: 0,
+            same_stamp,
+            expected_if_free: None,
+            taken_off: false,
+        };
     }
     let measured = |score: &Score| {
         let packet = series.packets.get(score.number);
@@ -104,7 +113,7 @@ pub(super) fn judge(
         0 if expected >= TELLING => OrderVerdict::Kept,
         0 => OrderVerdict::NotTold,
     };
-    OrderFound { verdict, reordered: seen, same_stamp, expected_if_free: Some(expected) }
+    OrderFound { verdict, reordered: seen, same_stamp, expected_if_free: Some(expected), taken_off: false }
 }
 
 /// The share of a standard normal distribution below a point, within 1.5e-7 (Abramowitz and Stegun, 7.1.26).

@@ -15,7 +15,7 @@ fn simulate(shaped: &Shaped, packets: usize, step_ms: f64, time_ms: Option<f64>,
         z = kept * z + (1.0 - kept * kept).sqrt() * normal_quantile(draws.uniform());
         let share = normal_share(z);
         let delay = shaped.quantile(share) + 50_000.0 * draws.uniform();
-        Observed { sent_ns: (number as f64 * step_ms * MS) as i64, fate: Fate::Arrived(delay as i64) }
+        Observed { sent_ns: (number as f64 * step_ms * MS) as i64, fate: Fate::Arrived(delay as i64), bytes: None }
     };
     Series { packets: (0..packets).map(&mut packet).collect(), timed: true, absolute: true }
 }
@@ -80,7 +80,11 @@ fn a_shape_without_a_name_becomes_a_table_of_it() {
     let packet = |number: i64| {
         // Two ways of 10 and 25 ms, each with a little of its own.
         let way = if draws.uniform() < 0.3 { 25.0 } else { 10.0 };
-        Observed { sent_ns: number * 50_000_000, fate: Fate::Arrived(((way + draws.uniform()) * MS) as i64) }
+        Observed {
+            sent_ns: number * 50_000_000,
+            fate: Fate::Arrived(((way + draws.uniform()) * MS) as i64),
+            bytes: None,
+        }
     };
     let series = Series { packets: (0..20_000).map(packet).collect(), timed: true, absolute: true };
     let fit = fitted_to(&series);
@@ -106,10 +110,8 @@ fn the_time_constant_of_correlated_jitter_comes_back() {
     }
 }
 
-#[test]
-fn an_order_that_was_kept_is_told_from_one_that_could_not_be_broken() {
-    let truth = Shaped { shape: Shape::Uniform, delay: 30.0 * MS, jitter: 10.0 * MS, floor: None };
-    let mut series = simulate(&truth, 20_000, 10.0, None, 5);
+/// The same packets, none of which arrives before an earlier one.
+fn in_order(mut series: Series) -> Series {
     let mut latest = 0;
     for packet in &mut series.packets {
         if let Fate::Arrived(delay) = &mut packet.fate {
@@ -117,6 +119,36 @@ fn an_order_that_was_kept_is_told_from_one_that_could_not_be_broken() {
             *delay = latest - packet.sent_ns;
         }
     }
+    series
+}
+
+#[test]
+fn what_packets_waited_for_those_before_them_is_taken_off() {
+    for (shape, seed) in [(Shape::Uniform, 5), (Shape::Normal, 6), (Shape::Pareto, 7)] {
+        let truth = Shaped { shape, delay: 30.0 * MS, jitter: 5.0 * MS, floor: None };
+        let fit = fitted_to(&in_order(simulate(&truth, 20_000, 2.0, None, seed)));
+        assert!(fit.order.verdict == OrderVerdict::Kept && fit.order.taken_off, "{shape:?}: {:?}", fit.order);
+        assert!(fit.mean_ns > 31.0 * MS, "what was measured is longer: {}", fit.mean_ns);
+        let DelayModel::Shaped { shape: found, .. } = fit.chosen else { panic!("{shape:?}: {:#?}", fit.candidates) };
+        assert_eq!(found, shape, "{:#?}", fit.candidates);
+        assert!(fit.accepted && fit.correlation.time_ns.is_none(), "{shape:?}: {:#?}", fit.correlation);
+        holds(&fit, &truth);
+    }
+}
+
+#[test]
+fn delays_that_hang_together_in_a_kept_order_stay_as_they_were_measured() {
+    let truth = Shaped { shape: Shape::Normal, delay: 30.0 * MS, jitter: 5.0 * MS, floor: None };
+    let fit = fitted_to(&in_order(simulate(&truth, 40_000, 2.0, Some(100.0), 5)));
+    assert!(fit.order.verdict == OrderVerdict::Kept && !fit.order.taken_off, "{:?}", fit.order);
+    let time = fit.correlation.time_ns.unwrap();
+    assert!((time / (100.0 * MS) - 1.0).abs() < 0.3, "{:#?}", fit.correlation);
+}
+
+#[test]
+fn an_order_that_was_kept_is_told_from_one_that_could_not_be_broken() {
+    let truth = Shaped { shape: Shape::Uniform, delay: 30.0 * MS, jitter: 10.0 * MS, floor: None };
+    let series = in_order(simulate(&truth, 20_000, 10.0, None, 5));
     let order = fitted_to(&series).order;
     assert_eq!((order.verdict, order.reordered), (OrderVerdict::Kept, 0), "{order:?}");
     assert!(order.expected_if_free.unwrap() > 1_000.0);
@@ -161,7 +193,7 @@ fn stamps_too_coarse_for_the_order_tell_none() {
     };
     let fine: Vec<(i64, Fate)> = (0..4_000).map(&mut packet).collect();
     let stamped = |of: i64| {
-        let stamp = |(sent, fate): &(i64, Fate)| Observed { sent_ns: sent / of * of, fate: *fate };
+        let stamp = |(sent, fate): &(i64, Fate)| Observed { sent_ns: sent / of * of, fate: *fate, bytes: None };
         let packets = fine.iter().map(stamp).collect();
         fitted_to(&Series { packets, timed: true, absolute: true }).order
     };

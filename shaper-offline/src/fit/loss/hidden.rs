@@ -62,8 +62,10 @@ impl<const N: usize> Hidden<N> {
         std::array::from_fn(|state| f64::midpoint(even[state], odd[state]))
     }
 
-    /// The natural logarithm of the likelihood of a stretch, which the chain meets as if it had gone on for ever.
-    pub(super) fn log_likelihood(&self, start: &[f64; N], seen: &[Seen]) -> f64 {
+    /// Walks forward over a stretch, which the chain meets as if it had gone on for ever: `each` is given the share of each
+    /// state behind a packet, and how likely that packet was behind those before it. The natural logarithm of the stretch's
+    /// likelihood; where the chain cannot make a packet the walk ends before it.
+    fn forward(&self, start: &[f64; N], seen: &[Seen], mut each: impl FnMut(&[f64; N], f64)) -> f64 {
         let mut at = *start;
         let (mut log, mut product) = (0.0, 1.0);
         for (number, seen) in seen.iter().enumerate() {
@@ -79,6 +81,7 @@ impl<const N: usize> Hidden<N> {
                 return f64::NEG_INFINITY;
             }
             at.iter_mut().for_each(|share| *share /= sum);
+            each(&at, sum);
             product *= sum;
             if product < SMALL {
                 log += product.ln();
@@ -86,6 +89,11 @@ impl<const N: usize> Hidden<N> {
             }
         }
         log + product.ln()
+    }
+
+    /// The natural logarithm of the likelihood of a stretch.
+    pub(super) fn log_likelihood(&self, start: &[f64; N], seen: &[Seen]) -> f64 {
+        self.forward(start, seen, |_, _| {})
     }
 
     /// The same over several stretches.
@@ -139,22 +147,14 @@ impl<const N: usize> Hidden<N> {
 
     /// One forward and one backward walk over a stretch; its log-likelihood.
     fn count(&self, start: &[f64; N], seen: &[Seen], forward: &mut [([f64; N], f64)], counts: &mut Counts<N>) -> f64 {
-        let (mut at, mut log) = (*start, 0.0);
-        for (number, (seen, place)) in seen.iter().zip(forward.iter_mut()).enumerate() {
-            if number > 0 {
-                at = self.after(&at);
+        let mut places = forward.iter_mut();
+        let log = self.forward(start, seen, |at, sum| {
+            if let Some(place) = places.next() {
+                *place = (*at, sum);
             }
-            let emission = self.emission(*seen);
-            for (share, emission) in at.iter_mut().zip(emission) {
-                *share *= emission;
-            }
-            let sum: f64 = at.iter().sum();
-            if sum <= 0.0 {
-                return f64::NEG_INFINITY;
-            }
-            at.iter_mut().for_each(|share| *share /= sum);
-            log += sum.ln();
-            *place = (at, sum);
+        });
+        if log == f64::NEG_INFINITY {
+            return log;
         }
         // Behind the last packet anything may come.
         let mut behind = [1.0; N];

@@ -31,6 +31,7 @@ fn simulate(model: &LossModel, packets: usize, seed: u64) -> Series {
     let packet = |(number, lost)| Observed {
         sent_ns: number as i64 * 10_000_000,
         fate: if lost { Fate::Lost } else { Fate::Arrived(20_000_000) },
+        bytes: None,
     };
     Series { packets: lost.into_iter().enumerate().map(packet).collect(), timed: true, absolute: true }
 }
@@ -103,8 +104,11 @@ fn few_losses_are_not_taken_for_bursts() {
 
 #[test]
 fn a_pattern_is_no_candidate_and_is_said_to_be_none() {
-    let packet =
-        |number: i64| Observed { sent_ns: number, fate: if number % 10 == 9 { Fate::Lost } else { Fate::Arrived(1) } };
+    let packet = |number: i64| Observed {
+        sent_ns: number,
+        fate: if number % 10 == 9 { Fate::Lost } else { Fate::Arrived(1) },
+        bytes: None,
+    };
     let series = Series { packets: (0..40_000).map(packet).collect(), timed: true, absolute: true };
     let fit = crate::fit::fit(&series, &Options::default()).unwrap().loss;
     assert_eq!(fit.accepted, Some(false), "{fit:#?}");
