@@ -1,5 +1,6 @@
 //! `shaper analyze`: captures from one point or from two, without root.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use serde::Serialize;
 use shaper_offline::analyze::{
     self, Analysis, Capture, Clock, Comparison, FileFound, FlowKey, FlowPattern, Options, Predicate, Severity,
 };
-use shaper_offline::merged::{Marks, write as merge};
+use shaper_offline::merged::{self, Marks, Writing};
 use shaper_offline::packet::Layers;
-use shaper_offline::pcapfile::{Compression, Packet};
+use shaper_offline::pcapfile::{Compression, Packet, STDIN};
 use shaper_offline::rows;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
@@ -21,6 +22,7 @@ use shaper_profile::{Expectation, Filter, FilterError};
 use super::Outcome;
 
 mod frame;
+mod key;
 
 /// `shaper analyze`.
 #[derive(Debug, ClapArgs)]
@@ -55,12 +57,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EXPR", value_parser = filter, requires = "point_a")]
     point_b: Option<Filter>,
     /// Write both captures into one pcapng, in order of time, with what was found as a comment on each packet, such as
-    /// 'shaper found=lost way=a_to_b'
+    /// 'shaper found=lost way=a_to_b'; of one capture, its packets
     #[arg(short, long, value_name = "OUT.pcapng")]
     write: Option<PathBuf>,
     /// Write a row for each packet as CSV: way, flow, fate, frames and times at both points, delay
     #[arg(long, value_name = "OUT.csv", conflicts_with = "write")]
     csv: Option<PathBuf>,
+    /// Tell and write no addresses, names and contents, so that it can be given away: addresses keep the prefixes that they
+    /// share (Crypto-PAn), content becomes digests of which only the key tells more (docs/analyze.md)
+    #[arg(long)]
+    anonymize: bool,
+    /// Map addresses by this key, 64 hexadecimal digits or a file of them or of 32 bytes, so that several runs map them
+    /// equally [default: one at random]
+    #[arg(long, value_name = "FILE|HEX", requires = "anonymize")]
+    anonymize_key: Option<OsString>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -128,7 +138,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
-    let mut options = Options { clock, ..Options::default() };
+    let anonymize = args.anonymize.then(|| key::chosen(args.anonymize_key.as_deref())).transpose()?;
+    let mut options = Options { clock, anonymize, ..Options::default() };
+    let writing = Writing { application: concat!("shaper ", env!("CARGO_PKG_VERSION")), anonymize };
     if let Some(tmax) = args.tmax {
         options.waiting = std::time::Duration::from_nanos(tmax.0.0);
     }
@@ -153,7 +165,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Some([a, b]) => {
             let comparison = Comparison { a, b, only: chosen, options };
             let analysis = match (&args.write, &args.csv) {
-                (Some(path), _) => made(path, |out| merged(&comparison, out))?,
+                (Some(path), _) => made(path, |out| merged(&comparison, &writing, out))?,
                 (None, Some(path)) => made(path, |out| {
                     let (analysis, written) = rows::write(&comparison, out)?;
                     written?;
@@ -177,7 +189,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         None => {
             let between = [
-                ("--write", args.write.is_some()),
                 ("--csv", args.csv.is_some()),
                 ("--expect", !args.expect.is_empty()),
                 ("--same-clock", args.same_clock),
@@ -186,7 +197,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if let Some((flag, _)) = between.iter().find(|(_, given)| *given) {
                 bail!("{flag} is of what lies between two points: name the capture at the second one too");
             }
-            let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
+            let describe = || analyze::one_point_of(&Capture { point: chosen, ..whole }, &options);
+            let description = match &args.write {
+                Some(path) => {
+                    twice(&args.a, "--write")?;
+                    made(path, |out| {
+                        let description = describe()?;
+                        merged::copy(&args.a, chosen, &writing, out)?;
+                        Ok(description)
+                    })?
+                }
+                None => describe()?,
+            };
             let text = if args.json { json(&description)? } else { description.to_string() };
             if chosen.is_some() && description.packets == 0 {
                 unanswered.push(format!(
@@ -225,12 +247,25 @@ fn made<T>(path: &Path, write: impl FnOnce(BufWriter<File>) -> anyhow::Result<T>
     done
 }
 
+/// Sees that a capture can be read more than once.
+fn twice(path: &Path, flag: &str) -> anyhow::Result<()> {
+    let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    if path == Path::new(STDIN) || stream {
+        bail!(
+            "{}: {flag} reads the capture more than once, and this can be read once: write it to a file first (cat > FILE), \
+             and name that",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Compares, and writes both captures into one.
-fn merged(comparison: &Comparison<'_>, out: impl Write) -> anyhow::Result<Analysis> {
+fn merged(comparison: &Comparison<'_>, writing: &Writing<'_>, out: impl Write) -> anyhow::Result<Analysis> {
     let mut marks = Marks::default();
     let analysis = comparison.run_into(&mut marks)?;
     let files = [comparison.a.path, comparison.b.path];
-    merge(files, &marks, &analysis, concat!("shaper ", env!("CARGO_PKG_VERSION")), out)?;
+    merged::write(files, &marks, &analysis, writing, out)?;
     Ok(analysis)
 }
 
