@@ -385,5 +385,10 @@ proptest! {
         let frame = [starts[head], &data].concat();
         let out = anew(if head > 0 { 1 } else { kind }, &frame);
         prop_assert_eq!(out.len(), frame.len());
+        let linktype = if head > 0 { 1 } else { kind };
+        let place = |bytes: &[u8]| {
+            packet::parse(linktype, bytes, bytes.len() as u32).map(|layers| (layers.network_offset, layers.ports()))
+        };
+        prop_assert_eq!(place(&out), place(&frame));
     }
 }

@@ -1,11 +1,11 @@
 //! `shaper analyze`: captures from one point or from two, without root.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_offline::analyze::{
@@ -22,7 +22,11 @@ use shaper_profile::{Expectation, Filter, FilterError};
 use super::Outcome;
 
 mod frame;
+mod html;
 mod key;
+mod output;
+
+use output::Output;
 
 /// `shaper analyze`.
 #[derive(Debug, ClapArgs)]
@@ -71,6 +75,9 @@ pub(crate) struct Args {
     /// equally [default: one at random]
     #[arg(long, value_name = "FILE|HEX", requires = "anonymize")]
     anonymize_key: Option<OsString>,
+    /// Write a page: findings, figures, flows or conversations, and plots; whole in itself, for any browser
+    #[arg(long, value_name = "OUT.html")]
+    html: Option<PathBuf>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -164,6 +171,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (text, cuts) = match both {
         Some([a, b]) => {
             let comparison = Comparison { a, b, only: chosen, options };
+            let of_page = args.html.as_deref().map(|path| {
+                let output = Output::create(path)?;
+                let (analysis, page) = html::two(&comparison)?;
+                output.text(&page)?;
+                anyhow::Ok(analysis)
+            });
+            let of_page = of_page.transpose()?;
             let analysis = match (&args.write, &args.csv) {
                 (Some(path), _) => made(path, |out| merged(&comparison, &writing, out))?,
                 (None, Some(path)) => made(path, |out| {
@@ -171,7 +185,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                     written?;
                     Ok(analysis)
                 })?,
-                (None, None) => comparison.run()?,
+                (None, None) => of_page.map_or_else(|| comparison.run(), Ok)?,
             };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
@@ -197,18 +211,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if let Some((flag, _)) = between.iter().find(|(_, given)| *given) {
                 bail!("{flag} is of what lies between two points: name the capture at the second one too");
             }
-            let describe = || analyze::one_point_of(&Capture { point: chosen, ..whole }, &options);
-            let description = match &args.write {
-                Some(path) => {
-                    twice(&args.a, "--write")?;
-                    made(path, |out| {
-                        let description = describe()?;
-                        merged::copy(&args.a, chosen, &writing, out)?;
-                        Ok(description)
-                    })?
+            for (flag, of) in [("--html", &args.html), ("--write", &args.write)] {
+                if of.is_some() {
+                    twice(&args.a, flag)?;
                 }
-                None => describe()?,
-            };
+            }
+            let [of_page, of_packets] = [&args.html, &args.write].map(|path| path.as_deref().map(Output::create));
+            let (of_page, of_packets) = (of_page.transpose()?, of_packets.transpose()?);
+            let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
+            if let Some(output) = of_packets {
+                output.fill(|out| Ok(merged::copy(&args.a, chosen, &writing, out)?))?;
+            }
+            if let Some(output) = of_page {
+                output.text(&html::one(&args.a, chosen, &description)?)?;
+            }
             let text = if args.json { json(&description)? } else { description.to_string() };
             if chosen.is_some() && description.packets == 0 {
                 unanswered.push(format!(
@@ -237,14 +253,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Makes a new file of what `write` writes; one that it could not finish does not stay.
 fn made<T>(path: &Path, write: impl FnOnce(BufWriter<File>) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let unwritten = || format!("{}: cannot be written: name another file", path.display());
-    // At once: what cannot be written is told before everything is read.
-    let file = File::options().write(true).create_new(true).open(path).with_context(unwritten)?;
-    let done = write(BufWriter::new(file)).with_context(unwritten);
-    if done.is_err() {
-        let _ = fs::remove_file(path);
-    }
-    done
+    Output::create(path)?.fill(write)
 }
 
 /// Sees that a capture can be read more than once.
