@@ -4,6 +4,7 @@ use shaper_common::corrupt::Damage;
 use shaper_common::parse;
 use shaper_common::rewrite;
 use shaper_common::rules::{self, Key};
+use shaper_offline::anonymize::{Anonymizer, Content, Key};
 use shaper_offline::pcapfile::linktype;
 use shaper_offline::{packet, toast};
 
@@ -78,9 +79,20 @@ pub fn layers(bytes: &[u8]) {
             let behind = bytes.get(layers.network_offset as usize..).unwrap_or_default();
             assert!(behind.starts_with(layers.network), "{layers:?}");
             payload(layers.payload, layers.payload_length as usize);
+            anonymous(linktype, bytes, origlen, &layers);
         }
     }
     payload(bytes, bytes.len());
+}
+
+/// Written without addresses and contents, a packet is as long, and is found where it was.
+fn anonymous(linktype: u16, bytes: &[u8], origlen: u32, was: &packet::Layers<'_>) {
+    let mut out = Vec::new();
+    let mut by = Anonymizer::new(&Key::new([7; Key::LENGTH]));
+    by.frame(linktype, bytes, origlen, &Content::default(), &mut out);
+    assert_eq!(out.len(), bytes.len());
+    let is = packet::parse(linktype, &out, origlen);
+    assert_eq!(is.map(|is| (is.network_offset, is.ports())), Some((was.network_offset, was.ports())), "{was:?}");
 }
 
 fn payload(bytes: &[u8], length: usize) {

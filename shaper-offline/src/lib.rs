@@ -9,6 +9,7 @@
 //!   [`rows`] writes a row of CSV for each of their packets.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
+//! - [`anonymize`] takes addresses and contents out of captures and analyses.
 //!
 //! Everything here takes bytes, times and options as arguments; nothing reads a clock.
 
@@ -17,6 +18,7 @@
 
 pub mod analyze;
 pub mod annotate;
+pub mod anonymize;
 mod bytes;
 pub mod fit;
 pub mod join;

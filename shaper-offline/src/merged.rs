@@ -1,5 +1,6 @@
 //! The two captures of a comparison in one file, in order of time, with what was found of each packet as a comment on it:
-//! for Wireshark, where `frame.comment contains "lost"` shows what was lost.
+//! for Wireshark, where `frame.comment contains "lost"` shows what was lost. Or the packets of one capture, as pcapng.
+//! Either without the addresses and contents that stood there, if asked.
 
 use std::{
     io::Write,
@@ -9,9 +10,14 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    analyze::{self, Analysis, Ending, Fate, PacketRecord, Sighting, Sink, Way},
-    pcapfile::{Direction, Error, Interface, Packet, Reader, Verdict},
-    writer::{InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
+    analyze::{
+        self, Analysis, AnalyzeError, ClockMethod, Ending, Fate, Options, PacketRecord, Predicate, Sighting, Sink, Way,
+        named_clock, one_point,
+    },
+    anonymize::{Anonymizer, Content, Key, NAMES, RtpSources},
+    packet,
+    pcapfile::{Direction, Error, Interface, Reader, Verdict},
+    writer::{Comment, InterfaceId, NewInterface, NewPacket, Section, Statistics, WriteError, Writer},
 };
 
 /// Why the captures could not be merged.
@@ -20,6 +26,9 @@ pub enum MergeError {
     /// One cannot be read.
     #[error(transparent)]
     Read(#[from] Error),
+    /// Its streams of RTP cannot be found.
+    #[error(transparent)]
+    Analyze(#[from] AnalyzeError),
     /// The file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -124,6 +133,15 @@ fn set(marks: &mut Vec<Mark>, sighting: Option<Sighting>, mark: Mark) {
     }
 }
 
+/// How a file is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Writing<'a> {
+    /// Application and version, for the section header.
+    pub application: &'a str,
+    /// Without the addresses, contents, names and comments that the captures hold; addresses as this key maps them.
+    pub anonymize: Option<Key>,
+}
+
 /// What the merged file came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
@@ -147,55 +165,124 @@ struct Head {
     verdict: Option<Verdict>,
 }
 
+/// Takes out of a file what tells of hosts.
+struct Hide {
+    by: Anonymizer,
+    content: Content,
+}
+
+impl Hide {
+    fn new<'a>(
+        key: &Key,
+        files: impl Iterator<Item = &'a Path>,
+        addresses_rewritten: bool,
+        cover: Option<usize>,
+    ) -> Result<Self, AnalyzeError> {
+        let mut streams = Vec::new();
+        for file in files {
+            streams.extend(one_point(file, &Options { flows: 0, ..Options::default() })?.rtp.streams);
+        }
+        let rtp = RtpSources::new(streams.iter(), addresses_rewritten);
+        Ok(Self { by: Anonymizer::new(key), content: Content { rtp, cover } })
+    }
+}
+
+/// A comment without what could be anybody's words: fates of ours stay, without the clock's name.
+fn fate(comment: &str) -> Option<String> {
+    const CAUSE: usize = 16;
+    let told = Comment::parse(comment).ok().flatten()?;
+    let word = |cause: &String| cause.len() <= CAUSE && cause.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+    let kept = Comment { clock: None, cause: told.cause.clone().filter(word), ..told };
+    (kept != Comment::default()).then(|| kept.to_string())
+}
+
 /// One of the files.
-struct Part {
+struct Part<'a> {
     reader: Reader,
     /// What it is called in the names of interfaces.
-    name: &'static str,
+    name: Option<&'static str>,
     /// What its stamps are moved by.
     moved: i64,
+    /// Packets that are written, where not all.
+    only: Option<&'a Predicate<'a>>,
     added: Vec<InterfaceId>,
     head: Option<Head>,
 }
 
-impl Part {
-    fn open(path: &Path, name: &'static str, moved: i64) -> Result<Self, MergeError> {
-        Ok(Self { reader: analyze::open(path)?, name, moved, added: Vec::new(), head: None })
+impl<'a> Part<'a> {
+    fn open(path: &Path, name: Option<&'static str>, moved: i64) -> Result<Self, MergeError> {
+        Ok(Self { reader: analyze::open(path)?, name, moved, only: None, added: Vec::new(), head: None })
+    }
+
+    fn only(self, only: Option<&'a Predicate<'a>>) -> Self {
+        Self { only, ..self }
     }
 
     /// Reads the packet that comes next, and describes interfaces that come with it.
-    fn advance<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), MergeError> {
+    fn advance<W: Write>(&mut self, writer: &mut Writer<W>, mut hide: Option<&mut Hide>) -> Result<(), MergeError> {
         let before = self.head.take().map(|head| (head.ts_ns, head.data));
         let (last, mut data) = before.unwrap_or_default();
-        let Some((packet, interfaces)) = self.reader.next_with_interfaces()? else { return Ok(()) };
-        for interface in interfaces.iter().skip(self.added.len()) {
-            self.added.push(describe(writer, interface, self.name, self.moved)?);
+        while let Some((packet, interfaces)) = self.reader.next_with_interfaces()? {
+            for interface in interfaces.iter().skip(self.added.len()) {
+                let number = self.added.len();
+                self.added.push(describe(writer, interface, number, self.name, self.moved, hide.is_some())?);
+            }
+            let is_of = |only: &Predicate<'_>| {
+                let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
+                layers.is_some_and(|layers| only(&packet, &layers))
+            };
+            if self.only.is_some_and(|only| !is_of(only)) {
+                continue;
+            }
+            let mut comments: Vec<String> = packet.comments().map(str::to_owned).collect();
+            let captured = packet.data.get(..Writer::<W>::LONGEST).unwrap_or(packet.data);
+            match hide.as_mut() {
+                Some(hide) => {
+                    let Hide { by, content } = &mut **hide;
+                    by.frame(packet.linktype, captured, packet.origlen, content, &mut data);
+                    comments = comments.iter().filter_map(|comment| fate(comment)).collect();
+                }
+                None => {
+                    data.clear();
+                    data.extend_from_slice(captured);
+                }
+            }
+            self.head = Some(Head {
+                index: packet.index,
+                // What has no stamp stands behind the packet before it.
+                ts_ns: packet.ts_ns.map_or(last, |ts| ts.saturating_add(self.moved)).max(0),
+                origlen: packet.origlen,
+                data,
+                interface: packet.interface,
+                comments,
+                direction: packet.direction(),
+                packetid: packet.packetid(),
+                dropcount: packet.dropcount,
+                verdict: packet.verdicts().next(),
+            });
+            return Ok(());
         }
-        data.clear();
-        data.extend_from_slice(packet.data.get(..Writer::<W>::LONGEST).unwrap_or(packet.data));
-        self.head = Some(Head {
-            index: packet.index,
-            // What has no stamp stands behind the packet before it.
-            ts_ns: packet.ts_ns.map_or(last, |ts| ts.saturating_add(self.moved)).max(0),
-            data,
-            ..of(&packet)
-        });
         Ok(())
     }
-}
 
-fn of(packet: &Packet<'_>) -> Head {
-    Head {
-        index: 0,
-        ts_ns: 0,
-        origlen: packet.origlen,
-        data: Vec::new(),
-        interface: packet.interface,
-        comments: packet.comments().map(str::to_owned).collect(),
-        direction: packet.direction(),
-        packetid: packet.packetid(),
-        dropcount: packet.dropcount,
-        verdict: packet.verdicts().next(),
+    /// Writes what the interfaces' statistics tell, behind the last packet.
+    fn finish<W: Write>(&mut self, writer: &mut Writer<W>, hidden: bool) -> Result<(), WriteError> {
+        for interface in self.reader.interfaces().iter().skip(self.added.len()) {
+            let number = self.added.len();
+            self.added.push(describe(writer, interface, number, self.name, self.moved, hidden)?);
+        }
+        for (id, interface) in self.added.iter().zip(self.reader.interfaces()) {
+            let Some(told) = interface.statistics else { continue };
+            let moved = |ns: Option<i64>| ns.map(|ns| ns.saturating_add(self.moved).max(0));
+            let told = Statistics {
+                start: moved(told.start),
+                end: moved(told.end),
+                received: told.received,
+                dropped: told.dropped,
+            };
+            writer.statistics(*id, &told)?;
+        }
+        Ok(())
     }
 }
 
@@ -210,20 +297,79 @@ pub fn write(
     [a, b]: [&Path; 2],
     marks: &Marks,
     analysis: &Analysis,
-    application: &str,
+    writing: &Writing<'_>,
     out: impl Write,
 ) -> Result<Merged, MergeError> {
-    let section = Section { application: Some(application), ..Section::default() };
-    let mut writer = Writer::new(out, &section)?;
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
     let moved = analysis.clock.offset_ns.map_or(0, i64::saturating_neg);
-    let mut parts = vec![Part::open(a, "a", 0)?];
+    let mut parts = vec![Part::open(a, Some(NAMES[0]), 0)?];
+    let mut files = vec![a];
     if real(a) != real(b) {
-        parts.push(Part::open(b, "b", moved)?);
+        parts.push(Part::open(b, Some(NAMES[1]), moved)?);
+        files.push(b);
     }
+    let hide = |key| Hide::new(&key, files.iter().copied(), analysis.addresses_rewritten, analysis.compared_bytes);
+    let hide = writing.anonymize.map(hide).transpose()?;
     let single = parts.len() == 1;
+    let clock = if analysis.clock.method == ClockMethod::SameHostByFiles { clock(a)? } else { None };
+    let about = About { application: writing.application, clock };
+    merge(parts, about, hide, out, |at, index| {
+        let of_file = |marks: &[Mark]| usize::try_from(index).ok().and_then(|index| marks.get(index).copied());
+        let [in_a, in_b] = [&marks.a, &marks.b].map(|marks| of_file(marks).unwrap_or_default());
+        let mark = match (single, at) {
+            (true, _) if in_a == Mark::default() => in_b,
+            (true, _) | (false, 0) => in_a,
+            (false, _) => in_b,
+        };
+        mark.comment(&marks.ending)
+    })
+}
+
+/// Writes the packets of one capture, those of which `only` says so where it is given.
+///
+/// # Errors
+/// As [`write()`].
+pub fn copy(
+    file: &Path,
+    only: Option<&Predicate<'_>>,
+    writing: &Writing<'_>,
+    out: impl Write,
+) -> Result<Merged, MergeError> {
+    let hide = writing.anonymize.map(|key| Hide::new(&key, [file].into_iter(), false, None)).transpose()?;
+    let part = Part::open(file, None, 0)?.only(only);
+    let about = About { application: writing.application, clock: clock(file)? };
+    merge(vec![part], about, hide, out, |_, _| None)
+}
+
+/// What the section header says.
+struct About<'a> {
+    application: &'a str,
+    /// Which clock stamped all packets, where that is told.
+    clock: Option<String>,
+}
+
+/// The clock that a file names, the same in all its sections.
+fn clock(file: &Path) -> Result<Option<String>, Error> {
+    let mut reader = Reader::open(file)?;
+    while reader.next_packet()?.is_some() {}
+    Ok(named_clock(&reader))
+}
+
+/// Merges files; `found` tells what is to be said of a packet, by the number of its file and its number there.
+fn merge(
+    mut parts: Vec<Part<'_>>,
+    about: About<'_>,
+    mut hide: Option<Hide>,
+    out: impl Write,
+    found: impl Fn(usize, u64) -> Option<String>,
+) -> Result<Merged, MergeError> {
+    // The id of a boot is that of a host.
+    let clock = about.clock.map(|clock| hide.as_ref().map_or(clock.clone(), |hide| hide.by.name(&clock)));
+    let comment = clock.map(|clock| Comment::default().clock(&clock).to_string());
+    let section = Section { application: Some(about.application), comment: comment.as_deref(), ..Section::default() };
+    let mut writer = Writer::new(out, &section)?;
     for part in &mut parts {
-        part.advance(&mut writer)?;
+        part.advance(&mut writer, hide.as_mut())?;
     }
     let mut merged = Merged::default();
     loop {
@@ -231,20 +377,7 @@ pub fn write(
         let Some((_, at)) = heads.min() else { break };
         let Some(part) = parts.get_mut(at) else { break };
         let Some(head) = part.head.as_mut() else { break };
-        let of_file = |marks: &[Mark]| usize::try_from(head.index).ok().and_then(|index| marks.get(index).copied());
-        let [in_a, in_b] = [&marks.a, &marks.b].map(|marks| of_file(marks).unwrap_or_default());
-        let mark = match (single, at) {
-            (true, _) => {
-                if in_a == Mark::default() {
-                    in_b
-                } else {
-                    in_a
-                }
-            }
-            (false, 0) => in_a,
-            (false, _) => in_b,
-        };
-        let found = mark.comment(&marks.ending);
+        let found = found(at, head.index);
         merged.packets += 1;
         merged.marked += u64::from(found.is_some());
         head.comments.extend(found);
@@ -261,43 +394,33 @@ pub fn write(
             };
             writer.packet(id, &packet)?;
         }
-        part.advance(&mut writer)?;
+        part.advance(&mut writer, hide.as_mut())?;
     }
     for part in &mut parts {
-        for interface in part.reader.interfaces().iter().skip(part.added.len()) {
-            part.added.push(describe(&mut writer, interface, part.name, part.moved)?);
-        }
-        for (id, interface) in part.added.iter().zip(part.reader.interfaces()) {
-            let Some(told) = interface.statistics else { continue };
-            let moved = |ns: Option<i64>| ns.map(|ns| ns.saturating_add(part.moved).max(0));
-            let told = Statistics {
-                start: moved(told.start),
-                end: moved(told.end),
-                received: told.received,
-                dropped: told.dropped,
-            };
-            writer.statistics(*id, &told)?;
-        }
+        part.finish(&mut writer, hide.is_some())?;
     }
     writer.finish()?;
     Ok(merged)
 }
 
-/// An interface under the name of its file.
+/// An interface under the name of its file, by number where its own name is to be left out.
 fn describe<W: Write>(
     writer: &mut Writer<W>,
     interface: &Interface,
-    of: &str,
+    number: usize,
+    of: Option<&str>,
     moved: i64,
+    hidden: bool,
 ) -> Result<InterfaceId, WriteError> {
-    let name = interface.name.as_ref().map_or_else(|| of.to_owned(), |name| format!("{of}: {name}"));
+    let name = if hidden { Some(number.to_string()) } else { interface.name.clone() };
+    let name: Vec<&str> = of.into_iter().chain(name.as_deref()).collect();
     let told = (moved != 0).then(|| format!("stamps moved by {moved} ns to the clock of a"));
-    let description: Vec<&str> = interface.description.as_deref().into_iter().chain(told.as_deref()).collect();
-    let description = description.join("; ");
+    let own = interface.description.as_deref().filter(|_| !hidden);
+    let description = own.into_iter().chain(told.as_deref()).collect::<Vec<_>>().join("; ");
     writer.add_interface(&NewInterface {
-        name: &name,
+        name: &name.join(": "),
         description: Some(description.as_str()).filter(|text| !text.is_empty()),
-        filter: interface.filter.as_deref(),
+        filter: interface.filter.as_deref().filter(|_| !hidden),
         linktype: interface.linktype,
         snaplen: interface.snaplen,
     })

@@ -102,13 +102,35 @@ pub(crate) fn window(window: &Window) -> String {
 
 /// A rate on the link.
 pub(crate) fn rate(bits_per_s: f64) -> String {
-    let (value, unit) = match bits_per_s {
-        rate if rate >= 1e9 => (rate / 1e9, "Gbit/s"),
-        rate if rate >= 1e6 => (rate / 1e6, "Mbit/s"),
-        rate if rate >= 1e3 => (rate / 1e3, "kbit/s"),
-        rate => (rate, "bit/s"),
+    let (scale, unit) = rate_unit(bits_per_s);
+    format!("{} {unit}", shortest(bits_per_s / scale))
+}
+
+/// A rate that was measured.
+pub(crate) fn measured_rate(bits_per_s: f64) -> String {
+    let (scale, unit) = rate_unit(bits_per_s);
+    format!("{} {unit}", figure(bits_per_s / scale))
+}
+
+/// A unit for rates of this size, and how many bits a second it is.
+pub(crate) fn rate_unit(bits_per_s: f64) -> (f64, &'static str) {
+    match bits_per_s {
+        rate if rate >= 1e9 => (1e9, "Gbit/s"),
+        rate if rate >= 1e6 => (1e6, "Mbit/s"),
+        rate if rate >= 1e3 => (1e3, "kbit/s"),
+        _ => (1.0, "bit/s"),
+    }
+}
+
+/// A span of time in a unit that suits it.
+pub(crate) fn span(ns: i64) -> String {
+    let (scale, unit) = match ns.unsigned_abs() {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..1_000_000 => (1e3, "us"),
+        1_000_000..1_000_000_000 => (1e6, "ms"),
+        _ => (1e9, "s"),
     };
-    format!("{} {unit}", shortest(value))
+    format!("{} {unit}", figure(ns as f64 / scale))
 }
 
 /// A configured figure with the digits it was written with.

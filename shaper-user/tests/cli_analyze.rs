@@ -183,8 +183,74 @@ fn what_was_found_is_written_onto_the_packets_of_both_points() {
         let files = if name == "corrupted" { 2 } else { 1 };
         assert_eq!(marked as u64, files * analysis["total"][name].as_u64().unwrap(), "{name}");
     }
-    let output = shaper(folder.path(), &["analyze", &a, "-w", "one.pcapng"]);
-    assert_eq!(output.status.code(), Some(2));
+    // Of one capture its packets, those that figures are of.
+    let output = shaper(folder.path(), &["analyze", &a, "--json", "--filter", "udp", "-w", "one.pcapng"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let described: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let one = marks(&folder.path().join("one.pcapng"));
+    assert_eq!(Some(one.len() as u64), described["packets"].as_u64());
+    assert!(one.len() < marks(Path::new(&a)).len());
+}
+
+/// That of the samples of Crypto-PAn.
+const KEY: &str = "1522178d33a4cf80130a5b1649907d10d8988f837979652762574c2d2a842202";
+
+#[test]
+fn what_is_anonymized_says_the_same_of_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), format!("{KEY}\n")).unwrap();
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let [a, b] = ["wifi-a.pcapng", "wifi-b.pcapng"].map(|name| captures.join(name).to_str().unwrap().to_owned());
+    let plain = json(folder.path(), &[&a, &b]);
+    let hidden = |more: &[&str]| {
+        let arguments = [&["analyze", &a, &b, "--json", "--anonymize"][..], more].concat();
+        let output = shaper(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let by_digits = hidden(&["--anonymize-key", KEY, "-w", "both.pcapng"]);
+    assert_eq!(by_digits, hidden(&["--anonymize-key", "key", "--csv", "rows.csv"]));
+    assert_ne!(hidden(&[]), hidden(&[]), "a key at random links no two runs");
+    let of_hidden: Value = serde_json::from_str(&by_digits).unwrap();
+    let figures = |analysis: &Value| ["total", "a_to_b", "b_to_a"].map(|name| analysis[name].clone());
+    assert_eq!(figures(&of_hidden), figures(&plain));
+    let again = json(folder.path(), &["both.pcapng", "--points", "a: 0,b: 0"]);
+    assert_eq!(figures(&again), figures(&plain));
+    assert_eq!(again["clock"]["method"], plain["clock"]["method"], "the clock has a name still");
+    // Addresses as they are told in the plain analysis, and the names of files.
+    let rows = std::fs::read_to_string(folder.path().join("rows.csv")).unwrap();
+    let flows = plain["flows"].as_array().unwrap();
+    assert!(!flows.is_empty());
+    for flow in flows {
+        for word in flow["flow"].as_str().unwrap().split(' ') {
+            let Some((address, _)) = word.rsplit_once(':') else { continue };
+            let Ok(address) = address.parse::<std::net::Ipv4Addr>() else { continue };
+            if address.is_multicast() {
+                continue;
+            }
+            assert!(!by_digits.contains(&address.to_string()) && !rows.contains(&address.to_string()), "{address}");
+            let bytes = std::fs::read(folder.path().join("both.pcapng")).unwrap();
+            // Two of four bytes are often 0 or 1; with the other end's in front they are nobody else's.
+            let ends = [&address.octets()[..], &[10, 77]].concat();
+            assert!(!bytes.windows(ends.len()).any(|window| window == ends), "{address}");
+        }
+    }
+    assert!(!by_digits.contains("wifi"));
+}
+
+#[test]
+fn a_key_that_is_none_says_what_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    through_a_box(folder.path());
+    std::fs::write(folder.path().join("short"), "1234").unwrap();
+    for (key, said) in [("short", "a key is 32 bytes, or 64 hexadecimal digits"), ("12", "12: cannot be read")] {
+        let output = shaper(folder.path(), &["analyze", "run.pcapng", "--anonymize", "--anonymize-key", key]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said) && stderr.contains("head -c 32 /dev/urandom"), "{stderr}");
+    }
+    let output = shaper(folder.path(), &["analyze", "run.pcapng", "--anonymize-key", "12"]);
+    assert_eq!(output.status.code(), Some(2), "a key alone hides nothing");
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl<'a> Chosen<'a> {
         Ok(Self { path, named, interfaces: Some(chosen), point })
     }
 
+    /// The number in the file of the interface that was named, the first one if there are several.
+    pub(super) fn number(&self) -> Option<usize> {
+        self.interfaces.as_ref()?.iter().position(|&chosen| chosen)
+    }
+
     /// Whether both are the same interfaces, of one file: names and numbers may mean one.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let all = |chosen: &Option<Vec<bool>>| chosen.as_ref().is_none_or(|chosen| !chosen.contains(&false));

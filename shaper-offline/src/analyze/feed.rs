@@ -144,6 +144,11 @@ impl<'a> Feed<'a> {
         self.chosen.named
     }
 
+    /// Its number in the file.
+    pub(super) fn number(&self) -> Option<usize> {
+        self.chosen.number()
+    }
+
     pub(super) fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -58,9 +58,10 @@ pub use runs::LossRuns;
 pub use sink::{Displaced, Ending, Fate, PacketRecord, Sighting, Sink};
 pub use two::{Comparison, two_points, two_points_into};
 
+pub(crate) use survey::named_clock;
 pub(crate) use {capture::open, hash::mix};
 
-use crate::pcapfile;
+use crate::{anonymize::Key, pcapfile};
 
 /// What an analysis should assume.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +72,13 @@ pub struct Options {
     pub waiting: Duration,
     /// Flows listed; the totals always hold all.
     pub flows: usize,
+    /// Addresses and names are told as this key maps them. Paths become `a` and `b`, interfaces their numbers.
+    pub anonymize: Option<Key>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::Estimate, waiting: Duration::from_secs(3), flows: 1000 }
+        Self { clock: Clock::Estimate, waiting: Duration::from_secs(3), flows: 1000, anonymize: None }
     }
 }
 

@@ -136,7 +136,7 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
         let link = if link == 0 { ETHERNET_HEADER } else { link };
         cover = cover.min((shortest as usize).saturating_sub(link));
     }
-    Ok(Glance { cover, first, clock: clock(&reader), ids })
+    Ok(Glance { cover, first, clock: named_clock(&reader), ids })
 }
 
 /// When a capture began, as its statistics tell: they stand at its end.
@@ -146,7 +146,8 @@ pub(super) fn told_start(chosen: &Chosen<'_>) -> Result<Option<i64>, Error> {
     Ok(chosen.statistics(&reader).filter_map(|statistics| statistics.start).min())
 }
 
-fn clock(reader: &Reader) -> Option<String> {
+/// Which clock stamped a capture, if every section read so far names the same.
+pub(crate) fn named_clock(reader: &Reader) -> Option<String> {
     let of_section = |comments: &Vec<String>| {
         comments.iter().find_map(|comment| Comment::parse(comment).ok().flatten().and_then(|comment| comment.clock))
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    clock::ClockMethod,
+    clock::{ClockFound, ClockMethod},
     result::{Analysis, Figures},
 };
 use crate::{pcapfile::Compression, stats::Summary};
@@ -43,6 +43,29 @@ pub(super) fn percent(ratio: f64) -> String {
     format!("{value:.digits$} %")
 }
 
+impl fmt::Display for ClockFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.method {
+            ClockMethod::SameHost => write!(f, "same host, as given")?,
+            ClockMethod::SameHostByFiles => write!(f, "same host, by the files")?,
+            ClockMethod::OneFile => write!(f, "one, since both points are in one file")?,
+            ClockMethod::Given => write!(f, "offset as given")?,
+            ClockMethod::MinimumDelays => write!(f, "smallest delays of both directions")?,
+            ClockMethod::OneDirection => write!(f, "unknown, traffic in one direction only")?,
+            ClockMethod::NoDirection => write!(f, "unknown, nothing tells directions (try --same-clock)")?,
+            ClockMethod::EstimatorsDisagree => write!(f, "unknown, skew estimators disagree")?,
+            ClockMethod::NoPairs => write!(f, "unknown, no packet in both captures")?,
+        }
+        if let (Some(offset), Some(bound)) = (self.offset_ns, self.offset_bound_ns) {
+            write!(f, ", B ahead by {} +- {}", duration(offset), duration(bound))?;
+        }
+        if let Some(skew) = self.skew_ppm.filter(|&skew| skew != 0.0) {
+            write!(f, ", skew {skew:.3} ppm")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Analysis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b] = &self.files;
@@ -64,24 +87,7 @@ impl fmt::Display for Analysis {
         if let Some((from, to)) = self.overlap_ns {
             writeln!(f, "Both ran for {}.", duration(to.saturating_sub(from)))?;
         }
-        write!(f, "Clocks: ")?;
-        match self.clock.method {
-            ClockMethod::SameHost => write!(f, "same host, as given")?,
-            ClockMethod::SameHostByFiles => write!(f, "same host, by the files")?,
-            ClockMethod::OneFile => write!(f, "one, since both points are in one file")?,
-            ClockMethod::Given => write!(f, "offset as given")?,
-            ClockMethod::MinimumDelays => write!(f, "smallest delays of both directions")?,
-            ClockMethod::OneDirection => write!(f, "unknown, traffic in one direction only")?,
-            ClockMethod::NoDirection => write!(f, "unknown, nothing tells directions (try --same-clock)")?,
-            ClockMethod::EstimatorsDisagree => write!(f, "unknown, skew estimators disagree")?,
-            ClockMethod::NoPairs => write!(f, "unknown, no packet in both captures")?,
-        }
-        if let (Some(offset), Some(bound)) = (self.clock.offset_ns, self.clock.offset_bound_ns) {
-            write!(f, ", B ahead by {} +- {}", duration(offset), duration(bound))?;
-        }
-        if let Some(skew) = self.clock.skew_ppm.filter(|&skew| skew != 0.0) {
-            write!(f, ", skew {skew:.3} ppm")?;
-        }
+        write!(f, "Clocks: {}", self.clock)?;
         writeln!(f, ".\nA packet counts as lost after {}.\n", duration(self.waiting_ns))?;
         writeln!(f, "{:<22} {:>14} {:>14}", "", "A to B", "B to A")?;
         let both = [&self.a_to_b, &self.b_to_a];

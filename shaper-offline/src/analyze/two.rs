@@ -19,6 +19,7 @@ use super::{
     watch::{Unwatched, Watch, Watched},
 };
 use crate::{
+    anonymize::{Anonymizer, Anonymous, NAMES},
     pcapfile::{STDIN, Tail},
     stats::{Budget, Distribution, Summary, SummaryWithLost},
 };
@@ -56,7 +57,10 @@ impl Comparison<'_> {
     /// # Errors
     /// As [`run`](Self::run); the sink may then have heard of packets already.
     pub fn run_into<S: Sink>(&self, sink: &mut S) -> Result<Analysis> {
-        let (analysis, ending) = self.watched(Limits::default(), Watched(sink))?;
+        let (analysis, ending) = match &self.options.anonymize {
+            None => self.watched(Limits::default(), Watched(sink))?,
+            Some(key) => self.watched(Limits::default(), Watched(&mut Anonymous::new(sink, key)))?,
+        };
         sink.finish(&analysis, &ending);
         Ok(analysis)
     }
@@ -190,13 +194,15 @@ fn assemble(
         direction.tally.figures(&mut direction.reorder, shift, absolute)
     };
     let (a_to_b, b_to_a) = (figures(Point::A), figures(Point::B));
+    let mut anonymizer = options.anonymize.as_ref().map(Anonymizer::new);
     let mut flows: Vec<FlowFigures> = Vec::new();
     for (mut flow, way) in outcome.flows {
         let shift = if way == Some(Point::B) { shift } else { -shift };
         let figures = flow.tally.figures(&mut flow.tracker.tally, shift, absolute);
         if figures.sent + figures.arrivals_only > 0 {
             let way = way.map(|point| if point == Point::A { Way::AToB } else { Way::BToA });
-            flows.push(FlowFigures { flow: flow.key, way, figures });
+            let flow = anonymizer.as_mut().map_or(flow.key, |by| by.flow(&flow.key));
+            flows.push(FlowFigures { flow, way, figures });
         }
     }
     flows.sort_by(|x, y| (y.figures.sent, x.flow).cmp(&(x.figures.sent, y.flow)));
@@ -225,6 +231,12 @@ fn assemble(
         untracked: outcome.untracked,
         evicted: outcome.evicted,
     };
+    if anonymizer.is_some() {
+        for ((file, feed), name) in analysis.files.iter_mut().zip([&feeds.a, &feeds.b]).zip(NAMES) {
+            name.clone_into(&mut file.path);
+            file.interface = feed.number().map(|number| number.to_string());
+        }
+    }
     let examined = Examined {
         a_to_b: &outcome.directions.a.examples,
         b_to_a: &outcome.directions.b.examples,

@@ -12,15 +12,17 @@ use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
 
 use link::Link;
 pub use tcp::Tcp;
+pub(crate) use tunnel::{Level, levels, payload_offset};
 pub use tunnel::{Tunnel, TunnelKind};
+pub(crate) use wireless::kept as kept_of_wireless;
 
 /// Protocol numbers used here.
-mod protocol {
-    pub(super) const ICMP: u8 = 1;
-    pub(super) const TCP: u8 = 6;
-    pub(super) const UDP: u8 = 17;
-    pub(super) const AUTHENTICATION: u8 = 51;
-    pub(super) const ICMPV6: u8 = 58;
+pub(crate) mod protocol {
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const AUTHENTICATION: u8 = 51;
+    pub(crate) const ICMPV6: u8 = 58;
 }
 
 /// Layers of one frame, of the innermost packet where it is in a tunnel.

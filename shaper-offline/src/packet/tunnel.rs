@@ -73,6 +73,12 @@ impl Tunnel {
         self.0.get()
     }
 
+    /// The same with another number of the path.
+    pub(crate) fn with_path(self, path: u32) -> Self {
+        // The kind is in it, so it is never 0.
+        NonZeroU64::new(self.bits() & !Self::PATH | u64::from(path) & Self::PATH).map_or(self, Self)
+    }
+
     /// Its kind.
     #[must_use]
     pub fn kind(self) -> TunnelKind {
@@ -148,10 +154,39 @@ pub(super) fn innermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Laye
         if !may_be(&layers) {
             break;
         }
-        let Some(inner) = inside(&layers, level) else { break };
+        let Some((inner, _)) = inside(&layers, level) else { break };
         layers = inner;
     }
     Some(layers)
+}
+
+/// One packet of those that a frame holds, one in the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level<'a> {
+    pub(crate) layers: Layers<'a>,
+    /// Where in the frame its link header begins, or the network layer where there is none.
+    pub(crate) link_at: usize,
+    /// Whether that is one of Ethernet, in a tunnel.
+    pub(crate) bridged: bool,
+    /// The tunnel that it is in, the innermost of several.
+    pub(crate) tunnel: Option<TunnelKind>,
+}
+
+/// The packets of a frame, the outermost first; none where its link header cannot be read.
+pub(crate) fn levels(linktype: u16, data: &[u8], origlen: u32) -> Vec<Level<'_>> {
+    let Some(layers) = super::outermost(linktype, data, origlen) else { return Vec::new() };
+    let mut last = Level { layers, link_at: 0, bridged: false, tunnel: None };
+    let mut levels = vec![last];
+    for level in 1..=LEVELS {
+        if !may_be(&last.layers) {
+            break;
+        }
+        let Some((layers, found)) = inside(&last.layers, level) else { break };
+        let link_at = payload_offset(&last.layers) + found.at;
+        last = Level { layers, link_at, bridged: found.ethertype == link::BRIDGED, tunnel: Some(found.kind) };
+        levels.push(last);
+    }
+    levels
 }
 
 /// What is inside, and the tunnel it was in.
@@ -164,7 +199,7 @@ struct Inside<'a> {
     payload: &'a [u8],
 }
 
-fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
+fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<(Layers<'a>, Inside<'a>)> {
     let ip = outer.ip?;
     let payload = outer.payload;
     let found = match outer.transport {
@@ -217,14 +252,18 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
     };
     // Where only the outer frame is tagged, its tags are all there is to tell.
     let vlans = if inner.vlans == [u16::MAX; 2] { outer.vlans } else { inner.vlans };
-    let network_offset = outer.network_offset + (header_length(outer) + found.at) as u32 + header;
-    Some(Layers { tunnel, vlans, network_offset, ..inner })
+    let network_offset = (payload_offset(outer) + found.at) as u32 + header;
+    Some((Layers { tunnel, vlans, network_offset, ..inner }, found))
 }
 
-/// Bytes from the network layer to the payload.
-fn header_length(layers: &Layers<'_>) -> usize {
-    let transport = if matches!(layers.transport, Transport::Udp { .. }) { 8 } else { 0 };
-    layers.ip.map_or(0, |ip| ip.header_length) + transport
+/// Where in the frame the payload begins.
+pub(crate) fn payload_offset(layers: &Layers<'_>) -> usize {
+    let transport = match layers.transport {
+        Transport::Udp { .. } => 8,
+        Transport::Tcp(tcp) => tcp.header_length,
+        Transport::Icmp | Transport::Other => 0,
+    };
+    layers.network_offset as usize + layers.ip.map_or(0, |ip| ip.header_length) + transport
 }
 
 /// RFC 7348 section 5; with the group policy extension (draft-smith-vxlan-group-policy) reserved bits are in use.

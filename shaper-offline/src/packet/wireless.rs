@@ -1,5 +1,7 @@
 //! IEEE 802.11 frames, and the headers that captures put in front of them.
 
+use std::ops::Range;
+
 use super::link::{self, Link};
 use crate::pcapfile::linktype;
 
@@ -7,6 +9,10 @@ use crate::pcapfile::linktype;
 const FCS: u32 = 4;
 /// Fields of a PPI header looked at.
 const FIELDS: usize = 32;
+/// The field of PPI with the flags of an 802.11 frame.
+const PPI_COMMON: u16 = 2;
+/// Time, aligned to its 8 bytes, and flags behind the bitmaps of radiotap.
+const RADIOTAP_FLAGS: usize = 16;
 
 /// What stands in front of a frame.
 struct Front {
@@ -46,6 +52,46 @@ pub(super) fn parse(linktype: u16, data: &[u8]) -> Option<Link> {
     }
 }
 
+/// Tells `keep` what of the headers in front a copy of a frame must keep to be read the same way, and returns where the
+/// frame itself begins. `None` as for [`parse`].
+pub(crate) fn kept(linktype: u16, data: &[u8], keep: &mut dyn FnMut(Range<usize>)) -> Option<usize> {
+    match linktype {
+        linktype::IEEE802_11 => Some(0),
+        linktype::RADIOTAP => {
+            let length = radiotap(data)?.length;
+            // The header, its bitmaps, and the first fields, time and flags.
+            keep(0..(bitmaps_end(data)? + RADIOTAP_FLAGS).min(length));
+            Some(length)
+        }
+        linktype::PRISM | linktype::AVS => {
+            keep(0..8);
+            Some(prism(data)?.length)
+        }
+        linktype::PPI => {
+            let length = ppi(data)?.length;
+            keep(0..8);
+            let mut at = 8;
+            for _ in 0..FIELDS {
+                let (Some([a, b]), Some([c, d])) = (chunk(data, at), chunk(data, at + 2)) else { break };
+                if at + 4 > length {
+                    break;
+                }
+                let end = at + 4 + usize::from(u16::from_le_bytes([c, d]));
+                // Others may say where the antenna stood.
+                let common = u16::from_le_bytes([a, b]) == PPI_COMMON;
+                keep(at..if common { end.min(length) } else { at + 4 });
+                at = end;
+            }
+            Some(length)
+        }
+        _ => None,
+    }
+}
+
+fn chunk(data: &[u8], at: usize) -> Option<[u8; 2]> {
+    data.get(at..)?.first_chunk::<2>().copied()
+}
+
 /// Length of the header of a data frame that carries one packet, whole and in clear (IEEE 802.11 section 9.3.2).
 fn data_header(frame: &[u8]) -> Option<usize> {
     let (&[kind, flags], sequence) = (frame.first_chunk::<2>()?, frame.get(22)?);
@@ -80,25 +126,28 @@ fn data_header(frame: &[u8]) -> Option<usize> {
 /// <https://www.radiotap.org/>
 fn radiotap(data: &[u8]) -> Option<Front> {
     let head = data.first_chunk::<8>()?;
-    let [0, _, low, high, _, _, _, present] = *head else { return None };
+    let [0, _, low, high, ..] = *head else { return None };
     let length = usize::from(u16::from_le_bytes([low, high]));
     if length < 8 {
         return None;
     }
     let fields = head[4];
-    let mut at = 8;
-    // The top bit of each word of the bitmap says that another follows.
-    let mut more = present & 0x80 != 0;
-    while more {
-        more = data.get(..length)?.get(at + 3)? & 0x80 != 0;
-        at += 4;
-    }
+    let mut at = bitmaps_end(data.get(..length)?)?;
     // Fields stand in the order of their bits: 0 is the time (8 bytes, aligned), 1 the flags.
     if fields & 1 != 0 {
         at = at.next_multiple_of(8) + 8;
     }
     let flags = if fields & 2 != 0 && at < length { *data.get(at)? } else { 0 };
     Some(Front { length, fcs: flags & 0x10 != 0, padded: flags & 0x20 != 0 })
+}
+
+/// Where the bitmaps of radiotap end: the top bit of each word says that another follows.
+fn bitmaps_end(header: &[u8]) -> Option<usize> {
+    let mut at = 8;
+    while header.get(at - 1)? & 0x80 != 0 {
+        at += 4;
+    }
+    Some(at)
 }
 
 /// Prism and AVS headers carry their length in the second word, in big endian for AVS, else in that of the host.
@@ -127,7 +176,7 @@ fn ppi(data: &[u8]) -> Option<Front> {
     for _ in 0..FIELDS {
         let (Some(kind), Some(size)) = (u16_at(at), u16_at(at + 2)) else { break };
         // 802.11-Common: the time, then flags.
-        if kind == 2 {
+        if kind == PPI_COMMON {
             front.fcs = u16_at(at + 12).is_some_and(|flags| flags & 1 != 0);
             break;
         }

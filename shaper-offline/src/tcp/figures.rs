@@ -51,6 +51,14 @@ pub struct WayFigures {
     pub rtt_by_acknowledgement_ns: Option<Summary>,
 }
 
+impl WayFigures {
+    /// The round trip by timestamps where there are any, as retransmissions do not spoil them, else by acknowledgement.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Summary> {
+        self.rtt_by_timestamp_ns.or(self.rtt_by_acknowledgement_ns)
+    }
+}
+
 /// Counts of one direction. Segments that pass again, or late, are told apart by what is certain
 /// here; what is not is counted as unclear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
+mod anonymized;
 mod broken;
 mod clocks;
 mod cooked;

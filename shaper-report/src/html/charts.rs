@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::HtmlError;
-use super::bins::{Band, Cloud, Fates, Merge, STACKED, decades};
+use super::bins::{Band, Cloud, Fates, Histogram, Merge, STACKED, Stretches, decades};
 use super::chart::{Figure, Frame, HEIGHT, Shape, figure};
 use super::data::{CommandPoint, DirectionPlot, MOST_TICKS, Treatment};
 use super::palette::{CHANGED, CONFIGURED, COPY, HARNESS, Ink, LOSS, MARKED, MEASURED, OUTAGE, QUEUE, of_cause};
@@ -12,8 +12,8 @@ use crate::words;
 
 /// The room left of the axis for its labels.
 pub(super) const MARGIN: u32 = 104;
-const NS_PER_S: f64 = 1e9;
-const NS_PER_MS: f64 = 1e6;
+pub(super) const NS_PER_S: f64 = 1e9;
+pub(super) const NS_PER_MS: f64 = 1e6;
 
 pub(super) type Plot = Result<Option<Figure>, HtmlError>;
 
@@ -51,7 +51,7 @@ pub(super) fn seen([(left, bottom), (right, upper)]: [(f64, f64); 2], top: f64) 
 }
 
 /// Points as they are, or binned with their extremes kept; and whether they were binned.
-fn cloud(points: &Cloud, top: f64) -> (Vec<Shape>, bool) {
+pub(super) fn cloud(points: &Cloud, top: f64) -> (Vec<Shape>, bool) {
     let ink = MEASURED.light;
     if let Some(points) = points.points() {
         let at = points.iter().copied().map(in_s_and_ms).collect();
@@ -159,15 +159,20 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
-/// Which share of the packets was dropped over time, by cause.
-pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> Plot {
-    if plot.n == 0 {
+/// The title of a direction's fates.
+pub(super) fn fates_of(name: &str) -> String {
+    format!("Fates over time, {}", words::spaced(name))
+}
+
+/// Which share of `n` packets was dropped over time, by cause.
+pub(super) fn fates_over_time(title: &str, over_time: &Stretches<Fates>, n: u64, end_s: f64) -> Plot {
+    if n == 0 {
         return Ok(None);
     }
     // Bars of as many stretches of time as leave a share something to be of.
-    let fine = plot.fates.all();
-    let together = fine.len().div_ceil((plot.n / 16).clamp(10, 60) as usize).max(1);
-    let width = together as f64 * plot.fates.width_s();
+    let fine = over_time.all();
+    let together = fine.len().div_ceil((n / 16).clamp(10, 60) as usize).max(1);
+    let width = together as f64 * over_time.width_s();
     let merged = |bins: &[Fates]| {
         let mut all = Fates::default();
         bins.iter().for_each(|bin| all.merge(*bin));
@@ -212,9 +217,8 @@ pub(super) fn fates_over_time(name: &str, plot: &DirectionPlot, end_s: f64) -> P
         @if shown.is_empty() { "No packet was dropped. " }
         "of the packets offered in each " (words::figure(width)) " s"
     };
-    let title = format!("Fates over time, {}", words::spaced(name));
-    let description = format!("Of {} packets dropped: {}.", plot.n, totals.join(", "));
-    figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
+    let description = format!("Of {n} packets dropped: {}.", totals.join(", "));
+    figure(title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 /// Steps of a distribution function that can be told apart, the ends included.
@@ -223,6 +227,14 @@ fn few(steps: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> + '_ {
     let stride = steps.len().div_ceil(MOST).max(1);
     let last = steps.len().saturating_sub(1);
     steps.iter().enumerate().filter(move |(at, _)| at % stride == 0 || *at == last).map(|(_, step)| *step)
+}
+
+/// The distribution function of nanoseconds, in milliseconds and percent, up to the right end of the plot.
+pub(super) fn distribution(values: &Histogram<7>, right: f64) -> Shape {
+    let mut through = vec![(values.least() as f64 / NS_PER_MS, 0.0)];
+    through.extend(few(&values.steps()).map(|(ns, p)| (ns / NS_PER_MS, 100.0 * p)));
+    through.push((right, 100.0));
+    Shape::Line { through, ink: MEASURED.light, width: 4 }
 }
 
 /// The distribution function of intended delays beside the configured one.
@@ -235,10 +247,7 @@ pub(super) fn intended_delay(name: &str, plot: &DirectionPlot) -> Plot {
     let most = in_ms(plot.intended.most());
     let configured_most = plot.configured_cdf.last().map_or(0.0, |(ms, _)| *ms);
     let right = 1.05 * most.max(configured_most).max(0.1);
-    let mut measured = vec![(in_ms(plot.intended.least()), 0.0)];
-    measured.extend(few(&plot.intended.steps()).map(|(ns, p)| (ns / NS_PER_MS, 100.0 * p)));
-    measured.push((right, 100.0));
-    let mut shapes = vec![Shape::Line { through: measured, ink: MEASURED.light, width: 4 }];
+    let mut shapes = vec![distribution(&plot.intended, right)];
     if let Some((first, _)) = plot.configured_cdf.first() {
         let mut configured = vec![(*first, 0.0)];
         configured.extend(percent(&plot.configured_cdf));

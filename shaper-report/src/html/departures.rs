@@ -98,10 +98,7 @@ pub(super) struct Departures {
     /// Numbers that were larger than all before, and the place at which each left.
     latest: VecDeque<(u64, u64)>,
     next: u64,
-    left: u64,
-    reordered: u64,
-    largest: u64,
-    by_extent: [u64; EXTENTS],
+    found: Reordering,
     backlog: Stretches<Held>,
     beyond: u64,
 }
@@ -123,8 +120,8 @@ impl Departures {
 
     fn leave(&mut self) {
         let Some(Reverse((_, number))) = self.held.pop() else { return };
-        let place = self.left;
-        self.left += 1;
+        let place = self.found.left;
+        self.found.left += 1;
         if self.latest.back().is_none_or(|(latest, _)| *latest < number) {
             if self.latest.len() >= MOST_LATEST {
                 self.latest.pop_front();
@@ -135,9 +132,7 @@ impl Departures {
         let first = self.latest.partition_point(|(latest, _)| *latest < number);
         if let Some((_, since)) = self.latest.get(first) {
             let extent = place - since;
-            self.reordered += 1;
-            self.largest = self.largest.max(extent);
-            self.by_extent[(extent.max(1).ilog2() as usize).min(EXTENTS - 1)] += 1;
+            self.found.reordered(extent);
         }
     }
 
@@ -147,7 +142,7 @@ impl Departures {
         while !all.held.is_empty() {
             all.leave();
         }
-        Reordering { left: all.left, reordered: all.reordered, largest: all.largest, by_extent: all.by_extent }
+        all.found
     }
 
     /// Packets under way over time.
@@ -162,13 +157,22 @@ impl Departures {
 }
 
 /// Packets that left after a later one (RFC 4737, section 3.3), by their extent (section 4.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reordering {
     pub(super) left: u64,
     pub(super) reordered: u64,
     pub(super) largest: u64,
     /// Extents from 1, from 2, from 4 and so on.
     pub(super) by_extent: [u64; EXTENTS],
+}
+
+impl Reordering {
+    /// One of those that left.
+    pub(super) fn reordered(&mut self, extent: u64) {
+        self.reordered += 1;
+        self.largest = self.largest.max(extent);
+        self.by_extent[(extent.max(1).ilog2() as usize).min(EXTENTS - 1)] += 1;
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub fn preview(name: &str, plot: &DirectionPlot, windows: &[Window], end_s: f64)
     let mut figures = Vec::new();
     figures.extend(charts::delay_over_time(name, plot, windows, end_s)?);
     if plot.delays.n() < plot.n {
-        figures.extend(charts::fates_over_time(name, plot, end_s)?);
+        figures.extend(charts::fates_over_time(&charts::fates_of(name), &plot.fates, plot.n, end_s)?);
     }
     figures.extend(charts::intended_delay(name, plot)?);
     Ok(drawing(&figures))

@@ -5,7 +5,7 @@ use maud::html;
 use super::chart::{Frame, HEIGHT, Shape, figure};
 use super::charts::{MARGIN, Plot, above, plain, seen, shade, swatch};
 use super::data::DirectionPlot;
-use super::departures::{EXTENTS, Held, LENGTHS, Reordering};
+use super::departures::{EXTENTS, Held, LENGTHS, Reordering, Runs};
 use super::palette::{CONFIGURED, LOSS, MEASURED, OUTAGE};
 use crate::summary::{Configured, Window};
 use crate::words;
@@ -21,21 +21,51 @@ fn geometric(mean: f64, length: usize) -> f64 {
     (1.0 - stays) * stays.powf(length as f64 - 1.0)
 }
 
+/// Runs of losses by their length.
+pub(super) struct Lengths {
+    pub(super) runs: u64,
+    pub(super) dropped: u64,
+    pub(super) longest: u64,
+    /// Runs longer than the last bar says.
+    pub(super) beyond: u64,
+    /// Of runs of 1, 2 and so on, in percent.
+    pub(super) shares: Vec<f64>,
+}
+
+impl Lengths {
+    /// None without a run.
+    pub(super) fn of(runs_of_losses: &Runs) -> Option<Self> {
+        let (by_length, dropped) = runs_of_losses.counted();
+        let runs: u64 = by_length.iter().sum();
+        if runs == 0 {
+            return None;
+        }
+        let bars = by_length.iter().rposition(|count| *count > 0).map_or(1, |place| place + 1).clamp(6, MOST_BARS);
+        let share = |count: u64| 100.0 * count as f64 / runs as f64;
+        let beyond: u64 = by_length.iter().skip(bars).sum();
+        let mut shares: Vec<f64> = by_length.iter().take(bars).map(|count| share(*count)).collect();
+        if let Some(last) = shares.last_mut() {
+            *last += share(beyond);
+        }
+        Some(Self { runs, dropped, longest: runs_of_losses.longest(), beyond, shares })
+    }
+}
+
+pub(super) fn runs_as_bars(shares: &[f64]) -> Shape {
+    let corners = shares.iter().zip(1u32..).filter(|(share, _)| **share > 0.0);
+    let corners = corners.map(|(share, run)| [(f64::from(run) - 0.4, 0.0), (f64::from(run) + 0.4, *share)]).collect();
+    Shape::Boxes { corners, ink: LOSS.light, opacity: 0.9 }
+}
+
+/// Lengths of runs on an axis: whole numbers alone.
+pub(super) fn whole(value: f64) -> String {
+    if value.fract().abs() < 1e-6 { words::shortest(value) } else { String::new() }
+}
+
 /// How long runs of losses were, beside what is configured.
 pub(super) fn losses_in_a_row(name: &str, plot: &DirectionPlot, configured: &Configured) -> Plot {
-    let (by_length, dropped) = plot.runs.counted();
-    let runs: u64 = by_length.iter().sum();
-    if runs == 0 {
-        return Ok(None);
-    }
-    let longest = plot.runs.longest();
-    let bars = by_length.iter().rposition(|count| *count > 0).map_or(1, |place| place + 1).clamp(6, MOST_BARS);
-    let share = |count: u64| 100.0 * count as f64 / runs as f64;
-    let beyond: u64 = by_length.iter().skip(bars).sum();
-    let mut shares: Vec<f64> = by_length.iter().take(bars).map(|count| share(*count)).collect();
-    if let Some(last) = shares.last_mut() {
-        *last += share(beyond);
-    }
+    let Some(Lengths { runs, dropped, longest, beyond, shares }) = Lengths::of(&plot.runs) else { return Ok(None) };
+    let bars = shares.len();
     // With drops of other causes between them, what the loss model alone would do is no expectation.
     let ratio = configured.loss_ratio;
     let mean = configured.loss_burst.or((ratio > 0.0 && ratio < 1.0).then(|| 1.0 / (1.0 - ratio)));
@@ -43,13 +73,10 @@ pub(super) fn losses_in_a_row(name: &str, plot: &DirectionPlot, configured: &Con
     let expected: Vec<(f64, f64)> =
         mean.map_or_else(Vec::new, |mean| (1..=bars).map(|run| (run as f64, 100.0 * geometric(mean, run))).collect());
     let most = shares.iter().copied().chain(expected.iter().map(|(_, share)| *share)).fold(0.0, f64::max);
-    let corners = shares.iter().zip(1u32..).filter(|(share, _)| **share > 0.0);
-    let corners = corners.map(|(share, run)| [(f64::from(run) - 0.4, 0.0), (f64::from(run) + 0.4, *share)]).collect();
-    let mut shapes = vec![Shape::Boxes { corners, ink: LOSS.light, opacity: 0.9 }];
+    let mut shapes = vec![runs_as_bars(&shares)];
     if !expected.is_empty() {
         shapes.push(Shape::Dots { at: expected, ink: CONFIGURED.light, opacity: 1.0, radius: 6 });
     }
-    let whole = |value: f64| if value.fract().abs() < 1e-6 { words::shortest(value) } else { String::new() };
     let frame = Frame {
         x: (0.0, bars as f64 + 1.0),
         y: (0.0, above(most)),
@@ -82,7 +109,14 @@ pub(super) fn losses_in_a_row(name: &str, plot: &DirectionPlot, configured: &Con
 
 /// By how many packets those were overtaken that were.
 pub(super) fn reordering(name: &str, plot: &DirectionPlot) -> Plot {
-    let Reordering { left, reordered, largest, by_extent } = plot.departures.reordering();
+    let what = "left after a later packet, by how many places";
+    let followed = if plot.departures.beyond() > 0 { ", as far as packets under way were followed" } else { "" };
+    extents(name, &plot.departures.reordering(), what, &format!("By release times{followed}"))
+}
+
+/// Packets by their extent; `what` they are and what is to be said of it.
+pub(super) fn extents(name: &str, found: &Reordering, what: &str, note: &str) -> Plot {
+    let Reordering { left, reordered, largest, by_extent } = *found;
     if reordered == 0 {
         return Ok(None);
     }
@@ -106,13 +140,12 @@ pub(super) fn reordering(name: &str, plot: &DirectionPlot) -> Plot {
         y_label: &plain,
     };
     let caption = html! {
-        (swatch(&MEASURED, "left after a later packet, by how many places"))
+        (swatch(&MEASURED, what))
         (words::count(reordered)) " of " (words::count(left)) " packets; the largest extent is "
-        (words::count(largest)) " (RFC 4737, 4.2.1). By release times"
-        @if plot.departures.beyond() > 0 { ", as far as packets under way were followed" }
+        (words::count(largest)) " (RFC 4737, 4.2.1). " (note)
     };
     let title = format!("Reordering, {}", words::spaced(name));
-    let description = format!("{reordered} of {left} packets left after a later one, the largest extent is {largest}.");
+    let description = format!("{reordered} of {left} packets came after a later one, the largest extent is {largest}.");
     let shapes = [Shape::Boxes { corners, ink: MEASURED.light, opacity: 0.9 }];
     figure(&title, &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }

@@ -1,6 +1,7 @@
-//! One self-contained page: `report.html`. No script, no network, no font of its own; light and dark.
+//! One self-contained page: `report.html`, or that of captures. No script, no network, no font of its own; light and dark.
 
 mod bins;
+pub mod capture;
 mod chart;
 mod charts;
 mod data;
@@ -43,43 +44,49 @@ pub enum HtmlError {
 /// When a plot cannot be drawn.
 pub fn report(summary: &Summary, plots: &Plots) -> Result<String, HtmlError> {
     let run = &summary.run;
+    let body = html! {
+        header {
+            h1 { (run.name) }
+            p.soft {
+                (run.workload) " through " (run.profile) ", " (words::shortest(run.duration_s)) " s, seed "
+                (run.seed) ", " (run.started)
+            }
+        }
+        main {
+            (headline(summary))
+            (tables::findings(summary))
+            (tables::links(summary))
+            (plotted(summary, plots)?)
+            (scene::scene(summary))
+            (tables::application(summary))
+            (application_plots(summary, plots)?)
+            (tables::evidence(summary))
+        }
+        footer {
+            "shaper " (run.version) ", engine " (run.engine)
+            @if let Some(mode) = &run.xdp_mode { " (" (mode) " XDP)" }
+            ", kernel " (run.kernel)
+            ". Every figure stands in summary.json beside this page. Percentiles by nearest rank."
+        }
+    };
+    Ok(page(&run.name, &body))
+}
+
+/// A whole page, with all that it needs in it.
+fn page(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (run.name) }
+                title { (title) }
                 style { (PreEscaped(include_str!("style.css"))) (PreEscaped(palette::rules())) }
             }
-            body {
-                header {
-                    h1 { (run.name) }
-                    p.soft {
-                        (run.workload) " through " (run.profile) ", " (words::shortest(run.duration_s)) " s, seed "
-                        (run.seed) ", " (run.started)
-                    }
-                }
-                main {
-                    (headline(summary))
-                    (tables::findings(summary))
-                    (tables::links(summary))
-                    (plotted(summary, plots)?)
-                    (scene::scene(summary))
-                    (tables::application(summary))
-                    (application_plots(summary, plots)?)
-                    (tables::evidence(summary))
-                }
-                footer {
-                    "shaper " (run.version) ", engine " (run.engine)
-                    @if let Some(mode) = &run.xdp_mode { " (" (mode) " XDP)" }
-                    ", kernel " (run.kernel)
-                    ". Every figure stands in summary.json beside this page. Percentiles by nearest rank."
-                }
-            }
+            body { (body) }
         }
     };
-    Ok(page.into_string())
+    page.into_string()
 }
 
 /// The class of an agreement.
@@ -154,7 +161,7 @@ fn plotted(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlError> {
         };
         let windows = &direction.configured.outage_windows;
         figures.extend(charts::delay_over_time(name, plot, windows, end_s)?);
-        figures.extend(charts::fates_over_time(name, plot, end_s)?);
+        figures.extend(charts::fates_over_time(&charts::fates_of(name), &plot.fates, plot.n, end_s)?);
         figures.extend(charts::intended_delay(name, plot)?);
         figures.extend(link_charts::losses_in_a_row(name, plot, &direction.configured)?);
         figures.extend(link_charts::reordering(name, plot)?);

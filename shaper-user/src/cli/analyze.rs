@@ -1,18 +1,19 @@
 //! `shaper analyze`: captures from one point or from two, without root.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 use shaper_offline::analyze::{
     self, Analysis, Capture, Clock, Comparison, FindingKind, FlowKey, FlowPattern, Options, Predicate, Severity,
 };
-use shaper_offline::merged::{Marks, write as merge};
+use shaper_offline::merged::{self, Marks, Writing};
 use shaper_offline::packet::Layers;
-use shaper_offline::pcapfile::Packet;
+use shaper_offline::pcapfile::{Packet, STDIN};
 use shaper_offline::rows;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
@@ -22,6 +23,11 @@ use super::Outcome;
 use crate::cut::Cut;
 
 mod frame;
+mod html;
+mod key;
+mod output;
+
+use output::Output;
 
 /// `shaper analyze`.
 #[derive(Debug, ClapArgs)]
@@ -56,12 +62,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "EXPR", value_parser = filter, requires = "point_a")]
     point_b: Option<Filter>,
     /// Write both captures into one pcapng, in order of time, with what was found as a comment on each packet, such as
-    /// 'shaper found=lost way=a_to_b'
+    /// 'shaper found=lost way=a_to_b'; of one capture, its packets
     #[arg(short, long, value_name = "OUT.pcapng")]
     write: Option<PathBuf>,
     /// Write a row for each packet as CSV: way, flow, fate, frames and times at both points, delay
     #[arg(long, value_name = "OUT.csv", conflicts_with = "write")]
     csv: Option<PathBuf>,
+    /// Tell and write no addresses, names and contents, so that it can be given away: addresses keep the prefixes that they
+    /// share (Crypto-PAn), content becomes digests of which only the key tells more (docs/analyze.md)
+    #[arg(long)]
+    anonymize: bool,
+    /// Map addresses by this key, 64 hexadecimal digits or a file of them or of 32 bytes, so that several runs map them
+    /// equally [default: one at random]
+    #[arg(long, value_name = "FILE|HEX", requires = "anonymize")]
+    anonymize_key: Option<OsString>,
+    /// Write a page: findings, figures, flows or conversations, and plots; whole in itself, for any browser
+    #[arg(long, value_name = "OUT.html")]
+    html: Option<PathBuf>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -129,7 +146,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         );
     }
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
-    let mut options = Options { clock, ..Options::default() };
+    let anonymize = args.anonymize.then(|| key::chosen(args.anonymize_key.as_deref())).transpose()?;
+    let mut options = Options { clock, anonymize, ..Options::default() };
+    let writing = Writing { application: concat!("shaper ", env!("CARGO_PKG_VERSION")), anonymize };
     if let Some(tmax) = args.tmax {
         options.waiting = std::time::Duration::from_nanos(tmax.0.0);
     }
@@ -153,14 +172,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (text, cuts) = match both {
         Some([a, b]) => {
             let comparison = Comparison { a, b, only: chosen, options };
+            let of_page = args.html.as_deref().map(|path| {
+                let output = Output::create(path)?;
+                let (analysis, page) = html::two(&comparison)?;
+                output.text(&page)?;
+                anyhow::Ok(analysis)
+            });
+            let of_page = of_page.transpose()?;
             let analysis = match (&args.write, &args.csv) {
-                (Some(path), _) => made(path, |out| merged(&comparison, out))?,
+                (Some(path), _) => made(path, |out| merged(&comparison, &writing, out))?,
                 (None, Some(path)) => made(path, |out| {
                     let (analysis, written) = rows::write(&comparison, out)?;
                     written?;
                     Ok(analysis)
                 })?,
-                (None, None) => comparison.run()?,
+                (None, None) => of_page.map_or_else(|| comparison.run(), Ok)?,
             };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
@@ -179,7 +205,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         }
         None => {
             let between = [
-                ("--write", args.write.is_some()),
                 ("--csv", args.csv.is_some()),
                 ("--expect", !args.expect.is_empty()),
                 ("--same-clock", args.same_clock),
@@ -188,7 +213,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             if let Some((flag, _)) = between.iter().find(|(_, given)| *given) {
                 bail!("{flag} is of what lies between two points: name the capture at the second one too");
             }
+            for (flag, of) in [("--html", &args.html), ("--write", &args.write)] {
+                if of.is_some() {
+                    twice(&args.a, flag)?;
+                }
+            }
+            let [of_page, of_packets] = [&args.html, &args.write].map(|path| path.as_deref().map(Output::create));
+            let (of_page, of_packets) = (of_page.transpose()?, of_packets.transpose()?);
             let description = analyze::one_point_of(&Capture { point: chosen, ..whole }, &options)?;
+            if let Some(output) = of_packets {
+                output.fill(|out| Ok(merged::copy(&args.a, chosen, &writing, out)?))?;
+            }
+            if let Some(output) = of_page {
+                output.text(&html::one(&args.a, chosen, &description)?)?;
+            }
             let text = if args.json { json(&description)? } else { description.to_string() };
             if chosen.is_some() && description.packets == 0 {
                 unanswered.push(format!(
@@ -215,22 +253,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Makes a new file of what `write` writes; one that it could not finish does not stay.
 fn made<T>(path: &Path, write: impl FnOnce(BufWriter<File>) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let unwritten = || format!("{}: cannot be written: name another file", path.display());
-    // At once: what cannot be written is told before everything is read.
-    let file = File::options().write(true).create_new(true).open(path).with_context(unwritten)?;
-    let done = write(BufWriter::new(file)).with_context(unwritten);
-    if done.is_err() {
-        let _ = fs::remove_file(path);
+    Output::create(path)?.fill(write)
+}
+
+/// Sees that a capture can be read more than once.
+fn twice(path: &Path, flag: &str) -> anyhow::Result<()> {
+    let stream = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    if path == Path::new(STDIN) || stream {
+        bail!(
+            "{}: {flag} reads the capture more than once, and this can be read once: write it to a file first (cat > FILE), \
+             and name that",
+            path.display()
+        );
     }
-    done
+    Ok(())
 }
 
 /// Compares, and writes both captures into one.
-fn merged(comparison: &Comparison<'_>, out: impl Write) -> anyhow::Result<Analysis> {
+fn merged(comparison: &Comparison<'_>, writing: &Writing<'_>, out: impl Write) -> anyhow::Result<Analysis> {
     let mut marks = Marks::default();
     let analysis = comparison.run_into(&mut marks)?;
     let files = [comparison.a.path, comparison.b.path];
-    merge(files, &marks, &analysis, concat!("shaper ", env!("CARGO_PKG_VERSION")), out)?;
+    merged::write(files, &marks, &analysis, writing, out)?;
     Ok(analysis)
 }
 

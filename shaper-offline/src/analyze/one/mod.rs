@@ -25,6 +25,7 @@ use super::{
     sightings::{self, Sightings},
 };
 use crate::{
+    anonymize::Anonymizer,
     packet::{self, Transport},
     pcapfile::{Compression, Tail},
     recognise::Protocol,
@@ -236,6 +237,9 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     found.toast_untracked = sessions.untracked;
     found.toast_discovery = sessions.discovery;
     found.toast_incompatible = sessions.incompatible;
+    if let Some(key) = &options.anonymize {
+        Anonymizer::new(key).description(&mut found);
+    }
     found.findings = found.sentences();
     Ok(found)
 }

@@ -99,7 +99,7 @@ pub(super) fn tcp(f: &mut Formatter<'_>, all: &[Conversation]) -> fmt::Result {
 
 fn row(f: &mut Formatter<'_>, way: &WayFigures, arrow: &str) -> fmt::Result {
     let counts = &way.counts;
-    let times = round_trip(way);
+    let times = way.round_trip();
     let time = |pick: fn(&Summary) -> i64| times.as_ref().map_or("-".to_owned(), |times| duration(pick(times)));
     let share = match counts.data_segments {
         0 => "-".to_owned(),
@@ -119,11 +119,6 @@ fn row(f: &mut Formatter<'_>, way: &WayFigures, arrow: &str) -> fmt::Result {
         counts.zero_windows,
         counts.resets
     )
-}
-
-/// By timestamps where there are any: retransmissions do not spoil them.
-pub(super) fn round_trip(way: &WayFigures) -> Option<Summary> {
-    way.rtt_by_timestamp_ns.or(way.rtt_by_acknowledgement_ns)
 }
 
 pub(super) fn toast(f: &mut Formatter<'_>, all: &[ToastSession]) -> fmt::Result {

@@ -131,7 +131,7 @@ impl Description {
     fn slowest(&self) -> Option<(i64, &'static str, &Conversation)> {
         let both = |one: &Conversation| {
             let tcp = one.tcp.as_ref()?;
-            let [there, back] = [&tcp.a_to_b, &tcp.b_to_a].map(|way| tables::round_trip(way).map(|times| times.p50));
+            let [there, back] = [&tcp.a_to_b, &tcp.b_to_a].map(|way| way.round_trip().map(|times| times.p50));
             let halves = there.zip(back).map(|(there, back)| (there.saturating_add(back), "its medians"));
             halves.or_else(|| Some((tcp.handshake?.whole_ns?, "its handshake")))
         };
