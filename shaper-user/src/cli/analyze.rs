@@ -13,7 +13,7 @@ use shaper_offline::analyze::{
 use shaper_offline::merged::{Marks, write as merge};
 use shaper_offline::packet::Layers;
 use shaper_offline::pcapfile::{Compression, Packet};
-use shaper_offline::rows;
+use shaper_offline::rows::compared;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Filter, FilterError};
@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// Write a row for each packet as CSV: way, flow, fate, frames and times at both points, delay
     #[arg(long, value_name = "OUT.csv", conflicts_with = "write")]
     csv: Option<PathBuf>,
+    /// Write the same rows as Parquet, for DuckDB, Polars, Spark and their like (docs/packets.md)
+    #[arg(long, value_name = "OUT.parquet", conflicts_with_all = ["write", "csv"])]
+    parquet: Option<PathBuf>,
     /// What is demanded of both, such as 'loss.a_to_b < 6%' or 'delay.a_to_b.p99 < 50ms': the exit code is 1 where it does
     /// not hold; may be given again
     #[arg(long, value_name = "EXPECTATION", value_parser = expectation)]
@@ -69,6 +72,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Who writes files.
+const CREATOR: &str = concat!("shaper ", env!("CARGO_PKG_VERSION"));
 
 /// The figures of two captures.
 const KNOWN: Known<'_> = Known {
@@ -152,14 +158,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let (text, cuts) = match both {
         Some([a, b]) => {
             let comparison = Comparison { a, b, only: chosen, options };
-            let analysis = match (&args.write, &args.csv) {
-                (Some(path), _) => made(path, |out| merged(&comparison, out))?,
-                (None, Some(path)) => made(path, |out| {
-                    let (analysis, written) = rows::write(&comparison, out)?;
-                    written?;
-                    Ok(analysis)
-                })?,
-                (None, None) => comparison.run()?,
+            let analysis = match (&args.write, &args.csv, &args.parquet) {
+                (Some(path), ..) => made(path, |out| merged(&comparison, out))?,
+                (_, Some(path), _) => made(path, |out| written(compared::write_csv(&comparison, out)?))?,
+                (.., Some(path)) => made(path, |out| written(compared::write_parquet(&comparison, CREATOR, out)?))?,
+                (None, None, None) => comparison.run()?,
             };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
@@ -179,6 +182,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             let between = [
                 ("--write", args.write.is_some()),
                 ("--csv", args.csv.is_some()),
+                ("--parquet", args.parquet.is_some()),
                 ("--expect", !args.expect.is_empty()),
                 ("--same-clock", args.same_clock),
                 ("--tmax", args.tmax.is_some()),
@@ -225,12 +229,18 @@ fn made<T>(path: &Path, write: impl FnOnce(BufWriter<File>) -> anyhow::Result<T>
     done
 }
 
+/// What was found, if all rows could be written.
+fn written((analysis, rows): (Analysis, io::Result<u64>)) -> anyhow::Result<Analysis> {
+    rows?;
+    Ok(analysis)
+}
+
 /// Compares, and writes both captures into one.
 fn merged(comparison: &Comparison<'_>, out: impl Write) -> anyhow::Result<Analysis> {
     let mut marks = Marks::default();
     let analysis = comparison.run_into(&mut marks)?;
     let files = [comparison.a.path, comparison.b.path];
-    merge(files, &marks, &analysis, concat!("shaper ", env!("CARGO_PKG_VERSION")), out)?;
+    merge(files, &marks, &analysis, CREATOR, out)?;
     Ok(analysis)
 }
 

@@ -3,6 +3,7 @@
 
 mod cargo_tool;
 mod debian;
+mod python;
 mod toolchain;
 
 use std::time::Instant;
@@ -18,8 +19,8 @@ use crate::{Repo, root::Root};
 pub(crate) enum For {
     /// Building and running the main job.
     Demo,
-    /// All that, and what the tests check licences and open captures and
-    /// kernels with.
+    /// All that, and what the tests check licences and open captures, tables
+    /// and kernels with.
     Test,
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn run(repo: &Repo, purpose: For) -> Result<()> {
     step("bpf-linker", || cargo_tool::bpf_linker(repo))?;
     if purpose == For::Test {
         step("cargo-deny", || cargo_tool::cargo_deny(repo))?;
+        step("DuckDB", || python::duckdb(repo))?;
     }
     Ok(())
 }

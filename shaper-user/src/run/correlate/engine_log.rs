@@ -57,6 +57,7 @@ fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) 
     let cause = record.cause().map_or(join::Cause { code: record.fate.cause as u8, name: "unknown" }, |cause| {
         join::Cause { code: cause as u8, name: cause.name() }
     });
+    let passed = record.fate.cause == Cause::None as u32;
     EngineRecord {
         direction,
         seq: record.sequence,
@@ -64,11 +65,13 @@ fn engine_record(direction: u16, record: &Record, actual: &HashMap<u64, Nanos>) 
         arrival_ns: record.arrival().0,
         cause,
         rule: record.rule,
-        intended_ns: (record.fate.cause == Cause::None as u32).then_some(record.release().0),
+        intended_ns: passed.then_some(record.release().0),
         actual_ns: actual.get(&record.id()).map(|actual| actual.0),
         len: record.packet.len,
         flow_hash: record.packet.flow_hash,
         l4_checksum: record.l4_checksum,
+        damaged: passed && !record.fate.damage.is_none(),
+        marked: passed && record.fate.marked != 0,
         changed: None,
     }
 }
