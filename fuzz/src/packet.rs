@@ -4,7 +4,7 @@ use shaper_common::corrupt::Damage;
 use shaper_common::parse;
 use shaper_common::rewrite;
 use shaper_common::rules::{self, Key};
-use shaper_offline::anonymize::{Anonymizer, Content, Key};
+use shaper_offline::anonymize::{self, Anonymizer, Content};
 use shaper_offline::pcapfile::linktype;
 use shaper_offline::{packet, toast};
 
@@ -88,7 +88,7 @@ pub fn layers(bytes: &[u8]) {
 /// Written without addresses and contents, a packet is as long, and is found where it was.
 fn anonymous(linktype: u16, bytes: &[u8], origlen: u32, was: &packet::Layers<'_>) {
     let mut out = Vec::new();
-    let mut by = Anonymizer::new(&Key::new([7; Key::LENGTH]));
+    let mut by = Anonymizer::new(&anonymize::Key::new([7; anonymize::Key::LENGTH]));
     by.frame(linktype, bytes, origlen, &Content::default(), &mut out);
     assert_eq!(out.len(), bytes.len());
     let is = packet::parse(linktype, &out, origlen);

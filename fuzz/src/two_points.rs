@@ -7,7 +7,7 @@ use shaper_offline::analyze::{
     Analysis, Clock, Comparison, Ending, Fate, Figures, FileFound, Options, PacketRecord, Sighting, Sink, Way,
     two_points_into,
 };
-use shaper_offline::merged::{Marks, write};
+use shaper_offline::merged::{Marks, Writing, write};
 use shaper_offline::pcapfile::{Direction, Reader};
 use shaper_offline::writer::{NewInterface, NewPacket, Section, Statistics, Writer};
 
@@ -326,7 +326,8 @@ fn bounded(analysis: &Analysis) {
 /// Both captures in one hold the packets of both.
 fn merged(paths: [&Path; 2], analysis: &Analysis, told: &Told) {
     let mut file = Vec::new();
-    let Ok(merged) = write(paths, &told.marks, analysis, "fuzz", &mut file) else { return };
+    let writing = Writing { application: "fuzz", anonymize: None };
+    let Ok(merged) = write(paths, &told.marks, analysis, &writing, &mut file) else { return };
     let packets = paths.map(|path| Reader::open(path).map_or(0, |reader| count(reader.ending_at_damage())));
     assert_eq!(merged.packets, packets.iter().sum::<u64>());
     let again = Reader::from_bytes("merged.pcapng", file).map_or(0, count);

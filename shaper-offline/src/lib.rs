@@ -6,7 +6,7 @@
 //! - [`analyze`] compares two capture points or describes one.
 //! - [`fit`] finds the loss and delay models that a series of packets was most likely made by.
 //! - [`merged`] puts two captures that were compared into one, with what was found as comments,
-//!   [`rows`] writes a row of CSV for each of their packets.
+//!   [`rows`] writes a row for each of their packets, and for each of a run's, as CSV or Parquet.
 //! - [`join`] ties captured packets to the records of the engine that impaired them, and
 //!   [`annotate`] writes that into the captures.
 //! - [`anonymize`] takes addresses and contents out of captures and analyses.

@@ -224,6 +224,8 @@ fn annotated_captures_carry_each_fate_and_open_in_tshark() {
             len: data.len() as u32,
             flow_hash: 1,
             l4_checksum: u16::from_be_bytes([data[40], data[41]]),
+            damaged: false,
+            marked: false,
             changed: None,
         });
     }

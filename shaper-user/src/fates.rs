@@ -35,6 +35,8 @@ pub(crate) struct Decision {
     l4_checksum: u16,
     /// As [`Damage`] has it: flips, at, repair.
     damage: (u32, u16, u16),
+    /// Whether it was marked Congestion Experienced.
+    marked: bool,
 }
 
 impl Decision {
@@ -53,6 +55,7 @@ impl Decision {
             flow_hash: record.packet.flow_hash,
             l4_checksum: record.l4_checksum,
             damage: (flips, at, repair),
+            marked: record.fate.marked != 0,
         }
     }
 
@@ -67,6 +70,7 @@ impl Decision {
             code: cause as u8,
             name: cause.name(),
         });
+        let passed = self.cause == Cause::None as u32;
         EngineRecord {
             direction: self.direction,
             seq: self.sequence,
@@ -74,11 +78,13 @@ impl Decision {
             arrival_ns: self.arrival,
             cause,
             rule: self.rule,
-            intended_ns: (self.cause == Cause::None as u32).then_some(self.release),
+            intended_ns: passed.then_some(self.release),
             actual_ns: actual.get(&self.id).copied(),
             len: self.len,
             flow_hash: self.flow_hash,
             l4_checksum: self.l4_checksum,
+            damaged: passed && !self.damage().is_none(),
+            marked: passed && self.marked,
             changed: None,
         }
     }

@@ -65,6 +65,12 @@ impl Repo {
         self.root.join(".tools").join(&self.toolchain)
     }
 
+    /// Python with the packages that tests need. Its place does not depend on
+    /// the toolchain: tests look for it.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.root.join(".tools/python")
+    }
+
     /// The BPF object that the `shaper` binary embeds. Its place does not
     /// depend on CARGO_TARGET_DIR, so that a plain `cargo build` finds it too.
     pub(crate) fn bpf_object(&self) -> PathBuf {

@@ -44,7 +44,11 @@ pub struct EngineRecord {
     pub flow_hash: u32,
     /// Layer-4 checksum as it stood in the packet.
     pub l4_checksum: u16,
-    /// What the packet looks like when it leaves, where it was changed on its way.
+    /// Whether it was let through with other bits than it came with.
+    pub damaged: bool,
+    /// Whether it was let through with congestion experienced (ECN).
+    pub marked: bool,
+    /// What the packet looks like when it leaves, where it was changed on its way and its capture told that.
     pub changed: Option<Key>,
 }
 

@@ -53,6 +53,8 @@ fn record(direction: u16, seq: u64, at: i64, cause: Cause, flow: u8, checksum: u
         len: 100,
         flow_hash: flow.into(),
         l4_checksum: checksum,
+        damaged: false,
+        marked: false,
         changed: None,
     }
 }

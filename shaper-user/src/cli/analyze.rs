@@ -14,7 +14,7 @@ use shaper_offline::analyze::{
 use shaper_offline::merged::{self, Marks, Writing};
 use shaper_offline::packet::Layers;
 use shaper_offline::pcapfile::{Packet, STDIN};
-use shaper_offline::rows;
+use shaper_offline::rows::compared;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Of, Statistic};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Expectation, Filter, FilterError};
@@ -68,6 +68,9 @@ pub(crate) struct Args {
     /// Write a row for each packet as CSV: way, flow, fate, frames and times at both points, delay
     #[arg(long, value_name = "OUT.csv", conflicts_with = "write")]
     csv: Option<PathBuf>,
+    /// Write the same rows as Parquet, for DuckDB, Polars, Spark and their like (docs/packets.md)
+    #[arg(long, value_name = "OUT.parquet", conflicts_with_all = ["write", "csv"])]
+    parquet: Option<PathBuf>,
     /// Tell and write no addresses, names and contents, so that it can be given away: addresses keep the prefixes that they
     /// share (Crypto-PAn), content becomes digests of which only the key tells more (docs/analyze.md)
     #[arg(long)]
@@ -87,6 +90,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Who writes files.
+const CREATOR: &str = concat!("shaper ", env!("CARGO_PKG_VERSION"));
 
 /// The figures of two captures.
 const KNOWN: Known<'_> = Known {
@@ -148,7 +154,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let clock = if args.same_clock { Clock::Same } else { Clock::Estimate };
     let anonymize = args.anonymize.then(|| key::chosen(args.anonymize_key.as_deref())).transpose()?;
     let mut options = Options { clock, anonymize, ..Options::default() };
-    let writing = Writing { application: concat!("shaper ", env!("CARGO_PKG_VERSION")), anonymize };
+    let writing = Writing { application: CREATOR, anonymize };
     if let Some(tmax) = args.tmax {
         options.waiting = std::time::Duration::from_nanos(tmax.0.0);
     }
@@ -179,14 +185,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 anyhow::Ok(analysis)
             });
             let of_page = of_page.transpose()?;
-            let analysis = match (&args.write, &args.csv) {
-                (Some(path), _) => made(path, |out| merged(&comparison, &writing, out))?,
-                (None, Some(path)) => made(path, |out| {
-                    let (analysis, written) = rows::write(&comparison, out)?;
-                    written?;
-                    Ok(analysis)
-                })?,
-                (None, None) => of_page.map_or_else(|| comparison.run(), Ok)?,
+            let analysis = match (&args.write, &args.csv, &args.parquet) {
+                (Some(path), ..) => made(path, |out| merged(&comparison, &writing, out))?,
+                (_, Some(path), _) => made(path, |out| written(compared::write_csv(&comparison, out)?))?,
+                (.., Some(path)) => made(path, |out| written(compared::write_parquet(&comparison, CREATOR, out)?))?,
+                (None, None, None) => of_page.map_or_else(|| comparison.run(), Ok)?,
             };
             judged = args.expect.iter().map(|one| one.judge(measure(one, &analysis))).collect();
             let text = if args.json {
@@ -206,6 +209,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
         None => {
             let between = [
                 ("--csv", args.csv.is_some()),
+                ("--parquet", args.parquet.is_some()),
                 ("--expect", !args.expect.is_empty()),
                 ("--same-clock", args.same_clock),
                 ("--tmax", args.tmax.is_some()),
@@ -267,6 +271,12 @@ fn twice(path: &Path, flag: &str) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What was found, if all rows could be written.
+fn written((analysis, rows): (Analysis, io::Result<u64>)) -> anyhow::Result<Analysis> {
+    rows?;
+    Ok(analysis)
 }
 
 /// Compares, and writes both captures into one.

@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod joined;
+mod packets;
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,6 +24,7 @@ use super::plan::Plan;
 use crate::capture::Captured;
 use crate::fates::{Decision, Departure, Log, key, verdict};
 use datagrams::toast_packets;
+use packets::{Of, Packets};
 
 /// What was found when everything was put together.
 pub(super) struct Correlated {
@@ -49,7 +51,8 @@ impl Correlated {
     }
 }
 
-/// Joins captures and records, writes the annotated captures, and fills in what follows from both.
+/// Joins captures and records, writes the annotated captures and a row for each packet, and fills in what follows from
+/// both.
 pub(super) fn correlate(
     plan: &Plan,
     evidence: &Evidence,
@@ -90,6 +93,7 @@ pub(super) fn correlate(
     let (began, ended) = (wall(evidence.clocks.first()), wall(evidence.clocks.last()));
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     let boot = boot.as_deref().map(str::trim);
+    let mut packets = Packets::begin(plan, evidence, &summary.run, &clock, directory)?;
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
         let mut log = Log::default();
@@ -137,7 +141,11 @@ pub(super) fn correlate(
             annotate(&captured.spool, directory.make(&out)?, &log, &joined, &clock, &annotation)
                 .with_context(|| directory.unwritten(&out))?;
         }
+        let directions = [0, 1].map(|number| pair.get(number).map_or("", |outcome| outcome.spec.name.as_str()));
+        let captured = [at(Point::A), at(Point::B)];
+        packets.add(&Of { link, directions, captured, log: &log, joined: &joined })?;
     }
+    packets.finish()?;
     tell(plan.recording, &counted, evidence, plan.scene.capture.filter.is_none(), summary);
     summary.join = (!ends.is_empty()).then_some(counted);
     for (_, captured) in &evidence.captured {

@@ -66,13 +66,7 @@ impl RunDirectory {
     ///
     /// When it cannot be made, `out` holds something already, or another run writes there.
     pub fn create(out: Option<&Path>, name: &str, now: SystemTime, journal: &Journal) -> anyhow::Result<Self> {
-        let path = out.map_or_else(
-            || {
-                let stamp: String = crate::run::manifest::utc(now).chars().filter(|c| !"-:".contains(*c)).collect();
-                Path::new("runs").join(format!("{stamp}-{name}"))
-            },
-            Path::to_owned,
-        );
+        let path = out.map_or_else(|| Path::new("runs").join(run_name(now, name)), Path::to_owned);
         let failed = || format!("{}: cannot make the run directory: name another with --out DIR", path.display());
         let stands = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
         let missing = path.strip_prefix(stands).unwrap_or(&path).to_owned();
@@ -273,6 +267,12 @@ impl Drop for RunDirectory {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// `<utc>-<name>`: what no other run is called.
+pub(super) fn run_name(started: SystemTime, name: &str) -> String {
+    let stamp: String = crate::run::manifest::utc(started).chars().filter(|c| !"-:".contains(*c)).collect();
+    format!("{stamp}-{name}")
 }
 
 /// What an open directory holds.

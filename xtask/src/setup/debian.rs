@@ -95,6 +95,12 @@ const TEST: &[Need] = &[
         present: || process::find("chromium").is_some(),
     },
     Need {
+        package: "python3-venv",
+        what: "Python with venv, to read our tables with DuckDB",
+        elsewhere: ("python3", "python"),
+        present: || process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
+    },
+    Need {
         package: "qemu-system-x86",
         what: "qemu, to load our programs into other kernels",
         elsewhere: ("qemu-system-x86-core", "qemu-system-x86"),

@@ -3,6 +3,7 @@
 
 mod cargo_tool;
 mod debian;
+mod python;
 mod toolchain;
 
 use std::time::Instant;
@@ -20,8 +21,8 @@ pub(crate) enum For {
     Demo,
     /// All that, and what benchmarks compare with.
     Bench,
-    /// What the demo needs, and what the tests check licences and open captures and
-    /// kernels with.
+    /// All that, and what the tests check licences and open captures, tables
+    /// and kernels with.
     Test,
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn run(repo: &Repo, purpose: For) -> Result<()> {
     if purpose == For::Test {
         step("other platforms", || toolchain::other_platforms(repo))?;
         step("cargo-deny", || cargo_tool::cargo_deny(repo))?;
+        step("DuckDB", || python::duckdb(repo))?;
     }
     Ok(())
 }
