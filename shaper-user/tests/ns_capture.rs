@@ -340,6 +340,36 @@ fn it_ends_by_itself_after_a_number_or_a_time_and_writes_to_a_pipe() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_any_more_is_given_up_when_it_is_to_end() {
+    on_own_host(|_| {
+        let cable = carrying();
+        let mut capturing = Capturing::started(&[DEVICE, "-w", "-", "--filter", "udp port 7007"]);
+        let mut stdout = capturing.child.stdout.take().unwrap();
+        // Several times what a pipe holds.
+        send(400, 1400, FAR);
+        let mut bytes = vec![0; 4_096];
+        // The capture hands on all that it has, or this waits for ever; the rest of it then waits for us.
+        stdout.read_exact(&mut bytes).unwrap();
+        let (code, said) = capturing.interrupted();
+        assert_eq!(code, Some(2), "{said}");
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let at = words.windows(2).position(|pair| pair == ["nobody", "reads"]).unwrap();
+        let [out, left, received] = [3, 7, 10].map(|behind| words[at + behind].parse::<u64>().unwrap());
+        assert_eq!((received, left), (400, received - out), "{said}");
+
+        stdout.read_to_end(&mut bytes).unwrap();
+        let mut reader = Reader::from_bytes("piped", bytes).unwrap();
+        let mut whole = 0;
+        while reader.next_packet().unwrap().is_some() {
+            whole += 1;
+        }
+        assert_eq!(whole, out, "what it says is out is there");
+        assert!(whole > 0 && whole < 400 && reader.tail() != Tail::Complete);
+        cable.cut();
+    });
+}
+
+#[test]
 fn an_interface_that_goes_away_is_told_and_the_file_is_whole() {
     on_own_host(|host| {
         let cable = carrying();

@@ -19,6 +19,7 @@ use shaper_offline::pcapfile::Reader;
 use shaper_offline::writer::Statistics;
 
 use super::output::open;
+use super::pipe::Ending;
 use super::{Counted, Device, Plan, capture};
 use crate::apply::{Followed, Frame, Stream, Target, follow};
 use crate::capture::Way;
@@ -78,7 +79,7 @@ pub(crate) fn capture_with_fates(
     };
     let (followed, stream) = follow(&interface.device, target)?;
     let path = std::mem::replace(&mut plan.path, PathBuf::new());
-    let mut out = New::open(&path)?;
+    let mut out = New::open(&path, &Ending::by(signals))?;
     let mut spool = path.clone().into_os_string();
     spool.push(".spool");
     plan.path = spool.into();
@@ -111,8 +112,9 @@ struct New<'p> {
 }
 
 impl<'p> New<'p> {
-    fn open(path: &'p Path) -> anyhow::Result<Self> {
-        Ok(Self { file: open(path)?, path, is_whole: false })
+    fn open(path: &'p Path, ending: &Ending) -> anyhow::Result<Self> {
+        let (file, _) = open(path, ending)?;
+        Ok(Self { file, path, is_whole: false })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Each interface has a thread that reads it by libpcap and hands on batches ([`source`]). The caller's thread puts them in
 //! order ([`order`]) and writes them ([`output`]). Where it cannot keep up, the threads wait, the kernel's buffers fill, and
-//! what finds no room in these is counted by the kernel: told while it goes on, in the file and in the end.
+//! what finds no room in these is counted by the kernel: told while it goes on, in the file and in the end. Whoever reads
+//! along through a pipe ([`pipe`]) is waited for, but not once the capture is to end and nothing is read any more.
 //!
 //! With fates ([`fates`]) the devices are those that an impaired interface's packets are led through, and what is captured
 //! is written once more in the end, with what was decided of each packet.
@@ -10,10 +11,11 @@
 mod fates;
 mod order;
 mod output;
+mod pipe;
 mod source;
 
 use std::path::PathBuf;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -25,6 +27,7 @@ pub(crate) use fates::{Fated, capture_with_fates};
 use order::Order;
 use output::Output;
 pub(crate) use output::Ring;
+use pipe::Ending;
 use source::{Batch, Source};
 
 /// How often it is looked whether it is to end.
@@ -109,6 +112,11 @@ impl Counted {
         self.interfaces.iter().map(|counts| counts.dropped).sum()
     }
 
+    /// Packets received at all interfaces, those that were dropped included.
+    pub(crate) fn received(&self) -> u64 {
+        self.interfaces.iter().map(|counts| counts.received).sum()
+    }
+
     /// Packets written of all interfaces.
     pub(crate) fn written(&self) -> u64 {
         self.interfaces.iter().map(|counts| counts.written).sum()
@@ -117,6 +125,8 @@ impl Counted {
 
 /// Captures until a signal, the time or the number of packets ends it, or an interface goes away: that is an error, which is
 /// returned beside what was taken until then.
+///
+/// It is an error too if whoever reads along reads nothing any more when it is to end, for a second or until a second signal.
 ///
 /// `began` hears that packets are taken from now on, `tell` once a second how it stands.
 pub(crate) fn capture(
@@ -129,7 +139,8 @@ pub(crate) fn capture(
     let opened: Vec<_> =
         plan.interfaces.iter().map(|interface| source::open(interface, plan)).collect::<anyhow::Result<_>>()?;
     let links: Vec<u16> = opened.iter().map(source::linktype).collect::<anyhow::Result<_>>()?;
-    let mut output = Output::create(plan, &links)?;
+    let ending = Ending::by(signals);
+    let mut output = Output::create(plan, &links, ending.clone())?;
     let sources: Vec<Source> = opened
         .into_iter()
         .zip(&plan.interfaces)
@@ -139,47 +150,76 @@ pub(crate) fn capture(
     // Theirs are the only ones now: the channel ends with the last thread.
     drop(sender);
     began(plan);
-    let start = Instant::now();
-    let mut told = start;
+    ending.at(plan.duration.and_then(|duration| Instant::now().checked_add(duration)));
     let mut order = Order::new(sources.len());
-    let is_enough = loop {
-        match batches.recv_timeout(LOOK) {
-            Ok(batch) => take(batch, &mut order, &mut output)?,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break false,
-        }
-        order.ready(|packet| output.packet(&packet))?;
-        if output.is_full() {
-            break true;
-        }
-        let over = plan.duration.is_some_and(|duration| start.elapsed() >= duration);
-        if over || signals.requested().is_some() || sources.iter().any(Source::has_ended) {
-            break false;
-        }
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            output.flush()?;
-            tell(&output.counted(order.late()));
-        }
-    };
+    let taken = take_until(&ending, &batches, &sources, &mut order, &mut output, &mut tell);
     output.stop();
     for source in &sources {
         source.stop();
     }
-    // What has arrived until now, however long it was held back.
-    for batch in batches {
-        take(batch, &mut order, &mut output)?;
-        order.ready(|packet| output.packet(&packet))?;
+    let ended = taken.and_then(|is_enough| {
+        rest(&batches, &mut order, &mut output)?;
+        Ok((is_enough, output.finish(order.late())?))
+    });
+    if output.gave_up() {
+        // Their counts alone are still of interest.
+        batches.iter().for_each(|batch| output.told(&batch));
+        let counted = output.abandoned(order.late());
+        let (written, received) = (counted.written(), counted.received());
+        bail!(
+            "{}: nobody reads it: {written} packets are out, {} of the {received} received are not, and the end is cut off",
+            counted.last.display(),
+            received.saturating_sub(written)
+        );
     }
-    order.rest(|packet| output.packet(&packet))?;
+    let (is_enough, counted) = ended?;
     let failed: Vec<anyhow::Error> = sources.into_iter().filter_map(|source| source.join().err()).collect();
-    let counted = output.finish(order.late())?;
     // What was asked for is there, whatever came of the interface then.
     let failed = failed.into_iter().next().filter(|_| !is_enough).map(|error| {
         let written = counted.written();
         error.context(format!("ended early, with {written} packets in {}", counted.last.display()))
     });
     Ok((counted, failed))
+}
+
+/// Takes what comes until it is to end; whether that is because there are as many packets as were asked for.
+fn take_until(
+    ending: &Ending,
+    batches: &Receiver<Batch>,
+    sources: &[Source],
+    order: &mut Order,
+    output: &mut Output<'_>,
+    tell: &mut impl FnMut(&Counted),
+) -> anyhow::Result<bool> {
+    let mut told = Instant::now();
+    loop {
+        match batches.recv_timeout(LOOK) {
+            Ok(batch) => take(batch, order, output)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        }
+        order.ready(|packet| output.packet(&packet))?;
+        if output.is_full() {
+            return Ok(true);
+        }
+        if ending.is_due() || sources.iter().any(Source::has_ended) {
+            return Ok(false);
+        }
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            output.flush()?;
+            tell(&output.counted(order.late()));
+        }
+    }
+}
+
+/// Takes what has arrived until now, however long it was held back.
+fn rest(batches: &Receiver<Batch>, order: &mut Order, output: &mut Output<'_>) -> anyhow::Result<()> {
+    for batch in batches {
+        take(batch, order, output)?;
+        order.ready(|packet| output.packet(&packet))?;
+    }
+    order.rest(|packet| output.packet(&packet))
 }
 
 fn take(batch: Batch, order: &mut Order, output: &mut Output) -> anyhow::Result<()> {

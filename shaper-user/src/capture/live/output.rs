@@ -1,8 +1,11 @@
 //! The file, or the files of a ring: each whole in itself, with what each interface received and dropped at its end.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,6 +15,7 @@ use shaper_offline::writer::{Comment, InterfaceId, NewInterface, NewPacket, Sect
 use shaper_profile::quantity::Size;
 
 use super::order::Packet;
+use super::pipe::{Ending, Pipe, Taken};
 use super::source::{Batch, Told};
 use super::{Counted, Counts, Plan};
 use crate::run::caller;
@@ -81,10 +85,37 @@ struct Current {
     /// The latest stamp in it.
     last: Option<i64>,
     path: PathBuf,
+    /// What somebody reads along, who may be behind.
+    behind: Option<Behind>,
+}
+
+/// Packets that are on their way to who reads along.
+struct Behind {
+    taken: Rc<Taken>,
+    /// Where each of them ends in the file, and its interface.
+    ends: VecDeque<(u64, usize)>,
+}
+
+impl Behind {
+    /// A packet more, which ends there.
+    fn push(&mut self, end: u64, of: usize) {
+        let out = self.taken.bytes();
+        while self.ends.front().is_some_and(|(end, _)| *end <= out) {
+            self.ends.pop_front();
+        }
+        self.ends.push_back((end, of));
+    }
+
+    /// By interface, how many are not out whole.
+    fn left(&self) -> impl Iterator<Item = usize> {
+        let out = self.taken.bytes();
+        self.ends.iter().filter(move |(end, _)| *end > out).map(|(_, of)| *of)
+    }
 }
 
 pub(super) struct Output<'a> {
     plan: &'a Plan,
+    ending: Ending,
     points: Vec<Point>,
     current: Current,
     /// Files begun, and of a ring those that are still there.
@@ -100,16 +131,16 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Begins the file, so that what cannot be written is told before anything is captured.
-    pub(super) fn create(plan: &'a Plan, links: &[u16]) -> anyhow::Result<Self> {
+    pub(super) fn create(plan: &'a Plan, links: &[u16], ending: Ending) -> anyhow::Result<Self> {
         let point = |&linktype: &u16| Point { linktype, told: Told::default(), written: 0, before: (0, 0) };
         let points: Vec<Point> = links.iter().map(point).collect();
         if plan.ring.is_some() {
             check_ring(&plan.path)?;
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
-        let current = begin(plan, &points, boot.as_deref(), 1)?;
+        let current = begin(plan, &points, boot.as_deref(), 1, &ending)?;
         let kept = vec![current.path.clone()];
-        Ok(Self { plan, points, current, files: 1, kept, bytes: 0, stopped: None, boot })
+        Ok(Self { plan, ending, points, current, files: 1, kept, bytes: 0, stopped: None, boot })
     }
 
     /// What an interface's capture has come to.
@@ -137,6 +168,10 @@ impl<'a> Output<'a> {
         let new = NewPacket { ts_ns: packet.ts_ns, origlen: packet.origlen, data: packet.data, ..NewPacket::default() };
         self.current.writer.packet(*id, &new).map_err(|error| unwritten(&self.current.path, error))?;
         point.written += 1;
+        let end = self.current.writer.output().bytes;
+        if let Some(behind) = &mut self.current.behind {
+            behind.push(end, packet.of);
+        }
         self.current.last = Some(packet.ts_ns.max(self.current.last.unwrap_or(packet.ts_ns)));
         Ok(())
     }
@@ -145,6 +180,21 @@ impl<'a> Output<'a> {
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         let Current { writer, path, .. } = &mut self.current;
         writer.flush().map_err(|error| unwritten(path, error))
+    }
+
+    /// Whether who reads along is not waited for any more.
+    pub(super) fn gave_up(&self) -> bool {
+        self.current.behind.as_ref().is_some_and(|behind| behind.taken.gave_up())
+    }
+
+    /// How it stands when who reads along was given up: written is what is out whole.
+    pub(super) fn abandoned(mut self, out_of_order: u64) -> Counted {
+        for of in self.current.behind.iter().flat_map(Behind::left) {
+            if let Some(point) = self.points.get_mut(of) {
+                point.written -= 1;
+            }
+        }
+        self.counted(out_of_order)
     }
 
     pub(super) fn counted(&self, out_of_order: u64) -> Counted {
@@ -164,7 +214,7 @@ impl<'a> Output<'a> {
     }
 
     /// Ends the file.
-    pub(super) fn finish(mut self, out_of_order: u64) -> anyhow::Result<Counted> {
+    pub(super) fn finish(&mut self, out_of_order: u64) -> anyhow::Result<Counted> {
         // What was read and not to be written is behind the end.
         let until = if self.is_full() { None } else { self.stopped };
         self.end(until, |point| (point.told.read, point.told.dropped))?;
@@ -179,7 +229,7 @@ impl<'a> Output<'a> {
     /// Writes down what became of each interface in this file, by how many packets were taken and dropped up to its end, and
     /// sees that all of it is out. The file holds what was stamped up to a time, else up to its last packet.
     fn end(&mut self, up_to: Option<i64>, until: impl Fn(&Point) -> (u64, u64)) -> anyhow::Result<()> {
-        let Current { writer, interfaces, began, last, path } = &mut self.current;
+        let Current { writer, interfaces, began, last, path, .. } = &mut self.current;
         let ended = up_to.max(*last).unwrap_or(*began);
         let written = interfaces.iter().zip(&mut self.points).try_for_each(|(id, point)| {
             let (taken, dropped) = until(point);
@@ -200,7 +250,7 @@ impl<'a> Output<'a> {
     fn turn(&mut self) -> anyhow::Result<()> {
         self.end(None, |point| (point.written, point.told.dropped))?;
         self.bytes += self.current.writer.output().bytes;
-        self.current = begin(self.plan, &self.points, self.boot.as_deref(), self.files + 1)?;
+        self.current = begin(self.plan, &self.points, self.boot.as_deref(), self.files + 1, &self.ending)?;
         self.files += 1;
         self.kept.push(self.current.path.clone());
         if self.plan.ring.is_some_and(|ring| self.kept.len() > ring.files as usize) {
@@ -212,9 +262,9 @@ impl<'a> Output<'a> {
 }
 
 /// Begins a file: who wrote it, which clock stamps, and which interfaces there are.
-fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64) -> anyhow::Result<Current> {
+fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64, ending: &Ending) -> anyhow::Result<Current> {
     let path = if plan.ring.is_some() { numbered(&plan.path, number) } else { plan.path.clone() };
-    let out = open(&path)?;
+    let (out, taken) = open(&path, ending)?;
     let section = || {
         let os = nix::sys::utsname::uname().ok();
         let os = os.as_ref().and_then(|os| Some(format!("Linux {}", os.release().to_str()?)));
@@ -245,23 +295,33 @@ fn begin(plan: &Plan, points: &[Point], boot: Option<&str>, number: u64) -> anyh
         Ok((writer, interfaces))
     };
     let (writer, interfaces) = section().map_err(|error| unwritten(&path, error))?;
-    Ok(Current { writer, interfaces, began: now(), last: None, path })
+    let behind = taken.map(|taken| Behind { taken, ends: VecDeque::new() });
+    Ok(Current { writer, interfaces, began: now(), last: None, path, behind })
 }
 
+/// Where a capture goes, and what is taken of it where somebody reads along.
+pub(super) type Opened = (Box<dyn Write>, Option<Rc<Taken>>);
+
 /// A new file; one that is there already is only written to if it is none, but a pipe or a device.
-pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Write>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdout()));
-    }
+pub(super) fn open(path: &Path, ending: &Ending) -> anyhow::Result<Opened> {
     let failed = |error: io::Error| anyhow!("{}: cannot be written: {error}", path.display());
+    let read_along = |pipe: Pipe| -> Opened {
+        let taken = pipe.taken();
+        (Box::new(pipe), Some(taken))
+    };
+    if path == Path::new("-") {
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
+        let is_file = out.metadata().is_ok_and(|found| found.is_file());
+        return Ok(if is_file { (Box::new(out), None) } else { read_along(Pipe::new(out, ending.clone())) });
+    }
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => {
             hand_over(&file);
-            Ok(Box::new(file))
+            Ok((Box::new(file), None))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-                return Ok(Box::new(OpenOptions::new().write(true).open(path).map_err(failed)?));
+                return Pipe::open(path, ending.clone()).map(read_along).map_err(failed);
             }
             Err(anyhow!("{}: is there already: remove it, or name another", path.display()))
         }
@@ -316,6 +376,8 @@ fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use shaper_net::signals::Signals;
+
     use super::*;
 
     #[test]
@@ -337,6 +399,8 @@ mod tests {
     fn a_file_that_is_there_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.pcapng");
+        let ending = Ending::by(Signals::install().unwrap());
+        let open = |path: &Path| super::open(path, &ending);
         drop(open(&path).unwrap());
         assert!(open(&path).err().unwrap().to_string().contains("is there already"));
         assert!(open(folder.path()).err().unwrap().to_string().contains("is there already"));
