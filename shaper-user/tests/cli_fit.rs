@@ -1,7 +1,7 @@
 //! `shaper fit`: the profile that made a series comes back within its intervals, and what is no series is refused. Series
 //! are made by the same decision as the kernel's, packet by packet.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "cli_fit/presets.rs"]
 mod of_presets;

@@ -5,8 +5,11 @@ use shaper_profile::Outages;
 
 use super::*;
 
-/// What a fit is to say of a direction: the loss's parameters, the delay's, in the order of the report.
-fn known(truth: &shaper_profile::Direction) -> (Vec<(&'static str, f64)>, Vec<(&'static str, f64)>) {
+/// Parameters of a model, by the names of the report.
+type Parameters = Vec<(&'static str, f64)>;
+
+/// What a fit is to say of a direction: the loss's parameters, and the delay's.
+fn known(truth: &shaper_profile::Direction) -> (Parameters, Parameters) {
     let loss = match truth.loss {
         Loss::Independent(ratio) if ratio.is_zero() => vec![],
         Loss::Independent(ratio) => vec![("ratio", ratio.fraction())],
