@@ -38,10 +38,12 @@ pub(crate) fn run(repo: &Repo, arguments: &Arguments) -> Result<()> {
         bail!("chromium is needed to draw {}: `cargo xtask setup` installs it", page.display());
     }
     let out = arguments.out.clone().unwrap_or_else(|| repo.root.join(PICTURE));
-    let profile = tempfile::tempdir().context("cannot make a folder for the browser's profile")?;
-    draw(&page, &profile.path().join("picture.png"), profile.path())?;
-    fs::copy(profile.path().join("picture.png"), &out)
-        .with_context(|| format!("{}: cannot be written", out.display()))?;
+    // The browser's profile stays: a new one takes seconds to make.
+    let folder = repo.root.join("target/picture");
+    fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let drawn = folder.join("report.png");
+    draw(&page, &drawn, &folder)?;
+    fs::copy(&drawn, &out).with_context(|| format!("{}: cannot be written", out.display()))?;
     println!("{}", out.display());
     Ok(())
 }
@@ -55,6 +57,8 @@ fn draw(page: &Path, picture: &Path, profile: &Path) -> Result<()> {
     command.arg(format!("--user-data-dir={}", profile.display()));
     command.arg(format!("--screenshot={}", picture.display())).arg(format!("--window-size={width},{height}"));
     command.arg(format!("file://{}", page.display())).stdout(Stdio::null()).stderr(Stdio::null());
+    // What an earlier call left is not taken for this one's.
+    let _ = fs::remove_file(picture);
     process::run(&mut command)?;
     if !picture.is_file() {
         bail!("`{}` left no picture", process::show(&command));
