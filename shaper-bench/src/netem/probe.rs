@@ -53,7 +53,8 @@ impl Probed {
 
 /// From one stamp to another.
 pub(super) fn seconds(from: u64, to: u64) -> f64 {
-    (to as f64 - from as f64) / 1e9
+    // Not as floating point before: times since 1970 would be whole multiples of 256 ns.
+    to.wrapping_sub(from).cast_signed() as f64 / 1e9
 }
 
 /// Sends by the schedule. With `ahead` each datagram is given its departure time, so many nanoseconds from when it is
@@ -209,4 +210,15 @@ fn receive(socket: &UdpSocket, count: usize, over: &AtomicBool) -> Result<Vec<Op
 
 fn nanos(time: &nix::sys::time::TimeSpec) -> u64 {
     (time.tv_sec() * 1_000_000_000 + time.tv_nsec()).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nanosecond_counts_in_times_since_1970() {
+        let now = 1_800_000_000_000_000_001;
+        assert_eq!((seconds(now, now + 1), seconds(now + 1, now)), (1e-9, -1e-9));
+    }
 }
