@@ -41,7 +41,8 @@ pub(super) fn section(out: &mut String, run: &Run) {
     if let (Some(ours), Some(theirs)) = (figure(FLOOR, "pps"), figure(NETEM, "pps")) {
         let _ = write!(
             out,
-            "Of netem's packets a second `fq` alone delivers {}: no engine that holds packets in an `fq` comes to more here. ",
+            "Of netem's packets a second `fq` alone delivers {} in this run: an engine that holds packets in an `fq` adds to what \
+             that takes. ",
             ratio(ours / theirs)
         );
     }
@@ -100,7 +101,7 @@ mod tests {
     fn the_parts_of_a_packets_time_sum_up_to_it() {
         let mut out = String::new();
         section(&mut out, &run());
-        assert!(out.contains("`fq` alone delivers 0.90:"), "{out}");
+        assert!(out.contains("`fq` alone delivers 0.90 in this run"), "{out}");
         let cells = out.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
         let values: Vec<f64> = cells.filter_map(|cell| cell.trim_end_matches(" |").parse().ok()).collect();
         assert_eq!(values, [1.1, 0.5, 0.1, 0.2, 1.1, 1.0, 4.0], "{out}");

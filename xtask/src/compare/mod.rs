@@ -138,9 +138,11 @@ fn here(repo: &Repo, extra: &[String]) -> Result<Run> {
 /// A comparison in a guest.
 pub(crate) fn guest(repo: &Repo, kernel: &vm::Kernel, extra: &[String], counted: bool) -> Result<Run> {
     let (program, shaper) = (program(repo), [repo.shaper()]);
+    // Where the clock goes by instructions it goes slowly.
+    let limit = if counted { 4 * LIMIT } else { LIMIT };
     let words: Vec<_> =
         ["netem", "--emulated"].into_iter().map(Into::into).chain(extra.iter().map(Into::into)).collect();
-    let guest = Guest { beside: &shaper, memory: MEMORY, counted, ..Guest::new(&program, &words, LIMIT) };
+    let guest = Guest { beside: &shaper, memory: MEMORY, counted, ..Guest::new(&program, &words, limit) };
     let mut run = Run { counted, ..Run::default() };
     let code = vm::boot(repo, kernel, &guest, |line| take(&mut run, line))?;
     run.ended(code == 0)?;
