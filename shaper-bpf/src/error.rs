@@ -76,6 +76,9 @@ pub enum Error {
     /// A trace for an object whose [`Feeder`] was taken.
     #[error("traces are brought on by now: set channels before the feeder is taken")]
     FeederTaken,
+    /// The kernel does not tell what programs take.
+    #[error("cannot count how long BPF programs run: {0}; it needs CAP_SYS_ADMIN and Linux 5.8 or later")]
+    RunTimes(String),
     /// The program gave up on a probe.
     #[error("the probe entry answered {0} instead of XDP_PASS")]
     Probe(u32),

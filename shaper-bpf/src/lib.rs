@@ -9,6 +9,7 @@ mod pod;
 mod program;
 mod records;
 mod room;
+mod run_time;
 
 pub use bench::TestRun;
 pub use diversion::{Beat, Hook, add_clsact};
@@ -18,6 +19,7 @@ pub use object::{Exclusion, Object, ProgramSize};
 pub use program::Program;
 pub use records::{Records, Releases};
 pub use room::Room;
+pub use run_time::{RunTime, RunTimes};
 
 /// What the verifier may walk through of any one program with every effect in it, a fifth of what the kernel allows:
 /// raised knowingly, never by accident.

@@ -23,7 +23,7 @@ pub(crate) struct Bed {
     /// The device at the near host.
     pub(crate) device: u32,
     far_rtnl: Rtnl,
-    far_device: u32,
+    pub(super) far_device: u32,
 }
 
 impl Bed {

@@ -1,7 +1,8 @@
 //! What impairs the near host's interface, put up and taken down again.
 
 use anyhow::{Context as _, Result, bail};
-use shaper_net::rtnl::{FilterSpec, QdiscSpec, ROOT, Rtnl};
+use shaper_bpf::{Exclusion, Object, Program, Room};
+use shaper_net::rtnl::{FilterSpec, FqSettings, QdiscSpec, ROOT, Rtnl};
 
 use super::bed::{Bed, DEVICE};
 use super::engine::{Asked, Running, Shaper, WITH};
@@ -19,7 +20,13 @@ pub(super) enum Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
     Nothing,
+    /// Nothing, but the far host takes packets from the cable by an XDP program that lets all in: what that adds is what one
+    /// of the crossings of a pair costs more than the other.
+    NothingXdp,
     Netem(Option<Filter>),
+    /// `fq` at the interface and nothing else: the sender says when each packet is to depart. What an engine costs that
+    /// holds packets in an `fq`, it costs on top of this.
+    Fq,
     Engine(String),
 }
 
@@ -27,6 +34,11 @@ pub(super) enum Contender {
 /// is said, and is no error.
 pub(super) const NOT_PUT_UP: &str = "cannot be put up";
 
+/// Bytes of a ring of records that nobody writes.
+const NO_RECORDS: u32 = 1 << 12;
+/// As an engine sets its own: it is not to drop, nor to pace.
+const FQ: FqSettings =
+    FqSettings { limit: tc::LIMIT, buckets_log: 16, orphan_mask: 0x3ff, timer_slack: 1_000, horizon: u32::MAX };
 /// Handles of our qdiscs.
 const PRIO: u32 = 0x1_0000;
 const NETEM: u32 = 0x30_0000;
@@ -37,7 +49,7 @@ impl Contender {
     pub(super) fn all(setting: Setting, engines: &[String]) -> Vec<Self> {
         let mut all = match setting {
             Setting::Rules(_) => vec![Self::Netem(Some(Filter::U32)), Self::Netem(Some(Filter::Flower))],
-            Setting::Delay => vec![Self::Nothing, Self::Netem(None)],
+            Setting::Delay => vec![Self::Nothing, Self::NothingXdp, Self::Netem(None), Self::Fq],
             _ => vec![Self::Netem(None)],
         };
         // A way of running one is about delays, not about decisions.
@@ -49,16 +61,33 @@ impl Contender {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Nothing => "nothing".into(),
+            Self::NothingXdp => "nothing, xdp".into(),
             Self::Netem(None) => "netem".into(),
             Self::Netem(Some(Filter::U32)) => "netem, u32".into(),
             Self::Netem(Some(Filter::Flower)) => "netem, flower".into(),
+            Self::Fq => "fq".into(),
             Self::Engine(name) => name.clone(),
         }
+    }
+
+    /// Whether packets are to arrive at once.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing | Self::NothingXdp)
+    }
+
+    /// How far ahead the sender itself says when each packet is to depart, where it does.
+    pub(super) fn ahead(&self) -> Option<u64> {
+        (*self == Self::Fq).then_some((DELAY * 1e9) as u64)
     }
 
     pub(super) fn apply(&self, bed: &Bed, shaper: &Shaper, setting: Setting) -> Result<Applied> {
         match self {
             Self::Nothing => Ok(Applied { undo: Undo::Nothing }),
+            Self::NothingXdp => {
+                let mut object = Object::load(NO_RECORDS, Exclusion::Device, &Room::PLAIN)?;
+                bed.far.run(|| object.attach_program(Program::Pass, bed.far_device))??;
+                Ok(Applied { undo: Undo::Program(Box::new(object)) })
+            }
             Self::Netem(filter) => {
                 let applied = Applied { undo: Undo::Qdisc(bed.near.rtnl()?, bed.device) };
                 let added = match filter {
@@ -67,6 +96,11 @@ impl Contender {
                 };
                 added.context(NOT_PUT_UP)?;
                 Ok(applied)
+            }
+            Self::Fq => {
+                let rtnl = bed.near.rtnl()?;
+                rtnl.set_fq(bed.device, &FQ).context(NOT_PUT_UP)?;
+                Ok(Applied { undo: Undo::Qdisc(rtnl, bed.device) })
             }
             Self::Engine(name) => {
                 let asked = Asked::Egress(setting.flags(), setting.profile());
@@ -120,6 +154,7 @@ pub(super) struct Applied {
 enum Undo {
     Nothing,
     Qdisc(Rtnl, u32),
+    Program(Box<Object>),
     Engine(Running),
 }
 
@@ -133,11 +168,12 @@ impl Applied {
         match std::mem::replace(&mut self.undo, Undo::Nothing) {
             Undo::Nothing => Ok(()),
             Undo::Qdisc(rtnl, device) => {
-                for kind in ["prio", "netem"] {
+                for kind in ["prio", "netem", "fq"] {
                     rtnl.delete_qdisc(device, kind)?;
                 }
                 Ok(())
             }
+            Undo::Program(mut object) => Ok(object.detach()?),
             Undo::Engine(running) => running.end(),
         }
     }

@@ -105,7 +105,7 @@ pub(super) fn of_probes(setting: Setting, contender: &Contender, probed: &Probed
     ensure!(!delays.is_empty(), "nothing arrived");
     figures.insert("sent", probed.sent.len() as f64);
     figures.insert("received", delays.len() as f64);
-    let asked = if *contender == Contender::Nothing { 0.0 } else { DELAY };
+    let asked = if contender.is_nothing() { 0.0 } else { DELAY };
     match setting {
         Setting::Delay | Setting::Rules(_) => {
             let off: Vec<f64> = delays.iter().map(|delay| delay - asked).collect();

@@ -2,25 +2,21 @@
 //! arrives; with the processor time of the whole host, whoever took it.
 
 use std::fs;
-use std::io::IoSlice;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockProtocol, SockType, SockaddrLike, sendmmsg,
-    setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
+use shaper_bpf::{Program, RunTime, RunTimes};
 use shaper_engine::clock::monotonic;
 
-use super::Figures;
+use super::batch::Batch;
 use super::bed::Bed;
+use super::{Figures, probe};
 use crate::{frame, stats};
 
-/// Frames of one call.
-const BATCH: usize = 64;
 /// Before counting begins: longer than the delay.
 const WARM: Duration = Duration::from_millis(300);
 /// How long is counted.
@@ -38,12 +34,25 @@ struct Counts {
     sent: u64,
     arrived: u64,
     busy: u64,
+    /// Where they are counted.
+    programs: Vec<RunTime>,
 }
 
-pub(super) fn run(bed: &Bed, repeats: u32, figures: &mut Figures) -> Result<()> {
+/// Programs that a packet meets, and what they take of it.
+const PROGRAMS: [(Program, &str); 6] = [
+    (Program::DivertForward, "divert_forward_ns"),
+    (Program::Link, "link_ns"),
+    (Program::TurnRound, "turn_round_ns"),
+    (Program::Schedule, "schedule_ns"),
+    (Program::Released, "released_ns"),
+    (Program::ComeBack, "come_back_ns"),
+];
+
+/// Floods so many times. With `ahead` each frame is given its departure time, so many nanoseconds from when it is sent.
+pub(super) fn run(bed: &Bed, ahead: Option<u64>, repeats: u32, figures: &mut Figures) -> Result<()> {
     let (mut rates, mut costs, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..repeats {
-        let (from, to) = once(bed)?;
+        let (from, to) = once(bed, ahead, None)?;
         let arrived = (to.arrived - from.arrived) as f64;
         rates.push(1e9 * arrived / (to.at - from.at) as f64);
         costs.push((to.busy.saturating_sub(from.busy)) as f64 / arrived.max(1.0));
@@ -55,16 +64,36 @@ pub(super) fn run(bed: &Bed, repeats: u32, figures: &mut Figures) -> Result<()> 
     Ok(())
 }
 
-fn once(bed: &Bed) -> Result<(Counts, Counts)> {
+/// Floods once more and tells what each program of ours takes a packet that arrives, counting included.
+pub(super) fn count_programs(bed: &Bed, figures: &mut Figures) -> Result<()> {
+    let times = RunTimes::count()?;
+    let (from, to) = once(bed, None, Some(&times))?;
+    let arrived = (to.arrived - from.arrived).max(1) as f64;
+    for (program, name) in PROGRAMS {
+        let taken = |counts: &Counts| -> Duration {
+            counts.programs.iter().filter(|one| one.program == program).map(|one| one.time).sum()
+        };
+        let taken = taken(&to).saturating_sub(taken(&from));
+        if !taken.is_zero() {
+            figures.insert(name, taken.as_nanos() as f64 / arrived);
+        }
+    }
+    Ok(())
+}
+
+fn once(bed: &Bed, ahead: Option<u64>, times: Option<&RunTimes>) -> Result<(Counts, Counts)> {
     let socket = bed.near.run(packet_socket)??;
+    if ahead.is_some() {
+        probe::departs(&socket)?;
+    }
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let taken = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| send(&socket, bed.device, &stop, &sent));
+        let sending = scope.spawn(|| send(&socket, bed.device, ahead, &stop, &sent));
         let taken = (|| {
             std::thread::sleep(WARM);
-            let from = counts(bed, &sent)?;
+            let from = counts(bed, &sent, times)?;
             std::thread::sleep(COUNTED);
-            Ok((from, counts(bed, &sent)?))
+            Ok((from, counts(bed, &sent, times)?))
         })();
         stop.store(true, Ordering::Relaxed);
         sending.join().map_err(|_| anyhow!("the sender panicked"))??;
@@ -82,15 +111,12 @@ fn packet_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn send(socket: &OwnedFd, device: u32, stop: &AtomicBool, sent: &AtomicU64) -> Result<()> {
-    let frame = frame::udp(frame::FROM, frame::TO, SIZE);
-    let slices = vec![[IoSlice::new(&frame)]; BATCH];
-    let to = vec![Some(link_address(device)?); BATCH];
-    let mut headers = MultiHeaders::<LinkAddr>::preallocate(BATCH, None);
+fn send(socket: &OwnedFd, device: u32, ahead: Option<u64>, stop: &AtomicBool, sent: &AtomicU64) -> Result<()> {
+    let mut batch = Batch::new(frame::udp(frame::FROM, frame::TO, SIZE), device)?;
     while !stop.load(Ordering::Relaxed) {
-        match sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &to, [], MsgFlags::MSG_DONTWAIT) {
-            Ok(results) => {
-                sent.fetch_add(results.count() as u64, Ordering::Relaxed);
+        match batch.send(socket, ahead) {
+            Ok(count) => {
+                sent.fetch_add(count, Ordering::Relaxed);
             }
             // The first of them was dropped on its way.
             Err(Errno::ENOBUFS) => {
@@ -104,26 +130,10 @@ fn send(socket: &OwnedFd, device: u32, stop: &AtomicBool, sent: &AtomicU64) -> R
     Ok(())
 }
 
-/// A device, as an address of packet sockets (packet(7)).
-fn link_address(device: u32) -> Result<LinkAddr> {
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
-        sll_protocol: super::tc::IPV4.to_be(),
-        sll_ifindex: i32::try_from(device)?,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 6,
-        sll_addr: [0; 8],
-    };
-    // SAFETY: the pointer is to a whole sockaddr_ll, whose size is given.
-    let made = unsafe {
-        LinkAddr::from_raw((&raw const address).cast(), Some(size_of::<libc::sockaddr_ll>() as libc::socklen_t))
-    };
-    made.context("not a packet socket's address")
-}
-
-fn counts(bed: &Bed, sent: &AtomicU64) -> Result<Counts> {
-    Ok(Counts { at: monotonic(), sent: sent.load(Ordering::Relaxed), arrived: bed.arrived()?, busy: busy()? })
+fn counts(bed: &Bed, sent: &AtomicU64, times: Option<&RunTimes>) -> Result<Counts> {
+    let programs = times.map(RunTimes::read).transpose()?.unwrap_or_default();
+    let sent = sent.load(Ordering::Relaxed);
+    Ok(Counts { at: monotonic(), sent, arrived: bed.arrived()?, busy: busy()?, programs })
 }
 
 /// Waits until nothing more arrives.

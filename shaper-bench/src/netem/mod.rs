@@ -2,6 +2,7 @@
 //!
 //! Two hosts with a plain cable; one after another impairs what leaves the first: nothing, netem, each engine.
 
+mod batch;
 pub(crate) mod bed;
 mod contender;
 pub(crate) mod engine;
@@ -38,12 +39,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     shaper: Option<PathBuf>,
     /// Our engines, by the names that `shaper apply --engine` knows; one that cannot be put up is reported with the reason.
-    /// Flags of `apply` may follow: xsk+busy-poll.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "xsk,xsk+busy-poll,edt")]
+    /// Flags of `apply` may follow: xsk+busy-poll, edt+records=off.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "xsk,xsk+busy-poll,edt,edt+records=off")]
     engines: Vec<String>,
     /// Numbers of rules.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,256,4096,65534")]
     rules: Vec<u32>,
+    /// This setting alone, by its name in the page: 'delay 20 ms'; may be given again.
+    #[arg(long, value_name = "SETTING")]
+    only: Vec<String>,
     /// Datagrams of a setting with delay; those with loss get twice as many.
     #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(50..=100_000))]
     probes: u32,
@@ -97,6 +101,9 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<()> {
     let mut failed = 0;
     for setting in Setting::all(&arguments.rules) {
         let name = setting.name();
+        if !arguments.only.is_empty() && !arguments.only.contains(&name) {
+            continue;
+        }
         for contender in Contender::all(setting, &arguments.engines) {
             session.check()?;
             let label = contender.name();
@@ -134,12 +141,16 @@ fn measure(
     let applied = contender.apply(bed, shaper, setting)?;
     let mut figures = Figures::from([("setup_s", start.elapsed().as_secs_f64())]);
     // What was started a moment ago comes to rest meanwhile.
-    probe::run(bed, &Setting::Delay.schedule(WARM))?;
-    let probed = probe::run(bed, &setting.schedule(arguments.probes))?;
+    let ahead = contender.ahead();
+    probe::run(bed, &Setting::Delay.schedule(WARM), ahead)?;
+    let probed = probe::run(bed, &setting.schedule(arguments.probes), ahead)?;
     figures::of_probes(setting, contender, &probed, &mut figures)?;
     if setting.is_flooded() {
         session.check()?;
-        flood::run(bed, arguments.repeats, &mut figures)?;
+        flood::run(bed, ahead, arguments.repeats, &mut figures)?;
+        if setting == Setting::Delay && matches!(contender, Contender::Engine(_)) {
+            flood::count_programs(bed, &mut figures)?;
+        }
     }
     applied.undo()?;
     Ok(figures)

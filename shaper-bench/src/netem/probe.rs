@@ -4,16 +4,16 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrIn, TimestampingFlag, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, TimestampingFlag, recvmsg, sendmsg, setsockopt, sockopt,
 };
-use shaper_engine::clock::monotonic;
+use shaper_engine::clock::{self, ClockSample, monotonic};
 
 use super::bed::{Bed, FROM, TO};
 
@@ -53,17 +53,23 @@ impl Probed {
 
 /// From one stamp to another.
 pub(super) fn seconds(from: u64, to: u64) -> f64 {
-    (to as f64 - from as f64) / 1e9
+    // Not as floating point before: times since 1970 would be whole multiples of 256 ns.
+    to.wrapping_sub(from).cast_signed() as f64 / 1e9
 }
 
-pub(super) fn run(bed: &Bed, schedule: &Schedule) -> Result<Probed> {
+/// Sends by the schedule. With `ahead` each datagram is given its departure time, so many nanoseconds from when it is
+/// handed to the kernel; it counts as sent at that moment.
+pub(super) fn run(bed: &Bed, schedule: &Schedule, ahead: Option<u64>) -> Result<Probed> {
     let receiver = bed.far.run(receiver)??;
     let sender = bed.near.run(sender)??;
+    if ahead.is_some() {
+        departs(&sender)?;
+    }
     let over = AtomicBool::new(false);
     let count = schedule.count as usize;
     std::thread::scope(|scope| {
         let receiving = scope.spawn(|| receive(&receiver, count, &over));
-        let sent = send(&sender, schedule);
+        let sent = send(&sender, schedule, ahead);
         over.store(true, Ordering::Relaxed);
         let arrived = receiving.join().map_err(|_| anyhow!("the receiver panicked"))??;
         Ok(Probed { sent: sent?, arrived })
@@ -93,10 +99,21 @@ fn sender() -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn send(socket: &UdpSocket, schedule: &Schedule) -> Result<Vec<u64>> {
+/// Lets a socket say when each of its packets is to depart.
+///
+/// `fq` takes all times for ones of CLOCK_MONOTONIC, and such they are. But they are called something else: what it knows to
+/// be a departure by that clock, the kernel keeps where the packet arrives (`skb_clear_tstamp`, Linux 6.12), and stamps the
+/// arrival only behind the IP layer (`skb_clear_delivery_time`), later than it does with all others.
+pub(super) fn departs(socket: &impl AsFd) -> Result<()> {
+    let asked = libc::sock_txtime { clockid: libc::CLOCK_REALTIME, flags: 0 };
+    setsockopt(socket, sockopt::TxTime, &asked).context("this kernel takes no departure times of a socket")
+}
+
+fn send(socket: &UdpSocket, schedule: &Schedule, ahead: Option<u64>) -> Result<Vec<u64>> {
     let to = SockaddrIn::from(SocketAddrV4::new(TO, PORT));
     let mut stamps: Vec<Option<u64>> = vec![None; schedule.count as usize];
     let mut payload = vec![0x5a; schedule.frame.saturating_sub(HEADERS).max(4)];
+    let mut handed = Vec::new();
     let mut due = monotonic();
     for number in 0..schedule.count {
         let now = monotonic();
@@ -107,7 +124,11 @@ fn send(socket: &UdpSocket, schedule: &Schedule) -> Result<Vec<u64>> {
         if let Some(place) = payload.get_mut(..4) {
             place.copy_from_slice(&number.to_be_bytes());
         }
-        sendmsg(socket.as_raw_fd(), &[IoSlice::new(&payload)], &[], MsgFlags::empty(), Some(&to))
+        let departure = ahead.map(|ahead| monotonic() + ahead);
+        handed.extend(departure.zip(ahead).map(|(departure, ahead)| departure - ahead));
+        let control = departure.as_ref().map(ControlMessage::TxTime);
+        let slices = [IoSlice::new(&payload)];
+        sendmsg(socket.as_raw_fd(), &slices, control.as_slice(), MsgFlags::empty(), Some(&to))
             .context("cannot send a datagram")?;
         if schedule.gap_nanos > 0 {
             take_stamps(socket, &mut stamps)?;
@@ -118,6 +139,11 @@ fn send(socket: &UdpSocket, schedule: &Schedule) -> Result<Vec<u64>> {
         take_stamps(socket, &mut stamps)?;
     }
     let stamps: Option<Vec<u64>> = stamps.into_iter().collect();
+    if ahead.is_some() {
+        let ClockSample { before, realtime, after } = clock::sample();
+        let since = realtime.saturating_sub(before.midpoint(after));
+        return Ok(handed.into_iter().map(|at| at + since).collect());
+    }
     stamps.context("the kernel did not stamp every datagram that was sent")
 }
 
@@ -184,4 +210,15 @@ fn receive(socket: &UdpSocket, count: usize, over: &AtomicBool) -> Result<Vec<Op
 
 fn nanos(time: &nix::sys::time::TimeSpec) -> u64 {
     (time.tv_sec() * 1_000_000_000 + time.tv_nsec()).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nanosecond_counts_in_times_since_1970() {
+        let now = 1_800_000_000_000_000_001;
+        assert_eq!((seconds(now, now + 1), seconds(now + 1, now)), (1e-9, -1e-9));
+    }
 }

@@ -8,8 +8,8 @@ use shaper_net::rtnl::encoded;
 
 use super::figures::Shape;
 
-/// Packets that netem holds at most: its default of 1,000 would be what is measured otherwise.
-const LIMIT: u32 = 1_000_000;
+/// Packets that a qdisc holds at most: netem's default of 1,000 would be what is measured otherwise.
+pub(super) const LIMIT: u32 = 1_000_000;
 /// Entries of a table of delays.
 const TABLE: u32 = 4_096;
 /// What stands for a whole sigma in such a table (`NETEM_DIST_SCALE`).

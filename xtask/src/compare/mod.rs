@@ -2,6 +2,7 @@
 //!
 //! `shaper-bench netem` measures and writes a line of JSON a result; here they are put together into a page.
 
+mod floor;
 mod line_rate;
 mod page;
 mod results;
@@ -40,6 +41,10 @@ pub(crate) struct Arguments {
     /// The kernel: host, or a series of Debian's kernels in qemu: 6.1, 6.12, all; may be given again.
     #[arg(long, default_value = HOST)]
     kernel: Vec<String>,
+    /// In guests, let the clock go by instructions, on one processor: figures then say how many a packet takes, and do not
+    /// depend on what else this machine does. It takes several times as long.
+    #[arg(long)]
+    instructions: bool,
     /// Write all figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -99,7 +104,7 @@ fn measure(repo: &Repo, arguments: &Arguments) -> Result<Results> {
         let all = vm::series(kernel);
         for series in &all {
             match vm::get(repo, series) {
-                Ok(kernel) => results.runs.push(guest(repo, &kernel, &arguments.extra)?),
+                Ok(kernel) => results.runs.push(guest(repo, &kernel, &arguments.extra, arguments.instructions)?),
                 Err(error) if all.len() > 1 => println!("compare-netem: Linux {series} is skipped: {error:#}"),
                 Err(error) => return Err(error),
             }
@@ -131,12 +136,14 @@ fn here(repo: &Repo, extra: &[String]) -> Result<Run> {
 }
 
 /// A comparison in a guest.
-pub(crate) fn guest(repo: &Repo, kernel: &vm::Kernel, extra: &[String]) -> Result<Run> {
+pub(crate) fn guest(repo: &Repo, kernel: &vm::Kernel, extra: &[String], counted: bool) -> Result<Run> {
     let (program, shaper) = (program(repo), [repo.shaper()]);
+    // Where the clock goes by instructions it goes slowly.
+    let limit = if counted { 4 * LIMIT } else { LIMIT };
     let words: Vec<_> =
         ["netem", "--emulated"].into_iter().map(Into::into).chain(extra.iter().map(Into::into)).collect();
-    let guest = Guest { beside: &shaper, memory: MEMORY, ..Guest::new(&program, &words, LIMIT) };
-    let mut run = Run::default();
+    let guest = Guest { beside: &shaper, memory: MEMORY, counted, ..Guest::new(&program, &words, limit) };
+    let mut run = Run { counted, ..Run::default() };
     let code = vm::boot(repo, kernel, &guest, |line| take(&mut run, line))?;
     run.ended(code == 0)?;
     Ok(run)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    floor,
     line_rate::{self, grouped},
     results::{Results, Run},
     verdict::{self, Verdict},
@@ -20,6 +21,7 @@ Written by `cargo xtask compare-netem` with `--kernel` and `--write`, a section 
 ```
 cargo xtask compare-netem                       # prints this page for the kernel that runs
 cargo xtask compare-netem --kernel 6.12         # Debian's, in qemu
+cargo xtask compare-netem --kernel 6.12 --instructions -- --only 'delay 20 ms'
 cargo xtask compare-netem -- --rules 1,256      # arguments of shaper-bench netem
 ```
 
@@ -29,13 +31,17 @@ that is not there is named with the reason. netem is set up by netlink, with a l
 of 1,000 would be what is measured), and with rules as people do it: a `prio` qdisc, netem in its last band, and one \
 filter a rule that leads there. `u32` filters are one behind the other, 4,095 in a priority, which is all that one \
 holds without hash tables of the user's; `flower` filters share a mask. All of them lead to the same netem, while each of \
-our rules has settings, state and draws of its own. Packets match the last rule.
+our rules has settings, state and draws of its own. Packets match the last rule. `fq` is no engine but the most that one \
+could come to that holds packets in an `fq`: that qdisc at the interface, set as `edt` sets its own, and the sender itself \
+says when each packet is to depart (`SO_TXTIME`, 20 ms ahead). It decides and records nothing, and takes super-packets as \
+they are. `nothing, xdp` is nothing, with an XDP program at the far host that lets all in: one of the crossings of an \
+engine's pair ends like that.
 
 **How.** Datagrams with numbers, from a socket that is not connected. Both stamps are the kernel's, by the same clock: \
 one where the packet enters the interface's queueing, before any qdisc or TC program (`SCM_TSTAMP_SCHED`), one where the \
 other host takes it from the cable (`SO_TIMESTAMPNS`). Nothing is corrected for: the cable, and the kernel's way to it, \
-are part of every delay, and the row of nothing says what they take. The deviation is the measured one-way delay less the one \
-asked for (of the bottleneck: less what a queue that serves one packet after another makes of the moments at which they came); \
+are part of every delay, and the row of nothing says what they take. Of `fq` a packet counts as sent when its sender read the \
+clock for its departure. The deviation is the measured one-way delay less the one asked for (of the bottleneck: less what a queue that serves one packet after another makes of the moments at which they came); \
 distance is that of Kolmogorov and Smirnov, from the distribution asked for and, of netem, from what its own tables \
 document as well. Seeds are fixed for ours; netem has none here. Packets a second: as many 64-byte frames as one thread can \
 send by a packet socket, counted at the far interface; processor time is that of the whole host, whoever took it, the \
@@ -67,7 +73,16 @@ pub(super) fn of(results: &Results) -> String {
 
 fn section(out: &mut String, run: &Run) {
     let kernel = &run.kernel;
-    if run.emulated {
+    if run.counted {
+        let _ = write!(
+            out,
+            "\n## Linux {kernel}, emulated, by instructions\n\n**Emulated in software** (qemu, TCG, `-icount`), one processor \
+             whose clock goes by its instructions, {} datagrams of a delay, {} floods: what else the machine does changes \
+             nothing, and the floods' ratios are those of instructions a packet. Instructions are not time: what waits for \
+             memory, or for another processor, does not show.\n",
+            run.probes, run.repeats
+        );
+    } else if run.emulated {
         let _ = write!(
             out,
             "\n## Linux {kernel}, emulated\n\n**Emulated in software** (qemu, TCG), {} processors, {} datagrams of a delay, \
@@ -90,6 +105,7 @@ fn section(out: &mut String, run: &Run) {
     distributions(out, run);
     losses(out, run);
     floods(out, run);
+    floor::section(out, run);
     verdicts(out, run);
 }
 
@@ -131,7 +147,7 @@ fn time(run: &Run, setting: &str, contender: &str, name: &str) -> String {
 }
 
 /// A ratio, with more digits where it is small.
-fn ratio(value: f64) -> String {
+pub(super) fn ratio(value: f64) -> String {
     match value {
         value if value >= 0.095 => format!("{value:.2}"),
         value if value >= 0.0095 => format!("{value:.3}"),
@@ -175,7 +191,7 @@ fn delays(out: &mut String, run: &Run) {
         }
     }
     let netem = run.figure(BASE.0, BASE.1, "median_us");
-    for contender in contenders.iter().filter(|name| !["nothing", BASE.1].contains(name)) {
+    for contender in contenders.iter().filter(|name| floor::is_engine(name)) {
         if let (Some(ours), Some(theirs)) = (run.figure(BASE.0, contender, "median_us"), netem) {
             let alike = (ours - theirs).abs() < ALIKE;
             let word = if alike { "yes" } else { "**no**" };
@@ -187,6 +203,9 @@ fn delays(out: &mut String, run: &Run) {
 fn distributions(out: &mut String, run: &Run) {
     let wanted = |name: &str| name.contains("jitter");
     let contenders = run.contenders(wanted);
+    if contenders.is_empty() {
+        return;
+    }
     out.push_str("\n### Distance from the distribution asked for\n\nBy chance alone a sample is as far off as the third column says, or farther, once in twenty.\n\n");
     head(out, &["setting", "by chance", "netem, from its own table"], &contenders);
     for setting in run.settings().into_iter().filter(|name| wanted(name)) {
@@ -206,6 +225,9 @@ fn distributions(out: &mut String, run: &Run) {
 fn losses(out: &mut String, run: &Run) {
     let wanted = |name: &str| name.starts_with("loss");
     let contenders = run.contenders(wanted);
+    if contenders.is_empty() {
+        return;
+    }
     out.push_str("\n### Loss\n\nWith its 95 % interval, and lost in a row in the mean.\n\n");
     head(out, &["setting", "asked for"], &contenders);
     for setting in run.settings().into_iter().filter(|name| wanted(name)) {
@@ -233,14 +255,18 @@ fn floods(out: &mut String, run: &Run) {
     let settings: Vec<&str> = run.settings().into_iter().filter(|name| wanted(name)).collect();
     let note = if run.emulated { ", as a ratio to netem without filters in this run" } else { "" };
     let table = |out: &mut String, title: &str, cell: &dyn Fn(&str, &str) -> Option<String>| {
-        let _ = write!(out, "\n### {title}\n\n");
-        head(out, &["setting"], &contenders);
+        let mut rows = String::new();
         for setting in &settings {
             let cells: Vec<_> = contenders.iter().map(|contender| cell(setting, contender)).collect();
             if cells.iter().any(Option::is_some) {
                 let cells: Vec<_> = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".into())).collect();
-                let _ = writeln!(out, "| {setting} | {} |", cells.join(" | "));
+                let _ = writeln!(rows, "| {setting} | {} |", cells.join(" | "));
             }
+        }
+        if !rows.is_empty() {
+            let _ = write!(out, "\n### {title}\n\n");
+            head(out, &["setting"], &contenders);
+            out.push_str(&rows);
         }
     };
     let against = |name: &'static str, unit: &'static str| {
@@ -338,6 +364,13 @@ mod tests {
         assert!(page.contains("| delay 20 ms | 1.00 | 0.50 | - | - |"), "{page}");
         assert!(!page.contains(" us |") && !page.contains("10,000"), "{page}");
         assert!(page.contains("- **edt**: this kernel has no fq"), "{page}");
+    }
+
+    #[test]
+    fn a_run_whose_clock_went_by_instructions_says_so() {
+        let page = of(&Results { runs: vec![Run { counted: true, ..run() }], costs: Vec::new() });
+        assert!(page.contains("## Linux 6.12, emulated, by instructions"), "{page}");
+        assert!(page.contains("| delay 20 ms | 1.00 | 0.50 | - | - |"), "{page}");
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(crate) struct Run {
     pub(crate) processor: String,
     pub(crate) processors: u64,
     pub(crate) emulated: bool,
+    /// Its clock went by instructions.
+    #[serde(default)]
+    pub(crate) counted: bool,
     pub(crate) probes: u64,
     pub(crate) repeats: u64,
     /// Runnable tasks of the machine before it.

@@ -1,6 +1,6 @@
 //! Who is better in a run, figure by figure: our engines against netem.
 
-use super::results::Run;
+use super::{floor, results::Run};
 
 /// How much better or worse counts as neither.
 const EVEN: f64 = 0.1;
@@ -41,8 +41,10 @@ pub(super) fn all(run: &Run) -> Vec<Verdict> {
     let mut found = Vec::new();
     for setting in run.settings() {
         let contenders = run.contenders(|name| name == setting);
-        let (netems, engines): (Vec<&str>, Vec<&str>) =
-            contenders.into_iter().filter(|name| *name != "nothing").partition(|name| name.starts_with("netem"));
+        let (netems, engines): (Vec<&str>, Vec<&str>) = contenders
+            .into_iter()
+            .filter(|name| name.starts_with("netem") || floor::is_engine(name))
+            .partition(|name| name.starts_with("netem"));
         for (figure, what, more_is_better) in FIGURES {
             // A quantile of jitter is a draw: how far it is off says more of chance than of anybody.
             if setting.contains("jitter") && figure.ends_with("_us") {

@@ -102,7 +102,7 @@ pub(crate) fn comparison(repo: &Repo, series: &str) -> Result<Outcome> {
         Err(error) => return Ok(Outcome::CannotRun { reason: format!("{error:#}"), tests: 1 }),
     };
     let extra = ["--rules", "1,256", "--probes", "200", "--repeats", "1"].map(String::from);
-    let run = compare::guest(repo, &kernel, &extra)?;
+    let run = compare::guest(repo, &kernel, &extra, false)?;
     println!("{} results", run.rows.len());
     let measured = |name: &str| {
         let mut rows = run.rows.iter().filter(|row| row.contender == name).peekable();
