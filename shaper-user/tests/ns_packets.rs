@@ -1,7 +1,6 @@
 //! `packets.parquet` of a run, read by DuckDB, is what the run's summary and its captures say.
 
 #![cfg(feature = "live")]
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
 
 #[path = "support/duckdb.rs"]
 mod duckdb;
@@ -67,7 +66,7 @@ fn packets_of_a_run_add_up_to_its_summary() {
         let query = "SELECT frame_entered, packet_id, epoch_ns(entered_ns) FROM FILE \
                      WHERE direction = 'a_to_b' AND copy = 0 ORDER BY frame_entered LIMIT 50";
         let rows = table.rows(query);
-        let mut reader = Reader::open(&run.out.join("a.pcapng")).unwrap();
+        let mut reader = Reader::open(run.out.join("a.pcapng")).unwrap();
         let mut wanted = rows.iter();
         let mut next = wanted.next();
         while let Some(packet) = reader.next_packet().unwrap() {

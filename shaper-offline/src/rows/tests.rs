@@ -1,3 +1,7 @@
+//! Rows read back as Parquet are those of CSV, cell by cell.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::{
 
 use shaper_offline::{
     analyze::{Capture, Comparison, Options, one_point, two_points},
-    merged::{Marks, write},
+    merged::{Marks, Writing, write},
     pcapfile::{Reader, Verdict},
 };
 
@@ -96,7 +96,8 @@ fn both_captures_in_one_show_what_was_found_beside_the_fates() {
     let mut marks = Marks::default();
     let analysis = comparison.run_into(&mut marks).unwrap();
     let out = BufWriter::new(File::create(&path).unwrap());
-    let merged = write([&a, &b], &marks, &analysis, "shaper", out).unwrap();
+    let writing = Writing { application: "shaper", anonymize: None };
+    let merged = write([&a, &b], &marks, &analysis, &writing, out).unwrap();
     let [comments, verdicts] = visible(&path);
     let [at_a, at_b] = [&a, &b].map(|path| visible(path));
     assert_eq!((comments, verdicts), (at_a[0] + at_b[0], at_a[1] + at_b[1]));
