@@ -143,7 +143,10 @@ pub(super) fn may_be(layers: &Layers<'_>) -> bool {
 #[cold]
 #[inline(never)]
 pub(super) fn innermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let mut layers = super::outermost(linktype, data, origlen)?;
+    let mut layers = Layers::EMPTY;
+    if !layers.outermost(linktype, data, origlen) {
+        return None;
+    }
     for level in 1..=LEVELS {
         if !may_be(&layers) {
             break;
@@ -195,7 +198,10 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<Layers<'a>> {
     {
         return None;
     }
-    let inner = super::above(link, data, length)?;
+    let mut inner = Layers::EMPTY;
+    if !inner.above(link, data, length) {
+        return None;
+    }
     let believable = match inner.ethertype {
         link::IPV4 | link::IPV6 => inner.ip.is_some() && inner.network_length.checked_add(header)? <= length,
         // Frames of other protocols that are bridged.
