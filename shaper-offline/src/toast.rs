@@ -67,6 +67,12 @@ pub enum Checksum {
     Unknown,
 }
 
+/// Whether a UDP payload has the magic of a frame.
+#[inline]
+pub(crate) fn begins_frame(payload: &[u8]) -> bool {
+    payload.first_chunk::<4>() == Some(&MAGIC)
+}
+
 /// Recognises a UDP payload; `None` if it is something else.
 #[must_use]
 #[inline]

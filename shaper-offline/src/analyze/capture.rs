@@ -16,6 +16,13 @@ pub(crate) fn open(path: &Path) -> std::result::Result<Reader, Error> {
 /// Tells of a packet whether it is meant.
 pub type Predicate<'a> = dyn Fn(&Packet<'_>, &Layers<'_>) -> bool + 'a;
 
+/// Asks. What is handed on here is a copy, so that packets and layers need be nowhere in memory while nobody asks.
+#[inline]
+pub(super) fn asked(predicate: &Predicate<'_>, packet: Packet<'_>, layers: &Layers<'_>) -> bool {
+    let layers = *layers;
+    predicate(&packet, &layers)
+}
+
 /// The capture of one point: a file, or those packets of it that were seen there.
 #[derive(Clone, Copy)]
 pub struct Capture<'a> {
@@ -103,7 +110,7 @@ impl<'a> Chosen<'a> {
     /// Whether a packet of such an interface is.
     #[inline]
     pub(super) fn takes(&self, packet: &Packet<'_>, layers: Option<&Layers<'_>>) -> bool {
-        self.point.is_none_or(|point| layers.is_some_and(|layers| point(packet, layers)))
+        self.point.is_none_or(|point| layers.is_some_and(|layers| asked(point, *packet, layers)))
     }
 
     /// The interfaces of this point.

@@ -1,15 +1,15 @@
 //! One capture as the matcher reads it: keyed packets on a common clock.
 
 use super::{
-    capture::{Chosen, Predicate},
+    capture::{Chosen, Predicate, asked},
     gaps::Gaps,
     key::{Keyed, Rules, Tier, keyed},
     leaps::{Leaps, Stamp},
     sightings::{self, Sightings},
 };
 use crate::{
-    packet,
-    pcapfile::{Error, Reader},
+    packet::Layers,
+    pcapfile::{Error, Packet, Reader},
 };
 
 /// How one capture's clock becomes the common one: t - offset - skew * (t - origin).
@@ -102,7 +102,9 @@ pub(super) struct Feed<'a> {
     impaired_only: bool,
     /// When the capture began, where that is told.
     pub(super) began: Option<i64>,
-    pub(super) head: Option<Head>,
+    /// The packet that comes next, if there is one: it is written in place, as it is too large to be handed on.
+    next: Head,
+    holds: bool,
     pub(super) told: Told,
     latest: i64,
     /// Whether the last packet's stamp lies far from the others', with nothing to tell if it is a time.
@@ -121,6 +123,7 @@ impl<'a> Feed<'a> {
         correction: Correction,
         impaired_only: bool,
     ) -> Result<Self, Error> {
+        let nothing = keyed(&Layers::EMPTY, rules);
         Ok(Self {
             reader: chosen.open()?,
             chosen: chosen.clone(),
@@ -129,7 +132,8 @@ impl<'a> Feed<'a> {
             correction,
             impaired_only,
             began: None,
-            head: None,
+            next: Head { ts: 0, frame: 0, interface: 0, bytes: 0, packet: nothing },
+            holds: false,
             told: Told::default(),
             latest: i64::MIN,
             unsure: false,
@@ -153,16 +157,24 @@ impl<'a> Feed<'a> {
         &self.reader
     }
 
-    /// Reads the next packet into `head`, or `None` at the end.
+    /// The packet that comes next; `None` at the end.
     #[inline]
+    pub(super) fn head(&self) -> Option<&Head> {
+        self.holds.then_some(&self.next)
+    }
+
+    /// Reads the next packet into `head`.
+    #[inline(never)]
     pub(super) fn advance(&mut self) -> Result<(), Error> {
-        self.head = None;
-        while let Some(packet) = self.reader.next_packet()? {
+        self.holds = false;
+        while self.reader.advance()? {
+            let packet = self.reader.packet();
             if !self.chosen.has(packet.interface) {
                 continue;
             }
-            let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
-            if !self.chosen.takes(&packet, layers.as_ref()) {
+            let mut layers = Layers::EMPTY;
+            let known = layers.read(packet.linktype, packet.data, packet.origlen);
+            if !self.chosen.takes(&packet, known.then_some(&layers)) {
                 continue;
             }
             self.told.packets += 1;
@@ -197,21 +209,22 @@ impl<'a> Feed<'a> {
                 self.told.first = Some(self.told.first.map_or(ts, |first| first.min(ts)));
                 self.told.last = Some(self.latest);
             }
-            if self.impaired_only && packet.packetid().is_none() {
+            if self.impaired_only && !has_id(packet) {
                 self.told.bypassed += 1;
                 continue;
             }
-            let Some(layers) = layers else {
+            if !known {
                 self.told.unparsed += 1;
                 continue;
-            };
-            if self.only.is_some_and(|only| !only(&packet, &layers)) {
+            }
+            if self.only.is_some_and(|only| !asked(only, packet, &layers)) {
                 self.told.filtered += 1;
                 continue;
             }
-            let keyed = keyed(&layers, self.rules);
+            self.next.packet.read(&layers, self.rules);
+            let keyed = &self.next.packet;
             if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
-                && self.sightings.again(ts, &keyed, place)
+                && self.sightings.again(ts, keyed, place)
             {
                 self.told.seen_again += 1;
                 continue;
@@ -224,13 +237,11 @@ impl<'a> Feed<'a> {
                     self.gaps.note(ts, ts);
                 }
             }
-            self.head = Some(Head {
-                ts,
-                frame: u32::try_from(packet.index.saturating_add(1)).unwrap_or(0),
-                interface: packet.interface,
-                bytes: packet.origlen,
-                packet: keyed,
-            });
+            self.next.ts = ts;
+            self.next.frame = u32::try_from(packet.index.saturating_add(1)).unwrap_or(0);
+            self.next.interface = packet.interface;
+            self.next.bytes = packet.origlen;
+            self.holds = true;
             return Ok(());
         }
         Ok(())
@@ -243,7 +254,7 @@ impl<'a> Feed<'a> {
 
     /// Whether the end of the capture is known: no packet follows that would set it.
     pub(super) fn is_over(&self) -> bool {
-        self.head.is_none() || self.unsure
+        !self.holds || self.unsure
     }
 
     /// End of the capture: its last packet, or the end that its statistics tell if later.
@@ -257,4 +268,9 @@ impl<'a> Feed<'a> {
         let each = self.chosen.statistics(&self.reader);
         each.fold(0, |sum: u64, told| sum.saturating_add(told.lost()))
     }
+}
+
+/// Asked of a copy, so that packets need be nowhere in memory where it is not asked.
+fn has_id(packet: Packet<'_>) -> bool {
+    packet.packetid().is_some()
 }

@@ -17,14 +17,21 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).map_or(0, |raw| u64::from_le_bytes(*raw))
 }
 
-/// Up to eight bytes, zero-extended.
+/// Up to eight bytes, zero-extended; of more the first eight.
 #[inline]
 fn short_word(bytes: &[u8]) -> u64 {
-    let mut raw = [0; 8];
-    for (slot, &byte) in raw.iter_mut().zip(bytes) {
-        *slot = byte;
+    if let Some(raw) = bytes.first_chunk::<8>() {
+        return u64::from_le_bytes(*raw);
     }
-    u64::from_le_bytes(raw)
+    // Two reads that may overlap, where they are of the same bytes.
+    if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
+        return u64::from(low) | u64::from(high) << ((bytes.len() - 4) * 8);
+    }
+    let (Some(&first), Some(&middle), Some(&last)) = (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) else {
+        return 0;
+    };
+    u64::from(first) | u64::from(middle) << (bytes.len() / 2 * 8) | u64::from(last) << ((bytes.len() - 1) * 8)
 }
 
 /// Hashes bytes; the length counts too.
@@ -42,12 +49,11 @@ pub(super) fn bytes(seed: u64, bytes: &[u8]) -> u64 {
         }
         state = mix(mix(lanes[0], lanes[1]), mix(lanes[2], lanes[3]));
     }
-    while rest.len() >= 16 {
-        state = mix(state ^ word(rest, 0), word(rest, 8));
-        rest = rest.get(16..).unwrap_or_default();
+    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
+        state = mix(state ^ word(chunk, 0), word(chunk, 8));
+        rest = behind;
     }
-    let (low, high) = rest.split_at(rest.len().min(8));
-    state = mix(state ^ short_word(low), short_word(high));
+    state = mix(state ^ short_word(rest), short_word(rest.get(8..).unwrap_or_default()));
     mix(state, bytes.len() as u64)
 }
 
@@ -86,6 +92,16 @@ mod tests {
                 changed[bit / 8] ^= 1 << (bit % 8);
                 assert!(seen.insert(super::bytes(1, &changed)), "length {length} bit {bit}");
             }
+        }
+    }
+
+    #[test]
+    fn short_words_are_zero_extended() {
+        let all: Vec<u8> = (1..=12).collect();
+        for length in 0..=all.len() {
+            let mut raw = [0; 8];
+            raw.iter_mut().zip(&all[..length]).for_each(|(slot, &byte)| *slot = byte);
+            assert_eq!(super::short_word(&all[..length]), u64::from_le_bytes(raw), "{length}");
         }
     }
 

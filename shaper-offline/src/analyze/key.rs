@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{flow::FlowKey, hash};
 use crate::{
-    packet::{Layers, Transport},
+    packet::{Ip, Layers, Transport},
     toast,
 };
 
@@ -80,75 +80,129 @@ const ARP: u16 = 0x0806;
 const ARP_LENGTH: usize = 28;
 
 /// Keys one frame.
-#[inline]
+#[inline(always)]
 pub(super) fn keyed(layers: &Layers<'_>, rules: Rules) -> Keyed {
-    let held = layers.network.len();
-    Keyed { cut: held < rules.cover && held < layers.network_length as usize, ..by_tier(layers, rules) }
+    both(layers, rules, false).0
 }
 
-#[inline]
-fn by_tier(layers: &Layers<'_>, rules: Rules) -> Keyed {
+impl Keyed {
+    /// Keys one frame in place: a processor waits for what it wrote in parts and then copies as a whole.
+    #[inline(never)]
+    pub(super) fn read(&mut self, layers: &Layers<'_>, rules: Rules) {
+        *self = keyed(layers, rules);
+    }
+}
+
+/// Keys one frame as if the points saw the same addresses, and tells its key for the case that they do not.
+#[inline(never)]
+pub(super) fn keyed_either_way(layers: &Layers<'_>, cover: usize) -> (Keyed, u64) {
+    both(layers, Rules { cover, rewritten: false }, true)
+}
+
+/// Keys one frame; with `loose` also its key without addresses.
+#[inline(always)]
+fn both(layers: &Layers<'_>, rules: Rules, loose: bool) -> (Keyed, u64) {
     let flow = FlowKey::of(layers);
     // Not the tunnel: one point may be within it, and the other outside.
     let bare = flow.bare_hash();
-    let flow_hash = flow.hash_in_tunnel(bare);
-    let scope = if rules.rewritten { flow.protocol.into() } else { bare };
-    let Some(ip) = layers.ip else { return other(layers, flow, rules) };
+    let anywhere = u64::from(flow.protocol);
+    let scope = if rules.rewritten { anywhere } else { bare };
+    let held = layers.network.len();
+    let cut = held < rules.cover && held < layers.network_length as usize;
+    let identified = layers.ip.and_then(|ip| Some((ip, identity(layers, ip, &flow, rules)?)));
+    let Some((ip, identity)) = identified else {
+        let whole = |scope, rules| match layers.ip {
+            Some(_) => network(layers, flow, scope, rules),
+            None => other(layers, flow, rules),
+        };
+        let without = if loose { whole(anywhere, Rules { rewritten: true, ..rules }).key } else { 0 };
+        return (Keyed { cut, ..whole(scope, rules) }, without);
+    };
     let identification = ip.identification.unwrap_or(0);
+    let length = u64::from(layers.payload_length);
+    let keyed = Keyed {
+        key: identity.key(scope),
+        flow,
+        flow_hash: flow.hash_in_tunnel(bare),
+        header: hash::mix(hash::mix(scope, length), u64::from(identification) ^ identity.extra << 16),
+        content: identity.content as u32,
+        segment: identity.segment,
+        identification,
+        tier: identity.tier,
+        ttl: ip.ttl,
+        cut,
+    };
+    (keyed, if loose { identity.key(anywhere) } else { 0 })
+}
+
+/// What tells a packet from others of its scope.
+struct Identity {
+    tier: Tier,
+    numbers: u64,
+    /// Numbers beyond those, of TCP.
+    more: Option<u64>,
+    /// What the header key has besides.
+    extra: u64,
+    content: u64,
+    segment: (u32, u32),
+}
+
+impl Identity {
+    #[inline(always)]
+    fn key(&self, scope: u64) -> u64 {
+        let key = hash::mix(scope, self.numbers);
+        self.more.map_or(key, |more| hash::mix(key, more))
+    }
+}
+
+/// What identifies the packet by its transport; `None` where only the network layer as a whole does.
+#[inline(always)]
+fn identity(layers: &Layers<'_>, ip: Ip, flow: &FlowKey, rules: Rules) -> Option<Identity> {
+    if ip.fragment {
+        return None;
+    }
     let held = rules.cover.saturating_sub(layers.network.len() - layers.payload.len());
     // What this capture holds, but never more than the other one.
     let payload = layers.payload.get(..held).unwrap_or(layers.payload);
     let length = u64::from(layers.payload_length);
     let content = hash::bytes(length, payload);
-    let built = |tier, key, extra: u64| Keyed {
-        key,
-        flow,
-        flow_hash,
-        header: hash::mix(hash::mix(scope, length), u64::from(identification) ^ extra << 16),
-        content: content as u32,
-        segment: (0, 0),
-        identification,
-        tier,
-        ttl: ip.ttl,
-        cut: false,
-    };
-    if ip.fragment {
-        return network(layers, flow, scope, rules);
-    }
+    let by_content = Identity { tier: Tier::Payload, numbers: content, more: None, extra: 0, content, segment: (0, 0) };
     match layers.transport {
         Transport::Udp { .. } => {
             if let Some(numbers) = toast_numbers(payload) {
-                return built(Tier::Toast, hash::mix(scope, numbers), 0);
+                return Some(Identity { tier: Tier::Toast, numbers, ..by_content });
             }
             if length == 0 {
-                return network(layers, flow, scope, rules);
+                return None;
             }
-            let whole = built(Tier::Payload, hash::mix(scope, content), 0);
-            match rtp_numbers(payload, length, &flow) {
+            Some(match rtp_numbers(payload, length, flow) {
                 // Other protocols begin like RTP too: only what is equal throughout is one packet. The
                 // numbers find its damaged self.
-                Some(numbers) => Keyed { tier: Tier::Rtp, segment: (numbers as u32, 0), ..whole },
-                None => whole,
-            }
+                Some(numbers) => Identity { tier: Tier::Rtp, segment: (numbers as u32, 0), ..by_content },
+                None => by_content,
+            })
         }
         Transport::Tcp(tcp) => {
             let numbers = u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement);
             let rest = u64::from(tcp.timestamp().unwrap_or(0)) << 32 | length << 8 | u64::from(tcp.flags);
-            let key = hash::mix(hash::mix(scope, numbers), rest);
             let segment = (tcp.sequence, layers.payload_length);
             // Behind a translator the flows differ, and with them the byte ranges.
             let segment = if rules.rewritten { (0, 0) } else { segment };
-            Keyed { segment, ..built(Tier::Tcp, key, u64::from(tcp.sequence)) }
+            let extra = u64::from(tcp.sequence);
+            Some(Identity { tier: Tier::Tcp, numbers, more: Some(rest), extra, content, segment })
         }
-        Transport::Icmp => built(Tier::Payload, hash::mix(scope, content), 0),
-        Transport::Other if length > 0 => built(Tier::Payload, hash::mix(scope, content), 0),
-        Transport::Other => network(layers, flow, scope, rules),
+        Transport::Icmp => Some(by_content),
+        Transport::Other if length > 0 => Some(by_content),
+        Transport::Other => None,
     }
 }
 
 /// What numbers a TOAST frame.
 #[inline]
 fn toast_numbers(payload: &[u8]) -> Option<u64> {
+    if !toast::begins_frame(payload) {
+        return None;
+    }
     let Some(toast::Recognised::Frame(frame)) = toast::recognise(payload) else { return None };
     let numbers = u64::from(frame.session) << 32 | u64::from(frame.sequence);
     let burst = u64::from(frame.burst_id) << 16 | u64::from(frame.burst_index) << 8 | u64::from(frame.kind);
@@ -162,17 +216,21 @@ fn rtp_numbers(payload: &[u8], length: u64, flow: &FlowKey) -> Option<u64> {
     // RFC 7983: 128 to 191 is RTP or RTCP; RFC 5761: RTCP's packet types are 192 to 223.
     let rtp = (128..192).contains(&header[0]) && !(192..224).contains(&header[1]);
     // Services whose own headers would often look like it.
-    const NEVER: [u16; 5] = [53, 67, 123, 443, 5353];
-    if !rtp || NEVER.contains(&flow.source_port) || NEVER.contains(&flow.destination_port) {
+    const NEVER: [u16; 5] = [53, 67, 123, 443, HIGHEST];
+    const HIGHEST: u16 = 5353;
+    let (one, other) = (flow.source_port, flow.destination_port);
+    if !rtp || one.min(other) <= HIGHEST && (NEVER.contains(&one) || NEVER.contains(&other)) {
         return None;
     }
+    // The sequence number, the timestamp, and the payload type in place of what follows.
     let [_, kind, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *header;
-    let numbers = u64::from_be_bytes([s0, s1, t0, t1, t2, t3, kind & 0x7f, 0]);
+    let numbers = u64::from_be_bytes([s0, s1, t0, t1, t2, t3, r0, r1]) & !0xffff | u64::from(kind & 0x7f) << 8;
     let ssrc = u64::from(u32::from_be_bytes([r0, r1, r2, r3]));
     Some(hash::mix(numbers, ssrc << 16 | length))
 }
 
 /// The network layer with the fields masked that change on the way.
+#[inline(never)]
 fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keyed {
     let held = layers.network.get(..rules.cover).unwrap_or(layers.network);
     let mut head = [0; 40];
@@ -200,6 +258,7 @@ fn network(layers: &Layers<'_>, flow: FlowKey, scope: u64, rules: Rules) -> Keye
 }
 
 /// Frames without IP: ARP, LLDP and the like.
+#[inline(never)]
 fn other(layers: &Layers<'_>, flow: FlowKey, rules: Rules) -> Keyed {
     // Ethernet pads ARP on some links and not on others.
     let limit = if layers.ethertype == ARP { ARP_LENGTH } else { usize::MAX };

@@ -57,7 +57,7 @@ impl Orphans {
         self.by_header.is_empty()
     }
 
-    pub(super) fn add<N>(&mut self, open: &Open<N>, number: u64) {
+    pub(super) fn add<N>(&mut self, open: Open<N>, number: u64) {
         self.by_header.entry(open.header).or_default().push_back(Orphan { number, ts: open.ts, copy: None });
         if open.length > 0 {
             let segment = Segment { length: open.length, ts: open.ts, explained: false };
@@ -159,7 +159,7 @@ mod tests {
         for base in [1000, u32::MAX - 1500] {
             let mut orphans = Orphans::default();
             for n in 0..4_u32 {
-                orphans.add(&segment(base.wrapping_add(n * 1000), 1000, 50 + i64::from(n)), n.into());
+                orphans.add(segment(base.wrapping_add(n * 1000), 1000, 50 + i64::from(n)), n.into());
             }
             assert_eq!(orphans.cover(&sent(base, 3000, 0), 100), Cover::Whole(52, 2));
             assert_eq!(orphans.cover(&sent(base, 3000, 0), 51), Cover::Lacking, "the last one came too late");
@@ -175,7 +175,7 @@ mod tests {
         let mut orphans = Orphans::default();
         let gone = |number: u64| Settled { number, header: 7, ..sent(0, 0, 0) };
         for number in 0..500_000_u64 {
-            orphans.add(&Open { ts: number as i64, header: 7, ..Open::<()>::default() }, number);
+            orphans.add(Open { ts: number as i64, header: 7, ..Open::<()>::default() }, number);
             if number % 10 == 9 {
                 orphans.remove(&gone(number));
             }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn small_packets_are_covered_by_one_that_was_merged() {
         let mut orphans = Orphans::default();
-        orphans.add(&segment(0, 3000, 70), 0);
+        orphans.add(segment(0, 3000, 70), 0);
         for n in 0..3 {
             assert_eq!(orphans.cover(&sent(n * 1000, 1000, 10), 100), Cover::Whole(70, 0));
         }
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_segment_of_the_very_bytes_is_none_that_was_cut_otherwise() {
         let mut orphans = Orphans::default();
-        orphans.add(&segment(0, 1000, 70), 0);
+        orphans.add(segment(0, 1000, 70), 0);
         assert_eq!(orphans.cover(&sent(0, 1000, 10), 100), Cover::Lacking);
         assert!(!orphans.remove(&Settled { number: 0, ..sent(0, 1000, 70) }), "nothing explains it");
     }
@@ -213,7 +213,7 @@ mod tests {
         let mut orphans = Orphans::default();
         for number in 0..=CANDIDATES as u64 {
             assert_eq!(orphans.cover(&sent(0, 1000, 0), 100), Cover::Lacking, "{number}");
-            orphans.add(&segment(0, 500, 70), number);
+            orphans.add(segment(0, 500, 70), number);
         }
         assert_eq!(orphans.cover(&sent(0, 1000, 0), 100), Cover::Unknown);
         assert_eq!(orphans.cover(&sent(600_000, 1000, 0), 100), Cover::Lacking, "they lie elsewhere");

@@ -99,12 +99,20 @@ impl Tally {
         }
     }
 
-    #[inline]
-    pub(super) fn add(&mut self, arrival: Arrival) {
+    #[inline(always)]
+    pub(super) fn add(&mut self, arrival: &Arrival) {
         self.received += 1;
         if let Some(displaced) = arrival.settled {
             self.density.add(displaced);
         }
+        if let Some(run) = arrival.run {
+            // A copy, so that what is in order need be nowhere in memory.
+            self.add_late(*arrival, run);
+        }
+    }
+
+    #[inline(never)]
+    fn add_late(&mut self, arrival: Arrival, run: i64) {
         if let Some((extent, late)) = arrival.extent {
             self.reordered += 1;
             self.extent.push(extent);
@@ -113,9 +121,7 @@ impl Tally {
                 *count += 1;
             }
         }
-        if let Some(run) = arrival.run {
-            self.runs.push(run);
-        }
+        self.runs.push(run);
     }
 
     pub(super) fn report(&mut self) -> Reordering {
@@ -158,7 +164,7 @@ impl Tracker {
     }
 
     /// Takes the next arrival: its sequence number as sent (from 0) and when it arrived.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arrive(&mut self, sequence: u32, ts: i64) -> Arrival {
         let position = self.position;
         let number = sequence;
@@ -185,7 +191,7 @@ impl Tracker {
             self.run = 0;
         }
         arrival.settled = self.ring.arrive(number, arrival.extent.map(|(extent, _)| extent));
-        self.tally.add(arrival);
+        self.tally.add(&arrival);
         arrival
     }
 

@@ -8,11 +8,11 @@ use super::{
     capture::Chosen,
     flow::FlowKey,
     hash::{self, HashedMap},
-    key::{Rules, keyed},
+    key::keyed_either_way,
     sightings::{self, Sightings},
 };
 use crate::{
-    packet,
+    packet::Layers,
     pcapfile::{Direction, Error, Reader},
     writer::Comment,
 };
@@ -67,11 +67,15 @@ impl Sample {
         Self { seen: HashedMap::default(), threshold: u64::MAX }
     }
 
-    fn add(&mut self, key: u64, seen: Seen) {
+    #[inline]
+    fn add(&mut self, key: u64, seen: impl FnOnce() -> Seen) {
         let rank = hash::mix(key, 0x5a5a);
-        if rank > self.threshold {
-            return;
+        if rank <= self.threshold {
+            self.keep(rank, seen());
         }
+    }
+
+    fn keep(&mut self, rank: u64, seen: Seen) {
         self.seen.entry(rank).and_modify(|known| known.repeated = true).or_insert(seen);
         while self.seen.len() > SAMPLE {
             self.threshold >>= 1;
@@ -108,14 +112,14 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
     let mut ids = false;
     let mut link = 0;
     let mut looked_at = 0;
-    while looked_at < limit
-        && let Some(packet) = reader.next_packet()?
-    {
+    while looked_at < limit && reader.advance()? {
+        let packet = reader.packet();
         if !chosen.has(packet.interface) {
             continue;
         }
-        let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
-        if !chosen.takes(&packet, layers.as_ref()) {
+        let mut layers = Layers::EMPTY;
+        let known = layers.read(packet.linktype, packet.data, packet.origlen);
+        if !chosen.takes(&packet, known.then_some(&layers)) {
             continue;
         }
         looked_at += 1;
@@ -124,7 +128,9 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
             first = Some(first.map_or(ts, |first: i64| first.min(ts)));
         }
         ids = ids || packet.packetid().is_some();
-        let Some(layers) = layers else { continue };
+        if !known {
+            continue;
+        }
         link = link.max(layers.network_offset as usize);
         if packet.caplen < packet.origlen && (layers.network.len() as u64) < u64::from(layers.network_length) {
             cover = cover.min(layers.network.len());
@@ -166,33 +172,34 @@ pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -
     let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
     let mut taken = 0;
     let mut sightings = Sightings::default();
-    while taken < limit
-        && let Some(packet) = reader.next_packet()?
-    {
+    while taken < limit && reader.advance()? {
+        let packet = reader.packet();
         let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from && chosen.has(packet.interface)) else { continue };
-        let Some(layers) = packet::parse(packet.linktype, packet.data, packet.origlen) else {
+        let mut layers = Layers::EMPTY;
+        if !layers.read(packet.linktype, packet.data, packet.origlen) {
             continue;
-        };
+        }
         if !chosen.takes(&packet, Some(&layers)) {
             continue;
         }
         taken += 1;
-        let strict = keyed(&layers, Rules { cover, rewritten: false });
+        let (strict, loose) = keyed_either_way(&layers, cover);
         if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
             && sightings.again(ts, &strict, place)
         {
             continue;
         }
-        let sent = match packet.direction() {
-            Some(Direction::Outbound) => 1,
-            Some(Direction::Inbound) => -1,
-            None => 0,
-        };
         surveyed.first = surveyed.first.or(Some(ts));
-        let loose = keyed(&layers, Rules { cover, rewritten: true });
-        let seen = Seen { ts, index: packet.index, flow: strict.flow, ttl: strict.ttl, sent, repeated: false };
+        let seen = || {
+            let sent = match packet.direction() {
+                Some(Direction::Outbound) => 1,
+                Some(Direction::Inbound) => -1,
+                None => 0,
+            };
+            Seen { ts, index: packet.index, flow: strict.flow, ttl: strict.ttl, sent, repeated: false }
+        };
         surveyed.strict.add(strict.key, seen);
-        surveyed.loose.add(loose.key, seen);
+        surveyed.loose.add(loose, seen);
     }
     Ok(surveyed)
 }

@@ -47,6 +47,17 @@ impl Tally {
         }
     }
 
+    /// A packet that arrived intact; `before` is the delay of the packet before, if that arrived.
+    #[inline]
+    pub(super) fn matched(&mut self, delay: i64, before: Option<i64>) {
+        self.matched += 1;
+        self.delay.push(delay);
+        if let Some(before) = before {
+            self.ipdv.push(delay.saturating_sub(before));
+        }
+        self.runs.delivered();
+    }
+
     /// Figures, with `shift` added to every delay; no delays but their variation when the clocks
     /// are not known against each other.
     pub(super) fn figures(&mut self, reorder: &mut Reorder, shift: i64, absolute: bool) -> Figures {

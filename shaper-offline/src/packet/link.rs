@@ -35,8 +35,19 @@ impl Link {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Link> {
+    // What nearly every capture holds.
+    if linktype == linktype::ETHERNET
+        && let Some(ethertype @ (IPV4 | IPV6)) = u16_at(data, 12)
+    {
+        return Some(Link::plain(ethertype, 14));
+    }
+    other(linktype, data, origlen)
+}
+
+#[inline(never)]
+fn other(linktype: u16, data: &[u8], origlen: u32) -> Option<Link> {
     let link = match linktype {
         linktype::ETHERNET => Link::plain(u16_at(data, 12)?, 14),
         linktype::RAW | linktype::RAW_BSD_12 | linktype::RAW_BSD_14 | linktype::IPV4 | linktype::IPV6 => {

@@ -112,76 +112,182 @@ pub fn cooked_place(linktype: u16, data: &[u8]) -> Option<u64> {
 /// Parses a frame of the given link type; `origlen` is its length on the wire. `None` for link
 /// types this crate does not know and frames too short for their link header.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let layers = outermost(linktype, data, origlen)?;
-    // Read anew: handed on, the layers would have to be in memory, also for packets that are in no tunnel.
-    if tunnel::may_be(&layers) { tunnel::innermost(linktype, data, origlen) } else { Some(layers) }
+    let mut layers = Layers::EMPTY;
+    layers.read(linktype, data, origlen).then_some(layers)
 }
 
-/// Layers of a frame, tunnels not looked through.
-#[inline(always)]
-fn outermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    above(link::parse(linktype, data, origlen)?, data, origlen)
-}
-
-/// Layers above the link, tunnels not looked through.
-#[inline(always)]
-fn above(link: Link, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let mut network = data.get(link.header_length..)?;
-    let mut network_length = origlen.saturating_sub(link.header_length as u32);
-    if link.trailer > 0 {
-        network_length = network_length.saturating_sub(link.trailer);
-        network = network.get(..network_length as usize).unwrap_or(network);
-    }
-    let plain = Layers {
-        ethertype: link.ethertype,
-        vlans: link.vlans,
+impl<'a> Layers<'a> {
+    /// Of no frame.
+    pub(crate) const EMPTY: Self = Self {
+        ethertype: 0,
+        vlans: [u16::MAX; 2],
         tunnel: None,
-        network_offset: link.header_length as u32,
-        network,
-        network_length,
+        network_offset: 0,
+        network: &[],
+        network_length: 0,
         ip: None,
         transport: Transport::Other,
-        payload: network,
-        payload_length: network_length,
+        payload: &[],
+        payload_length: 0,
     };
-    let parsed = match link.ethertype {
-        link::IPV4 => ipv4(plain),
-        link::IPV6 => ipv6(plain),
-        _ => None,
-    };
-    Some(parsed.unwrap_or(plain))
-}
 
-#[inline(always)]
-fn ipv4(layers: Layers<'_>) -> Option<Layers<'_>> {
-    let header = layers.network.first_chunk::<20>()?;
-    let header_length = usize::from(header[0] & 0xf) * 4;
-    if header[0] >> 4 != 4 || header_length < 20 || layers.network.len() < header_length {
-        return None;
+    /// The same as [`parse`], in place: layers are too large to be handed on for nothing, and too many for registers,
+    /// so callers do better without all of this in them. `false` where `parse` has none, and then they are of no use.
+    #[inline(never)]
+    pub(crate) fn read(&mut self, linktype: u16, data: &'a [u8], origlen: u32) -> bool {
+        if !self.outermost(linktype, data, origlen) {
+            return false;
+        }
+        if !tunnel::may_be(self) {
+            return true;
+        }
+        let innermost = tunnel::innermost(linktype, data, origlen);
+        innermost.map(|innermost| *self = innermost).is_some()
     }
-    let [_, _, t0, t1, i0, i1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *header;
-    let total = u32::from(u16::from_be_bytes([t0, t1]));
-    // Segmentation offload leaves a total length of 0: then the frame's own length counts.
-    let total = if (total as usize) < header_length { layers.network_length } else { total };
-    let captured = layers.network.len().min(total as usize).max(header_length);
-    // More fragments follow, or this is not the first one.
-    let fragment = u16::from_be_bytes([f0, f1]) & 0x3fff != 0;
-    let (protocol, header_length) = match protocol {
-        protocol::AUTHENTICATION => authenticated(layers.network.get(..captured)?, fragment)?,
-        protocol => (protocol, header_length),
-    };
-    let ip = Ip {
-        source: Ipv4Addr::new(s0, s1, s2, s3).into(),
-        destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
-        protocol,
-        ttl,
-        identification: Some(u16::from_be_bytes([i0, i1])),
-        fragment,
-        header_length,
-    };
-    Some(transport(layers, ip, layers.network.get(header_length..captured)?, captured, total))
+
+    /// Reads a frame, tunnels not looked through.
+    #[inline(always)]
+    fn outermost(&mut self, linktype: u16, data: &'a [u8], origlen: u32) -> bool {
+        link::parse(linktype, data, origlen).is_some_and(|link| self.above(link, data, origlen))
+    }
+
+    /// Reads what is above the link, tunnels not looked through.
+    #[inline(always)]
+    fn above(&mut self, link: Link, data: &'a [u8], origlen: u32) -> bool {
+        let Some(mut network) = data.get(link.header_length..) else { return false };
+        let mut length = origlen.saturating_sub(link.header_length as u32);
+        if link.trailer > 0 {
+            length = length.saturating_sub(link.trailer);
+            network = network.get(..length as usize).unwrap_or(network);
+        }
+        self.ethertype = link.ethertype;
+        self.vlans = link.vlans;
+        self.tunnel = None;
+        self.network_offset = link.header_length as u32;
+        let parsed = match link.ethertype {
+            link::IPV4 => self.ipv4(network, length),
+            link::IPV6 => self.ipv6(network, length),
+            _ => None,
+        };
+        if parsed.is_none() {
+            (self.network, self.network_length) = (network, length);
+            self.ip = None;
+            self.hold(Transport::Other, network, length);
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn hold(&mut self, transport: Transport<'a>, payload: &'a [u8], length: u32) {
+        self.transport = transport;
+        self.payload = payload;
+        self.payload_length = length;
+    }
+
+    #[inline(always)]
+    fn ipv4(&mut self, network: &'a [u8], length: u32) -> Option<()> {
+        let header = network.first_chunk::<20>()?;
+        let header_length = usize::from(header[0] & 0xf) * 4;
+        if header[0] >> 4 != 4 || header_length < 20 || network.len() < header_length {
+            return None;
+        }
+        let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let address = |at: usize| Ipv4Addr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]).into();
+        let total = u32::from(field(2));
+        // Segmentation offload leaves a total length of 0: then the frame's own length counts.
+        let total = if (total as usize) < header_length { length } else { total };
+        let captured = network.len().min(total as usize).max(header_length);
+        let network = network.get(..captured)?;
+        // More fragments follow, or this is not the first one.
+        let fragment = field(6) & 0x3fff != 0;
+        let (protocol, header_length) = match header[9] {
+            protocol::AUTHENTICATION => authenticated(network, fragment)?,
+            protocol => (protocol, header_length),
+        };
+        let payload = network.get(header_length..)?;
+        self.ip = Some(Ip {
+            source: address(12),
+            destination: address(16),
+            protocol,
+            ttl: header[8],
+            identification: Some(field(4)),
+            fragment,
+            header_length,
+        });
+        (self.network, self.network_length) = (network, total);
+        let protocol = if fragment { None } else { Some(protocol) };
+        self.transport(protocol, payload, total.saturating_sub(header_length as u32));
+        Some(())
+    }
+
+    #[inline(always)]
+    fn ipv6(&mut self, network: &'a [u8], length: u32) -> Option<()> {
+        let header = network.first_chunk::<40>()?;
+        if header[0] >> 4 != 6 {
+            return None;
+        }
+        let told = u32::from(u16::from_be_bytes([header[4], header[5]]));
+        // 0 with a payload: a jumbogram, or segmentation offload.
+        let total = if told == 0 { length } else { told + 40 };
+        let captured = network.len().min(total as usize).max(40);
+        let (protocol, fragment, header_length) = match header[6] {
+            // Nothing stands in between.
+            protocol @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (protocol, false, 40),
+            _ => extended(network, captured)?,
+        };
+        let network = network.get(..captured)?;
+        let payload = network.get(header_length..)?;
+        let address = |at: usize| {
+            let octets = header.get(at..).and_then(|rest| rest.first_chunk::<16>()).copied();
+            Ipv6Addr::from(octets.unwrap_or_default()).into()
+        };
+        self.ip = Some(Ip {
+            source: address(8),
+            destination: address(24),
+            protocol,
+            ttl: header[7],
+            identification: None,
+            fragment,
+            header_length,
+        });
+        (self.network, self.network_length) = (network, total);
+        let protocol = if fragment { None } else { Some(protocol) };
+        self.transport(protocol, payload, total.saturating_sub(header_length as u32));
+        Some(())
+    }
+
+    /// Reads what IP carries, `length` bytes on the wire; `None` for a fragment.
+    #[inline(always)]
+    fn transport(&mut self, protocol: Option<u8>, payload: &'a [u8], length: u32) {
+        match protocol {
+            Some(protocol::UDP) => {
+                if let Some((header, rest)) = payload.split_first_chunk::<8>() {
+                    let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+                    // A UDP length of 0 is a jumbogram or offload; one shorter than IP's wins.
+                    let told = u32::from(field(4));
+                    let length = if (8..length).contains(&told) { told } else { length };
+                    let length = length.saturating_sub(8);
+                    let held = rest.get(..length as usize).unwrap_or(rest);
+                    let udp = Transport::Udp { source: field(0), destination: field(2), checksum: field(6) };
+                    return self.hold(udp, held, length);
+                }
+            }
+            Some(protocol::TCP) => {
+                if let Some(tcp) = Tcp::parse(payload) {
+                    let held = payload.get(tcp.header_length..).unwrap_or_default();
+                    let length = length.saturating_sub(tcp.header_length as u32);
+                    return self.hold(Transport::Tcp(tcp), held, length);
+                }
+            }
+            Some(protocol::ICMP | protocol::ICMPV6) if payload.len() >= 4 => {
+                return self.hold(Transport::Icmp, payload, length);
+            }
+            _ => {}
+        }
+        self.hold(Transport::Other, payload, length);
+    }
 }
 
 /// The protocol behind an authentication header of IPv4, and the length of all headers before that.
@@ -195,81 +301,12 @@ fn authenticated(network: &[u8], fragment: bool) -> Option<(u8, usize)> {
     Some((payload.ip_number.0, network.len().checked_sub(payload.payload.len())?))
 }
 
-#[inline]
-fn ipv6(layers: Layers<'_>) -> Option<Layers<'_>> {
-    let header = layers.network.first_chunk::<40>()?;
-    if header[0] >> 4 != 6 {
-        return None;
-    }
-    let length = u32::from(u16::from_be_bytes([header[4], header[5]]));
-    // 0 with a payload: a jumbogram, or segmentation offload.
-    let total = if length == 0 { layers.network_length } else { length + 40 };
-    let captured = layers.network.len().min(total as usize).max(40);
-    let (protocol, fragment, header_length) = match header[6] {
-        // Nothing stands in between.
-        protocol @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (protocol, false, 40),
-        _ => extended(layers.network, captured)?,
-    };
-    let address = |at: usize| {
-        let octets = header.get(at..).and_then(|rest| rest.first_chunk::<16>()).copied();
-        Ipv6Addr::from(octets.unwrap_or_default()).into()
-    };
-    let ip = Ip {
-        source: address(8),
-        destination: address(24),
-        protocol,
-        ttl: header[7],
-        identification: None,
-        fragment,
-        header_length,
-    };
-    Some(transport(layers, ip, layers.network.get(header_length..captured)?, captured, total))
-}
-
 /// The protocol behind all extension headers of IPv6, whether it is a fragment, and the length of all headers.
 #[inline(never)]
 fn extended(network: &[u8], captured: usize) -> Option<(u8, bool, usize)> {
     let (slice, _) = LaxIpv6Slice::from_slice(network).ok()?;
     let payload = slice.payload();
     Some((payload.ip_number.0, payload.fragmented, captured.checked_sub(payload.payload.len())?))
-}
-
-#[inline(always)]
-fn transport<'a>(layers: Layers<'a>, ip: Ip, payload: &'a [u8], captured: usize, total: u32) -> Layers<'a> {
-    let length = total.saturating_sub(ip.header_length as u32);
-    let network = layers.network.get(..captured).unwrap_or(layers.network);
-    let base = Layers { network, network_length: total, ip: Some(ip), payload, payload_length: length, ..layers };
-    if ip.fragment {
-        return base;
-    }
-    match ip.protocol {
-        protocol::UDP => {
-            let Some(header) = payload.first_chunk::<8>() else { return base };
-            let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-            // A UDP length of 0 is a jumbogram or offload; one shorter than IP's wins.
-            let told = u32::from(field(4));
-            let length = if (8..length).contains(&told) { told } else { length };
-            let rest = payload.get(8..).unwrap_or_default();
-            let held = rest.len().min(length as usize - 8.min(length as usize));
-            Layers {
-                transport: Transport::Udp { source: field(0), destination: field(2), checksum: field(6) },
-                payload: rest.get(..held).unwrap_or(rest),
-                payload_length: length.saturating_sub(8),
-                ..base
-            }
-        }
-        protocol::TCP => match Tcp::parse(payload) {
-            Some(tcp) => Layers {
-                transport: Transport::Tcp(tcp),
-                payload: payload.get(tcp.header_length..).unwrap_or_default(),
-                payload_length: length.saturating_sub(tcp.header_length as u32),
-                ..base
-            },
-            None => base,
-        },
-        protocol::ICMP | protocol::ICMPV6 if payload.len() >= 4 => Layers { transport: Transport::Icmp, ..base },
-        _ => base,
-    }
 }
 
 #[cfg(test)]

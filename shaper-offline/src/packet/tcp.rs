@@ -1,7 +1,5 @@
 //! TCP headers.
 
-use etherparse::TcpHeaderSlice;
-
 /// A TCP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tcp<'a> {
@@ -37,18 +35,22 @@ impl<'a> Tcp<'a> {
     /// `None` if the header is cut or its length is impossible.
     #[inline]
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let header = TcpHeaderSlice::from_slice(bytes).ok()?;
-        let slice = header.slice();
+        let header = bytes.first_chunk::<20>()?;
+        let header_length = usize::from(header[12] >> 4) * 4;
+        // Less than the fixed part has no place for options.
+        let options = bytes.get(20..header_length)?;
+        let short = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let long = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         Some(Self {
-            source: header.source_port(),
-            destination: header.destination_port(),
-            sequence: header.sequence_number(),
-            acknowledgement: header.acknowledgment_number(),
-            flags: *slice.get(13)?,
-            window: header.window_size(),
-            checksum: header.checksum(),
-            header_length: slice.len(),
-            options: slice.get(20..)?,
+            source: short(0),
+            destination: short(2),
+            sequence: long(4),
+            acknowledgement: long(8),
+            flags: header[13],
+            window: short(14),
+            checksum: short(16),
+            header_length,
+            options,
         })
     }
 
@@ -95,6 +97,12 @@ impl<'a> Tcp<'a> {
     #[must_use]
     pub fn sack_permitted(&self) -> bool {
         self.option(4).is_some_and(<[u8]>::is_empty)
+    }
+
+    /// Whether the only option is the timestamps, as of nearly every segment.
+    #[inline]
+    pub(crate) fn has_timestamps_alone(&self) -> bool {
+        matches!(self.options, [1, 1, 8, 10, rest @ ..] if rest.len() == 8)
     }
 
     /// Left and right edges of the SACK blocks (RFC 2018 section 3), at most four.

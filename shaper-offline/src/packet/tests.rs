@@ -201,8 +201,9 @@ proptest! {
         if four {
             set(&mut bytes, 6, &fragment.to_be_bytes());
         }
-        let layers = outermost(linktype::RAW, &bytes, bytes.len() as u32);
-        let found = layers.and_then(|layers| Some((layers.ip?, layers)));
+        let mut layers = Layers::EMPTY;
+        let read = layers.outermost(linktype::RAW, &bytes, bytes.len() as u32);
+        let found = read.then_some(layers).and_then(|layers| Some((layers.ip?, layers)));
         let found = found.map(|(ip, layers)| (ip.protocol, ip.fragment, ip.ttl, ip.source, ip.destination, layers));
         let expected: Option<(u8, bool, u8, IpAddr, IpAddr, usize)> = if four {
             LaxIpv4Slice::from_slice(&bytes).ok().map(|(slice, _)| {

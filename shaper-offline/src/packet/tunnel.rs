@@ -149,7 +149,10 @@ pub(super) fn may_be(layers: &Layers<'_>) -> bool {
 #[cold]
 #[inline(never)]
 pub(super) fn innermost(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
-    let mut layers = super::outermost(linktype, data, origlen)?;
+    let mut layers = Layers::EMPTY;
+    if !layers.outermost(linktype, data, origlen) {
+        return None;
+    }
     for level in 1..=LEVELS {
         if !may_be(&layers) {
             break;
@@ -174,7 +177,10 @@ pub(crate) struct Level<'a> {
 
 /// The packets of a frame, the outermost first; none where its link header cannot be read.
 pub(crate) fn levels(linktype: u16, data: &[u8], origlen: u32) -> Vec<Level<'_>> {
-    let Some(layers) = super::outermost(linktype, data, origlen) else { return Vec::new() };
+    let mut layers = Layers::EMPTY;
+    if !layers.outermost(linktype, data, origlen) {
+        return Vec::new();
+    }
     let mut last = Level { layers, link_at: 0, bridged: false, tunnel: None };
     let mut levels = vec![last];
     for level in 1..=LEVELS {
@@ -230,7 +236,10 @@ fn inside<'a>(outer: &Layers<'a>, levels: u8) -> Option<(Layers<'a>, Inside<'a>)
     {
         return None;
     }
-    let inner = super::above(link, data, length)?;
+    let mut inner = Layers::EMPTY;
+    if !inner.above(link, data, length) {
+        return None;
+    }
     let believable = match inner.ethertype {
         link::IPV4 | link::IPV6 => inner.ip.is_some() && inner.network_length.checked_add(header)? <= length,
         // Frames of other protocols that are bridged.

@@ -158,8 +158,7 @@ impl Classic {
     #[inline]
     pub(super) fn record(self, bytes: &[u8]) -> Result<Record, Fault> {
         let Some(header) = bytes.first_chunk::<16>() else { return Err(Fault::TooShort(bytes.len())) };
-        let field = |at: usize| self.order.u32(header, at).unwrap_or(0);
-        let (seconds, fraction, caplen, origlen) = (field(0), field(4), field(8), field(12));
+        let [seconds, fraction, caplen, origlen] = self.order.words(*header);
         if caplen > LONGEST {
             return Err(Fault::Length { what: "a packet record", claimed: caplen.into(), allowed: "up to 128 MiB" });
         }

@@ -20,6 +20,8 @@ const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 /// Bytes needed to know a block's length: type, length and, in a section header, byte order.
 pub(super) const PROBE: usize = 12;
+/// Length of what stands in front of an enhanced packet block's data.
+const HEADER: usize = 28;
 /// Longest block believed; Wireshark's own limit is 16 MiB, USB and D-Bus packets reach 128 MiB.
 const LONGEST: u32 = 256 << 20;
 
@@ -75,6 +77,25 @@ pub(super) fn probe(bytes: &[u8], order: Order) -> Result<(Order, usize), Damage
         ));
     }
     Ok((order, length as usize))
+}
+
+/// Length and content of an enhanced packet block without options that `window` holds whole, as nearly all blocks are.
+/// `None` for whatever else it may be, which [`block`] has to tell.
+#[inline(always)]
+pub(super) fn plain_packet(window: &[u8], order: Order) -> Option<(usize, Found)> {
+    let [kind, length, interface, high] = order.words(*window.first_chunk::<16>()?);
+    let [low, caplen, origlen, _] = order.words(*window.get(16..)?.first_chunk::<16>()?);
+    if kind != ENHANCED_PACKET || caplen > LONGEST || length > LONGEST {
+        return None;
+    }
+    let (whole, stop) = (length as usize, HEADER + caplen as usize);
+    let plain = whole == stop.next_multiple_of(4) + 4;
+    if !plain || order.u32(window, whole - 4)? != length {
+        return None;
+    }
+    let raw_time = Some(u64::from(high) << 32 | u64::from(low));
+    let (data, options) = (HEADER..stop, whole - 4..whole - 4);
+    Some((whole, Found { interface, raw_time, origlen, data, options, dropcount: None }))
 }
 
 /// Reads one whole block; `interfaces` are those of its section so far.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    classic::{self, Classic, Record},
+    classic::{self, Classic},
     compression::Compression,
     error::{Error, Fault},
     format::{Format, Tail},
@@ -49,6 +49,8 @@ pub struct Reader {
     tail: Tail,
     /// Bytes of the packet handed out last, still to be consumed.
     pending: usize,
+    /// That packet.
+    located: Located,
     packets: u64,
     sections: u64,
     /// Comments on the first sections.
@@ -61,16 +63,31 @@ pub struct Reader {
     damage: Option<(u64, Fault)>,
 }
 
-/// Where the parts of a packet are in the window.
+/// Where the parts of a packet are in the window, from and to.
+#[derive(Clone, Copy)]
 struct Located {
     interface: u32,
     linktype: u16,
     ts_ns: Option<i64>,
     origlen: u32,
-    data: std::ops::Range<usize>,
-    options: std::ops::Range<usize>,
+    data: (usize, usize),
+    options: (usize, usize),
     order: Order,
     dropcount: Option<u64>,
+}
+
+impl Located {
+    /// Before the first packet.
+    const NOWHERE: Self = Self {
+        interface: 0,
+        linktype: 0,
+        ts_ns: None,
+        origlen: 0,
+        data: (0, 0),
+        options: (0, 0),
+        order: Order::Little,
+        dropcount: None,
+    };
 }
 
 impl Reader {
@@ -163,6 +180,7 @@ impl Reader {
             interfaces,
             tail: Tail::Unread,
             pending: 0,
+            located: Located::NOWHERE,
             packets: 0,
             sections,
             comments: Vec::new(),
@@ -241,94 +259,120 @@ impl Reader {
     /// [`Error::Damaged`] at damage other than a cut tail, unless the reader is one
     /// [`ending_at_damage`](Self::ending_at_damage), and [`Error::Io`] if reading fails; after an error there are no
     /// more packets.
-    #[inline(always)]
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, Error> {
-        Ok(self.next_with_interfaces()?.map(|(packet, _)| packet))
+        Ok(if self.advance()? { Some(self.packet()) } else { None })
     }
 
     /// Like [`next_packet`](Self::next_packet), with the interfaces described so far.
     ///
     /// # Errors
     /// As [`next_packet`](Self::next_packet).
-    #[inline(always)]
     pub fn next_with_interfaces(&mut self) -> Result<Option<(Packet<'_>, &[Interface])>, Error> {
-        if let Some((record, header)) = self.record_at_hand() {
-            let index = self.packets;
-            self.packets += 1;
-            let data = self.source.window().get(header..self.pending).unwrap_or_default();
-            let packet = Packet {
-                index,
-                offset: self.source.offset(),
-                interface: 0,
-                linktype: record.linktype,
-                ts_ns: Some(record.ts_ns),
-                caplen: record.caplen,
-                origlen: record.origlen,
-                data,
-                dropcount: None,
-                options: Options::checked(&[], Order::Little),
-            };
-            return Ok(Some((packet, &self.interfaces)));
-        }
-        self.next_at_length()
+        Ok(if self.advance()? { Some((self.packet(), &self.interfaces)) } else { None })
     }
 
-    /// The next packet, whatever lies before it.
+    /// Moves to the next packet; `false` at the end. What reads packets by the million does so and asks for
+    /// [`packet`](Self::packet): moved within options and results they would be copied several times.
+    ///
+    /// # Errors
+    /// As [`next_packet`](Self::next_packet).
     #[inline(never)]
-    fn next_at_length(&mut self) -> Result<Option<(Packet<'_>, &[Interface])>, Error> {
-        let located = match self.locate() {
-            Ok(located) => located,
+    pub(crate) fn advance(&mut self) -> Result<bool, Error> {
+        let at_hand = match self.state {
+            _ if self.tail != Tail::Unread => None,
+            State::Classic(classic) => self.record_at_hand(classic),
+            State::Ng { order, section } => self.block_at_hand(order, section),
+        };
+        if at_hand.is_some() {
+            return Ok(true);
+        }
+        self.advance_at_length()
+    }
+
+    /// The packet that was moved to.
+    #[inline(always)]
+    pub(crate) fn packet(&self) -> Packet<'_> {
+        let (offset, window) = self.source.place();
+        let Located { interface, linktype, ts_ns, origlen, order, dropcount, .. } = self.located;
+        let data = window.get(self.located.data.0..self.located.data.1).unwrap_or_default();
+        let options = window.get(self.located.options.0..self.located.options.1).unwrap_or_default();
+        Packet {
+            index: self.packets.saturating_sub(1),
+            offset,
+            interface,
+            linktype,
+            ts_ns,
+            caplen: data.len() as u32,
+            origlen,
+            data,
+            dropcount,
+            options: Options::checked(options, order),
+        }
+    }
+
+    /// Moves to the next packet, whatever lies before it.
+    #[inline(never)]
+    fn advance_at_length(&mut self) -> Result<bool, Error> {
+        match self.locate() {
+            Ok(Some(located)) => {
+                self.located = located;
+                self.packets += 1;
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
             Err(error) => {
                 self.tail = Tail::Damaged { offset: self.source.offset() };
-                return match error {
+                match error {
                     Error::Damaged { offset, fault, .. } if self.ends_at_damage && self.packets > 0 => {
                         self.damage = Some((offset, fault));
-                        Ok(None)
+                        Ok(false)
                     }
                     error => Err(error),
-                };
+                }
             }
-        };
-        let Some(located) = located else { return Ok(None) };
-        let index = self.packets;
-        self.packets += 1;
-        let offset = self.source.offset();
-        let window = self.source.window();
-        let options = window.get(located.options).unwrap_or_default();
-        let data = window.get(located.data).unwrap_or_default();
-        let packet = Packet {
-            index,
-            offset,
-            interface: located.interface,
-            linktype: located.linktype,
-            ts_ns: located.ts_ns,
-            caplen: data.len() as u32,
-            origlen: located.origlen,
-            data,
-            dropcount: located.dropcount,
-            options: Options::checked(options, located.order),
-        };
-        Ok(Some((packet, &self.interfaces)))
+        }
     }
 
-    /// Moves to the next record of a classic file, and says how long its header is, if all of it is in the window: the
-    /// short way that nearly every packet takes. Whatever is the matter is for [`locate`](Self::locate) to find.
+    /// Moves to the next record of a classic file, if all of it is in the window: the short way that nearly every packet
+    /// takes. Whatever is the matter is for [`locate`](Self::locate) to find.
     #[inline(always)]
-    fn record_at_hand(&mut self) -> Option<(Record, usize)> {
-        let State::Classic(classic) = self.state else { return None };
-        if self.tail != Tail::Unread {
-            return None;
-        }
-        let window = self.source.window().get(self.pending..)?;
+    fn record_at_hand(&mut self, classic: Classic) -> Option<()> {
+        self.source.consume(std::mem::take(&mut self.pending));
+        let window = self.source.window();
         let header = classic.record_header();
         let record = classic.record(window).ok()?;
         let length = header + record.caplen as usize;
         if window.len() < length {
             return None;
         }
-        self.source.consume(self.pending);
+        // All else is the same for every record.
+        self.located.linktype = record.linktype;
+        self.located.ts_ns = Some(record.ts_ns);
+        self.located.origlen = record.origlen;
+        self.located.data = (header, length);
         self.pending = length;
-        Some((record, header))
+        self.packets += 1;
+        Some(())
+    }
+
+    /// The same in a pcapng file: moves to the packet if its block comes next and is as most are.
+    #[inline(always)]
+    fn block_at_hand(&mut self, order: Order, section: usize) -> Option<()> {
+        self.source.consume(std::mem::take(&mut self.pending));
+        let (length, found) = ng::plain_packet(self.source.window(), order)?;
+        let number = section + found.interface as usize;
+        let interface = self.interfaces.get(number)?;
+        self.located.interface = number as u32;
+        self.located.linktype = interface.linktype;
+        self.located.ts_ns = found.raw_time.and_then(|raw| interface.resolution.nanoseconds(raw, interface.offset));
+        self.located.origlen = found.origlen;
+        self.located.data = (found.data.start, found.data.end);
+        self.located.options = (found.options.start, found.options.end);
+        self.located.order = order;
+        self.located.dropcount = None;
+        self.pending = length;
+        self.packets += 1;
+        Some(())
     }
 
     /// Moves to the next packet's block or record, reading what lies between.
@@ -357,14 +401,11 @@ impl Reader {
         }
         self.pending = length;
         Ok(Some(Located {
-            interface: 0,
             linktype: record.linktype,
             ts_ns: Some(record.ts_ns),
             origlen: record.origlen,
-            data: header..length,
-            options: 0..0,
-            order: Order::Little,
-            dropcount: None,
+            data: (header, length),
+            ..Located::NOWHERE
         }))
     }
 
@@ -398,8 +439,8 @@ impl Reader {
                         linktype: interface.linktype,
                         ts_ns,
                         origlen: found.origlen,
-                        data: found.data,
-                        options: found.options,
+                        data: (found.data.start, found.data.end),
+                        options: (found.options.start, found.options.end),
                         order,
                         dropcount: found.dropcount,
                     }));

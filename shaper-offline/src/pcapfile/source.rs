@@ -76,6 +76,7 @@ impl Source {
     }
 
     /// Byte offset of the window's first byte in the file.
+    #[inline]
     pub(super) fn offset(&self) -> u64 {
         match self {
             Self::Whole { at, .. } => *at as u64,
@@ -91,6 +92,12 @@ impl Source {
             Self::Whole { bytes, at } => bytes.as_slice().get(*at..).unwrap_or_default(),
             Self::Stream { buffer, start, .. } => buffer.get(*start..).unwrap_or_default(),
         }
+    }
+
+    /// Both at once.
+    #[inline]
+    pub(super) fn place(&self) -> (u64, &[u8]) {
+        (self.offset(), self.window())
     }
 
     /// Makes the window `n` bytes long if the input has them; returns the length it has.

@@ -30,6 +30,9 @@ impl Resolution {
         if offset == 0 && self == Self::NANOSECONDS {
             return i64::try_from(raw).ok();
         }
+        if offset == 0 && self == Self::MICROSECONDS {
+            return raw.checked_mul(1_000).and_then(|nanoseconds| i64::try_from(nanoseconds).ok());
+        }
         // raw < 2^64 and every factor is at most 10^9 < 2^30: 94 bits, no overflow.
         let wide = match self {
             Self::Decimal(n @ 0..=9) => u128::from(raw) * 10_u128.pow(9 - u32::from(n)),

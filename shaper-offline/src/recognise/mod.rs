@@ -152,8 +152,15 @@ impl Watch {
     #[inline]
     #[must_use]
     pub fn passes_over(&self, datagram: &Datagram<'_>) -> bool {
-        let first = datagram.payload.first().is_none_or(|&first| !MARKED[usize::from(first)]);
-        first && self.unrecognised >= TRIED && self.context == 0 && !self.named
+        if self.unrecognised < TRIED || self.context != 0 || self.named {
+            return false;
+        }
+        match datagram.payload.first() {
+            None => true,
+            // So begin streams of RTP as well, which are many.
+            Some(0x80..=0xfe) => !quic::has_version(datagram),
+            Some(&first) => !MARKED[usize::from(first)],
+        }
     }
 
     /// Looks at a datagram of the flow.

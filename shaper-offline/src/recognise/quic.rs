@@ -11,6 +11,12 @@ const LONGEST_ID: u8 = 20;
 /// (RFC 9001 section 5.4.2).
 pub(super) const SHORTEST: u32 = 21;
 
+/// Whether a version stands where long headers have it.
+#[inline]
+pub(super) fn has_version(datagram: &Datagram<'_>) -> bool {
+    matches!(u32_at(datagram.payload, 1), Some(0 | V1 | V2))
+}
+
 /// Whether it begins with a long header.
 pub(super) fn is_long(datagram: &Datagram<'_>) -> bool {
     long(datagram).unwrap_or(false)
@@ -18,11 +24,10 @@ pub(super) fn is_long(datagram: &Datagram<'_>) -> bool {
 
 #[inline]
 fn long(datagram: &Datagram<'_>) -> Option<bool> {
-    let version = u32_at(datagram.payload, 1)?;
-    if !matches!(version, 0 | V1 | V2) {
+    if !has_version(datagram) {
         return Some(false);
     }
-    header(datagram, version)
+    header(datagram, u32_at(datagram.payload, 1)?)
 }
 
 fn header(datagram: &Datagram<'_>, version: u32) -> Option<bool> {

@@ -11,7 +11,8 @@ const MAX_STEP: u16 = 50;
 /// How far behind the highest number packets are known one by one (`MAX_MISORDER`, which the RFC has
 /// as 100: too few for video).
 const WINDOW: u64 = 1_024;
-const WORDS: usize = WINDOW as usize / 64;
+/// Room for as many, and for what waits to leave the window together.
+const WORDS: usize = 2 * WINDOW as usize / 64;
 /// A round of sequence numbers; the first one stands in the second round, so that there is room below.
 const ROUND: u64 = 1 << 16;
 
@@ -38,7 +39,7 @@ pub struct Sequence {
     base: u64,
     /// Extended highest number.
     highest: u64,
-    /// All below have left the window, and are in the pattern.
+    /// All below have left the window, and are in the pattern; up to 63 above may have left as well.
     settled: u64,
     /// Bit n of the ring: number n was seen.
     window: [u64; WORDS],
@@ -123,7 +124,8 @@ impl Sequence {
         self.received += 1;
         self.after_stray = None;
         self.highest += u64::from(step);
-        let keep = (self.highest + 1).saturating_sub(WINDOW);
+        // A whole word at a time.
+        let keep = (self.highest + 1).saturating_sub(WINDOW) & !63;
         if keep > self.settled {
             self.settle(keep);
         }
@@ -179,7 +181,7 @@ impl Sequence {
     }
 
     /// Numbers up to `end` are done with: tells the pattern, and clears their places.
-    #[inline]
+    #[inline(never)]
     fn settle(&mut self, end: u64) {
         while self.settled < end {
             let (word, _) = Self::slot(self.settled);

@@ -79,7 +79,7 @@ impl Stream {
     /// The next packet in order of arrival.
     #[inline]
     pub(super) fn add(&mut self, arrival: &Arrival) {
-        let header = arrival.header;
+        let header = &arrival.header;
         let jitter = &self.jitter;
         let place = self.sequence.see(header.sequence, || jitter.continuous(arrival.ts_ns, header.timestamp));
         match place {
@@ -92,7 +92,7 @@ impl Stream {
 
     #[inline]
     fn count(&mut self, arrival: &Arrival) {
-        let header = arrival.header;
+        let header = &arrival.header;
         self.packets += 1;
         self.bytes += u64::from(arrival.length);
         let payload = arrival.length.saturating_sub(header.length.into());
@@ -116,13 +116,19 @@ impl Stream {
 
     #[inline]
     fn time(&mut self, ts_ns: i64, timestamp: u32, length: u32) {
-        self.first_ns = Some(self.first_ns.map_or(ts_ns, |first| first.min(ts_ns)));
+        if self.first_ns.is_none_or(|first| ts_ns < first) {
+            self.first_ns = Some(ts_ns);
+        }
         if let Some(last) = self.last_ns {
             // Where stamps go back there is no time between.
             let gap = ts_ns.saturating_sub(last).max(0);
-            self.max_interarrival_ns = Some(self.max_interarrival_ns.map_or(gap, |max| max.max(gap)));
+            if self.max_interarrival_ns.is_none_or(|max| gap > max) {
+                self.max_interarrival_ns = Some(gap);
+            }
         }
-        self.last_ns = Some(self.last_ns.map_or(ts_ns, |last| last.max(ts_ns)));
+        if self.last_ns.is_none_or(|last| ts_ns > last) {
+            self.last_ns = Some(ts_ns);
+        }
         self.jitter.step(ts_ns, timestamp);
         let (begin, bytes) = self.window;
         let passed = ts_ns.saturating_sub(begin);

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     Budget,
     bucket::{MANTISSA, Sparse, bucket_of, middle},
+    parted::Parted,
 };
 
 /// Samples of one quantity (nanoseconds, for times).
@@ -25,7 +26,7 @@ pub struct Distribution {
 
 #[derive(Clone, Debug)]
 enum Store {
-    Exact { samples: Vec<i64>, capacity: usize },
+    Exact { samples: Vec<i64>, capacity: usize, parted: Option<Box<Parted>> },
     Buckets { negative: Vec<u64>, positive: Vec<u64> },
     Sparse(Sparse),
 }
@@ -96,7 +97,7 @@ impl Distribution {
     #[must_use]
     pub fn within(capacity: usize, budget: &Budget) -> Self {
         Self {
-            store: Store::Exact { samples: Vec::new(), capacity },
+            store: Store::Exact { samples: Vec::new(), capacity, parted: None },
             budget: budget.clone(),
             count: 0,
             sum: 0,
@@ -113,7 +114,7 @@ impl Distribution {
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         match &mut self.store {
-            Store::Exact { samples, capacity } if samples.len() < samples.capacity().min(*capacity) => {
+            Store::Exact { samples, capacity, .. } if samples.len() < samples.capacity().min(*capacity) => {
                 samples.push(value);
             }
             Store::Exact { .. } => self.push_beyond(value),
@@ -124,7 +125,7 @@ impl Distribution {
     /// Adds a sample for which no room is reserved.
     #[cold]
     fn push_beyond(&mut self, value: i64) {
-        if let Store::Exact { samples, capacity } = &mut self.store {
+        if let Store::Exact { samples, capacity, .. } = &mut self.store {
             let more = samples.len().max(4).min(capacity.saturating_sub(samples.len()));
             if more > 0 && self.budget.take(more) {
                 samples.reserve_exact(more);
@@ -237,21 +238,14 @@ impl Distribution {
         let mut values = [None; N];
         let (min, max, count) = (self.min, self.max, self.count);
         match &mut self.store {
-            Store::Exact { samples, .. } => {
-                // Each selection leaves everything larger to its right.
-                let mut from = 0;
+            Store::Exact { samples, parted, .. } => {
+                let parted = parted.get_or_insert_default();
+                parted.is_of(count);
                 for (value, rank) in values.iter_mut().zip(ranks) {
                     let Some(position) = rank.checked_sub(1).filter(|_| rank <= count) else {
                         continue;
                     };
-                    let position = position as usize;
-                    if let Some(rest) = samples.get_mut(from..)
-                        && position >= from
-                        && position - from < rest.len()
-                    {
-                        *value = Some(*rest.select_nth_unstable(position - from).1);
-                        from = position;
-                    }
+                    *value = parted.select(samples, position as usize);
                 }
             }
             Store::Buckets { negative, positive } => {

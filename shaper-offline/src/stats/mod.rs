@@ -3,6 +3,7 @@
 mod bucket;
 mod budget;
 mod distribution;
+mod parted;
 mod proportion;
 
 pub use budget::Budget;

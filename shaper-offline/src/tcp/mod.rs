@@ -77,9 +77,11 @@ impl Segment {
             segment.window_scale = tcp.window_scale();
             segment.sack_permitted = tcp.sack_permitted();
         }
-        let mut blocks = tcp.sack_blocks();
-        if let Some(first) = blocks.next() {
-            segment.take_blocks(first, blocks);
+        if !tcp.has_timestamps_alone() {
+            let mut blocks = tcp.sack_blocks();
+            if let Some(first) = blocks.next() {
+                segment.take_blocks(first, blocks);
+            }
         }
         segment
     }
@@ -154,14 +156,13 @@ impl Connection {
         let (own, other) = if forward { ends } else { (ends.1, ends.0) };
         // Of each end's windows; not known without both SYNs.
         let offered = [&*own, &*other].map(|way| way.initial.and(Some(way.counts.window_scale)));
-        let [own_shift, other_shift] = match offered {
-            [Some(one), Some(two)] => [leap::shift(two, one), leap::shift(one, two)].map(Some),
-            _ => [None, None],
-        };
+        // Only leaps ask for it.
+        let shift = |[one, two]: [Option<Option<u8>>; 2]| Some(leap::shift(two?, one?));
         if segment.has(Tcp::ACK) && !segment.has(Tcp::RST) {
-            other.acknowledged(segment, &mut own.counts, own_shift);
+            other.acknowledged(segment, &mut own.counts, || shift(offered));
         }
-        own.sent(segment, other.shortest(), other_shift);
+        let [one, two] = offered;
+        own.sent(segment, other.shortest(), || shift([two, one]));
     }
 
     /// A SYN begins a connection, unless it is one that passed before.

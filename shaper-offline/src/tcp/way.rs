@@ -138,7 +138,7 @@ impl Way {
     /// The receiver's answer; `own` are the counts of the direction that the answer goes, `shift` that of
     /// the receiver's windows.
     #[inline]
-    pub(super) fn acknowledged(&mut self, segment: &Segment, own: &mut Counts, shift: Option<u8>) {
+    pub(super) fn acknowledged(&mut self, segment: &Segment, own: &mut Counts, shift: impl FnOnce() -> Option<u8>) {
         own.duplicates_reported += u64::from(segment.duplicate_reported);
         self.windowed(segment, own);
         let number = segment.acknowledgement;
@@ -146,7 +146,7 @@ impl Way {
         // What passed may be acknowledged; of what did not, no more than the receiver had room for.
         if last.is_none_or(|last| before(last, number)) && self.next.is_none_or(|next| before(next, number)) {
             let from = self.next.or(last).unwrap_or(number);
-            if !self.reach(shift).has(from, number) && !self.doubts.acknowledgement(number) {
+            if !self.reach(shift()).has(from, number) && !self.doubts.acknowledgement(number) {
                 own.implausible += 1;
                 return;
             }
@@ -228,7 +228,7 @@ impl Way {
     /// A segment this way; `back` is the shortest round trip of the other direction, `shift` that of the
     /// receiver's windows.
     #[inline]
-    pub(super) fn sent(&mut self, segment: &Segment, back: Option<i64>, shift: Option<u8>) {
+    pub(super) fn sent(&mut self, segment: &Segment, back: Option<i64>, shift: impl FnOnce() -> Option<u8>) {
         self.counts.segments += 1;
         self.counts.data_segments += u64::from(segment.length > 0);
         self.counts.payload_bytes += u64::from(segment.length);
@@ -259,7 +259,7 @@ impl Way {
         if ahead == 0 {
             self.doubts.dispel();
             self.fresh(segment, end);
-        } else if ahead < FAR && self.reach(shift).has(next, end) {
+        } else if ahead < FAR && self.reach(shift()).has(next, end) {
             self.leapt(segment, next);
         } else if ahead.wrapping_neg() >= FAR {
             self.counts.implausible += 1;

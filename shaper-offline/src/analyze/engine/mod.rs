@@ -29,6 +29,8 @@ const EXACT_FLOW: usize = 1 << 16;
 const UNORDERED: i64 = 1_000_000;
 /// No flow of its own.
 const NO_FLOW: u32 = u32::MAX;
+/// Flows found without the map.
+const RECENT: usize = 256;
 
 /// What an analysis may hold at once.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,8 @@ pub(super) struct Engine<W: Watch> {
     alike: Alike,
     flows: Vec<Flow>,
     flow_index: HashedMap<u32>,
-    latest_flow: Both<(u64, u32)>,
+    /// Hashes and indices of flows that were met last, by a part of the hash.
+    recent: Box<[(u64, u32); RECENT]>,
     paths: Paths,
     directions: Both<Direction>,
     /// Packets without a direction.
@@ -90,6 +93,8 @@ pub(super) struct Engine<W: Watch> {
     alone: Both<u64>,
     evicted: u64,
     untracked: u64,
+    /// No packet at the front of what waits is stamped before.
+    due: i64,
 }
 
 /// What the merge leaves behind.
@@ -136,7 +141,7 @@ impl<W: Watch> Engine<W> {
             alike: Alike::default(),
             flows: Vec::new(),
             flow_index: HashedMap::default(),
-            latest_flow: Both { a: (0, NO_FLOW), b: (0, NO_FLOW) },
+            recent: Box::new([(0, NO_FLOW); RECENT]),
             paths: Paths::new(ways, marked, one_clock),
             directions: Both { a: direction(), b: direction() },
             adrift: Examples::default(),
@@ -146,6 +151,7 @@ impl<W: Watch> Engine<W> {
             alone: Both { a: 0, b: 0 },
             evicted: 0,
             untracked: 0,
+            due: i64::MIN,
         }
     }
 
@@ -154,7 +160,7 @@ impl<W: Watch> Engine<W> {
         feeds.a.advance()?;
         feeds.b.advance()?;
         loop {
-            let point = match (&feeds.a.head, &feeds.b.head) {
+            let point = match (feeds.a.head(), feeds.b.head()) {
                 (Some(a), Some(b)) => {
                     if a.ts <= b.ts {
                         Point::A
@@ -166,13 +172,17 @@ impl<W: Watch> Engine<W> {
                 (None, Some(_)) => Point::B,
                 (None, None) => break,
             };
-            let Some(head) = feeds.at(point).head else { break };
+            let Some(ts) = feeds.get(point).head().map(|head| head.ts) else { break };
             // First what has waited long enough: nothing pairs across more than that.
-            self.settle_until(head.ts.saturating_sub(self.waiting), feeds);
-            self.take(point, &head);
+            self.settle_until(ts.saturating_sub(self.waiting), feeds);
+            if let Some(head) = feeds.get(point).head() {
+                self.take(point, head);
+            }
             for side in [Point::A, Point::B] {
                 if self.pending.get(side).len() > self.limits.waiting {
                     self.evict(side, feeds);
+                    // What is at the front now may be stamped before.
+                    self.due = i64::MIN;
                 }
             }
             feeds.at(point).advance()?;
@@ -196,15 +206,19 @@ impl<W: Watch> Engine<W> {
     /// and runs see packets as they were sent, and originals come before their copies.
     #[inline]
     fn settle_until(&mut self, horizon: i64, feeds: &mut Both<Feed<'_>>) {
-        loop {
+        while self.due < horizon {
             let (a, b) = (self.pending.a.oldest(), self.pending.b.oldest());
-            let point = match (a, b) {
-                (Some(a), Some(b)) if b < a => Point::B,
-                (None, Some(_)) => Point::B,
-                (Some(_), _) => Point::A,
-                (None, None) => return,
+            let (point, oldest) = match (a, b) {
+                (Some(a), Some(b)) if b < a => (Point::B, b),
+                (None, Some(b)) => (Point::B, b),
+                (Some(a), _) => (Point::A, a),
+                (None, None) => {
+                    self.due = i64::MAX;
+                    return;
+                }
             };
-            if self.pending.get(point).oldest().is_none_or(|oldest| oldest >= horizon) {
+            if oldest >= horizon {
+                self.due = oldest;
                 return;
             }
             self.settle_front(point, feeds);
@@ -212,10 +226,11 @@ impl<W: Watch> Engine<W> {
     }
 
     /// Pairs a packet with one that waits at the other point, or lets it wait.
-    #[inline]
+    #[inline(never)]
     fn take(&mut self, point: Point, head: &Head) {
         let packet = &head.packet;
-        let flow = self.flow(point, &packet.flow, packet.flow_hash);
+        self.due = self.due.min(head.ts);
+        let flow = self.flow(&packet.flow, packet.flow_hash);
         let (path, position) = match self.flows.get_mut(flow as usize) {
             Some(known) => {
                 let seen = known.seen.at(point);
@@ -256,20 +271,20 @@ impl<W: Watch> Engine<W> {
             found = None;
         }
         if let Some(found) = found {
-            self.pair(point, packet, &open, found);
+            self.pair(point, packet, open, found);
             return;
         }
         let number = self.pending.at(point).push(open);
         // Also while nothing tells the direction: the first packets may be such.
         if self.paths.way(path) != Some(point) {
-            self.orphans.at(point).add(&open, number);
+            self.orphans.at(point).add(open, number);
         }
     }
 
-    #[inline]
-    fn pair(&mut self, point: Point, packet: &Keyed, open: &Open<W::Note>, found: Candidate) {
+    #[inline(never)]
+    fn pair(&mut self, point: Point, packet: &Keyed, open: Open<W::Note>, found: Candidate) {
         let other = point.other();
-        let Some(partner) = self.pending.get(other).get(found.slot).copied() else { return };
+        let Some(&partner) = self.pending.get(other).get(found.slot) else { return };
         // Positive: the packet was at the other point first.
         let apart = open.ts.saturating_sub(partner.ts);
         let vote = if other == Point::A { apart.signum() } else { -apart.signum() };
@@ -296,38 +311,44 @@ impl<W: Watch> Engine<W> {
             }
             return;
         };
-        let (sent, arrived) = if sender == other { (&partner, open) } else { (open, &partner) };
-        let delay = arrived.ts.saturating_sub(sent.ts);
+        let (sent_ts, sent_flow, position, arrived_ts) = if sender == other {
+            (partner.ts, partner.flow, partner.position, open.ts)
+        } else {
+            (open.ts, open.flow, open.position, partner.ts)
+        };
+        let delay = arrived_ts.saturating_sub(sent_ts);
         let tier = packet.tier.index();
         let mut extent = None;
         let direction = self.directions.at(sender);
         direction.tally.ambiguous += u64::from(found.ambiguous);
-        let frames = sender.in_order(sent.frame, arrived.frame);
+        let frames = other.in_order(partner.frame, open.frame);
         if found.ambiguous {
             direction.examples.note(Shown::Ambiguous, frames);
-            self.alike.note(open.key, arrived.ts, arrived.ts.saturating_sub(self.waiting));
+            self.alike.note(open.key, arrived_ts, arrived_ts.saturating_sub(self.waiting));
         }
         if !intact {
             direction.examples.note(Shown::Corrupted, frames);
         } else if let Some(slot) = direction.tally.tiers.get_mut(tier) {
             *slot += 1;
         }
-        if let Some(flow) = self.flows.get_mut(sent.flow as usize) {
+        if let Some(flow) = self.flows.get_mut(sent_flow as usize) {
             flow.tally.ambiguous += u64::from(found.ambiguous);
             if intact {
                 if let Some(slot) = flow.tally.tiers.get_mut(tier) {
                     *slot += 1;
                 }
-                let arrival = flow.tracker.arrive(sent.position, arrived.ts);
+                let arrival = flow.tracker.arrive(position, arrived_ts);
                 extent = arrival.extent;
-                direction.reorder.add(arrival);
+                direction.reorder.add(&arrival);
                 if extent.is_some() {
                     direction.examples.note(Shown::Reordered, frames);
                 }
             }
         }
-        let settled = self.pending.at(other).settle(found.slot, state, delay, note.displaced(extent));
-        if let Some(settled) = settled.filter(|_| !self.orphans.get(other).is_empty()) {
+        let note = note.displaced(extent);
+        if self.orphans.get(other).is_empty() {
+            self.pending.at(other).close_as(found.slot, state, delay, note);
+        } else if let Some(settled) = self.pending.at(other).settle(found.slot, state, delay, note) {
             self.orphans.at(other).remove(&settled);
         }
         if sender == point {
@@ -338,11 +359,15 @@ impl<W: Watch> Engine<W> {
     }
 
     #[inline]
-    fn flow(&mut self, point: Point, key: &FlowKey, hash: u64) -> u32 {
-        let latest = self.latest_flow.get(point);
-        if latest.0 == hash && latest.1 != NO_FLOW {
-            return latest.1;
+    fn flow(&mut self, key: &FlowKey, hash: u64) -> u32 {
+        match self.recent.get(hash as usize % RECENT) {
+            Some(&(known, index)) if known == hash && index != NO_FLOW => index,
+            _ => self.find_flow(key, hash),
         }
+    }
+
+    #[inline(never)]
+    fn find_flow(&mut self, key: &FlowKey, hash: u64) -> u32 {
         let known = self.flow_index.get(&hash).copied();
         let index = match known {
             Some(index) => index,
@@ -367,7 +392,9 @@ impl<W: Watch> Engine<W> {
                 NO_FLOW
             }
         };
-        *self.latest_flow.at(point) = (hash, index);
+        if let Some(recent) = self.recent.get_mut(hash as usize % RECENT) {
+            *recent = (hash, index);
+        }
         index
     }
 }

@@ -36,14 +36,37 @@ impl<W: Watch> Engine<W> {
     }
 
     /// Counts what has waited long enough.
-    #[inline]
+    #[inline(never)]
     pub(super) fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed<'_>>) {
         let Some(entry) = self.pending.at(point).pop() else { return };
         self.settle(point, &entry, feeds);
     }
 
+    #[inline]
     fn settle(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
         let way = self.paths.way(entry.path);
+        if way == Some(point) && entry.state == State::Matched {
+            self.settle_matched(point, entry);
+        } else {
+            self.settle_other(point, way, entry, feeds);
+        }
+    }
+
+    /// What was sent and arrived intact, as nearly all does.
+    #[inline]
+    fn settle_matched(&mut self, sender: Point, entry: &Settled<W::Note>) {
+        let mut before = None;
+        if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+            before = flow.before.replace(entry.delay);
+            flow.tally.matched(entry.delay, before);
+        }
+        self.directions.at(sender).tally.matched(entry.delay, before);
+        self.tell(sender, Some(sender), Fate::Matched, entry);
+        self.copies(sender, entry, entry.key, true);
+    }
+
+    #[inline(never)]
+    fn settle_other(&mut self, point: Point, way: Option<Point>, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
         let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
         let explained = open && self.orphans.at(point).remove(entry);
         if way == Some(point) {
@@ -172,14 +195,7 @@ impl<W: Watch> Engine<W> {
         for tally in tallies.into_iter().flatten() {
             tally.resegmented += resegmented;
             match state {
-                State::Matched => {
-                    tally.matched += 1;
-                    tally.delay.push(delay);
-                    if let Some(before) = before {
-                        tally.ipdv.push(delay.saturating_sub(before));
-                    }
-                    tally.runs.delivered();
-                }
+                State::Matched => tally.matched(delay, before),
                 State::Corrupted => {
                     tally.corrupted += 1;
                     tally.runs.delivered();

@@ -138,16 +138,22 @@ impl Default for Connections {
 
 impl Connections {
     /// Takes a segment of a conversation.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn see(&mut self, flows: &Flows, at: usize, layers: &Layers<'_>, ts: Option<i64>) {
         let (Transport::Tcp(tcp), Some(ip)) = (&layers.transport, &layers.ip) else { return };
+        let segment = Segment::of(tcp, ip, layers.payload_length, ts);
+        self.take(flows, at, &segment);
+    }
+
+    #[inline(never)]
+    fn take(&mut self, flows: &Flows, at: usize, segment: &Segment) {
         let Some(place) = flows.places.get(at) else { return };
         if self.all.len() <= place.conversation {
             self.all.resize_with(place.conversation + 1, || None);
         }
         let Some(slot) = self.all.get_mut(place.conversation) else { return };
         let connection = slot.get_or_insert_with(|| Box::new(Connection::within(&self.budget)));
-        connection.see(place.forward, &Segment::of(tcp, ip, layers.payload_length, ts));
+        connection.see(place.forward, segment);
     }
 
     /// The largest conversations, how many are left out, and what TCP comes to.

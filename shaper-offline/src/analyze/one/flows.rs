@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::{flow::FlowKey, hash::HashedMap};
-use crate::{pcapfile::Packet, recognise::Protocol};
+use crate::{packet::Layers, pcapfile::Packet, recognise::Protocol};
 
 /// Flows followed one by one.
 pub(super) const FLOWS: usize = 65_536;
@@ -89,12 +89,12 @@ impl Default for Flows {
 impl Flows {
     /// Counts a packet; the index of its flow, `None` beyond those that are followed.
     #[inline]
-    pub(super) fn count(&mut self, flow: FlowKey, packet: &Packet<'_>) -> Option<usize> {
-        let hash = flow.hash();
+    pub(super) fn count(&mut self, layers: &Layers<'_>, packet: &Packet<'_>) -> Option<usize> {
+        let hash = FlowKey::of(layers).hash();
         let recent = self.recent.get(hash as usize % RECENT).filter(|recent| recent.0 == hash);
         let at = match recent.map(|recent| recent.1).filter(|&at| at < self.all.len()) {
             Some(at) => at,
-            None => self.find(flow, hash)?,
+            None => self.find(FlowKey::of(layers), hash)?,
         };
         let seen = self.all.get_mut(at)?;
         if seen.packets == 0 {
@@ -162,8 +162,11 @@ impl Flows {
 /// Widens a span of time by a stamp.
 #[inline]
 pub(super) fn extend(first: &mut Option<i64>, last: &mut Option<i64>, ts: Option<i64>) {
-    if let Some(ts) = ts {
-        *first = Some(first.map_or(ts, |first| first.min(ts)));
-        *last = Some(last.map_or(ts, |last| last.max(ts)));
+    let Some(ts) = ts else { return };
+    if first.is_none_or(|first| ts < first) {
+        *first = Some(ts);
+    }
+    if last.is_none_or(|last| ts > last) {
+        *last = Some(ts);
     }
 }

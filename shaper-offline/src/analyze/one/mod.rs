@@ -20,13 +20,13 @@ use super::{
     Options, Result,
     capture::{Capture, Chosen},
     flow::FlowKey,
-    key::{Rules, keyed},
+    key::{Keyed, Rules, keyed},
     result::Damage,
     sightings::{self, Sightings},
 };
 use crate::{
     anonymize::Anonymizer,
-    packet::{self, Transport},
+    packet::{Layers, Transport},
     pcapfile::{Compression, Tail},
     recognise::Protocol,
     rtp::{Rtp, RtpFound},
@@ -173,44 +173,46 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     let mut sessions = Sessions::default();
     let mut sightings = Sightings::default();
     let mut drops: u64 = 0;
-    while let Some(packet) = reader.next_packet()? {
-        let layers = packet::parse(packet.linktype, packet.data, packet.origlen);
+    while reader.advance()? {
+        let packet = reader.packet();
+        let mut layers = Layers::EMPTY;
+        let known = layers.read(packet.linktype, packet.data, packet.origlen);
         if !chosen.has(packet.interface) {
             continue;
         }
         // Of what was dropped nothing is known, so no filter leaves it out.
         drops = packet.dropcount.unwrap_or(0).saturating_add(drops);
-        if !chosen.takes(&packet, layers.as_ref()) {
+        if !chosen.takes(&packet, known.then_some(&layers)) {
             continue;
         }
         found.packets += 1;
         found.bytes += u64::from(packet.origlen);
         extend(&mut found.first_ns, &mut found.last_ns, packet.ts_ns);
-        let Some(layers) = layers else {
+        if !known {
             found.unparsed += 1;
             continue;
-        };
-        if let (Some(place), Some(ts)) = (sightings::place(packet.linktype, packet.data, &layers), packet.ts_ns) {
-            let keyed = keyed(&layers, Rules { cover: usize::MAX, rewritten: false });
-            if sightings.again(ts, &keyed, place) {
-                found.seen_again += 1;
-                continue;
-            }
         }
-        let flow = FlowKey::of(&layers);
-        let at = flows.count(flow, &packet);
+        if let (Some(place), Some(ts)) = (sightings::place(packet.linktype, packet.data, &layers), packet.ts_ns)
+            && sightings.again(ts, &whole(layers), place)
+        {
+            found.seen_again += 1;
+            continue;
+        }
+        let at = flows.count(&layers, &packet);
         match (&layers.transport, at) {
             (Transport::Udp { .. }, _) => match (protocols.datagram(&flows, at, &layers, packet.ts_ns), at) {
                 (Some(protocol), _) if protocol.is_toast() => {
-                    sessions.see(flow, layers.payload, layers.payload_length, packet.ts_ns);
+                    sessions.see(FlowKey::of(&layers), layers.payload, layers.payload_length, packet.ts_ns);
                 }
                 (None | Some(Protocol::RtpMidi), Some(at)) => {
-                    rtp.datagram(at, &flow, layers.payload, layers.payload_length, packet.ts_ns);
+                    if let Some(seen) = flows.all.get(at) {
+                        rtp.datagram(at, &seen.flow, layers.payload, layers.payload_length, packet.ts_ns);
+                    }
                 }
                 _ => {}
             },
             (Transport::Tcp(_), Some(at)) => connections.see(&flows, at, &layers, packet.ts_ns),
-            (_, Some(at)) => protocols.frame(at, &layers, packet.ts_ns),
+            (_, Some(at)) => protocols.frame(at, layers, packet.ts_ns),
             (_, None) => {}
         }
     }
@@ -242,4 +244,10 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     }
     found.findings = found.sentences();
     Ok(found)
+}
+
+/// The packet keyed by all of it.
+#[inline(never)]
+fn whole(layers: Layers<'_>) -> Keyed {
+    keyed(&layers, Rules { cover: usize::MAX, rewritten: false })
 }

@@ -68,7 +68,7 @@ impl Protocols {
     }
 
     /// Looks at a frame that is neither UDP nor TCP.
-    pub(super) fn frame(&mut self, at: usize, layers: &Layers<'_>, ts: Option<i64>) {
+    pub(super) fn frame(&mut self, at: usize, layers: Layers<'_>, ts: Option<i64>) {
         if layers.ethertype != recognise::PTP_ETHERTYPE
             || recognise::ptp_message(layers.payload, layers.payload_length).is_none()
         {

@@ -56,6 +56,14 @@ struct Slot<N> {
     last: u32,
 }
 
+/// The links of a slot that is closed.
+#[derive(Clone, Copy)]
+struct Links {
+    chain: u32,
+    next: u32,
+    last: u32,
+}
+
 /// One line of the log.
 #[derive(Clone, Copy, Debug)]
 struct Line<N> {
@@ -253,8 +261,8 @@ impl<N: Note> Pending<N> {
 
     /// Logs a packet that is settled already: it waits for its turn and is never found.
     #[inline]
-    pub(super) fn push_settled(&mut self, open: &Open<N>, state: State, delay: i64, note: N) {
-        let Open { ts, key, flow, path, frame, .. } = *open;
+    pub(super) fn push_settled(&mut self, open: Open<N>, state: State, delay: i64, note: N) {
+        let Open { ts, key, flow, path, frame, .. } = open;
         self.note_match(key, ts);
         self.log.push_back(Line { ts, key, value: delay, flow, path, frame, state, note });
     }
@@ -277,7 +285,8 @@ impl<N: Note> Pending<N> {
 
     /// Makes a slot the head of its key.
     fn link(&mut self, key: u64, at: u32) {
-        if self.heads >= self.buckets.len() {
+        // Half of the buckets are empty, so that most of what is not there is not looked for in slots.
+        if self.heads * 2 >= self.buckets.len() {
             self.grow();
         }
         let bucket = self.bucket(key);
@@ -335,19 +344,25 @@ impl<N: Note> Pending<N> {
         Some(Candidate { ambiguous: true, ..oldest })
     }
 
-    /// Settles an open packet and tells what it was.
+    /// Settles an open packet.
     #[inline]
-    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64, note: N) -> Option<Settled<N>> {
-        let closed = self.slot(slot).copied()?;
-        let at = closed.number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
+    pub(super) fn close_as(&mut self, slot: u32, state: State, delay: i64, note: N) {
+        let Some(&Slot { open: Open { key, ts, .. }, number, chain, next, last }) = self.slot(slot) else { return };
+        let at = number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
         if let Some(line) = at.and_then(|at| self.log.get_mut(at)) {
             line.state = state;
             line.value = delay;
             line.note = note;
         }
-        self.close(slot, &closed);
+        self.close(slot, key, Links { chain, next, last });
+        self.note_match(key, ts);
+    }
+
+    /// Settles an open packet and tells what it was.
+    pub(super) fn settle(&mut self, slot: u32, state: State, delay: i64, note: N) -> Option<Settled<N>> {
+        let closed = self.slot(slot).copied()?;
+        self.close_as(slot, state, delay, note);
         let open = closed.open;
-        self.note_match(open.key, open.ts);
         Some(Settled {
             number: closed.number,
             ts: open.ts,
@@ -401,7 +416,8 @@ impl<N: Note> Pending<N> {
                 settled.length = closed.open.length;
                 settled.identification = closed.open.identification;
                 settled.cut = closed.open.cut;
-                self.close(slot, &closed);
+                let Slot { chain, next, last, .. } = closed;
+                self.close(slot, closed.open.key, Links { chain, next, last });
             }
             settled.delay = 0;
         } else {
@@ -412,12 +428,12 @@ impl<N: Note> Pending<N> {
 
     /// Takes a slot out of the index and frees it.
     #[inline]
-    fn close(&mut self, slot: u32, closed: &Slot<N>) {
-        let bucket = self.bucket(closed.open.key);
+    fn close(&mut self, slot: u32, key: u64, closed: Links) {
+        let bucket = self.bucket(key);
         let mut before = NONE;
         let mut head = self.buckets.get(bucket).copied().unwrap_or(NONE);
         while let Some(other) = self.slot(head) {
-            if other.open.key == closed.open.key {
+            if other.open.key == key {
                 break;
             }
             before = head;

@@ -69,7 +69,7 @@ proptest! {
                     number += 1;
                     // One that is settled from the start must not disturb.
                     if number % 5 == 0 {
-                        pending.push_settled(&open(key, 0), State::Matched, 1, ());
+                        pending.push_settled(open(key, 0), State::Matched, 1, ());
                         plain.push_back((number, key, false));
                         number += 1;
                     }
