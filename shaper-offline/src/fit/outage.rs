@@ -7,7 +7,7 @@ use super::Series;
 /// Packets lost in a row, and the time without an arrival, from which on a stretch may be one.
 const PACKETS: u64 = 10;
 const SHORT_NS: i64 = 100_000_000;
-/// A stretch of this length is one whatever losses there are beside it.
+/// A stretch of this length is one whatever losses there are beside it, unless a chain of states was found to make them.
 const LONG_NS: i64 = 500_000_000;
 /// Bursts as long as a shorter stretch that the losses beside it may make at most.
 const UNLIKELY: f64 = 0.001;
@@ -82,7 +82,8 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
         unlikely = PACKETS;
     }
     let is_outage = |run: &Outage| {
-        run.lost >= PACKETS && (run.length_ns >= LONG_NS || run.length_ns >= SHORT_NS && run.lost >= unlikely)
+        let is_long = run.length_ns >= LONG_NS && accepted != Some(true);
+        run.lost >= PACKETS && (is_long || run.length_ns >= SHORT_NS && run.lost >= unlikely)
     };
     let found: Vec<Outage> = runs.into_iter().filter(is_outage).collect();
     let lengths: Vec<f64> = found.iter().map(|run| run.length_ns as f64).collect();
