@@ -25,6 +25,8 @@ mod rtc;
 mod session;
 mod shard;
 mod stun;
+#[cfg(test)]
+mod tests;
 mod whip;
 mod ws;
 

@@ -95,7 +95,7 @@ impl Rewriter {
     /// The time that passed in ticks of the clock, at least one: two frames never share a timestamp.
     fn ticks(&self, passed: Duration) -> u32 {
         let ticks = passed.as_micros() * u128::from(self.clock_rate) / 1_000_000;
-        #[expect(clippy::cast_possible_truncation, reason = "timestamps wrap")]
+        // Timestamps wrap.
         let ticks = ticks as u32;
         ticks.max(1)
     }

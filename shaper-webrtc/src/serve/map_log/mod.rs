@@ -29,6 +29,8 @@
 mod read;
 mod write;
 
+use serde::{Serialize, Serializer};
+
 pub use read::{MapLogError, read_map_log};
 pub(crate) use write::{Batch, MapLog};
 
@@ -37,7 +39,7 @@ pub const RECORD: usize = 48;
 const MAGIC: [u8; 8] = *b"SHWMAP01";
 
 /// A packet that a server sent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Forwarded {
     /// Whether it is video.
     pub video: bool,
@@ -66,7 +68,8 @@ pub struct Forwarded {
 }
 
 /// What a mapping log holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// A packet went from leg to leg.
     Forwarded(Forwarded),
@@ -79,8 +82,10 @@ pub enum Record {
         /// Whether packets go out there.
         out: bool,
         /// Whose.
+        #[serde(serialize_with = "as_signalled")]
         participant: u64,
         /// Which transport.
+        #[serde(serialize_with = "as_signalled")]
         transport: u64,
     },
     /// Two clocks at one moment.
@@ -95,6 +100,11 @@ pub enum Record {
         /// How many.
         records: u64,
     },
+}
+
+/// An id as signalling shows it; as a number it would be too large for many readers of JSON.
+fn as_signalled<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{id:016x}"))
 }
 
 const FORWARDED: u8 = 1;

@@ -143,7 +143,7 @@ impl Shard {
         if self.faults.drops() {
             return;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the wire has the lower 16 bits")]
+        // The wire has the lower 16 bits.
         let sequence_out = out.sequence as u16;
         consumer.origins.put(Origin { sequence_out, ..origin });
         consumer.rate.count(packet.payload.len(), now);

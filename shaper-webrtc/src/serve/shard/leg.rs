@@ -1,6 +1,6 @@
 //! A leg: one client's transport, with str0m's state of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -49,6 +49,8 @@ pub(crate) struct Leg {
     /// Tracks that come in, by SSRC as far as seen, and by media section.
     pub(crate) incoming: HashMap<u32, (Id, usize)>,
     pub(crate) producers: Vec<(Mid, Id)>,
+    /// SSRCs that the client has announced, retransmission among them.
+    pub(crate) announced: HashSet<u32>,
     /// Tracks that go out.
     pub(crate) outgoing: HashMap<u32, Outgoing>,
     pub(crate) consumers: Vec<Id>,
@@ -84,6 +86,7 @@ impl Leg {
             dirty: false,
             incoming: HashMap::new(),
             producers: Vec::new(),
+            announced: HashSet::new(),
             outgoing: HashMap::new(),
             consumers: Vec::new(),
             by_sdp: false,

@@ -7,13 +7,16 @@
 
 pub(crate) mod command;
 mod commands;
+mod consume;
 mod forward;
 mod guard;
 mod leg;
 mod media;
+mod open;
+mod produce;
 mod receive;
 mod run;
-mod socket;
+pub(crate) mod socket;
 mod tick;
 mod track;
 

@@ -105,7 +105,7 @@ impl Shard {
 
     fn tell_stats(&mut self) {
         for leg in self.legs.iter().flatten().filter(|leg| leg.flow == Flow::Out && leg.connected) {
-            #[expect(clippy::cast_precision_loss, reason = "bits a second, far below 2^53")]
+            // Bits a second, far below 2^53.
             let available_bitrate = leg.estimate.map(|estimate| estimate as f64);
             let participant = leg.owner.participant;
             self.tell(ShardEvent::Stats { participant, available_bitrate, rtt: leg.rtt });

@@ -40,6 +40,8 @@ pub(crate) struct Producer {
     pub(crate) layers: Vec<Layer>,
     pub(crate) paused: bool,
     pub(crate) consumers: Vec<Id>,
+    /// SSRCs that signalling has announced, retransmission among them.
+    pub(crate) ssrcs: Vec<u32>,
     /// The loudest packet since this was last looked at, in decibels below full scale.
     pub(crate) loudest: Option<i8>,
 }
