@@ -2,6 +2,7 @@
 //! loopback browsers count it as secure (W3C Secure Contexts, section 3.1); elsewhere a proxy that
 //! speaks TLS belongs in front.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,16 +240,34 @@ fn upgrade(mut request: Request<Incoming>, upgrades: &tokio::sync::mpsc::Sender<
     reply
 }
 
-/// The body of a request, within the limits; else the reply that refuses it.
-pub(crate) async fn body(control: &Control, request: Request<Incoming>) -> Result<Bytes, Reply> {
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    message: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// The reply that says so.
+    pub(crate) fn reply(self) -> Reply {
+        text(self.status, self.message.into_owned())
+    }
+}
+
+/// The body of a request, within the limits; else why it is refused.
+pub(crate) async fn body(control: &Control, request: Request<Incoming>) -> Result<Bytes, Refusal> {
     let most = control.config.limits.message_bytes;
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(request.into_body(), most).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(text(StatusCode::PAYLOAD_TOO_LARGE, format!("no more than {most} bytes\n")))
+            Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("no more than {most} bytes\n")))
         }
-        Ok(Err(_)) => Err(text(StatusCode::BAD_REQUEST, "the body has not come whole\n")),
-        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "the body has not come in time\n")),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body has not come whole\n")),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time\n")),
     }
 }

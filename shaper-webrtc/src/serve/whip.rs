@@ -12,7 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, LO
 use hyper::{Method, Request, StatusCode};
 
 use super::control::{Announced, Control};
-use super::http::{Reply, bare, body, not_allowed, options, text};
+use super::http::{Refusal, Reply, bare, body, not_allowed, options, text};
 use super::ids::Id;
 use super::metrics::add;
 use super::rooms::{Access, Participant, Slot, Transport};
@@ -69,22 +69,22 @@ pub(crate) async fn handle(
         (Method::POST, None) => post(control, endpoint, room, request).await,
         (Method::PATCH, Some(resource)) => patch(control, endpoint, room, resource, request).await,
         (Method::DELETE, Some(resource)) => delete(control, endpoint, room, resource),
-        (_, None) => Err(not_allowed(AT_ENDPOINT)),
-        (_, Some(_)) => Err(not_allowed(AT_RESOURCE)),
+        (_, None) => Ok(not_allowed(AT_ENDPOINT)),
+        (_, Some(_)) => Ok(not_allowed(AT_RESOURCE)),
     };
     done.unwrap_or_else(|refused| {
         add(&control.metrics.refused, 1);
-        refused
+        refused.reply()
     })
 }
 
-fn content_type(request: &Request<Incoming>, wanted: &str) -> Result<(), Reply> {
+fn content_type(request: &Request<Incoming>, wanted: &str) -> Result<(), Refusal> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = given.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case(wanted) {
         Ok(())
     } else {
-        Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {wanted}\n")))
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {wanted}\n")))
     }
 }
 
@@ -93,40 +93,41 @@ async fn post(
     endpoint: Endpoint,
     room: &str,
     request: Request<Incoming>,
-) -> Result<Reply, Reply> {
+) -> Result<Reply, Refusal> {
     content_type(&request, SDP)?;
     let most = control.config.limits.name_bytes;
     if room.is_empty() || room.len() > most {
-        return Err(text(StatusCode::BAD_REQUEST, format!("the room's name must be 1 to {most} bytes long\n")));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the room's name must be 1 to {most} bytes long\n")));
     }
     let offer = body(control, request).await?;
-    let offer = std::str::from_utf8(&offer).map_err(|_| text(StatusCode::BAD_REQUEST, "the offer is no UTF-8\n"))?;
+    let offer =
+        std::str::from_utf8(&offer).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the offer is no UTF-8\n"))?;
     let parsed = std::panic::catch_unwind(|| str0m::change::SdpOffer::from_sdp_string(offer));
     let offer = match parsed {
         Ok(Ok(offer)) => offer,
         Ok(Err(error)) => {
-            return Err(text(StatusCode::BAD_REQUEST, format!("cannot read the offer: {error}\n")));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("cannot read the offer: {error}\n")));
         }
-        Err(_) => return Err(text(StatusCode::BAD_REQUEST, "cannot read the offer\n")),
+        Err(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "cannot read the offer\n")),
     };
-    let failed = |_| text(StatusCode::INTERNAL_SERVER_ERROR, "no random id\n");
+    let failed = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no random id\n");
     let id = Id::random().map_err(failed)?;
     let access = Access::Http { slots: Vec::new() };
     let participant = Participant::new(endpoint.path().to_owned(), room.to_owned(), access, 0);
     {
         let mut rooms = control.rooms();
         if rooms.rooms.get(room).is_some_and(|room| room.password.is_some()) {
-            return Err(text(StatusCode::FORBIDDEN, "the room has a password\n"));
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "the room has a password\n"));
         }
         rooms
             .enter(id, participant, None, control.shards(), &control.config.limits)
-            .map_err(|error| text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")))?;
+            .map_err(|error| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")))?;
     }
     control.count();
     let answered = begin(control, endpoint, id, offer).await;
     let answered = answered.map_err(|error| {
         control.leave(id);
-        text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))
     })?;
     if endpoint == Endpoint::Whip {
         control.feed_room_of(id).await;
@@ -139,7 +140,10 @@ async fn post(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
     // The room as it stood in the path: a name of any other characters is encoded there already.
     let location = HeaderValue::from_str(&format!("/{}/{room}/{id}", endpoint.path()));
-    headers.insert(LOCATION, location.map_err(|_| bare(StatusCode::BAD_REQUEST))?);
+    headers.insert(
+        LOCATION,
+        location.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the room's name cannot stand in a header\n"))?,
+    );
     if let Some(etag) = etag {
         headers.insert(ETAG, etag);
     }
@@ -189,16 +193,16 @@ fn etag_of(answer: &str) -> Option<HeaderValue> {
 }
 
 /// The participant behind a session's address.
-fn session(control: &Control, endpoint: Endpoint, room: &str, resource: &str) -> Result<Id, Reply> {
+fn session(control: &Control, endpoint: Endpoint, room: &str, resource: &str) -> Result<Id, Refusal> {
     let rooms = control.rooms();
     let id = Id::parse(resource);
     let found = id
         .and_then(|id| Some((id, rooms.participants.get(&id)?)))
         .filter(|(_, of)| of.room == room && of.name == endpoint.path() && matches!(of.access, Access::Http { .. }));
-    found.map(|(id, _)| id).ok_or_else(|| text(StatusCode::NOT_FOUND, "there is no such session any more\n"))
+    found.map(|(id, _)| id).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is no such session any more\n"))
 }
 
-fn delete(control: &Control, endpoint: Endpoint, room: &str, resource: &str) -> Result<Reply, Reply> {
+fn delete(control: &Control, endpoint: Endpoint, room: &str, resource: &str) -> Result<Reply, Refusal> {
     let id = session(control, endpoint, room, resource)?;
     control.leave(id);
     Ok(bare(StatusCode::OK))
@@ -212,38 +216,38 @@ async fn patch(
     room: &str,
     resource: &str,
     request: Request<Incoming>,
-) -> Result<Reply, Reply> {
+) -> Result<Reply, Refusal> {
     let id = session(control, endpoint, room, resource)?;
     content_type(&request, FRAGMENT)?;
     let matching = request.headers().get(IF_MATCH).cloned();
     let matching = matching.ok_or_else(|| {
-        text(StatusCode::PRECONDITION_REQUIRED, "If-Match is needed: the session's ETag, or * for a restart\n")
+        Refusal::new(StatusCode::PRECONDITION_REQUIRED, "If-Match is needed: the session's ETag, or * for a restart\n")
     })?;
     let fragment = body(control, request).await?;
     let fragment = Fragment::read(&fragment)?;
     let (shard, leg) = control
         .transport_for(id, endpoint.flow())
-        .map_err(|_| text(StatusCode::NOT_FOUND, "the session has ended\n"))?;
+        .map_err(|_| Refusal::new(StatusCode::NOT_FOUND, "the session has ended\n"))?;
     let current = control
         .ask(shard, |reply| Command::Credentials { leg, reply })
         .await
-        .map_err(|error| text(StatusCode::NOT_FOUND, format!("{error}\n")))?;
+        .map_err(|error| Refusal::new(StatusCode::NOT_FOUND, format!("{error}\n")))?;
     if matching.as_bytes() != b"*" {
         let etags = matching.to_str().unwrap_or_default().split(',');
         let ours = format!("\"{current}\"");
         return if etags.into_iter().any(|etag| etag.trim() == ours) {
             Ok(bare(StatusCode::NO_CONTENT))
         } else {
-            Err(text(StatusCode::PRECONDITION_FAILED, "the ETag is of another ICE session\n"))
+            Err(Refusal::new(StatusCode::PRECONDITION_FAILED, "the ETag is of another ICE session\n"))
         };
     }
     if !fragment.has_credentials {
-        return Err(text(StatusCode::UNPROCESSABLE_ENTITY, "a restart needs ice-ufrag and ice-pwd\n"));
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "a restart needs ice-ufrag and ice-pwd\n"));
     }
     let ice = control
         .ask(shard, |reply| Command::RestartIce { leg, reply })
         .await
-        .map_err(|error| text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")))?;
+        .map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")))?;
     let answer = format!("a=ice-lite\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.username_fragment, ice.password);
     let etag = etag_of(&answer);
     let mut reply = text(StatusCode::OK, answer);
@@ -260,8 +264,8 @@ struct Fragment {
 }
 
 impl Fragment {
-    fn read(fragment: &Bytes) -> Result<Self, Reply> {
-        let bad = || text(StatusCode::BAD_REQUEST, "the body is no SDP fragment\n");
+    fn read(fragment: &Bytes) -> Result<Self, Refusal> {
+        let bad = || Refusal::new(StatusCode::BAD_REQUEST, "the body is no SDP fragment\n");
         let fragment = std::str::from_utf8(fragment).map_err(|_| bad())?;
         let lines = || fragment.lines().map(str::trim_end).filter(|line| !line.is_empty());
         if !lines().all(|line| line.get(1..2) == Some("=")) {

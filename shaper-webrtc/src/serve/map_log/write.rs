@@ -136,7 +136,7 @@ mod tests {
     fn packet(sequence: u16) -> Record {
         Record::Forwarded(Forwarded {
             video: true,
-            key_frame: sequence % 2 == 0,
+            key_frame: sequence.is_multiple_of(2),
             datagram_bytes: 1200,
             payload_bytes: 1100,
             sequence_in: sequence,

@@ -4,7 +4,7 @@ use str0m::media::KeyframeRequestKind;
 use str0m::rtp::Ssrc;
 
 use super::chat::{Chat, encoding};
-use super::peer::{Peer, credentials, pump_until, vp8};
+use super::peer::{Loss, Peer, credentials, pump_until, vp8};
 use super::{metric, serve};
 use crate::serve::shard::socket::rtp_numbers;
 use crate::serve::{Faults, Record, ServeConfig, Server, read_map_log};
@@ -137,7 +137,7 @@ fn every_packet_arrives_in_order_with_its_payload_and_the_log_maps_each() {
 }
 
 /// Loses one datagram of an SSRC: the nth.
-fn lose_nth(ssrc: u32, nth: usize) -> Box<dyn FnMut(&[u8]) -> bool> {
+fn lose_nth(ssrc: u32, nth: usize) -> Loss {
     let mut seen = 0;
     Box::new(move |datagram| {
         let of_ssrc = rtp_numbers(datagram).is_some_and(|(of, _)| of == ssrc);

@@ -90,8 +90,12 @@ fn who_publishes_by_whip_is_seen_and_heard_in_the_room() {
     }
     pump_until("all packets", [&mut publisher, &mut input], |[_, input]| input.of(ssrc).len() == 50);
     request(&server, &format!("DELETE {}", published.header("location").unwrap()), &[], "");
-    let closed = chat.event(|event| matches!(event, ServerMessage::ProducerClosed { .. }).then_some(()));
-    assert_eq!(closed, ());
+    let owner = published.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
+    let closed = chat.event(|event| match event {
+        ServerMessage::ProducerClosed { participant_id, .. } => Some(participant_id.clone()),
+        _ => None,
+    });
+    assert_eq!(closed, Some(owner));
 }
 
 #[test]
