@@ -65,8 +65,13 @@ pub(crate) async fn handle(
         reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return reply;
     }
+    let encoded = room;
+    let Some(room) = percent_decoded(encoded) else {
+        return text(StatusCode::BAD_REQUEST, "the room's name is not percent-encoded UTF-8\n");
+    };
+    let room = room.as_str();
     let done = match (request.method().clone(), resource) {
-        (Method::POST, None) => post(control, endpoint, room, request).await,
+        (Method::POST, None) => post(control, endpoint, encoded, room, request).await,
         (Method::PATCH, Some(resource)) => patch(control, endpoint, room, resource, request).await,
         (Method::DELETE, Some(resource)) => delete(control, endpoint, room, resource),
         (_, None) => Ok(not_allowed(AT_ENDPOINT)),
@@ -76,6 +81,23 @@ pub(crate) async fn handle(
         add(&control.metrics.refused, 1);
         refused.reply()
     })
+}
+
+/// A segment of a path without its percent-encoding (RFC 3986, section 2.1).
+fn percent_decoded(segment: &str) -> Option<String> {
+    let mut bytes = segment.bytes();
+    let mut decoded = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                let hex = std::str::from_utf8(&digits).ok().filter(|_| digits.iter().all(u8::is_ascii_hexdigit))?;
+                u8::from_str_radix(hex, 16).ok()?
+            }
+            plain => plain,
+        });
+    }
+    String::from_utf8(decoded).ok()
 }
 
 fn content_type(request: &Request<Incoming>, wanted: &str) -> Result<(), Refusal> {
@@ -91,6 +113,7 @@ fn content_type(request: &Request<Incoming>, wanted: &str) -> Result<(), Refusal
 async fn post(
     control: &Arc<Control>,
     endpoint: Endpoint,
+    encoded: &str,
     room: &str,
     request: Request<Incoming>,
 ) -> Result<Reply, Refusal> {
@@ -138,8 +161,7 @@ async fn post(
     let mut reply = text(StatusCode::CREATED, answered);
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
-    // The room as it stood in the path: a name of any other characters is encoded there already.
-    let location = HeaderValue::from_str(&format!("/{}/{room}/{id}", endpoint.path()));
+    let location = HeaderValue::from_str(&format!("/{}/{encoded}/{id}", endpoint.path()));
     headers.insert(
         LOCATION,
         location.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the room's name cannot stand in a header\n"))?,
@@ -284,6 +306,15 @@ mod tests {
     fn the_etag_is_the_fragment_of_the_answer() {
         assert_eq!(etag_of("v=0\r\na=ice-ufrag:abcd\r\n").unwrap(), "\"abcd\"");
         assert_eq!(etag_of("v=0\r\n"), None);
+    }
+
+    #[test]
+    fn rooms_in_paths_are_percent_encoded() {
+        assert_eq!(percent_decoded("room-1").as_deref(), Some("room-1"));
+        assert_eq!(percent_decoded("a%20b%c3%A9").as_deref(), Some("a bé"));
+        for bad in ["%", "%2", "%+1", "%ff", "%zz"] {
+            assert_eq!(percent_decoded(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@
 //! records, one a second, map them to wall time. What a server sends again is not known by its
 //! original (the original's number is inside the encryption): SSRC, sequence, time and leg in are 0.
 //! A record of kind 5 says how many records before it found no room on their way to the file.
+//! What came in as a retransmission has the numbers of its original, and the time of the
+//! retransmission.
 //! Participants and transports are the numbers whose 16 hexadecimal digits signalling shows.
 
 mod read;
@@ -31,7 +33,7 @@ mod write;
 
 use serde::{Serialize, Serializer};
 
-pub use read::{MapLogError, read_map_log};
+pub use read::{MapLogError, map_log_records, read_map_log};
 pub(crate) use write::{Batch, MapLog};
 
 /// The size of the header and of each record, in bytes.
@@ -114,7 +116,9 @@ const CLOCK: u8 = 4;
 const LOST: u8 = 5;
 
 impl Record {
-    fn encode(&self) -> [u8; RECORD] {
+    /// The record as the file has it.
+    #[must_use]
+    pub fn encode(&self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
         let mut put = |offset: usize, value: &[u8]| {
             if let Some(place) = bytes.get_mut(offset..offset + value.len()) {

@@ -37,11 +37,24 @@ pub enum MapLogError {
 ///
 /// [`MapLogError`]; after one nothing more comes.
 pub fn read_map_log(path: &Path) -> Result<impl Iterator<Item = Result<Record, MapLogError>>, MapLogError> {
-    let io = |source| MapLogError::Io { path: path.to_owned(), source };
-    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let file = File::open(path).map_err(|source| MapLogError::Io { path: path.to_owned(), source })?;
+    map_log_records(BufReader::new(file), path)
+}
+
+/// The same from any reader; `path` is what errors call it.
+///
+/// # Errors
+///
+/// [`MapLogError`]; after one nothing more comes.
+pub fn map_log_records<R: Read>(
+    mut file: R,
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<Record, MapLogError>> + use<R>, MapLogError> {
     let mut header = [0; RECORD];
     match file.read_exact(&mut header) {
-        Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(io(error)),
+        Err(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            return Err(MapLogError::Io { path: path.to_owned(), source });
+        }
         Ok(()) if header.starts_with(&MAGIC) => {}
         _ => return Err(MapLogError::NoMapLog(path.to_owned())),
     }

@@ -15,6 +15,9 @@ use crate::serve::metrics::add;
 use crate::serve::rewrite::Numbers;
 use crate::signal::rtp::MediaKind;
 
+/// SSRCs of one leg that are remembered.
+const SSRCS: usize = 128;
+
 /// The draws of the fault that tests put in.
 #[derive(Debug)]
 pub(crate) struct FaultDraw {
@@ -105,6 +108,10 @@ impl Shard {
             None => 0,
         };
         producer.layers.get_mut(layer)?.ssrc = Some(ssrc);
+        // A client may change its SSRC as often as it likes: what is forgotten is looked up again.
+        if leg.incoming.len() >= SSRCS {
+            leg.incoming.clear();
+        }
         leg.incoming.insert(*ssrc, (*id, layer));
         Some((*id, layer))
     }

@@ -28,7 +28,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::{Input, Output};
 use tokio::sync::mpsc::UnboundedSender;
@@ -42,6 +42,9 @@ use super::ids::Id;
 use super::map_log::{Batch, Forwarded, Record};
 use super::metrics::{Metrics, add};
 use super::rtc::Identity;
+
+/// No timer is set for longer than this; one for later is set again.
+const LONGEST_TIMER: Duration = Duration::from_secs(1);
 
 /// How the control plane reaches a shard.
 #[derive(Clone, Debug)]
@@ -220,7 +223,7 @@ impl Shard {
         loop {
             match guard::poll_output(&mut leg.rtc) {
                 Ok(Output::Timeout(due)) => {
-                    self.schedule(leg, due);
+                    self.schedule(leg, due, now);
                     return;
                 }
                 Ok(Output::Transmit(datagram)) => self.transmit(leg, datagram.destination, &datagram.contents),
@@ -233,11 +236,13 @@ impl Shard {
         }
     }
 
-    fn schedule(&mut self, leg: &mut Leg, due: Instant) {
+    fn schedule(&mut self, leg: &mut Leg, due: Instant, now: Instant) {
         leg.due = due;
-        if leg.queued.is_none_or(|queued| due < queued) {
-            leg.queued = Some(due);
-            self.timers.push(Reverse((due, leg.number)));
+        // An entry that an earlier one replaces stays until its time: that must come.
+        let at = due.min(now + LONGEST_TIMER);
+        if leg.queued.is_none_or(|queued| at < queued) {
+            leg.queued = Some(at);
+            self.timers.push(Reverse((at, leg.number)));
         }
     }
 
@@ -256,9 +261,9 @@ impl Shard {
             if leg.due <= now {
                 self.mark(number);
             } else {
-                let due = leg.due;
-                leg.queued = Some(due);
-                self.timers.push(Reverse((due, number)));
+                let at = leg.due.min(now + LONGEST_TIMER);
+                leg.queued = Some(at);
+                self.timers.push(Reverse((at, number)));
             }
         }
     }

@@ -36,7 +36,7 @@ impl Shard {
             });
         }
         add(&self.metrics.legs, 1);
-        self.schedule(&mut leg, now);
+        self.schedule(&mut leg, now, now);
         self.legs.push(Some(leg));
     }
 

@@ -74,11 +74,11 @@ pub(crate) struct Origin {
 pub(crate) struct Origins(Vec<Option<Origin>>);
 
 impl Origins {
-    /// Video waits longer and has more packets at a time than audio.
+    /// Packets leave with the batch that they came in; of video a frame may come at once.
     pub(crate) fn new(kind: MediaKind) -> Self {
         let length = match kind {
-            MediaKind::Audio => 64,
-            MediaKind::Video => 1024,
+            MediaKind::Audio => 32,
+            MediaKind::Video => 256,
         };
         Self(vec![None; length])
     }
@@ -201,7 +201,7 @@ mod tests {
             time_in: Instant::now(),
         };
         origins.put(origin(65_535));
-        assert!(origins.take(63).is_none());
+        assert!(origins.take(31).is_none());
         assert!(origins.take(65_535).is_some());
         assert!(origins.take(65_535).is_none());
     }

@@ -34,7 +34,7 @@ fn is_answer(message: &ServerMessage) -> bool {
 impl Chat {
     pub(super) fn open(server: &Server) -> Self {
         let stream = TcpStream::connect(server.listening()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let (socket, _) = tungstenite::client(format!("ws://{}/ws", server.listening()), stream).unwrap();
         Self { socket, events: Vec::new(), id: String::new(), token: String::new() }
     }

@@ -17,7 +17,7 @@ use crate::signal::rtp::{MediaKind, RtpParameters};
 use crate::signal::transport::{DtlsParameters, DtlsRole, IceCandidate, IceParameters};
 
 /// What is waited for longer than this does not come.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Whether a datagram is lost.
 pub(super) type Loss = Box<dyn FnMut(&[u8]) -> bool>;

@@ -1,5 +1,7 @@
 //! WHIP and WHEP with media.
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind as RtcKind, Mid};
 
@@ -130,4 +132,32 @@ fn an_offer_that_would_send_nothing_is_refused_and_leaves_nothing_behind() {
     let answer = request(&server, "POST /whip/room", &[SDP], &offer.to_sdp_string());
     assert_eq!(answer.status, 422, "{}", answer.body);
     assert_eq!((metric(&server, "participants"), metric(&server, "transports")), (0, 0));
+}
+
+#[test]
+fn offers_that_are_damaged_never_end_the_server() {
+    let server = serve(ServeConfig::default());
+    let mut peer = Peer::new();
+    let mut changes = peer.rtc.sdp_api();
+    changes.add_media(RtcKind::Audio, Direction::SendOnly, None, None, None);
+    changes.add_media(RtcKind::Video, Direction::SendOnly, None, None, None);
+    let (offer, _) = changes.apply().unwrap();
+    let whole = offer.to_sdp_string();
+    let mut runner = TestRunner::new(Config { cases: 60, ..Config::default() });
+    let damage = (any::<prop::sample::Index>(), 0_usize..40, "[ -~\r\n]{0,10}");
+    runner
+        .run(&damage, |(at, length, instead)| {
+            let at = at.index(whole.len());
+            let damaged = format!("{}{instead}{}", &whole[..at], &whole[(at + length).min(whole.len())..]);
+            let answer = request(&server, "POST /whip/room", &[SDP], &damaged);
+            prop_assert!([201, 400, 422].contains(&answer.status), "{} {}", answer.status, answer.body);
+            if let Some(location) = answer.header("location") {
+                prop_assert_eq!(request(&server, &format!("DELETE {location}"), &[], "").status, 200);
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((metric(&server, "participants"), metric(&server, "transport_errors_total")), (0, 0));
+    let (mut publisher, _, _) = offered(&server, "/whip/a%20b", Direction::SendOnly);
+    pump_until("connected", [&mut publisher], |[publisher]| publisher.connected);
 }
