@@ -1,7 +1,7 @@
 //! `shaper webrtc` as a process of its own, without root, on loopback.
 
 #![cfg(feature = "webrtc")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -92,6 +92,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
 fn serve(args: &Serve) -> anyhow::Result<Outcome> {
     let Duration(Nanos(idle)) = args.idle;
     let Rate(BitsPerSec(initial_bitrate)) = args.initial_bitrate;
+    if args.initial_bitrate.is_unlimited() {
+        bail!("--initial-bitrate unlimited: an estimate begins with a rate, such as 2.5mbit");
+    }
     let defaults = Limits::default();
     let limits = Limits {
         rooms: args.max_rooms,
