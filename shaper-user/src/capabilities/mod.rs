@@ -40,7 +40,7 @@ pub enum Task {
     Doctor,
     /// `shaper doctor --verifier`.
     Verifier,
-    /// `shaper toast`, and the ends of a workload that a run starts.
+    /// `shaper toast`, `shaper webrtc`, and the ends of a workload that a run starts.
     Workload,
     /// What reads files and writes files: `analyze`, `compare`, `fit`, `report`, `profile`, `lab list`.
     Files,
@@ -91,7 +91,7 @@ const TABLE: [Row; 16] = [
     row(Task::Doctor, "doctor", &[], ALL),
     row(Task::Change, "apply --change, bridge --change", &[], &[CAP_DAC_OVERRIDE, CAP_SYS_PTRACE]),
     row(Task::Status, "status", &[], FILES),
-    row(Task::Workload, "toast", &[], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
+    row(Task::Workload, "toast, webrtc", &[], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
     row(Task::Files, "analyze, compare, fit, report, profile, lab list", &[], FILES),
     row(Task::Guard, "the guard of what is changed", &[], GUARDS),
 ];

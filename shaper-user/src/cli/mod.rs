@@ -40,6 +40,8 @@ mod status;
 #[cfg(feature = "live")]
 mod toast;
 mod told;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -118,6 +120,9 @@ enum Command {
     /// Be one end of the TOAST workload on an interface of this host
     #[cfg(feature = "live")]
     Toast(toast::Args),
+    /// Be one end of the WebRTC workload: no root needed
+    #[cfg(feature = "webrtc")]
+    Webrtc(webrtc::Args),
     /// Capture interfaces into one file, in order of time
     #[cfg(feature = "live")]
     Capture(Box<capture::Args>),
@@ -146,6 +151,8 @@ impl Command {
             Self::Lab(args) => args.task(),
             Self::Clear(_) => Task::Clear,
             Self::Toast(_) => Task::Workload,
+            #[cfg(feature = "webrtc")]
+            Self::Webrtc(_) => Task::Workload,
             Self::Profile(_) | Self::Analyze(_) | Self::Report(_) | Self::Compare(_) | Self::Fit(_) => Task::Files,
         }
     }
@@ -194,6 +201,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Profile(args) => profile::run(&args),
         #[cfg(feature = "live")]
         Command::Toast(args) => toast::run(args),
+        #[cfg(feature = "webrtc")]
+        Command::Webrtc(args) => webrtc::run(args),
         #[cfg(feature = "live")]
         Command::Capture(args) => capture::run(*args),
         Command::Analyze(args) => analyze::run(&args),

@@ -1,0 +1,266 @@
+//! The control plane: what WebSocket, WHIP and WHEP clients ask for, done to rooms and shards.
+//!
+//! Rooms are behind a lock that is never held while a shard is waited for. So a participant may be
+//! gone when the answer comes; what was made for it is then taken back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::auth::Tokens;
+use super::config::ServeConfig;
+use super::ids::{Id, secret};
+use super::metrics::{Metrics, take};
+use super::rooms::{Access, Produced, Rooms};
+use super::shard::ShardHandle;
+use super::shard::command::{Command, Flow, LegNumber, Owner, Reply, ShardEvent};
+use crate::signal::ServerMessage;
+use crate::signal::rtp::MediaKind;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) config: ServeConfig,
+    pub(crate) tokens: Tokens,
+    pub(crate) metrics: Arc<Metrics>,
+    shards: Vec<ShardHandle>,
+    rooms: Mutex<Rooms>,
+}
+
+/// A producer to tell a room of.
+#[derive(Clone, Debug)]
+pub(crate) struct Announced {
+    pub(crate) owner: Id,
+    pub(crate) producer: Id,
+    pub(crate) kind: MediaKind,
+    pub(crate) source: Option<String>,
+}
+
+impl Control {
+    pub(crate) fn new(config: ServeConfig, metrics: Arc<Metrics>, shards: Vec<ShardHandle>) -> Self {
+        let tokens = Tokens::new(config.bearer_tokens.clone());
+        Self { config, tokens, metrics, shards, rooms: Mutex::default() }
+    }
+
+    pub(crate) fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(crate) fn command(&self, shard: usize, command: Command) {
+        if let Some(shard) = self.shards.get(shard) {
+            shard.send(command);
+        }
+    }
+
+    /// Asks a shard, and waits for what it says.
+    pub(crate) async fn ask<T>(&self, shard: usize, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
+        self.command(shard, command(reply));
+        answer.await.unwrap_or_else(|_| Err("the server stops".to_owned()))
+    }
+
+    /// Whose a new transport of a participant is, and in which shard, if it may have one more.
+    pub(crate) fn owner(&self, participant: Id) -> Result<(Owner, usize), String> {
+        let rooms = self.rooms();
+        let room = rooms.room_of(participant).ok_or(NOT_IN_A_ROOM)?;
+        let of = rooms.participants.get(&participant).ok_or(NOT_IN_A_ROOM)?;
+        let most = self.config.limits.transports_per_client;
+        if of.transports.len() >= most {
+            return Err(format!("no more than {most} transports a client"));
+        }
+        let transport = Id::random().map_err(|error| format!("no random id: {error}"))?;
+        Ok((Owner { room: room.id, participant, transport }, room.shard))
+    }
+
+    /// The shard and leg of a participant's transport.
+    pub(crate) fn transport(&self, participant: Id, transport: &str) -> Result<(Id, usize, LegNumber), String> {
+        let rooms = self.rooms();
+        let room = rooms.room_of(participant).ok_or(NOT_IN_A_ROOM)?;
+        let id = Id::parse(transport);
+        let of = id.and_then(|id| Some((id, rooms.participants.get(&participant)?.transports.get(&id)?)));
+        let (id, of) = of.ok_or("there is no such transport")?;
+        Ok((id, room.shard, of.leg))
+    }
+
+    /// The participant's first transport in a direction.
+    pub(crate) fn transport_for(&self, participant: Id, flow: Flow) -> Result<(usize, LegNumber), String> {
+        let rooms = self.rooms();
+        let room = rooms.room_of(participant).ok_or(NOT_IN_A_ROOM)?;
+        let of = rooms.participants.get(&participant).ok_or(NOT_IN_A_ROOM)?;
+        let found = of.transports.values().filter(|transport| transport.flow == flow).map(|found| found.leg).min();
+        found.map(|leg| (room.shard, leg)).ok_or_else(|| match flow {
+            Flow::Out => "there is no transport to receive on: createRecvTransport comes first".to_owned(),
+            Flow::In => "there is no transport to send on: createSendTransport comes first".to_owned(),
+        })
+    }
+
+    /// Takes a participant out of its room, with all it has.
+    pub(crate) fn leave(&self, participant: Id) {
+        let Some((gone, shard)) = self.rooms().leave(participant) else { return };
+        for transport in gone.transports.values() {
+            self.command(shard, Command::CloseLeg { leg: transport.leg });
+        }
+        self.count();
+    }
+
+    /// Sets the gauges of rooms and participants.
+    pub(crate) fn count(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let rooms = self.rooms();
+        self.metrics.rooms.store(rooms.rooms.len() as u64, Relaxed);
+        self.metrics.participants.store(rooms.participants.len() as u64, Relaxed);
+    }
+
+    /// The WebSocket of a participant is gone: it may come back for a while.
+    pub(crate) fn disconnected(&self, participant: Id, session: u64) {
+        if let Some(of) = self.rooms().participants.get_mut(&participant)
+            && of.session == session
+            && let Access::Chat { outbox, gone_since, .. } = &mut of.access
+        {
+            *outbox = None;
+            *gone_since = Some(Instant::now());
+        }
+    }
+
+    /// Gives up who has not come back.
+    pub(crate) fn reap(&self, now: Instant) {
+        let limit = self.config.limits.reconnect;
+        let overdue: Vec<Id> = {
+            let rooms = self.rooms();
+            let gone = |access: &Access| match access {
+                Access::Chat { gone_since, .. } => {
+                    gone_since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
+                }
+                Access::Http { .. } => false,
+            };
+            rooms.participants.iter().filter(|(_, of)| gone(&of.access)).map(|(id, _)| *id).collect()
+        };
+        for participant in overdue {
+            self.leave(participant);
+        }
+    }
+
+    /// Enters a new producer and tells its room, in one step: who joins meanwhile hears of it once.
+    pub(crate) fn produced(&self, transport: Id, announced: &Announced) -> Result<(), String> {
+        let mut rooms = self.rooms();
+        let of = rooms.participants.get_mut(&announced.owner);
+        let of = of.filter(|of| of.transports.contains_key(&transport)).ok_or("the transport has ended")?;
+        let (kind, source) = (announced.kind, announced.source.clone());
+        of.producers.insert(announced.producer, Produced { transport, kind, source: source.clone() });
+        let message = ServerMessage::NewProducer {
+            participant_id: announced.owner.to_string(),
+            producer_id: announced.producer.to_string(),
+            kind,
+            source,
+        };
+        rooms.tell_room(announced.owner, true, &message);
+        Ok(())
+    }
+
+    /// Feeds the WHEP clients in the room of a participant.
+    pub(crate) async fn feed_room_of(&self, participant: Id) {
+        let viewers: Vec<Id> = {
+            let rooms = self.rooms();
+            let members = rooms.room_of(participant).map(|room| room.members.clone()).unwrap_or_default();
+            let by_http =
+                |id: &Id| rooms.participants.get(id).is_some_and(|of| matches!(of.access, Access::Http { .. }));
+            members.into_iter().filter(|id| *id != participant && by_http(id)).collect()
+        };
+        for viewer in viewers {
+            self.feed(viewer).await;
+        }
+    }
+
+    /// Fills the free media sections of a WHEP client with producers of its room that it does not get
+    /// yet, in the order of their ids.
+    pub(crate) async fn feed(&self, viewer: Id) {
+        let mut refused: Vec<Id> = Vec::new();
+        while let Some((shard, leg, slot, mid, producer)) = self.next_to_feed(viewer, &refused) {
+            let Ok(consumer) = Id::random() else { return };
+            let ask = |reply| Command::ConsumeAt { leg, consumer, producer, mid, reply };
+            let made = self.ask(shard, ask).await;
+            let mut rooms = self.rooms();
+            let still = rooms.participants.get_mut(&viewer).filter(|_| made.is_ok());
+            let Some(of) = still else {
+                refused.push(producer);
+                continue;
+            };
+            of.consumers.insert(consumer, producer);
+            if let Access::Http { slots } = &mut of.access
+                && let Some(slot) = slots.get_mut(slot)
+            {
+                slot.consumer = Some(consumer);
+            }
+        }
+    }
+
+    fn next_to_feed(&self, viewer: Id, refused: &[Id]) -> Option<(usize, LegNumber, usize, String, Id)> {
+        let (shard, leg) = self.transport_for(viewer, Flow::Out).ok()?;
+        let rooms = self.rooms();
+        let of = rooms.participants.get(&viewer)?;
+        let Access::Http { slots } = &of.access else { return None };
+        let room = rooms.room_of(viewer)?;
+        let others = room.members.iter().filter(|id| **id != viewer).filter_map(|id| rooms.participants.get(id));
+        let mut wanted: Vec<(Id, MediaKind)> = others
+            .flat_map(|other| other.producers.iter().map(|(id, of)| (*id, of.kind)))
+            .filter(|(id, _)| !refused.contains(id) && !of.consumers.values().any(|taken| taken == id))
+            .collect();
+        wanted.sort_unstable();
+        wanted.into_iter().find_map(|(producer, kind)| {
+            let free = |slot: &super::rooms::Slot| slot.consumer.is_none() && slot.kind == kind;
+            let index = slots.iter().position(free)?;
+            Some((shard, leg, index, slots.get(index)?.mid.clone(), producer))
+        })
+    }
+
+    /// What a shard tells by itself.
+    pub(crate) fn shard_event(&self, event: ShardEvent) {
+        match event {
+            ShardEvent::LegDown { participant, transport, reason } => {
+                let by_http = {
+                    let mut rooms = self.rooms();
+                    let by_http =
+                        rooms.participants.get(&participant).is_some_and(|of| matches!(of.access, Access::Http { .. }));
+                    rooms.transport_ended(participant, transport);
+                    let message = format!("the transport {transport} has ended: {reason}");
+                    rooms.tell(participant, &ServerMessage::Error { message });
+                    by_http
+                };
+                if by_http {
+                    self.leave(participant);
+                }
+            }
+            ShardEvent::Stats { participant, available_bitrate, rtt } => {
+                if available_bitrate.is_some() || rtt.is_some() {
+                    self.rooms().tell(participant, &ServerMessage::ConnectionStats { available_bitrate, rtt });
+                }
+            }
+            ShardEvent::Speaker { room, participant } => {
+                let mut rooms = self.rooms();
+                let members = rooms.rooms.values().find(|of| of.id == room).and_then(|of| of.members.first().copied());
+                let message =
+                    ServerMessage::ActiveSpeaker { participant_id: participant.map(|speaker| speaker.to_string()) };
+                if let Some(member) = members {
+                    rooms.tell_room(member, false, &message);
+                }
+            }
+        }
+    }
+
+    /// A connection has ended.
+    pub(crate) fn connection_ended(&self) {
+        take(&self.metrics.connections, 1);
+    }
+}
+
+/// A token for `reconnect`.
+pub(crate) fn reconnect_token() -> Result<String, String> {
+    secret().map_err(|error| format!("no random token: {error}"))
+}
+
+pub(crate) const NOT_IN_A_ROOM: &str = "not in a room: joinRoom comes first";
