@@ -129,7 +129,7 @@ async fn post(
     let offer = match parsed {
         Ok(Ok(offer)) => offer,
         Ok(Err(error)) => {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("cannot read the offer: {error}\n")));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("cannot read the offer: {}\n", told(&error))));
         }
         Err(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "cannot read the offer\n")),
     };
@@ -298,6 +298,13 @@ impl Fragment {
     }
 }
 
+/// What is wrong with an offer, without where it lay in our memory, which the parser tells too.
+fn told(error: &impl ToString) -> String {
+    let told = error.to_string();
+    let lines = told.lines().filter(|line| !line.is_empty() && !line.contains("PointerOffset"));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +322,13 @@ mod tests {
         for bad in ["%", "%2", "%+1", "%ff", "%zz"] {
             assert_eq!(percent_decoded(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_offer_is_told_and_no_address_of_ours() {
+        let error = str0m::change::SdpOffer::from_sdp_string("nonsense").err();
+        let told = error.map(|error| super::told(&error)).unwrap_or_default();
+        assert!(told.contains("Unexpected") && !told.contains("0x"), "{told}");
     }
 
     #[test]

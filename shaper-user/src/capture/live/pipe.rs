@@ -22,16 +22,17 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 4_096;
 
 /// When the capture is to end, for those who wait.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Ending {
-    signals: Signals,
+    /// None where none is heeded.
+    signals: Option<Signals>,
     at: Rc<Cell<Option<Instant>>>,
 }
 
 impl Ending {
     /// By a signal.
     pub(super) fn by(signals: Signals) -> Self {
-        Self { signals, at: Rc::default() }
+        Self { signals: Some(signals), at: Rc::default() }
     }
 
     /// At a time too.
@@ -41,12 +42,13 @@ impl Ending {
 
     /// Whether it was asked for by a signal, or its time is over.
     pub(super) fn is_due(&self) -> bool {
-        self.signals.requested().is_some() || self.at.get().is_some_and(|at| Instant::now() >= at)
+        self.signals.is_some_and(|signals| signals.requested().is_some())
+            || self.at.get().is_some_and(|at| Instant::now() >= at)
     }
 
     /// Whether it was asked for more than once, and so is to be at once.
     fn is_pressed(&self) -> bool {
-        self.signals.latest().0 > 1
+        self.signals.is_some_and(|signals| signals.latest().0 > 1)
     }
 }
 
@@ -95,7 +97,11 @@ impl Pipe {
                 Err(error) if is_fifo && error.raw_os_error() == Some(libc::ENXIO) => {}
                 Err(error) => return Err(error),
             }
-            if ending.signals.wait(Some(LOOK)).map_err(io::Error::other)? {
+            let Some(signals) = ending.signals else {
+                std::thread::sleep(LOOK);
+                continue;
+            };
+            if signals.wait(Some(LOOK)).map_err(io::Error::other)? {
                 return Err(io::Error::other("nobody came to read it"));
             }
         }
@@ -155,19 +161,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let ending = Ending::by(Signals::install().unwrap());
+        let ending = Ending::default();
         std::thread::scope(|scope| {
             let read = scope.spawn(|| std::fs::read(&path).unwrap());
             Pipe::open(&path, ending).unwrap().write_all(b"all of it").unwrap();
             assert_eq!(read.join().unwrap(), b"all of it");
         });
-        let ending = Ending::by(Signals::install().unwrap());
+        let ending = Ending::default();
         assert!(Pipe::open(&folder.path().join("none"), ending).is_err());
     }
 
     #[test]
     fn who_reads_gets_all_and_who_does_not_is_waited_for_until_the_end() {
-        let ending = Ending::by(Signals::install().unwrap());
+        let ending = Ending::default();
         let (mut reader, mut writer) = pipe(&ending);
         let taken = writer.taken();
         let data: Vec<u8> = (0..200_000u32).map(|byte| byte as u8).collect();

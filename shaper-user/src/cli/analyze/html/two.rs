@@ -184,10 +184,8 @@ type Named<T> = (&'static str, fn(&Figures) -> T);
 
 /// A row for each count.
 fn directions(analysis: &Analysis) -> Table {
-    let mut table = Table::new(
-        "PDV: delay above the smallest (RFC 5481); IPDV: from packet to packet (RFC 3393)",
-        &["figure", "A to B", "B to A"],
-    );
+    let mut table =
+        Table::new("Packets. Loss periods: RFC 3357; reordering: RFC 4737", &["figure", "A to B", "B to A"]);
     let both = [&analysis.a_to_b, &analysis.b_to_a];
     let mut row = |name: &str, of: &dyn Fn(&Figures) -> Cell| {
         let [there, back] = both.map(of);
