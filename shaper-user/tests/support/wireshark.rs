@@ -33,7 +33,10 @@ pub(crate) fn opens(path: &Path, packets: u64) {
     let told = by_nobody("capinfos", &["-M", "-c"], path);
     let number = told.lines().find_map(|line| line.strip_prefix("Number of packets:")).map(str::trim);
     assert_eq!(number, Some(packets.to_string().as_str()), "{told}");
-    statistics(path, &reader);
+    // tshark shows a file's blocks as items of one packet, of which it allows a million.
+    if packets < 10_000 {
+        statistics(path, &reader);
+    }
 }
 
 /// Read as blocks instead of packets, a file shows its interface statistics.
