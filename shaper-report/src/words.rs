@@ -122,6 +122,15 @@ pub(crate) fn rate_unit(bits_per_s: f64) -> (f64, &'static str) {
     }
 }
 
+/// An amount of memory.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes as f64 {
+        size if size >= 1e9 => format!("{} GB", figure(size / 1e9)),
+        size if size >= 1e6 => format!("{} MB", figure(size / 1e6)),
+        size => format!("{} kB", figure(size / 1e3)),
+    }
+}
+
 /// A span of time in a unit that suits it.
 pub(crate) fn span(ns: i64) -> String {
     let (scale, unit) = match ns.unsigned_abs() {

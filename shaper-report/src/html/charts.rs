@@ -350,8 +350,8 @@ pub(super) fn commands_over_time(commands: &[CommandPoint], windows: &[Window], 
     figure("Time from command to state", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
-/// The medians of the stages, each starting where the one before ends.
-pub(super) fn latency_split(split: &LatencySplit) -> Plot {
+/// The medians of the stages, each starting where the one before ends; `of` are those that took that way.
+pub(super) fn latency_split(split: &LatencySplit, of: &str) -> Plot {
     let sum: f64 = split.stages.iter().filter_map(|stage| stage.p50_ms).sum();
     if split.stages.is_empty() || sum <= 0.0 {
         return Ok(None);
@@ -385,9 +385,9 @@ pub(super) fn latency_split(split: &LatencySplit) -> Plot {
     };
     let total = words::figure_or_dash(split.total.p50_ms);
     let caption = html! {
-        "Medians of " (words::count(split.total.n)) " commands, each stage after the one before; they do not add up "
+        "Medians of " (words::count(split.total.n)) " " (of) ", each stage after the one before; they do not add up "
         "exactly: the whole has a median of " (total) " ms. "
-        @if split.unjoined > 0 { (words::count(split.unjoined)) " commands could not be joined to their packets. " }
+        @if split.unjoined > 0 { (words::count(split.unjoined)) " " (of) " could not be joined to what was captured. " }
         @if split.unanswered > 0 { (words::count(split.unanswered)) " commands arrived without an answer." }
     };
     let height = 90 + 46 * split.stages.len() as u32;

@@ -11,6 +11,7 @@ mod link_charts;
 mod palette;
 mod scene;
 mod tables;
+mod webrtc;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -129,6 +130,14 @@ fn headline(summary: &Summary) -> Markup {
             @if let Some(response) = &summary.response_time_ms {
                 (tile(&html! { (words::percentile(response, response.p50)) " ms" }, "median response time"))
             }
+            @if let Some(webrtc) = &summary.webrtc {
+                @if let Some(connected) = &webrtc.connected {
+                    (tile(&html! { (words::count(connected.count)) " of " (words::count(connected.of)) },
+                        "clients connected"))
+                }
+                (tile(&html! { (words::percentile(&webrtc.end_to_end_ms, webrtc.end_to_end_ms.p50)) " ms" },
+                    "median from end to end"))
+            }
             (tile(&html! { (words::count(summary.oracle.mismatches)) " of " (words::count(summary.oracle.checked)) },
                 "fates differ from their replay"))
         }
@@ -183,25 +192,28 @@ fn plotted(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlError> {
 }
 
 fn application_plots(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlError> {
-    let windows: Vec<Window> = summary
-        .directions
-        .values()
-        .flat_map(|direction| direction.configured.outage_windows.iter().copied())
-        .fold(Vec::new(), |mut distinct, window| {
-            if !distinct.contains(&window) {
-                distinct.push(window);
-            }
-            distinct
-        });
+    let windows = outages(summary);
     let mut figures = Vec::new();
     figures.extend(charts::commands_over_time(&plots.commands, &windows, end_of(summary, plots))?);
     if let Some(split) = &summary.latency_split {
-        figures.extend(charts::latency_split(split)?);
+        figures.extend(charts::latency_split(split, "commands")?);
     }
     Ok(html! {
         @if !figures.is_empty() {
             section.plots aria-label="The application, plotted" { @for figure in &figures { (figure) } }
         }
+        (webrtc::webrtc(summary, &windows, end_of(summary, plots))?)
+    })
+}
+
+/// The outages of all links, each once.
+fn outages(summary: &Summary) -> Vec<Window> {
+    let all = summary.directions.values().flat_map(|direction| direction.configured.outage_windows.iter().copied());
+    all.fold(Vec::new(), |mut distinct, window| {
+        if !distinct.contains(&window) {
+            distinct.push(window);
+        }
+        distinct
     })
 }
 

@@ -7,6 +7,7 @@ mod application;
 mod link;
 mod outcome;
 mod scene;
+mod webrtc;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use link::{
 };
 pub use outcome::{Expectation, Finding, Grade, GradeLevel, GradePart, GradeParts, Severity, SyncLevel};
 pub use scene::{Phase, PhaseDirection, Program};
+pub use webrtc::{Client, LegLosses, Second, Threshold, Used, WebRtc};
 
 use crate::stats::Distribution;
 
@@ -94,6 +96,9 @@ pub struct Summary {
     pub join: Option<Join>,
     /// Whether the workload kept its own send schedule; null where it has none.
     pub schedule: Option<Schedule>,
+    /// What WebRTC clients sent each other; null for another workload.
+    #[serde(default)]
+    pub webrtc: Option<WebRtc>,
     /// What became of the commands of a scenario; empty without any.
     #[serde(default)]
     pub programs: Vec<Program>,
@@ -136,6 +141,7 @@ impl Summary {
             captures: BTreeMap::new(),
             join: None,
             schedule: None,
+            webrtc: None,
             programs: Vec::new(),
             phases: Vec::new(),
         }
@@ -196,7 +202,7 @@ pub enum SummaryError {
 pub struct Run {
     /// The run's name, that of its directory.
     pub name: String,
-    /// The workload: `toast`, `probe`, `commands`.
+    /// The workload: `toast`, `probe`, `webrtc`, `commands`.
     pub workload: String,
     /// The profile of the link, or `custom`.
     pub profile: String,

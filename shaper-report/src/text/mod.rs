@@ -5,11 +5,14 @@
 
 pub(crate) mod columns;
 mod scene;
+mod webrtc;
 
 use std::fmt::Write as _;
 
 use columns::{Align, Columns, labelled};
 pub(crate) use scene::{ended as program_ended, packets as packets_of_a_phase};
+pub(crate) use webrtc::adds_up;
+pub use webrtc::levels;
 
 use crate::agreement::Agreement;
 use crate::link_rows::{LinkRow, delay_expected, link_rows};
@@ -49,6 +52,7 @@ pub fn table(summary: &Summary) -> String {
     commands(&mut out, summary);
     times(&mut out, summary);
     convergence(&mut out, summary);
+    webrtc::webrtc(&mut out, summary);
     scene::scene(&mut out, summary);
     clocks(&mut out, summary);
     evidence(&mut out, summary);

@@ -1,5 +1,8 @@
 //! `shaper run`: the whole experiment.
 
+#[cfg(feature = "webrtc")]
+mod webrtc;
+
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
@@ -12,7 +15,7 @@ use super::Outcome;
 use super::link_flags::LinkFlags;
 use super::run_flags::RunFlags;
 use super::scenario::{self, ScenarioArgs};
-use crate::run::{Plan, ProbePlan, RunError, Scene, ToastPlan, Workload, execute};
+use crate::run::{Finished, Plan, ProbePlan, RunError, Scene, ToastPlan, Workload, execute};
 
 /// `shaper run`.
 #[derive(Debug, ClapArgs)]
@@ -30,6 +33,9 @@ enum WorkloadArgs {
     Toast(ToastArgs),
     /// A stream of numbered UDP datagrams from a to b
     Probe(ProbeArgs),
+    /// Audio and video between clients behind access links of their own, by a server between them
+    #[cfg(feature = "webrtc")]
+    Webrtc(webrtc::WebRtcArgs),
 }
 
 /// What all workloads take.
@@ -112,6 +118,8 @@ impl ToastArgs {
 /// Runs it, prints the table or the JSON.
 pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.workload {
+        #[cfg(feature = "webrtc")]
+        Some(WorkloadArgs::Webrtc(args)) => webrtc::run(&args),
         None => scenario::run(args.scenario),
         Some(WorkloadArgs::Toast(toast)) => {
             let settings = toast.settings();
@@ -154,23 +162,30 @@ fn run_flagged(plan: &Plan, common: &Common) -> anyhow::Result<Outcome> {
 
 /// Runs the plan, and prints the table or the JSON.
 pub(super) fn carry_out(plan: &Plan, shown: Shown) -> anyhow::Result<Outcome> {
-    let Shown { json } = shown;
+    let finished = perform(plan, &shown)?;
+    show(plan, &finished, &shown)?;
+    Ok(if finished.summary.exit_code == 0 { Outcome::Held } else { Outcome::Failed })
+}
+
+fn perform(plan: &Plan, shown: &Shown) -> anyhow::Result<Finished> {
     // What is said on the way is for a person who watches.
-    let watched = io::stderr().is_terminal() || !json;
+    let watched = io::stderr().is_terminal() || !shown.json;
     let say = |text: &str| {
         if watched {
             let _ = writeln!(io::stderr(), "shaper: {text}");
         }
     };
-    let finished = execute(plan, &say)?;
+    execute(plan, &say)
+}
+
+fn show(plan: &Plan, finished: &Finished, shown: &Shown) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if json {
+    if shown.json {
         out.write_all(finished.summary.to_json()?.as_bytes())?;
     } else {
         out.write_all(shaper_report::text::table(&finished.summary).as_bytes())?;
         let outputs = if plan.scene.commands.is_empty() { "" } else { ", *.out, *.err" };
         writeln!(out, "\nevidence  {}/  (report.html, summary.json, *.pcapng{outputs})", finished.directory.display())?;
     }
-    out.flush()?;
-    Ok(if finished.summary.exit_code == 0 { Outcome::Held } else { Outcome::Failed })
+    Ok(out.flush()?)
 }

@@ -66,7 +66,7 @@ impl RunDirectory {
     ///
     /// When it cannot be made, `out` holds something already, or another run writes there.
     pub fn create(out: Option<&Path>, name: &str, now: SystemTime, journal: &Journal) -> anyhow::Result<Self> {
-        let path = out.map_or_else(|| Path::new("runs").join(run_name(now, name)), Path::to_owned);
+        let path = out.map_or_else(|| default_directory(now, name), Path::to_owned);
         let failed = || format!("{}: cannot make the run directory: name another with --out DIR", path.display());
         let stands = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
         let missing = path.strip_prefix(stands).unwrap_or(&path).to_owned();
@@ -270,6 +270,11 @@ impl Drop for RunDirectory {
 }
 
 /// `<utc>-<name>`: what no other run is called.
+/// Where a run's directory is made if nobody says.
+pub(crate) fn default_directory(started: SystemTime, name: &str) -> PathBuf {
+    Path::new("runs").join(run_name(started, name))
+}
+
 pub(super) fn run_name(started: SystemTime, name: &str) -> String {
     let stamp: String = crate::run::manifest::utc(started).chars().filter(|c| !"-:".contains(*c)).collect();
     format!("{stamp}-{name}")

@@ -1,18 +1,13 @@
 //! One run from beginning to end.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, bail};
-use nix::sys::signal::Signal;
-use serde::Serialize;
+use anyhow::bail;
 use shaper_common::units::Nanos;
 use shaper_engine::clock::{self, ClockSample};
 use shaper_engine::{Keep, Options};
-use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledLink;
 use shaper_report::summary::Summary;
@@ -26,40 +21,28 @@ use super::interrupt::{self, go_on_building};
 use super::plan::Plan;
 use super::programs::{Programs, Ran};
 use super::progress::Progress;
+use super::roles::Roles;
 use super::stage::{Settled, Stage};
-use super::workload::{ProbePlan, ToastPlan, Workload};
+use super::usage::Usage;
 use super::{judge, manifest};
 use crate::capabilities::Task;
 use crate::capture::Captured;
-use crate::workload::probe::{ReceiverConfig, SenderConfig};
 
 /// Of each direction the first so many records and releases are kept.
 pub(super) const KEPT: usize = 1 << 22;
 
 /// Sleeps of a millisecond that the host's own timer error is taken from.
 const IDLE_SLEEPS: usize = 300;
-/// From the decision when to begin to the beginning: the last roles come up within it.
-const LEAD: Duration = Duration::from_millis(1_500);
 /// Time for what is held to leave the delay line, beyond the longest delay.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long receivers listen after the last packet can have come: on a busy host they read it later than it came.
 const LISTEN: Duration = Duration::from_millis(500);
-/// How long a controller waits for answers, beyond the largest round trip.
-const ANSWERS: Nanos = Nanos(1_000_000_000);
-/// What follows the host in the name of a second controller.
-const SECOND: &str = "-controller";
-/// How long a role may take to end once it was told to.
-const GRACE: Duration = Duration::from_secs(3);
 /// How often clocks are read against each other and roles looked after.
 const TICK: Duration = Duration::from_millis(250);
-/// Where the probe's receiver listens.
-const PROBE_PORT: u16 = 9_000;
 /// The scenario, as it was read.
 const SCENARIO: &str = "scenario.toml";
 /// How often commands are looked after.
 const LOOK: Duration = Duration::from_millis(10);
-/// The session's name on the wire.
-const SESSION: &str = "shaper";
 
 /// What a run left behind.
 pub struct Finished {
@@ -67,6 +50,8 @@ pub struct Finished {
     pub summary: Summary,
     /// Where the evidence is.
     pub directory: PathBuf,
+    /// Whether it was ended early, by a signal.
+    pub interrupted: bool,
 }
 
 /// What was gathered while the run went on, and is judged afterwards.
@@ -87,6 +72,8 @@ pub(super) struct Evidence {
     pub(super) interrupted: bool,
     /// Roles that ended by an error, and parts of the harness.
     pub(super) broken: Vec<String>,
+    /// What some of the roles used.
+    pub(super) usage: Vec<Usage>,
     /// What became of the scenario's commands.
     pub(super) programs: Vec<Ran>,
 }
@@ -107,7 +94,7 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
     foretell(plan, &links).iter().for_each(|line| say(line));
     let ground = Ground::prepare(&plan.told())?;
     let directory = Arc::new(RunDirectory::create(plan.out.as_deref(), &plan.name, started, ground.journal())?);
-    let run = || {
+    let run = || -> anyhow::Result<_> {
         directory.write("manifest.json", manifest.as_bytes())?;
         for (name, contents) in &inputs.files {
             directory.write(name, contents)?;
@@ -119,15 +106,16 @@ pub fn execute(plan: &Plan, say: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Finis
         let evidence = interrupt::answering(signals, say, gather)?;
         let (plan, directory) = (plan.clone(), Arc::clone(&directory));
         let interrupted = signals.requested().is_some();
-        interrupt::judging(interrupted, say, move || judge::judge(&plan, &evidence, &directory))
+        let summary = interrupt::judging(interrupted, say, move || judge::judge(&plan, &evidence, &directory))?;
+        Ok((summary, interrupted))
     };
-    let summary = run().inspect_err(|_| directory.remove())?;
+    let (summary, interrupted) = run().inspect_err(|_| directory.remove())?;
     // The run is done and its files stand, whoever they belong to.
     if let Err(error) = directory.finish() {
         say(&format!("note: {error:#}"));
     }
     ground.clear()?;
-    Ok(Finished { summary, directory: directory.path().to_owned() })
+    Ok(Finished { summary, directory: directory.path().to_owned(), interrupted })
 }
 
 /// Everything that happens while the lab stands.
@@ -142,7 +130,7 @@ fn gather(
 ) -> anyhow::Result<Evidence> {
     let idle_errors = clock::idle_timer_errors(IDLE_SLEEPS);
     let mut stage = Stage::set(plan, &links, ground, directory, signals)?;
-    if let Stage::Lab(bed) = &stage {
+    if let (Stage::Lab(bed), true) = (&stage, plan.workload.is_multicast()) {
         wait_for_snooping(bed, signals)?;
     }
     let (mut roles, start) = Roles::start(plan, &links, &mut stage, directory, signals)?;
@@ -155,6 +143,7 @@ fn gather(
 
     let mut clocks = vec![clock::sample()];
     let mut interrupted = false;
+    let mut overdue = None;
     let progress = Progress::new(start, plan.duration.0);
     let end = start.saturating_add(plan.duration.0);
     let mut read = Nanos(clock::monotonic());
@@ -169,6 +158,10 @@ fn gather(
             Some(false) => true,
             None => awaited,
         };
+        if goes_on && roles.is_overdue(now) {
+            overdue = Some("the tester did not end by itself and was ended".to_owned());
+            break;
+        }
         if !goes_on {
             break;
         }
@@ -186,6 +179,7 @@ fn gather(
         if now.saturating_sub(read).0 >= nanos(TICK) {
             read = now;
             clocks.push(clock::sample());
+            roles.look(now);
             failed = stage.failed()?;
         }
     }
@@ -198,6 +192,8 @@ fn gather(
     }
     let mut broken = roles.end(interrupted)?;
     broken.extend(failed);
+    broken.extend(overdue);
+    let usage = roles.used();
     let programs = programs.end()?;
     // Who interrupts a run does not wait out an hour of delay: it is an error already, and says what was held.
     let grace = if interrupted { DRAIN } else { longest + DRAIN };
@@ -220,6 +216,7 @@ fn gather(
         logs,
         interrupted,
         broken,
+        usage,
         programs,
     })
 }
@@ -236,154 +233,6 @@ pub(super) fn engine_options(plan: &Plan, links: &[CompiledLink]) -> Options {
     }
 }
 
-/// The processes of a workload that is built in.
-struct Roles {
-    /// The one whose end is the run's.
-    leader: Option<Role>,
-    others: Vec<Role>,
-    logs: Vec<PathBuf>,
-}
-
-impl Roles {
-    /// Starts the processes; also when the first command or probe is due.
-    fn start(
-        plan: &Plan,
-        links: &[CompiledLink],
-        stage: &mut Stage,
-        directory: &RunDirectory,
-        signals: Signals,
-    ) -> anyhow::Result<(Self, Nanos)> {
-        match (&plan.workload, stage) {
-            (Workload::Toast(toast), Stage::Lab(bed)) => Self::toast(plan, toast, links, bed, directory, signals),
-            (Workload::Probe(probe), Stage::Lab(bed)) => Self::probe(plan, probe, bed, directory, signals),
-            (_, stage) => {
-                let start = start_of(plan)?;
-                stage.begin(start)?;
-                Ok((Self { leader: None, others: Vec::new(), logs: Vec::new() }, start))
-            }
-        }
-    }
-
-    fn toast(
-        plan: &Plan,
-        toast: &ToastPlan,
-        links: &[CompiledLink],
-        bed: &mut Bed,
-        directory: &RunDirectory,
-        signals: Signals,
-    ) -> anyhow::Result<(Self, Nanos)> {
-        use shaper_toast::clock::ClockConfig;
-        use shaper_toast::config::{ControllerConfig, NodeConfig, PeerConfig};
-        use shaper_toast::script::ScriptConfig;
-        use shaper_toast::units::{Micros, Nanos as Time, Ppm};
-
-        let node = |bed: &Bed, host: &str, role: &str| -> anyhow::Result<NodeConfig> {
-            let interface = &bed.lab()?.host(host)?.ifname;
-            let mut node = NodeConfig::new(role, SESSION, interface, directory.file(&format!("{role}.jsonl")));
-            node.seed = plan.seed;
-            if let Some(injected) = toast.clocks.iter().find(|clock| clock.peer == host) {
-                node.clock = ClockConfig {
-                    offset: Micros(injected.offset_us),
-                    skew: Ppm(injected.skew_ppm),
-                    origin: Time(clock::monotonic()),
-                    ..ClockConfig::default()
-                };
-            }
-            Ok(node)
-        };
-        let script =
-            ScriptConfig { spacing: plan.spacing(toast, links), tempo: toast.tempo.clone(), ..ScriptConfig::default() };
-        let duration = Time(plan.duration.0.0);
-        let mut logs = Vec::new();
-        let mut others = Vec::new();
-        let hosts = plan.host_names();
-        let controller = hosts.first().context("the lab has no host")?;
-        let mut peers: Vec<&String> = hosts.iter().skip(1).filter(|host| !toast.absent.contains(host)).collect();
-        // Who needs to know when the run begins comes last: nobody knows how long a busy host takes to start the
-        // others.
-        let timed = |host: &String| [&toast.late, &toast.leave].into_iter().flatten().any(|(named, _)| named == host);
-        peers.sort_by_key(|host| timed(host));
-        let untimed = peers.iter().filter(|host| !timed(host)).count();
-        for host in peers.iter().take(untimed) {
-            let config = PeerConfig::new(node(bed, host, host)?);
-            logs.push(config.node.log.clone());
-            others.push(spawn(bed, signals, host, "toast-peer", &config)?);
-        }
-        let start = begin(bed)?;
-        let at = |offset: u64| Time(start.0.saturating_add(offset));
-        let offset_of = |named: &Option<(String, u64)>, host: &String| {
-            named.as_ref().filter(|(named, _)| named == host).map(|(_, offset)| at(*offset))
-        };
-        for host in peers.iter().skip(untimed) {
-            let mut config = PeerConfig::new(node(bed, host, host)?);
-            config.join_at = offset_of(&toast.late, host);
-            config.leave_at = offset_of(&toast.leave, host);
-            logs.push(config.node.log.clone());
-            others.push(spawn(bed, signals, host, "toast-peer", &config)?);
-        }
-        let controller_of = |node: NodeConfig, begin: u64| ControllerConfig {
-            script: script.clone(),
-            drain: Time(plan.largest_round_trip(links).saturating_add(ANSWERS).0),
-            ..ControllerConfig::new(node, Time(begin), duration)
-        };
-        if let Some(host) = hosts.last().filter(|_| toast.second_controller) {
-            // Half a spacing behind the first: two people at two desks do not press at the same instant.
-            let config = controller_of(node(bed, host, &format!("{host}{SECOND}"))?, start.0 + script.spacing.0 / 2);
-            logs.push(config.node.log.clone());
-            others.push(spawn(bed, signals, host, "toast-controller", &config)?);
-        }
-        let config = controller_of(node(bed, controller, controller)?, start.0);
-        logs.push(config.node.log.clone());
-        let leader = spawn(bed, signals, controller, "toast-controller", &config)?;
-        Ok((Self { leader: Some(leader), others, logs }, start))
-    }
-
-    fn probe(
-        plan: &Plan,
-        probe: &ProbePlan,
-        bed: &mut Bed,
-        directory: &RunDirectory,
-        signals: Signals,
-    ) -> anyhow::Result<(Self, Nanos)> {
-        let [from, to] = plan.both_hosts()?;
-        let receiver =
-            ReceiverConfig { port: PROBE_PORT, packets: probe.packets, result: directory.file("probe-receiver.json") };
-        let others = vec![spawn(bed, signals, &to, "probe-receiver", &receiver)?];
-        let address = bed.lab()?.host(&to)?.ipv4;
-        let start = begin(bed)?;
-        let sender = SenderConfig {
-            to: std::net::SocketAddrV4::new(address, PROBE_PORT),
-            packets: probe.packets,
-            interval_ns: probe.interval_ns,
-            payload: probe.payload,
-            start_at_ns: start.0,
-            result: directory.file("probe-sender.json"),
-        };
-        let leader = spawn(bed, signals, &from, "probe-sender", &sender)?;
-        Ok((Self { leader: Some(leader), others, logs: vec![sender.result, receiver.result] }, start))
-    }
-
-    /// Whether it has ended, if there is one.
-    fn leader_ended(&mut self) -> anyhow::Result<Option<bool>> {
-        let ended = self.leader.as_mut().map(|leader| Ok::<_, anyhow::Error>(leader.try_wait()?.is_some()));
-        ended.transpose()
-    }
-
-    /// Ends all roles; the names of those that ended by an error. In an interrupted run it is none to have been told
-    /// to end before one could heed that.
-    fn end(&mut self, interrupted: bool) -> anyhow::Result<Vec<String>> {
-        let mut broken = Vec::new();
-        for role in self.leader.iter_mut().chain(&mut self.others) {
-            let status = role.terminate(GRACE)?;
-            let ended_by_us = interrupted && status.signal() == Some(Signal::SIGTERM as i32);
-            if !status.success() && !ended_by_us {
-                broken.push(format!("{} ended with {status}", role.name()));
-            }
-        }
-        Ok(broken)
-    }
-}
-
 /// Until the switch of a star snoops it floods: what was measured would not be multicast, and a host that hears another
 /// report the group takes its own report back (RFC 2236, section 3), so that the switch would not know of it.
 fn wait_for_snooping(bed: &Bed, signals: Signals) -> anyhow::Result<()> {
@@ -395,7 +244,7 @@ fn wait_for_snooping(bed: &Bed, signals: Signals) -> anyhow::Result<()> {
 }
 
 /// When a run without roles begins: soon, or when it was said.
-fn start_of(plan: &Plan) -> anyhow::Result<Nanos> {
+pub(super) fn start_of(plan: &Plan) -> anyhow::Result<Nanos> {
     /// From the last word to the programs until outages count.
     const SOON: u64 = 100_000_000;
     let now = clock::monotonic();
@@ -407,29 +256,8 @@ fn start_of(plan: &Plan) -> anyhow::Result<Nanos> {
     Ok(Nanos(now.saturating_add(left)))
 }
 
-/// Decides when the run begins, and tells the links.
-fn begin(bed: &mut Bed) -> anyhow::Result<Nanos> {
-    let start = Nanos(clock::monotonic().saturating_add(nanos(LEAD)));
-    bed.begin(start)?;
-    Ok(start)
-}
-
-fn spawn<T: Serialize>(bed: &Bed, signals: Signals, host: &str, role: &str, config: &T) -> anyhow::Result<Role> {
-    go_on_building(signals)?;
-    let config = serde_json::to_string(config)?;
-    let mut spec = RoleSpec::new(format!("{role} on {host}"), [crate::cli::ROLE_ARGUMENT, role, &config]);
-    // Ours is for the summary alone.
-    spec.stdout = Stdio::null();
-    Ok(Role::spawn(bed.journal(), bed.lab()?.netns(host)?, spec)?)
-}
-
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The host of a role, by the role's name.
-pub(super) fn host_of(role: &str) -> &str {
-    role.strip_suffix(SECOND).unwrap_or(role)
 }
 
 /// The file name of a host's capture.

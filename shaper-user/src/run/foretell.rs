@@ -51,6 +51,10 @@ pub(crate) fn foretell_all(plan: &Plan) -> anyhow::Result<Vec<String>> {
             let interval = Duration(Nanos(probe.interval_ns));
             lines.push(format!("probe: {} datagrams, one every {interval:#}", probe.packets));
         }
+        Workload::WebRtc(webrtc) => {
+            lines
+                .push(format!("webrtc: {} clients behind {} access links, and a server", webrtc.clients, webrtc.links));
+        }
         Workload::Commands => {}
     }
     for command in &plan.scene.commands {
@@ -71,7 +75,8 @@ pub(crate) fn foretell_all(plan: &Plan) -> anyhow::Result<Vec<String>> {
 
 /// What the links of a run will do, and what the run cannot say; a line each.
 pub(super) fn foretell(plan: &Plan, links: &[CompiledLink]) -> Vec<String> {
-    let Some(link) = links.first() else { return Vec::new() };
+    // All are alike, but for the clean one of a server, which is the first.
+    let Some(link) = links.last() else { return Vec::new() };
     let mut lines = match &plan.scene.at {
         None => told(link, plan.stream(), plan.lab().shape),
         Some(at) => told_of(link, None, &at.directions(), Some(at.told())),

@@ -38,7 +38,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
         Workload::Probe(_) => probe::judge(plan, evidence, &mut summary)?,
-        Workload::Commands => {}
+        Workload::WebRtc(_) | Workload::Commands => {}
     }
     programs::judge(evidence, &mut summary);
     summary.phases = phases::phases(plan, evidence);

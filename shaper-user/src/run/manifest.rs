@@ -83,7 +83,7 @@ pub(super) fn manifest(
     };
     let spacing = match &plan.workload {
         Workload::Toast(toast) => Some(plan.spacing(toast, links).0),
-        Workload::Probe(_) | Workload::Commands => None,
+        Workload::Probe(_) | Workload::WebRtc(_) | Workload::Commands => None,
     };
     let scene = &plan.scene;
     let manifest = json!({

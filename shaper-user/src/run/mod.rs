@@ -19,17 +19,22 @@ mod plots;
 mod probe;
 mod programs;
 mod progress;
+mod roles;
 mod scenarios;
 mod scene;
 mod site;
 mod split;
 mod stage;
+mod usage;
+mod webrtc;
 mod workload;
 
 pub(crate) use bed::direction_spec;
 pub use bed::{Bed, BedOptions, Ground};
 pub use directory::RunDirectory;
 pub(crate) use directory::caller;
+#[cfg(feature = "webrtc")]
+pub(crate) use directory::default_directory;
 pub use execute::{Finished, execute};
 pub(crate) use foretell::foretell_all;
 pub(crate) use foretell::told;
@@ -37,4 +42,4 @@ pub(crate) use frames::sizing;
 pub(crate) use open_ended::OpenEnded;
 pub use plan::{Plan, RunError};
 pub use scene::{At, HostOfTwo, Scene, SceneError};
-pub use workload::{ClockInjection, ProbePlan, ToastPlan, Workload};
+pub use workload::{ClockInjection, ProbePlan, ToastPlan, WebRtcPlan, Workload};

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use shaper_common::units::Nanos;
 use shaper_engine::Recording;
+use shaper_net::lab::{LabSpec, Shape};
 use shaper_profile::quantity::Duration;
 use shaper_profile::scenario::Unfit;
 use shaper_profile::shift::Stream;
-use shaper_profile::{Compile, CompiledLink, Held, Profile};
+use shaper_profile::{Compile, CompiledLink, Held, Link, Profile};
 use shaper_toast::burst::BurstConfig;
 use shaper_toast::plan as toast_plan;
 use shaper_toast::units::Nanos as Time;
@@ -26,6 +27,17 @@ pub enum RunError {
     Peers {
         /// What was asked for.
         peers: usize,
+        /// What there can be.
+        most: usize,
+    },
+    /// No client.
+    #[error("--clients 0: want one or more")]
+    NoClients,
+    /// No access link, or more than a lab holds.
+    #[error("--links {links}: want 1 to {most}: clients take turns where there are fewer links than clients")]
+    Links {
+        /// What was asked for.
+        links: usize,
         /// What there can be.
         most: usize,
     },
@@ -91,13 +103,17 @@ impl Plan {
         match &self.workload {
             // A probe's duration is that of its packets.
             Workload::Probe(_) => Ok(()),
-            Workload::Toast(_) | Workload::Commands if self.duration.is_zero() => {
+            Workload::Toast(_) | Workload::WebRtc(_) | Workload::Commands if self.duration.is_zero() => {
                 Err(RunError::NoDuration(self.duration.to_string()))
+            }
+            Workload::WebRtc(webrtc) if webrtc.clients == 0 => Err(RunError::NoClients),
+            Workload::WebRtc(webrtc) if !(1..=MOST_PEERS).contains(&webrtc.links) => {
+                Err(RunError::Links { links: webrtc.links, most: MOST_PEERS })
             }
             Workload::Toast(ToastPlan { peers, .. }) if !(1..=MOST_PEERS).contains(peers) => {
                 Err(RunError::Peers { peers: *peers, most: MOST_PEERS })
             }
-            Workload::Toast(_) | Workload::Commands => Ok(()),
+            Workload::Toast(_) | Workload::WebRtc(_) | Workload::Commands => Ok(()),
         }
     }
 
@@ -127,11 +143,13 @@ impl Plan {
         self.host_names().try_into().map_err(|hosts: Vec<String>| RunError::NoPair(hosts.join(", ")))
     }
 
-    /// The lab: a pair for one peer, else a star.
+    /// The lab: a pair for one peer, else a star. WebRTC clients have a star: its server has a link of its own.
     #[must_use]
-    pub fn lab(&self) -> shaper_net::lab::LabSpec {
-        use shaper_net::lab::{LabSpec, Shape};
+    pub fn lab(&self) -> LabSpec {
         let named = &self.scene.hosts;
+        if let (0, Workload::WebRtc(webrtc)) = (named.len(), &self.workload) {
+            return LabSpec::new(Shape::Star, webrtc.host_names());
+        }
         match (named.len(), self.workload.hosts()) {
             (0, 2) => LabSpec::pair(),
             (0, hosts) => LabSpec::star(hosts),
@@ -143,10 +161,11 @@ impl Plan {
     /// How many links there are: one in a pair, one for each host in a star.
     #[must_use]
     pub fn links(&self) -> u32 {
-        match self.host_names().len() {
+        let LabSpec { shape, hosts, .. } = self.lab();
+        match shape {
             _ if self.scene.at.is_some() => 1,
-            2 => 1,
-            hosts => u32::try_from(hosts).unwrap_or(u32::MAX),
+            Shape::Pair => 1,
+            Shape::Star => u32::try_from(hosts.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -156,9 +175,12 @@ impl Plan {
     ///
     /// As [`shaper_profile::Link::compile`].
     pub fn compile(&self) -> Result<Vec<CompiledLink>, shaper_profile::CompileError> {
-        let compiled = |link| {
-            let run = Compile { seed: self.seed, link, horizon: self.duration };
-            let link = &self.profile.link;
+        // The server's own link is clean: a way from client to client crosses two access links, not four.
+        let clean = Link::default();
+        let compiled = |number| {
+            let run = Compile { seed: self.seed, link: number, horizon: self.duration };
+            let is_server = number == 0 && matches!(self.workload, Workload::WebRtc(_));
+            let link = if is_server { &clean } else { &self.profile.link };
             let role = self.scene.at.as_ref().and_then(|at| at.role.as_ref());
             role.map_or_else(|| link.compile(&run), |role| role.compile(link, &run))
         };
@@ -218,7 +240,7 @@ impl Plan {
     #[must_use]
     pub fn stream(&self) -> Option<Stream> {
         match &self.workload {
-            Workload::Toast(_) | Workload::Commands => None,
+            Workload::Toast(_) | Workload::WebRtc(_) | Workload::Commands => None,
             // What commands send beside it takes part in the same order.
             Workload::Probe(_) if !self.scene.commands.is_empty() => None,
             Workload::Probe(probe) => Some(Stream {
@@ -238,6 +260,8 @@ impl Plan {
             // Commands, answers, heartbeats and clock exchanges of each host, on every link.
             Workload::Toast(toast) => 200 * (toast.peers as u64 + 1).pow(2),
             Workload::Probe(probe) => 1_000_000_000 / probe.interval_ns.max(1) + 1_000,
+            // What each client sends, and what it gets of others, by default and in video of a megabit or two.
+            Workload::WebRtc(webrtc) => (300 * webrtc.clients * webrtc.clients.min(10)) as u64,
             Workload::Commands => OF_COMMANDS,
         };
         if self.scene.commands.is_empty() { built_in } else { built_in + OF_COMMANDS }
@@ -253,7 +277,7 @@ pub(super) mod testing {
         let preset = shaper_profile::presets::text(link);
         let profile = shaper_profile::presets::parse("test.toml", "test", preset.unwrap_or(link)).unwrap();
         let duration = match &workload {
-            Workload::Toast(_) | Workload::Commands => 20_000_000_000,
+            Workload::Toast(_) | Workload::WebRtc(_) | Workload::Commands => 20_000_000_000,
             Workload::Probe(probe) => probe.packets.saturating_mul(probe.interval_ns),
         };
         Plan {

@@ -5,7 +5,7 @@ use shaper_report::summary::{LatencySplit, Stage};
 use shaper_toast::score::{CommandTimes, ReceiverTimes};
 
 use super::correlate::{Correlated, ToastPacket};
-use super::execute::host_of;
+use super::roles::host_of;
 
 /// How many stages there are.
 const COUNT: usize = 8;

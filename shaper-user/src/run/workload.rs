@@ -83,6 +83,31 @@ impl ProbePlan {
     }
 }
 
+/// WebRTC clients, each behind an access link, and the server between them, whose own link is clean.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WebRtcPlan {
+    /// Clients.
+    pub clients: usize,
+    /// Access links. Where there are fewer than clients these take turns, and some share one.
+    pub links: usize,
+    /// What the tester is told beside what the run decides, as its command line has it.
+    pub tester: Vec<String>,
+    /// The longest that the tester takes beyond the run's duration, in nanoseconds.
+    pub overtime_ns: u64,
+}
+
+impl WebRtcPlan {
+    /// The host that the server is on.
+    pub const SERVER: &'static str = "server";
+
+    /// The hosts of the lab: the server's, and one for each access link.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<String> {
+        let clients = (1..=self.links).map(|number| format!("c{number}"));
+        std::iter::once(Self::SERVER.to_owned()).chain(clients).collect()
+    }
+}
+
 /// What drives traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +116,9 @@ pub enum Workload {
     Toast(ToastPlan),
     /// A probe stream from the first host to the second.
     Probe(ProbePlan),
+    /// Clients that send each other audio and video through a server.
+    #[serde(rename = "webrtc")]
+    WebRtc(WebRtcPlan),
     /// The commands of a scenario alone.
     Commands,
 }
@@ -102,8 +130,15 @@ impl Workload {
         match self {
             Self::Toast(_) => "toast",
             Self::Probe(_) => "probe",
+            Self::WebRtc(_) => "webrtc",
             Self::Commands => "commands",
         }
+    }
+
+    /// Whether it needs a switch that snoops.
+    #[must_use]
+    pub const fn is_multicast(&self) -> bool {
+        !matches!(self, Self::WebRtc(_))
     }
 
     /// Hosts of the lab.
@@ -111,6 +146,7 @@ impl Workload {
     pub const fn hosts(&self) -> usize {
         match self {
             Self::Toast(plan) => plan.peers + 1,
+            Self::WebRtc(plan) => plan.links + 1,
             Self::Probe(_) | Self::Commands => 2,
         }
     }

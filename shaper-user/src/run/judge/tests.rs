@@ -91,6 +91,7 @@ fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
         logs: Vec::new(),
         interrupted: false,
         broken: Vec::new(),
+        usage: Vec::new(),
         programs: Vec::new(),
     }
 }

@@ -1,0 +1,130 @@
+//! What WebRTC clients sent each other through the link, and where it went.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::application::LatencySplit;
+use crate::stats::{Distribution, Proportion};
+
+/// A WebRTC run: clients that send each other audio and video through a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WebRtc {
+    /// Clients that were connected, ICE and DTLS up and media flowing, of all.
+    pub connected: Option<Proportion>,
+    /// Why the others were not: how many clients by the stage at which they failed.
+    pub failed: BTreeMap<String, u64>,
+    /// From the first word of signalling to the first media, in milliseconds.
+    pub connection_time_ms: Distribution,
+    /// Media packets that clients sent, each once.
+    pub sent: u64,
+    /// Media packets that clients received, each once.
+    pub received: u64,
+    /// Received among those that each receiver should have got, as the senders number them.
+    pub received_of_expected: Option<Proportion>,
+    /// The same, those that the link dropped for good left out: what stays is the server's and the tester's doing.
+    pub received_but_for_link: Option<Proportion>,
+    /// From the time a sender meant a packet to leave to its arrival at a receiver's application, in milliseconds.
+    pub end_to_end_ms: Distribution,
+    /// Where that went, packets sent again left out; null without captures or without the server's mapping log.
+    pub split: Option<LatencySplit>,
+    /// What a jitter buffer would add, in milliseconds: modelled, not measured; null where nothing arrived.
+    pub jitter_buffer_modelled_ms: Option<f64>,
+    /// Losses seen by captures, by RTCP and by receivers, for each kind of leg.
+    pub losses: Vec<LegLosses>,
+    /// Packets that reached the server and that it did not send on although it should have; null where nobody knows.
+    pub lost_by_server: Option<u64>,
+    /// Good, warning or critical.
+    pub thresholds: Vec<Threshold>,
+    /// What server and tester used, by name.
+    pub used: BTreeMap<String, Used>,
+    /// All clients together, a second each.
+    pub over_time: Vec<Second>,
+    /// Each client.
+    pub clients: Vec<Client>,
+}
+
+/// Losses of one kind of leg by the three who see them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LegLosses {
+    /// Which: `uplink` or `downlink`.
+    pub leg: String,
+    /// Media packets at the near end of the leg, first transmissions.
+    pub sent: u64,
+    /// Of these, not seen at its far end, by the captures; null without them.
+    pub by_captures: Option<u64>,
+    /// Of these, got by a retransmission later; null where nobody says.
+    pub repaired: Option<u64>,
+    /// Missing in the end, by the receiver's own numbers.
+    pub by_receiver: Option<u64>,
+    /// Missing in the end, by the last RTCP report of each stream.
+    pub by_rtcp: Option<i64>,
+    /// Whether the columns add up; null where one of them is not known.
+    pub adds_up: Option<bool>,
+}
+
+/// A figure and how good it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// Of what.
+    pub what: String,
+    /// As it is read, with its unit.
+    pub value: String,
+    /// `good`, `warning` or `critical`; null where it was not measured.
+    pub level: Option<String>,
+}
+
+/// What a process used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Used {
+    /// Of one CPU, in percent, over the whole of its time; null where it was looked at only once.
+    pub cpu_percent: Option<f64>,
+    /// The most of one CPU from one look to the next, about a second, in percent.
+    pub cpu_percent_most: Option<f64>,
+    /// The most resident memory, in bytes.
+    pub memory_bytes_most: u64,
+    /// The most open file descriptors.
+    pub descriptors_most: u64,
+}
+
+/// One second of all clients together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Since the first client began, in seconds.
+    pub at_s: f64,
+    /// Media packets sent.
+    pub sent: u64,
+    /// Media packets received.
+    pub received: u64,
+    /// What senders were allowed by their estimates of the bandwidth, together, in bit/s; null without an estimate.
+    pub target_bitrate: Option<f64>,
+    /// What they sent, in bit/s of payload.
+    pub sent_bitrate: f64,
+    /// The median from end to end, in milliseconds; null where nothing arrived.
+    pub end_to_end_p50_ms: Option<f64>,
+    /// The 95th percentile.
+    pub end_to_end_p95_ms: Option<f64>,
+}
+
+/// One client.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// The host of the lab that it is on, whose access link it goes through.
+    pub host: String,
+    /// Whether it was connected.
+    pub connected: bool,
+    /// Where it failed and why, or what went wrong later.
+    pub errors: Vec<String>,
+    /// Media packets sent.
+    pub sent: u64,
+    /// Media packets received, each once.
+    pub received: u64,
+    /// Media packets that it should have got.
+    pub expected: u64,
+    /// From end to end, the median and the 95th percentile in milliseconds; null where nothing arrived.
+    pub end_to_end_p50_ms: Option<f64>,
+    /// The 95th percentile.
+    pub end_to_end_p95_ms: Option<f64>,
+}

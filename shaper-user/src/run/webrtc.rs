@@ -1,0 +1,6 @@
+//! What a WebRTC run came to: the tester's own figures, and the way of its packets through captures and server.
+
+/// Which packet of one leg became which of another, by the server.
+pub(super) const MAP_LOG: &str = "server.map";
+/// Which packets clients sent and received, by the tester.
+pub(super) const PACKET_LOG: &str = "tester.packets";
