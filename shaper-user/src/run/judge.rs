@@ -15,6 +15,8 @@ use super::directory::RunDirectory;
 use super::execute::Evidence;
 use super::plan::Plan;
 use super::workload::Workload;
+#[cfg(feature = "webrtc")]
+use super::webrtc;
 use super::{commands, correlate, manifest, plots, probe};
 use crate::preview::{RECORDS, write_records};
 
@@ -38,7 +40,11 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
     match &plan.workload {
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
         Workload::Probe(_) => probe::judge(plan, evidence, &mut summary)?,
-        Workload::WebRtc(_) | Workload::Commands => {}
+        #[cfg(feature = "webrtc")]
+        Workload::WebRtc(webrtc) => webrtc::judge(webrtc, evidence, directory, &mut summary)?,
+        #[cfg(not(feature = "webrtc"))]
+        Workload::WebRtc(_) => {}
+        Workload::Commands => {}
     }
     programs::judge(evidence, &mut summary);
     summary.phases = phases::phases(plan, evidence);

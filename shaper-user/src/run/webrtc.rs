@@ -1,5 +1,15 @@
 //! What a WebRTC run came to: the tester's own figures, and the way of its packets through captures and server.
 
+#[cfg(feature = "webrtc")]
+mod convert;
+#[cfg(feature = "webrtc")]
+mod judge;
+#[cfg(feature = "webrtc")]
+mod over_time;
+
+#[cfg(feature = "webrtc")]
+pub(super) use judge::judge;
+
 /// Which packet of one leg became which of another, by the server.
 pub(super) const MAP_LOG: &str = "server.map";
 /// Which packets clients sent and received, by the tester.

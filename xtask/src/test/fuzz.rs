@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a target goes on, and in the full run.
-const SECONDS: u64 = 3;
+const SECONDS: u64 = 2;
 const SECONDS_FULL: u64 = 120;
 /// The most inputs in the ordinary run.
 const INPUTS: u64 = 200_000;

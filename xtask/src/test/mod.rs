@@ -53,7 +53,7 @@ pub(crate) fn run(repo: &Repo, full: bool) -> Result<ExitCode> {
         anyhow::ensure!(complete, "not every test could be built");
         check(Ok(()))
     });
-    summary.layer("offline build", || check(offline::check(repo)));
+    summary.layer("offline build", || check(offline::check(repo, full)));
     summary.layer("unit and model", || {
         let rings = rings::packages(repo)?;
         let mut counts = runner.plain(&tests, |manifest| !rings.contains(manifest))?;

@@ -1,0 +1,212 @@
+//! What tester and path say, as a run's summary has it.
+
+use std::collections::BTreeMap;
+
+use shaper_report::stats::{Distribution, Missing, Proportion};
+use shaper_report::summary::{Client, LatencySplit, LegLosses, Severity, Stage, Threshold, Used, WebRtc};
+use shaper_webrtc::load::results::{ClientResult, Percentiles, Summary as Loaded};
+use shaper_webrtc::path::{self, Direction, Leg, PathReport};
+
+use crate::run::usage::{Sample, Usage};
+use crate::run::workload::WebRtcPlan;
+
+const NS_PER_MS: f64 = 1e6;
+
+/// A distribution by its percentiles; what it does not have stays unknown.
+fn distribution(of: Option<&Percentiles>) -> Distribution {
+    let Some(of) = of else { return Distribution::default() };
+    Distribution {
+        n: of.count,
+        missing: 0,
+        missing_as: Missing::Excluded,
+        mean: Some(of.mean_ms),
+        min: None,
+        p50: Some(of.p50_ms),
+        p95: Some(of.p95_ms),
+        p99: Some(of.p99_ms),
+        p999: None,
+        max: Some(of.max_ms),
+    }
+}
+
+/// What the tester says by itself.
+pub(super) fn by_tester(loaded: &Loaded, clients: &[ClientResult], plan: &WebRtcPlan) -> WebRtc {
+    let failed = loaded.failed_stages.iter().map(|(stage, count)| (stage.to_string(), *count));
+    WebRtc {
+        connected: Some(Proportion::of(loaded.successful_connections, loaded.total_clients)),
+        failed: failed.collect(),
+        connection_time_ms: distribution(loaded.connection_time.as_ref()),
+        sent: loaded.total_packets_sent,
+        received: loaded.total_packets_received,
+        received_of_expected: Some(Proportion::of(loaded.total_packets_received, loaded.packets_expected)),
+        end_to_end_ms: distribution(loaded.e2e.as_ref()),
+        clients: clients.iter().map(|client| of_client(client, plan)).collect(),
+        ..WebRtc::default()
+    }
+}
+
+fn of_client(client: &ClientResult, plan: &WebRtcPlan) -> Client {
+    Client {
+        name: client.client_id.clone(),
+        host: format!("c{}", client.client as usize % plan.links.max(1) + 1),
+        connected: client.connection_successful,
+        errors: client.errors.clone(),
+        sent: client.total_packets_sent,
+        received: client.total_packets_received,
+        expected: client.packets_expected,
+        end_to_end_p50_ms: client.e2e.map(|e2e| e2e.p50_ms),
+        end_to_end_p95_ms: client.e2e.map(|e2e| e2e.p95_ms),
+    }
+}
+
+/// What senders were allowed together, by the second.
+pub(super) fn target_bitrate(clients: &[ClientResult]) -> BTreeMap<u64, f64> {
+    let mut seconds = BTreeMap::new();
+    for second in clients.iter().flat_map(|client| &client.time_series) {
+        if let Some(target) = second.target_bitrate {
+            // A second of the tester is named by its end.
+            *seconds.entry(second.second.saturating_sub(1)).or_insert(0.0) += target as f64;
+        }
+    }
+    seconds
+}
+
+/// Adds what captures and logs say together.
+pub(super) fn by_path(webrtc: &mut WebRtc, report: &PathReport) {
+    let fates = &report.fates;
+    if let Some(received) = &webrtc.received_of_expected {
+        let by_link = fates.lost_uplink + fates.lost_downlink;
+        let expected = received.of.saturating_sub(by_link).max(received.count);
+        webrtc.received_but_for_link = Some(Proportion::of(received.count, expected));
+    }
+    webrtc.split = split(&report.latency);
+    webrtc.lost_by_server = (report.joined_by == path::JoinedBy::MappingLog).then_some(fates.lost_server);
+    webrtc.losses = [(Direction::Uplink, "uplink"), (Direction::Downlink, "downlink")]
+        .into_iter()
+        .filter_map(|(direction, name)| {
+            let mut legs = report.legs.iter().filter(|leg| leg.direction == direction).peekable();
+            legs.peek()?;
+            Some(losses(name, legs))
+        })
+        .collect();
+    let waits = report.playout.iter().filter_map(|playout| Some((playout.packets, playout.delay?.mean)));
+    let (packets, sum) = waits.fold((0, 0.0), |(n, sum), (packets, mean)| (n + packets, sum + packets as f64 * mean));
+    webrtc.jitter_buffer_modelled_ms = (packets > 0).then(|| sum / packets as f64 / NS_PER_MS);
+}
+
+fn split(latency: &path::Latency) -> Option<LatencySplit> {
+    let stage = |name: &str, summary: Option<path::Summary>| {
+        let ms = |ns: i64| ns as f64 / NS_PER_MS;
+        Stage {
+            stage: name.to_owned(),
+            n: summary.map_or(0, |summary| summary.count),
+            min_ms: summary.map(|summary| ms(summary.min)),
+            p50_ms: summary.map(|summary| ms(summary.p50)),
+            p99_ms: summary.map(|summary| ms(summary.p99)),
+        }
+    };
+    latency.end_to_end?;
+    Some(LatencySplit {
+        stages: vec![
+            stage("sender", latency.sender),
+            stage("uplink", latency.uplink),
+            stage("server", latency.server),
+            stage("downlink", latency.downlink),
+            stage("receiver", latency.receiver),
+        ],
+        total: stage("end_to_end", latency.end_to_end),
+        unjoined: 0,
+        unanswered: 0,
+    })
+}
+
+/// A sum of what is known; of nothing nothing is known.
+fn sum<T: std::iter::Sum<T>>(of: impl Iterator<Item = T>) -> Option<T> {
+    let mut of = of.peekable();
+    of.peek()?;
+    Some(of.sum())
+}
+
+fn losses<'a>(name: &str, legs: impl Iterator<Item = &'a Leg>) -> LegLosses {
+    let legs: Vec<&Leg> = legs.collect();
+    let checks: Vec<bool> = legs.iter().flat_map(|leg| &leg.checks).map(|check| check.holds).collect();
+    let captures = || legs.iter().filter_map(|leg| leg.captures.as_ref());
+    LegLosses {
+        leg: name.to_owned(),
+        sent: captures().map(|captures| captures.left).sum(),
+        by_captures: sum(captures().map(|captures| captures.lost)),
+        repaired: sum(legs.iter().filter_map(|leg| leg.joined.as_ref()).map(|joined| joined.repaired)),
+        by_receiver: sum(legs.iter().filter_map(|leg| leg.receiver.as_ref()).map(|receiver| receiver.missing)),
+        by_rtcp: sum(legs.iter().filter_map(|leg| leg.rtcp.as_ref()).map(|rtcp| rtcp.lost)),
+        adds_up: (!checks.is_empty()).then(|| checks.iter().all(|holds| *holds)),
+    }
+}
+
+/// What a process used.
+pub(super) fn used(usage: &Usage) -> Used {
+    let share = |one: &Sample, other: &Sample| {
+        let time = other.at.saturating_sub(one.at).0 as f64;
+        (time > 0.0).then(|| 100.0 * other.cpu.saturating_sub(one.cpu).0 as f64 / time)
+    };
+    let samples = &usage.samples;
+    let whole = samples.first().zip(samples.last()).and_then(|(first, last)| share(first, last));
+    let each = samples.windows(2).filter_map(|pair| share(pair.first()?, pair.last()?));
+    Used {
+        cpu_percent: whole,
+        cpu_percent_most: each.max_by(f64::total_cmp),
+        memory_bytes_most: samples.iter().map(|sample| sample.memory).max().unwrap_or(0),
+        descriptors_most: samples.iter().map(|sample| sample.descriptors).max().unwrap_or(0),
+    }
+}
+
+/// How good a figure is by whether it is within the bound of good, and within that of warning.
+fn level(is_good: bool, is_warning: bool) -> String {
+    let level = if is_good {
+        "good"
+    } else if is_warning {
+        "warning"
+    } else {
+        "critical"
+    };
+    level.to_owned()
+}
+
+/// The thresholds of a run: those of connections, errors, CPU and memory of the server, of what was received but for
+/// what the link dropped, and of the tester's own schedule.
+pub(super) fn thresholds(webrtc: &WebRtc, loaded: &Loaded) -> Vec<Threshold> {
+    let threshold = |what: &str, value: String, level: Option<String>| Threshold { what: what.to_owned(), value, level };
+    let share = |of: Option<&Proportion>| of.and_then(|of| of.ratio).map(|ratio| 100.0 * ratio);
+    let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{share:.2} %"));
+    let connected = share(webrtc.connected.as_ref());
+    let errors = loaded.total_errors;
+    let received = share(webrtc.received_but_for_link.as_ref().or(webrtc.received_of_expected.as_ref()));
+    let server = webrtc.used.get(WebRtcPlan::SERVER);
+    let cpu = server.and_then(|server| server.cpu_percent);
+    let memory = server.map(|server| server.memory_bytes_most as f64 / 1e9);
+    let slip = loaded.thresholds.iter().filter(|threshold| ["slip", "skipped"].contains(&&*threshold.name));
+    let slip = slip.map(|of| {
+        threshold(&of.name, format!("{:.1} {}", of.value, of.unit).trim_end().to_owned(), Some(of.level.to_string()))
+    });
+    let mut thresholds = vec![
+        threshold("connections", percent(connected), connected.map(|share| level(share >= 100.0, share >= 95.0))),
+        threshold("errors", errors.to_string(), Some(level(errors == 0, errors <= 5))),
+        threshold("received", percent(received), received.map(|share| level(share >= 99.9, share >= 95.0))),
+        threshold("server CPU", percent(cpu), cpu.map(|cpu| level(cpu < 70.0, cpu < 90.0))),
+        threshold(
+            "server memory",
+            memory.map_or_else(|| "-".to_owned(), |memory| format!("{memory:.3} GB")),
+            memory.map(|memory| level(memory < 1.0, memory < 4.0)),
+        ),
+    ];
+    thresholds.extend(slip);
+    thresholds
+}
+
+/// How bad a finding is, in a run's words.
+pub(super) const fn severity(of: path::Severity) -> Severity {
+    match of {
+        path::Severity::Info => Severity::Note,
+        path::Severity::Warning => Severity::Warning,
+        path::Severity::Error => Severity::Error,
+    }
+}

@@ -1,0 +1,113 @@
+//! From a WebRTC run's logs and captures to its part of the summary.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use shaper_report::summary::{Severity, Summary};
+use shaper_webrtc::load::results::{ClientResult, RESULTS_FILE, SUMMARY_FILE, Summary as Loaded};
+use shaper_webrtc::packet_log::read_packet_log;
+use shaper_webrtc::path::{self, Inputs, MapLog, PacketLog, PathReport, Point, ssrcs_of};
+use shaper_webrtc::serve::read_map_log;
+
+use super::over_time::over_time;
+use super::{MAP_LOG, PACKET_LOG, convert};
+use crate::run::directory::RunDirectory;
+use crate::run::execute::{Evidence, capture_name};
+use crate::run::programs::error_name;
+use crate::run::workload::WebRtcPlan;
+
+/// Where each packet's way is told whole.
+const PATH_FILE: &str = "webrtc_path.json";
+
+/// Fills in what clients sent each other, and says what must be said of it.
+pub(in crate::run) fn judge(
+    plan: &WebRtcPlan,
+    evidence: &Evidence,
+    directory: &RunDirectory,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let Some((loaded, clients)) = results(directory)? else {
+        let told = fs::read_to_string(directory.file(&error_name("tester"))).unwrap_or_default();
+        let last = told.lines().last().map_or_else(String::new, |line| format!(": {line}"));
+        summary.find(Severity::Error, format!("the tester left no results, so nobody knows what arrived{last}"));
+        return Ok(());
+    };
+    let mut webrtc = convert::by_tester(&loaded, &clients, plan);
+    for usage in &evidence.usage {
+        webrtc.used.insert(usage.name.clone(), convert::used(usage));
+    }
+    let targets = convert::target_bitrate(&clients);
+    let log = directory.file(PACKET_LOG);
+    if log.exists() {
+        webrtc.over_time = over_time(read_packet_log(&log)?, loaded.started_monotonic_ns, &targets)?;
+    }
+    let report = path_of(&loaded, evidence, directory)?;
+    let mut json = serde_json::to_string_pretty(&report).context("cannot write the ways of packets as JSON")?;
+    json.push('\n');
+    directory.write(PATH_FILE, json.as_bytes())?;
+    convert::by_path(&mut webrtc, &report);
+    webrtc.thresholds = convert::thresholds(&webrtc, &loaded);
+    tell(&loaded, &report, summary);
+    for losses in webrtc.losses.iter().filter(|losses| losses.adds_up == Some(false)) {
+        let text = format!(
+            "what captures, receivers and RTCP say of the {}s' losses does not add up: which of them, and by how much, \
+             is in {PATH_FILE}",
+            losses.leg
+        );
+        summary.find(Severity::Error, text);
+    }
+    summary.webrtc = Some(webrtc);
+    Ok(())
+}
+
+/// The tester's two files, if it has come to write them.
+fn results(directory: &RunDirectory) -> anyhow::Result<Option<(Loaded, Vec<ClientResult>)>> {
+    let [summary, clients] = [SUMMARY_FILE, RESULTS_FILE].map(|name| directory.file(name));
+    if !summary.exists() || !clients.exists() {
+        return Ok(None);
+    }
+    Ok(Some((json(&summary)?, json(&clients)?)))
+}
+
+fn json<T: DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not what the tester writes", file.display()))
+}
+
+/// The ways of all packets, by logs and captures.
+fn path_of(loaded: &Loaded, evidence: &Evidence, directory: &RunDirectory) -> anyhow::Result<PathReport> {
+    let [map, packets] = [MAP_LOG, PACKET_LOG].map(|name| directory.file(name));
+    let map = map.exists().then(|| MapLog::collect(read_map_log(&map)?)).transpose()?;
+    let packets = packets.exists().then(|| PacketLog::collect(read_packet_log(&packets)?)).transpose()?;
+    let ssrcs = ssrcs_of(map.as_ref(), packets.as_ref());
+    let (mut server, mut clients) = (None, Vec::new());
+    for (host, captured) in &evidence.captured {
+        let mut point = Point::open(host, &directory.file(&capture_name(host)), &ssrcs)?;
+        point.add_dropped(captured.dropped);
+        if host == WebRtcPlan::SERVER {
+            server = Some(point);
+        } else {
+            clients.push(point);
+        }
+    }
+    let slip = loaded.schedule_slip.map(|slip| (slip.p99_ms * 1e6) as u64);
+    let inputs = Inputs { map, packets, server, clients, drops: Vec::new(), slip_p99_ns: slip };
+    path::analyse(&inputs, None).context("cannot follow the packets")
+}
+
+/// Says what tester and path found; what both found once, in the words of the path, which sees more.
+fn tell(loaded: &Loaded, report: &PathReport, summary: &mut Summary) {
+    for finding in &report.findings {
+        summary.find(convert::severity(finding.severity), finding.text.clone());
+    }
+    let by_path = |start: &str| report.findings.iter().any(|finding| finding.text.starts_with(start));
+    for finding in &loaded.findings {
+        let is_said = ["no media", "one-way"].iter().any(|start| finding.starts_with(start) && by_path(start));
+        if !is_said {
+            let is_grave = ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));
+            summary.find(if is_grave { Severity::Error } else { Severity::Warning }, finding.clone());
+        }
+    }
+}
