@@ -8,6 +8,10 @@
 
 mod clock;
 mod dialect;
+mod guard;
+mod identity;
+pub mod load;
 pub mod packet_log;
+mod rtp_header;
 pub mod serve;
 pub mod signal;

@@ -46,9 +46,9 @@ use self::control::Control;
 use self::map_log::MapLog;
 pub use self::map_log::{Forwarded, MapLogError, RECORD, Record, map_log_records, read_map_log};
 use self::metrics::Metrics;
-use self::rtc::Identity;
 use self::shard::ShardHandle;
 use self::shard::command::Command;
+use crate::identity::Identity;
 
 /// From one look for participants that have not come back to the next.
 const REAP_EVERY: Duration = Duration::from_millis(500);
