@@ -6,6 +6,12 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+mod clock;
 mod dialect;
+mod guard;
+mod identity;
+pub mod load;
+pub mod packet_log;
+mod rtp_header;
 pub mod serve;
 pub mod signal;

@@ -7,7 +7,6 @@
 //! one that sends it on. They speak by [`shard::command`].
 
 mod auth;
-mod clock;
 mod config;
 mod control;
 mod http;
@@ -47,9 +46,9 @@ use self::control::Control;
 use self::map_log::MapLog;
 pub use self::map_log::{Forwarded, MapLogError, RECORD, Record, map_log_records, read_map_log};
 use self::metrics::Metrics;
-use self::rtc::Identity;
 use self::shard::ShardHandle;
 use self::shard::command::Command;
+use crate::identity::Identity;
 
 /// From one look for participants that have not come back to the next.
 const REAP_EVERY: Duration = Duration::from_millis(500);
@@ -142,7 +141,7 @@ impl Server {
                 identity: identity.clone(),
                 metrics: Arc::clone(&server.metrics),
                 log: server.log.as_ref().map(|(_, log)| log.batch(Arc::clone(&server.metrics))),
-                clock: clock::Clock::start(),
+                clock: crate::clock::Clock::start(),
                 events: events.clone(),
             };
             let (handle, thread) =

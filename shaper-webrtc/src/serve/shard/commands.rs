@@ -7,9 +7,10 @@ use str0m::Input;
 use str0m::ice::IceCreds;
 use str0m::media::Mid;
 
+use super::Shard;
 use super::command::{Command, LegNumber};
-use super::{Shard, guard};
 use crate::dialect::fingerprint;
+use crate::guard;
 use crate::serve::rtc::ice_parameters;
 use crate::signal::transport::{DtlsParameters, DtlsRole, IceParameters};
 

@@ -9,7 +9,6 @@ pub(crate) mod command;
 mod commands;
 mod consume;
 mod forward;
-mod guard;
 mod leg;
 mod media;
 mod open;
@@ -36,12 +35,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::command::{Command, LegNumber, ShardEvent};
 use self::leg::Leg;
 use self::track::{Consumer, Producer};
-use super::clock::Clock;
 use super::config::ServeConfig;
 use super::ids::Id;
 use super::map_log::{Batch, Forwarded, Record};
 use super::metrics::{Metrics, add};
-use super::rtc::Identity;
+use crate::clock::Clock;
+use crate::guard;
+use crate::identity::Identity;
+use crate::rtp_header::rtp_numbers;
 
 /// No timer is set for longer than this; one for later is set again.
 const LONGEST_TIMER: Duration = Duration::from_secs(1);
@@ -269,7 +270,7 @@ impl Shard {
     }
 
     fn transmit(&mut self, leg: &mut Leg, to: SocketAddr, datagram: &[u8]) {
-        let numbers = socket::rtp_numbers(datagram);
+        let numbers = rtp_numbers(datagram);
         // Read before the call: afterwards the receiver may have it already.
         let time_out = Instant::now();
         match self.socket.send_to(datagram, to) {

@@ -5,15 +5,16 @@ use std::time::Instant;
 use str0m::change::SdpOffer;
 use str0m::media::{Direction, MediaKind as RtcKind, Mid, Pt, Rid, Rids};
 
+use super::Shard;
 use super::command::{Answered, Flow, Opened, Owner, Section};
 use super::leg::Leg;
 use super::track::Layer;
-use super::{Shard, guard};
 use crate::dialect::dtls_parameters;
+use crate::guard;
 use crate::serve::ids::Id;
 use crate::serve::map_log::Record;
 use crate::serve::metrics::add;
-use crate::serve::rtc::{ice_candidate, ice_parameters};
+use crate::serve::rtc::{ice_candidate, ice_parameters, rtc};
 use crate::signal::rtp::MediaKind;
 use crate::signal::transport::DtlsRole;
 
@@ -21,7 +22,7 @@ impl Shard {
     fn new_leg(&mut self, owner: Owner, flow: Flow, now: Instant) -> Result<Box<Leg>, String> {
         let number = self.next_leg_number().ok_or("the server has had as many transports as it can number")?;
         let estimate_from = (flow == Flow::Out).then_some(self.config.initial_bitrate);
-        let rtc = self.identity.rtc(self.local, estimate_from, now)?;
+        let rtc = rtc(&self.identity, self.local, estimate_from, now)?;
         Ok(Box::new(Leg::new(number, owner, flow, rtc, now)))
     }
 

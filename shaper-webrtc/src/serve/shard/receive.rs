@@ -10,8 +10,9 @@ use str0m::Input;
 use str0m::ice::IceCreds;
 use str0m::net::{Protocol, Receive};
 
+use super::Shard;
 use super::leg::Leg;
-use super::{Shard, guard};
+use crate::guard;
 use crate::serve::metrics::add;
 use crate::serve::stun::binding_request_username;
 

@@ -6,7 +6,7 @@ use str0m::rtp::Ssrc;
 use super::chat::{Chat, encoding};
 use super::peer::{Loss, Peer, credentials, pump_until, vp8};
 use super::{metric, serve};
-use crate::serve::shard::socket::rtp_numbers;
+use crate::rtp_header::rtp_numbers;
 use crate::serve::{Faults, Record, ServeConfig, Server, read_map_log};
 use crate::signal::rtp::MediaKind;
 use crate::signal::{ClientMessage, ServerMessage};
