@@ -14,9 +14,9 @@ use shaper_report::summary::{Run, Severity, Summary};
 use super::directory::RunDirectory;
 use super::execute::Evidence;
 use super::plan::Plan;
-use super::workload::Workload;
 #[cfg(feature = "webrtc")]
 use super::webrtc;
+use super::workload::Workload;
 use super::{commands, correlate, manifest, plots, probe};
 use crate::preview::{RECORDS, write_records};
 

@@ -90,10 +90,10 @@ pub struct WebRtcPlan {
     pub clients: usize,
     /// Access links. Where there are fewer than clients these take turns, and some share one.
     pub links: usize,
+    /// How long all of them send, in nanoseconds: the end of the run. Until then they come one after the other.
+    pub sending_ns: u64,
     /// What the tester is told beside what the run decides, as its command line has it.
     pub tester: Vec<String>,
-    /// The longest that the tester takes beyond the run's duration, in nanoseconds.
-    pub overtime_ns: u64,
 }
 
 impl WebRtcPlan {

@@ -1,16 +1,18 @@
 //! `shaper run webrtc`: clients behind impaired access links, the server between them, one level of load after the other.
 
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::time::{self, SystemTime};
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
 use shaper_report::text;
+use shaper_webrtc::load::LoadConfig;
 
 use super::{Common, Shown, perform, plan, show};
 use crate::cli::Outcome;
-use crate::run::{Plan, WebRtcPlan, Workload, default_directory};
+use crate::run::{Plan, RunError, WebRtcPlan, Workload, default_directory};
 
 /// As many access links as a lab has: more clients than that share them.
 const MOST_LINKS: usize = 63;
@@ -19,9 +21,12 @@ const MOST_LINKS: usize = 63;
 pub(super) struct WebRtcArgs {
     #[command(flatten)]
     common: Common,
-    /// How long clients send
-    #[arg(long, default_value = "30s")]
+    /// How long all clients send
+    #[arg(short, long, default_value = "30s")]
     duration: Duration,
+    /// From the first client to the last, before that [default: 5s up to 100 clients, 20 clients a second beyond]
+    #[arg(short, long, value_name = "TIME")]
+    ramp_up: Option<Duration>,
     /// Clients
     #[arg(short, long, value_name = "N", default_value_t = 5, conflicts_with = "levels")]
     clients: usize,
@@ -39,8 +44,16 @@ pub(super) struct WebRtcArgs {
 impl WebRtcArgs {
     fn plan(&self, clients: usize) -> anyhow::Result<Plan> {
         let links = self.links.unwrap_or(clients.min(MOST_LINKS));
-        let workload = Workload::WebRtc(WebRtcPlan { clients, links, tester: self.load.clone(), overtime_ns: 0 });
-        let plan = plan(&self.common, workload, self.duration)?;
+        let ramp_up = self.ramp_up.map(|Duration(Nanos(ns))| time::Duration::from_nanos(ns));
+        let ramp_up = LoadConfig { clients, ramp_up, ..LoadConfig::default() }.ramp_up();
+        let ramp_up = Nanos(u64::try_from(ramp_up.as_nanos()).unwrap_or(u64::MAX));
+        let Duration(sending) = self.duration;
+        if self.duration.is_zero() {
+            return Err(RunError::NoDuration(self.duration.to_string()).into());
+        }
+        let workload =
+            Workload::WebRtc(WebRtcPlan { clients, links, sending_ns: sending.0, tester: self.load.clone() });
+        let plan = plan(&self.common, workload, Duration(ramp_up.saturating_add(sending)))?;
         plan.check()?;
         plan.check_expectations(&plan.scene.expect).context("--expect")?;
         Ok(plan)

@@ -13,6 +13,7 @@ use shaper_engine::clock;
 use shaper_net::netns::NetNs;
 use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
+use shaper_profile::quantity;
 
 use super::Roles;
 use crate::run::bed::Bed;
@@ -35,8 +36,8 @@ const UP_WITHIN: Duration = Duration::from_secs(15);
 const LEAD: Duration = Duration::from_millis(200);
 /// Descriptors that a thousand clients and their server need, with room: two sockets each, and some.
 const DESCRIPTORS: u64 = 1 << 16;
-/// How long the tester may take to write down what it saw, once its time is over.
-const OVERTIME: Nanos = Nanos(30_000_000_000);
+/// How long the tester may take beyond the run: clients that are late, packets on their way, and its files.
+const OVERTIME: Nanos = Nanos(60_000_000_000);
 
 impl Roles {
     pub(super) fn webrtc(
@@ -78,7 +79,9 @@ impl Roles {
             "--clients".into(),
             webrtc.clients.to_string().into(),
             "--duration".into(),
-            plan.duration.to_string().into(),
+            time(webrtc.sending_ns),
+            "--ramp-up".into(),
+            time(plan.duration.0.0.saturating_sub(webrtc.sending_ns)),
             "--out".into(),
             directory.path().into(),
             "--packet-log".into(),
@@ -92,7 +95,7 @@ impl Roles {
         let on = bed.lab()?.netns(first)?.another()?;
         let leader = spawn(bed, directory, signals, &on, "tester", tester)?;
         let watched = vec![Watched::new(WebRtcPlan::SERVER, server.pid()), Watched::new("tester", leader.pid())];
-        let end = start.saturating_add(plan.duration.0).saturating_add(Nanos(webrtc.overtime_ns));
+        let end = start.saturating_add(plan.duration.0);
         let roles = Self {
             deadline: Some(end.saturating_add(OVERTIME)),
             watched,
@@ -101,6 +104,10 @@ impl Roles {
         };
         Ok((roles, start))
     }
+}
+
+fn time(ns: u64) -> OsString {
+    quantity::Duration(Nanos(ns)).to_string().into()
 }
 
 fn spawn(

@@ -174,7 +174,8 @@ fn level(is_good: bool, is_warning: bool) -> String {
 /// The thresholds of a run: those of connections, errors, CPU and memory of the server, of what was received but for
 /// what the link dropped, and of the tester's own schedule.
 pub(super) fn thresholds(webrtc: &WebRtc, loaded: &Loaded) -> Vec<Threshold> {
-    let threshold = |what: &str, value: String, level: Option<String>| Threshold { what: what.to_owned(), value, level };
+    let threshold =
+        |what: &str, value: String, level: Option<String>| Threshold { what: what.to_owned(), value, level };
     let share = |of: Option<&Proportion>| of.and_then(|of| of.ratio).map(|ratio| 100.0 * ratio);
     let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{share:.2} %"));
     let connected = share(webrtc.connected.as_ref());

@@ -106,7 +106,8 @@ fn tell(loaded: &Loaded, report: &PathReport, summary: &mut Summary) {
     for finding in &loaded.findings {
         let is_said = ["no media", "one-way"].iter().any(|start| finding.starts_with(start) && by_path(start));
         if !is_said {
-            let is_grave = ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));
+            let is_grave =
+                ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));
             summary.find(if is_grave { Severity::Error } else { Severity::Warning }, finding.clone());
         }
     }

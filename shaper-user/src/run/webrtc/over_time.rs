@@ -80,7 +80,8 @@ mod tests {
     }
 
     fn received(number: u32, at_ms: u64, duplicate: bool) -> Record {
-        let packet = Received { client: 9, from: 1, track: 2, number, duplicate, time_ns: at_ms * MS, ..Received::default() };
+        let packet =
+            Received { client: 9, from: 1, track: 2, number, duplicate, time_ns: at_ms * MS, ..Received::default() };
         Record::Received(packet)
     }
 

@@ -1,0 +1,207 @@
+//! WebRTC clients behind impaired links: what arrives, what is lost, who says so, and what becomes of a run whose server,
+//! link or tester goes away.
+
+#![cfg(all(feature = "live", feature = "webrtc"))]
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+#[path = "support/children.rs"]
+mod children;
+#[path = "support/runs.rs"]
+mod runs;
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use children::child;
+use nix::libc;
+use shaper_report::summary::{LegLosses, Severity, Summary, WebRtc};
+use support::{SHAPER, on_own_host, until};
+
+/// Enough for a server, a tester and their first media to be up on a busy machine.
+const UP: Duration = Duration::from_secs(30);
+
+fn webrtc(summary: &Summary) -> &WebRtc {
+    summary.webrtc.as_ref().unwrap_or_else(|| panic!("{:?}", summary.findings))
+}
+
+fn errors(summary: &Summary) -> Vec<&str> {
+    let errors = summary.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    // Whether a link was late, and a tester kept its schedule, depends on who else wants this machine's CPUs.
+    let errors = errors.map(|finding| finding.text.as_str());
+    errors.filter(|text| !text.contains("left too late") && !text.contains("ms late")).collect()
+}
+
+fn leg<'a>(webrtc: &'a WebRtc, name: &str) -> &'a LegLosses {
+    webrtc.losses.iter().find(|losses| losses.leg == name).unwrap_or_else(|| panic!("{:?}", webrtc.losses))
+}
+
+#[test]
+fn on_a_clean_link_everything_arrives_and_all_columns_are_zero() {
+    on_own_host(|host| {
+        let summary =
+            host.run("webrtc --clients 4 --ramp-up 1s --duration 5s --profile clean -- --quality 480p").summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let webrtc = webrtc(&summary);
+        let connected = webrtc.connected.unwrap();
+        assert_eq!((connected.count, connected.of), (4, 4), "{:?}", webrtc.failed);
+        let received = webrtc.received_of_expected.unwrap();
+        // 50 packets of audio a second, and more of video, from each of four to the three others.
+        assert!(received.of > 4 * 3 * 5 * 50 && received.count == received.of, "{received:?}");
+        for name in ["uplink", "downlink"] {
+            let losses = leg(webrtc, name);
+            assert!(losses.sent > 4 * 5 * 50, "{losses:?}");
+            assert_eq!(
+                (losses.by_captures, losses.by_receiver, losses.by_rtcp),
+                (Some(0), Some(0), Some(0)),
+                "{losses:?}"
+            );
+            assert_eq!(losses.adds_up, Some(true), "{losses:?}");
+        }
+        assert_eq!(webrtc.lost_by_server, Some(0));
+        let split = webrtc.split.as_ref().unwrap();
+        assert_eq!(split.stages.len(), 5);
+        assert!(split.stages.iter().all(|stage| stage.n == split.total.n && stage.min_ms >= Some(0.0)), "{split:?}");
+        for client in &webrtc.clients {
+            assert!(client.connected && client.sent > 0 && client.received == client.expected, "{client:?}");
+        }
+        for name in ["server", "tester"] {
+            let used = webrtc.used[name];
+            assert!(used.memory_bytes_most > 1 << 20 && used.descriptors_most > 3, "{name}: {used:?}");
+            assert!(used.cpu_percent.unwrap() > 0.0, "{name}: {used:?}");
+        }
+        assert!(webrtc.over_time.len() >= 5, "{:?}", webrtc.over_time);
+    });
+}
+
+#[test]
+fn what_a_lossy_link_loses_three_sources_agree_on() {
+    on_own_host(|host| {
+        let ended = host.run("webrtc --clients 3 --ramp-up 1s --duration 6s --profile wifi --seed 3 -- --quality 480p");
+        let summary = ended.summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let webrtc = webrtc(&summary);
+        assert_eq!(webrtc.connected.unwrap().count, 3, "{:?}", webrtc.failed);
+        for name in ["uplink", "downlink"] {
+            let losses = leg(webrtc, name);
+            // 5 % of them; 12 standard deviations are no matter of luck.
+            let expected = 0.05 * losses.sent as f64;
+            let lost = losses.by_captures.unwrap() as f64;
+            assert!((lost - expected).abs() < 12.0 * expected.sqrt(), "{losses:?}");
+            assert!(losses.repaired.unwrap() > 0, "{losses:?}");
+            assert_eq!(losses.adds_up, Some(true), "{losses:?}");
+        }
+        assert_eq!(webrtc.lost_by_server, Some(0));
+        let split = webrtc.split.as_ref().unwrap();
+        let of = |name: &str| split.stages.iter().find(|stage| stage.stage == name).unwrap().p50_ms.unwrap();
+        // The preset's delay of 15 ms +- 30 ms has a median of 15.
+        for link in ["uplink", "downlink"] {
+            assert!((10.0..30.0).contains(&of(link)), "{split:?}");
+        }
+        let page = fs::read_to_string(ended.out.join("report.html")).unwrap();
+        for title in ["Bit rate over time", "Latency from end to end over time", "Where the latency went"] {
+            assert!(page.contains(title), "{title}");
+        }
+        let parsed: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(ended.out.join("webrtc_path.json")).unwrap()).unwrap();
+        assert_eq!(parsed["joined_by"], "mapping_log");
+    });
+}
+
+#[test]
+fn a_server_that_is_killed_is_named_and_what_was_counted_stands() {
+    on_own_host(|host| {
+        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean -- --audio-only");
+        let log = run.out.join("tester.packets");
+        assert!(until(UP, || log.metadata().is_ok_and(|found| found.len() > 100 * 48)), "no media within {UP:?}");
+        let server = child(run.pid(), "serve").unwrap();
+        server.open().unwrap().unwrap().signal(libc::SIGKILL).unwrap();
+        let ended = run.end();
+        let summary = ended.summary();
+        assert_eq!(ended.code, Some(1));
+        assert!(
+            errors(&summary).iter().any(|error| error.contains("server ended with signal: 9")),
+            "{:?}",
+            summary.findings
+        );
+        let webrtc = webrtc(&summary);
+        assert!(webrtc.sent > 0 && webrtc.received > 0, "{webrtc:?}");
+        assert!(webrtc.clients.iter().all(|client| !client.errors.is_empty()), "{:?}", webrtc.clients);
+    });
+}
+
+#[test]
+fn a_tester_that_is_killed_is_named() {
+    on_own_host(|host| {
+        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean -- --audio-only");
+        let log = run.out.join("tester.packets");
+        assert!(until(UP, || log.metadata().is_ok_and(|found| found.len() > 100 * 48)), "no media within {UP:?}");
+        let tester = child(run.pid(), "load").unwrap();
+        tester.open().unwrap().unwrap().signal(libc::SIGKILL).unwrap();
+        let ended = run.end();
+        let summary = ended.summary();
+        assert_eq!(ended.code, Some(1));
+        for told in ["tester ended with signal: 9", "the tester left no results"] {
+            assert!(errors(&summary).iter().any(|error| error.contains(told)), "{told}: {:?}", summary.findings);
+        }
+    });
+}
+
+#[test]
+fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
+    on_own_host(|host| {
+        let summary = host
+            .run(
+                "webrtc --clients 2 --ramp-up 1s --duration 12s --profile clean --outage-at 5s --outage-length 3s -- \
+                 --audio-only",
+            )
+            .summary();
+        let webrtc = webrtc(&summary);
+        assert_eq!(webrtc.connected.unwrap().count, 2, "{:?}", summary.findings);
+        let received =
+            |from: usize, to: usize| webrtc.over_time[from..to].iter().map(|second| second.received).sum::<u64>();
+        assert!(received(2, 4) > 50, "{:?}", webrtc.over_time);
+        assert_eq!(received(6, 7), 0, "the link was down: {:?}", webrtc.over_time);
+        assert!(received(10, 12) > 50, "nothing came back: {:?}", webrtc.over_time);
+        for losses in &webrtc.losses {
+            assert!(losses.by_captures.unwrap() > 100, "{losses:?}");
+            assert_eq!(losses.adds_up, Some(true), "{losses:?}");
+        }
+    });
+}
+
+#[test]
+fn levels_follow_each_other_each_with_a_directory_and_a_row() {
+    on_own_host(|host| {
+        let out = host.folder.path().join("levels");
+        let mut command = Command::new(SHAPER);
+        command.args(["run", "webrtc", "--levels", "1,2", "--ramp-up", "0s", "--duration", "2s", "--profile", "clean"]);
+        let output = command.arg("--out").arg(&out).args(["--", "--audio-only"]).output().unwrap();
+        let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        for clients in [1, 2] {
+            let text = fs::read_to_string(out.join(format!("clients-{clients}/summary.json")))
+                .unwrap_or_else(|_| panic!("{said}"));
+            let summary = Summary::from_json(&text).unwrap();
+            assert_eq!(webrtc(&summary).connected.unwrap().of, clients);
+        }
+        let last: Vec<&str> = told.lines().rev().take(2).filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(last, ["2", "1"], "{told}");
+    });
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_made() {
+    for (arguments, told) in [
+        (&["--clients", "0"][..], "--clients 0: want one or more"),
+        (&["--clients", "3", "--links", "64"], "--links 64: want 1 to 63"),
+        (&["--duration", "0s"], "--duration 0 s: a run needs time"),
+        (&["--levels", "1,2", "--clients", "3"], "cannot be used with"),
+        (&["--profile", "wfi"], "wfi"),
+    ] {
+        let output = Command::new(SHAPER).args(["run", "webrtc"]).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
+}
