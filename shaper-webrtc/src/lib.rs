@@ -6,6 +6,8 @@
 
 #![deny(unsafe_code, missing_docs)]
 
+mod clock;
 mod dialect;
+pub mod packet_log;
 pub mod serve;
 pub mod signal;

@@ -7,7 +7,6 @@
 //! one that sends it on. They speak by [`shard::command`].
 
 mod auth;
-mod clock;
 mod config;
 mod control;
 mod http;
@@ -142,7 +141,7 @@ impl Server {
                 identity: identity.clone(),
                 metrics: Arc::clone(&server.metrics),
                 log: server.log.as_ref().map(|(_, log)| log.batch(Arc::clone(&server.metrics))),
-                clock: clock::Clock::start(),
+                clock: crate::clock::Clock::start(),
                 events: events.clone(),
             };
             let (handle, thread) =

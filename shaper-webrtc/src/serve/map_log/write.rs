@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{MAGIC, RECORD, Record};
-use crate::serve::clock;
+use crate::clock;
 use crate::serve::metrics::{Metrics, add};
 
 /// Batches that may wait for the disk.

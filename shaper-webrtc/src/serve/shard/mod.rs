@@ -36,12 +36,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use self::command::{Command, LegNumber, ShardEvent};
 use self::leg::Leg;
 use self::track::{Consumer, Producer};
-use super::clock::Clock;
 use super::config::ServeConfig;
 use super::ids::Id;
 use super::map_log::{Batch, Forwarded, Record};
 use super::metrics::{Metrics, add};
 use super::rtc::Identity;
+use crate::clock::Clock;
 
 /// No timer is set for longer than this; one for later is set again.
 const LONGEST_TIMER: Duration = Duration::from_secs(1);
