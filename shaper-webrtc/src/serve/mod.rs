@@ -44,7 +44,7 @@ use tokio::sync::watch;
 pub use self::config::{Faults, Limits, ServeConfig};
 use self::control::Control;
 use self::map_log::MapLog;
-pub use self::map_log::{Forwarded, MapLogError, RECORD, Record, map_log_records, read_map_log};
+pub use self::map_log::{Forwarded, MapLogError, RECORD, Record, Reported, map_log_records, read_map_log};
 use self::metrics::Metrics;
 use self::shard::ShardHandle;
 use self::shard::command::Command;

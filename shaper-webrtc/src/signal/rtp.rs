@@ -14,6 +14,16 @@ pub enum MediaKind {
     Video,
 }
 
+impl MediaKind {
+    /// Ticks of RTP timestamps a second: of Opus (RFC 7587), and of all video codecs.
+    pub(crate) fn clock_rate(self) -> u32 {
+        match self {
+            Self::Audio => 48_000,
+            Self::Video => 90_000,
+        }
+    }
+}
+
 /// Format parameters (`a=fmtp`), whose values are numbers or texts.
 pub type CodecParameters = BTreeMap<String, serde_json::Value>;
 

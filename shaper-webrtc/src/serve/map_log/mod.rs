@@ -4,26 +4,27 @@
 //! without this. Numbers are those on the wire, in the clear under SRTP. A file is a header and then
 //! records, all of 48 bytes and little-endian:
 //!
-//! | offset | size | header | forwarded, retransmitted | leg | clock | lost |
-//! | --- | --- | --- | --- | --- | --- | --- |
-//! | 0 | 1 | magic `SHWMAP01` | kind 1, 2 | kind 3 | kind 4 | kind 5 |
-//! | 1 | 1 | | bit 0 video, bit 1 begins a key frame | 0 in, 1 out | 0 | 0 |
-//! | 2 | 2 | | size of the UDP payload sent | 0 | 0 | 0 |
-//! | 4 | 2 | | sequence number in | 0 | 0 | 0 |
-//! | 6 | 2 | | sequence number out | 0 | 0 | 0 |
-//! | 8 | 4 | record size, 48 | SSRC in | 0 | 0 | 0 |
-//! | 12 | 4 | 0 | SSRC out | 0 | 0 | 0 |
-//! | 16 | 4 | 0 | leg in | leg | 0 | 0 |
-//! | 20 | 4 | 0 | leg out | 0 | 0 | 0 |
-//! | 24 | 8 | CLOCK_MONOTONIC, ns | time in | participant | CLOCK_MONOTONIC | records |
-//! | 32 | 8 | CLOCK_REALTIME, ns | time out | transport | CLOCK_REALTIME | 0 |
-//! | 40 | 8 | 0 | size of the RTP payload | 0 | 0 | 0 |
+//! | offset | size | header | forwarded, retransmitted | leg | clock | lost | reported |
+//! | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | 0 | 1 | magic `SHWMAP01` | kind 1, 2 | kind 3 | kind 4 | kind 5 | kind 6 |
+//! | 1 | 1 | | bit 0 video, bit 1 begins a key frame | 0 in, 1 out | 0 | 0 | bit 0 video, bit 1 round trip known |
+//! | 2 | 2 | | size of the UDP payload sent | 0 | 0 | 0 | 0 |
+//! | 4 | 2 | | sequence number in | 0 | 0 | 0 | 0 |
+//! | 6 | 2 | | sequence number out | 0 | 0 | 0 | 0 |
+//! | 8 | 4 | record size, 48 | SSRC in | 0 | 0 | 0 | jitter, ns |
+//! | 12 | 4 | 0 | SSRC out | 0 | 0 | 0 | SSRC out |
+//! | 16 | 4 | 0 | leg in | leg | 0 | 0 | round trip, ns |
+//! | 20 | 4 | 0 | leg out | 0 | 0 | 0 | leg out |
+//! | 24 | 8 | CLOCK_MONOTONIC, ns | time in | participant | CLOCK_MONOTONIC | records | time |
+//! | 32 | 8 | CLOCK_REALTIME, ns | time out | transport | CLOCK_REALTIME | 0 | packets lost |
+//! | 40 | 8 | 0 | size of the RTP payload | 0 | 0 | 0 | highest number |
 //!
 //! Times are CLOCK_MONOTONIC in nanoseconds; time in is read behind the system call that received the
 //! datagram, time out before the one that sends it, so pacing by the server lies between. Clock
 //! records, one a second, map them to wall time. What a server sends again is not known by its
 //! original (the original's number is inside the encryption): SSRC, sequence, time and leg in are 0.
-//! A record of kind 5 says how many records before it found no room on their way to the file.
+//! A record of kind 5 says how many records before it found no room on their way to the file. One of
+//! kind 6 is what the receiver's RTCP last said of a stream that goes out, written about once a second.
 //! What came in as a retransmission has the numbers of its original, and the time of the
 //! retransmission.
 //! Participants and transports are the numbers whose 16 hexadecimal digits signalling shows.
@@ -69,6 +70,27 @@ pub struct Forwarded {
     pub time_out_ns: u64,
 }
 
+/// What the last receiver report said of a stream that a server sends (RFC 3550, section 6.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reported {
+    /// Whether it is video.
+    pub video: bool,
+    /// Of the stream.
+    pub ssrc_out: u32,
+    /// The leg that it goes out at.
+    pub leg_out: u32,
+    /// When this was written down, CLOCK_MONOTONIC; the report came up to a second before.
+    pub time_ns: u64,
+    /// The cumulative number of packets lost.
+    pub packets_lost: i64,
+    /// The highest sequence number received, of which the lower 16 bits are those on the wire.
+    pub highest: u64,
+    /// Interarrival jitter (RFC 3550, appendix A.8), in nanoseconds.
+    pub jitter_ns: u32,
+    /// From the last sender report and the delay since it, in nanoseconds.
+    pub round_trip_ns: Option<u32>,
+}
+
 /// What a mapping log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
@@ -102,6 +124,8 @@ pub enum Record {
         /// How many.
         records: u64,
     },
+    /// What RTCP says of a stream that goes out.
+    Reported(Reported),
 }
 
 /// An id as signalling shows it; as a number it would be too large for many readers of JSON.
@@ -114,6 +138,7 @@ const RETRANSMITTED: u8 = 2;
 const LEG: u8 = 3;
 const CLOCK: u8 = 4;
 const LOST: u8 = 5;
+const REPORTED: u8 = 6;
 
 impl Record {
     /// The record as the file has it.
@@ -155,6 +180,16 @@ impl Record {
                 put(0, &[LOST]);
                 put(24, &records.to_le_bytes());
             }
+            Record::Reported(said) => {
+                put(0, &[REPORTED, u8::from(said.video) | u8::from(said.round_trip_ns.is_some()) << 1]);
+                put(8, &said.jitter_ns.to_le_bytes());
+                put(12, &said.ssrc_out.to_le_bytes());
+                put(16, &said.round_trip_ns.unwrap_or(0).to_le_bytes());
+                put(20, &said.leg_out.to_le_bytes());
+                put(24, &said.time_ns.to_le_bytes());
+                put(32, &said.packets_lost.to_le_bytes());
+                put(40, &said.highest.to_le_bytes());
+            }
         }
         bytes
     }
@@ -188,6 +223,16 @@ impl Record {
             },
             CLOCK => Record::Clock { monotonic_ns: field.u64(24), realtime_ns: field.u64(32) },
             LOST => Record::Lost { records: field.u64(24) },
+            REPORTED => Record::Reported(Reported {
+                video: flags & 1 != 0,
+                ssrc_out: field.u32(12),
+                leg_out: field.u32(20),
+                time_ns: field.u64(24),
+                packets_lost: i64::from_le_bytes(field.at(32)),
+                highest: field.u64(40),
+                jitter_ns: field.u32(8),
+                round_trip_ns: (flags & 2 != 0).then(|| field.u32(16)),
+            }),
             _ => return None,
         })
     }

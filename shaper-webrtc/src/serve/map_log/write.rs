@@ -130,7 +130,7 @@ impl Drop for Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Forwarded, read_map_log};
+    use super::super::{Forwarded, Reported, read_map_log};
     use super::*;
 
     fn packet(sequence: u16) -> Record {
@@ -160,6 +160,9 @@ mod tests {
         written.extend((0..3000).map(packet));
         let Record::Forwarded(again) = packet(5) else { unreachable!() };
         written.push(Record::Retransmitted(again));
+        let said = Reported { video: true, ssrc_out: 2, leg_out: 4, packets_lost: -1, ..Reported::default() };
+        let known = Reported { highest: 1 << 40, jitter_ns: 9, round_trip_ns: Some(0), time_ns: 5, ..said };
+        written.extend([Record::Reported(said), Record::Reported(known)]);
         for record in &written {
             batch.push(record);
         }

@@ -132,13 +132,12 @@ impl Shard {
         let of = self.producers.get_mut(&producer).ok_or(NO_PRODUCER)?;
         let kind = of.kind;
         let highest = of.layers.len().saturating_sub(1);
-        let clock_rate = if kind == MediaKind::Audio { 48_000 } else { 90_000 };
         let start = getrandom::u64().map_err(|error| format!("no random number: {error}"))?;
         of.consumers.push(id);
         // RFC 3550, section 5.1, wants both random; below 2^15 the rollover counter of SRTP cannot be
         // guessed wrong if the first packets are lost (RFC 3711, section 3.3.1).
         // Two pieces of one random number.
-        let rewriter = Rewriter::new(clock_rate, (start as u16) & 0x7fff, (start >> 32) as u32);
+        let rewriter = Rewriter::new(kind.clock_rate(), (start as u16) & 0x7fff, (start >> 32) as u32);
         leg.consumers.push(id);
         leg.outgoing.insert(*ssrc, Outgoing { consumer: id, retransmission: false });
         if let Some(rtx) = rtx {

@@ -4,12 +4,15 @@ use std::time::Instant;
 
 use str0m::bwe::BweKind;
 use str0m::media::{KeyframeRequestKind, Mid};
+use str0m::stats::MediaEgressStats;
 use str0m::{Event, IceConnectionState};
 
 use super::Shard;
 use super::leg::Leg;
 use crate::serve::ids::Id;
+use crate::serve::map_log::{Record, Reported};
 use crate::serve::metrics::add;
+use crate::signal::rtp::MediaKind;
 
 impl Shard {
     /// An event of a leg, which is out of its slot meanwhile.
@@ -24,6 +27,7 @@ impl Shard {
                 if let Some(rtt) = stats.rtt {
                     leg.rtt = Some(rtt.as_secs_f64());
                 }
+                self.reported(leg, &stats, now);
             }
             Event::Connected => {
                 leg.connected = true;
@@ -42,6 +46,24 @@ impl Shard {
             Event::Closed => self.ending.push((leg.number, "closed by the client".to_owned())),
             _ => {}
         }
+    }
+
+    /// Writes down what a receiver said of a stream that goes out.
+    fn reported(&mut self, leg: &Leg, stats: &MediaEgressStats, now: Instant) {
+        let (Some(log), Some(remote)) = (&mut self.log, &stats.remote) else { return };
+        let mut consumers = leg.consumers.iter().filter_map(|id| self.consumers.get(id));
+        let Some(consumer) = consumers.find(|consumer| consumer.mid == stats.mid) else { return };
+        let nanoseconds = |of: u128| u32::try_from(of).unwrap_or(u32::MAX);
+        log.push(&Record::Reported(Reported {
+            video: consumer.kind == MediaKind::Video,
+            ssrc_out: *consumer.ssrc,
+            leg_out: leg.number,
+            time_ns: self.clock.monotonic(now),
+            packets_lost: signed(remote.packets_lost),
+            highest: *remote.maximum_sequence_number,
+            jitter_ns: nanoseconds(u128::from(remote.jitter) * 1_000_000_000 / u128::from(consumer.kind.clock_rate())),
+            round_trip_ns: stats.rtt.map(|rtt| nanoseconds(rtt.as_nanos())),
+        }));
     }
 
     /// A receiver wants a key frame.
@@ -67,7 +89,7 @@ impl Shard {
         let Some(consumer) = self.consumers.get(&consumer) else { return };
         let (Some(layer), id) = (layer(consumer), consumer.producer) else { return };
         let Some(producer) = self.producers.get_mut(&id) else { return };
-        if producer.kind == crate::signal::rtp::MediaKind::Audio {
+        if producer.kind == MediaKind::Audio {
             return;
         }
         if producer.layers.get_mut(layer).is_some_and(|layer| layer.pli.ask(now)) {
@@ -98,5 +120,21 @@ impl Shard {
             add(&self.metrics.key_frames_forwarded, 1);
             self.mark(number);
         }
+    }
+}
+
+/// The number of packets lost as it is meant: 24 bits with a sign (RFC 3550, section 6.4.1).
+fn signed(packets_lost: u64) -> i64 {
+    let lost = (packets_lost & 0xff_ffff) as i64;
+    if lost & 0x80_0000 == 0 { lost } else { lost - 0x100_0000 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signed;
+
+    #[test]
+    fn more_received_than_expected_is_below_zero() {
+        assert_eq!((signed(7), signed(0xff_ffff), signed(0x80_0000)), (7, -1, -0x80_0000));
     }
 }
