@@ -50,7 +50,7 @@ pub(super) fn over_time<E>(
             _ => {}
         }
     }
-    let Some((last, _)) = seconds.last_key_value() else { return Ok(Vec::new()) };
+    let Some(last) = seconds.last_key_value().map(|(last, _)| *last) else { return Ok(Vec::new()) };
     let filled = |number: u64| {
         let mut second = seconds.remove(&number).unwrap_or_default();
         second.end_to_end_ms.sort_unstable_by(f64::total_cmp);
@@ -64,7 +64,7 @@ pub(super) fn over_time<E>(
             end_to_end_p95_ms: quantile(&second.end_to_end_ms, 0.95),
         }
     };
-    Ok((0..=*last).map(filled).collect())
+    Ok((0..=last).map(filled).collect())
 }
 
 #[cfg(test)]
