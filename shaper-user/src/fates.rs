@@ -114,6 +114,8 @@ pub(crate) struct Log {
     copies: Vec<EngineCopy>,
     /// What was changed in a packet on its way, by its record.
     damaged: HashMap<usize, Damage>,
+    /// When the engine began to end, if it has.
+    pub(crate) ending_ns: Option<u64>,
 }
 
 impl Log {
@@ -167,7 +169,7 @@ impl Log {
         captured: [Option<&Path>; 2],
         clock: &ClockMap,
     ) -> anyhow::Result<Joined> {
-        let options = join::JoinOptions::default();
+        let options = join::JoinOptions { ending_ns: self.ending_ns, ..join::JoinOptions::default() };
         if !self.damaged.is_empty() {
             // First where they entered: only there it is known what they look like behind the change.
             let entered = join::join(&self.engine(), a, b, clock, &options);

@@ -45,11 +45,14 @@ pub struct JoinOptions {
     pub entering: Duration,
     /// How much later than released a packet may be captured at the other end.
     pub leaving: Duration,
+    /// When the engine began to end, CLOCK_MONOTONIC in nanoseconds: it decides nothing from then on, while what it
+    /// held still leaves. Where nobody says, up to when the last packet left.
+    pub ending_ns: Option<u64>,
 }
 
 impl Default for JoinOptions {
     fn default() -> Self {
-        Self { entering: Duration::from_millis(50), leaving: Duration::from_secs(1) }
+        Self { entering: Duration::from_millis(50), leaving: Duration::from_secs(1), ending_ns: None }
     }
 }
 
@@ -111,7 +114,7 @@ pub fn join(
             (-entering, leaving),
         );
     }
-    report::count(&mut joined, log, a, b, clock);
+    report::count(&mut joined, log, a, b, clock, options.ending_ns);
     joined
 }
 

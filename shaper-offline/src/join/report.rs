@@ -98,7 +98,7 @@ pub struct CaptureCounts {
     pub bypass: u64,
     /// Without a record, before the first decision.
     pub before: u64,
-    /// Without a record, after the last decision.
+    /// Without a record, after the engine began to end, or after what it held had left.
     pub after: u64,
     /// Without a record, while the engine ran.
     pub without_record: u64,
@@ -177,7 +177,14 @@ impl Joined {
 }
 
 /// Fills in the counts.
-pub(super) fn count(joined: &mut Joined, log: &EngineLog<'_>, a: &CaptureIndex, b: &CaptureIndex, clock: &ClockMap) {
+pub(super) fn count(
+    joined: &mut Joined,
+    log: &EngineLog<'_>,
+    a: &CaptureIndex,
+    b: &CaptureIndex,
+    clock: &ClockMap,
+    ending: Option<u64>,
+) {
     let records = log.records;
     for (record, entry) in records.iter().zip(&joined.records) {
         let Some(counts) = joined.directions.get_mut(usize::from(record.direction)) else { continue };
@@ -203,6 +210,7 @@ pub(super) fn count(joined: &mut Joined, log: &EngineLog<'_>, a: &CaptureIndex, 
     let first = records.iter().map(|record| record.arrival_ns).min();
     let released = records.iter().map(|record| record.actual_ns.or(record.intended_ns).unwrap_or(record.arrival_ns));
     let last = released.chain(log.copies.iter().map(|copy| copy.actual_ns)).max();
+    let last = last.map(|last| ending.map_or(last, |ending| last.min(ending)));
     let span = first.zip(last).map(|(first, last)| (clock.to_epoch(first), clock.to_epoch(last)));
     for (point, capture) in [(Point::A, a), (Point::B, b)] {
         let mut counts = CaptureCounts { packets: capture.count, bypass: capture.bypass, ..CaptureCounts::default() };

@@ -114,6 +114,10 @@ fn what_has_no_partner_is_counted_by_what_it_is() {
     assert_eq!(counts.joined, 1);
     assert_eq!((joined.a.before, joined.a.bypass, joined.a.without_record), (1, 1, 1));
     assert_eq!(joined.b.after, 1);
+    // An engine that had begun to end decided nothing about it any more.
+    let ending = JoinOptions { ending_ns: Some(mono(3 * MS + MS / 2)), ..JoinOptions::default() };
+    let ended = join(&of(&records), &capture(&a), &capture(&b), &clock(), &ending);
+    assert_eq!((ended.a.without_record, ended.a.after, ended.directions), (0, 1, joined.directions));
     assert_eq!(joined.link(Point::B, 1).unwrap().role, Role::Copy);
     assert_eq!(joined.link(Point::B, 3).unwrap().role, Role::Contradiction);
     assert_eq!(joined.link(Point::A, 5), None);

@@ -59,6 +59,8 @@ pub(super) struct Evidence {
     pub(super) started: SystemTime,
     /// CLOCK_MONOTONIC time of the first command or probe.
     pub(super) start: Nanos,
+    /// CLOCK_MONOTONIC time at which the link began to be taken away.
+    pub(super) ending: Nanos,
     pub(super) links: Vec<CompiledLink>,
     pub(super) outcome: shaper_engine::Outcome,
     pub(super) captured: Vec<(String, Captured)>,
@@ -197,6 +199,7 @@ fn gather(
     let programs = programs.end()?;
     // Who interrupts a run does not wait out an hour of delay: it is an error already, and says what was held.
     let grace = if interrupted { DRAIN } else { longest + DRAIN };
+    let ending = Nanos(clock::monotonic());
     let Settled { outcome, captured, device_drops } = stage.settle(grace, directory)?;
     clocks.push(clock::sample());
     let mut logs = roles.logs;
@@ -207,6 +210,7 @@ fn gather(
     Ok(Evidence {
         started,
         start,
+        ending,
         links,
         outcome,
         captured,

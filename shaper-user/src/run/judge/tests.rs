@@ -90,6 +90,7 @@ fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
         device_drops: Vec::new(),
         logs: Vec::new(),
         interrupted: false,
+        ending: Nanos(u64::MAX),
         broken: Vec::new(),
         usage: Vec::new(),
         programs: Vec::new(),
