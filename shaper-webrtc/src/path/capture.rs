@@ -75,10 +75,6 @@ impl Point {
         self.dropped = self.dropped.saturating_add(packets);
     }
 
-    pub(super) fn has(&self, ssrc: u32) -> bool {
-        self.streams.contains_key(&ssrc)
-    }
-
     /// Times and sequence numbers of a stream.
     pub(super) fn of(&self, ssrc: u32) -> Vec<(i64, u16)> {
         self.streams.get(&ssrc).cloned().unwrap_or_default()

@@ -9,7 +9,7 @@ use super::figures::{CAPACITY, summary};
 use super::result::{ByCaptures, ByReceiver, ByRtcp, ByServer, Check, Direction, Joined, Leg};
 use super::rtcp::{Said, missing, said_of_down, said_of_up};
 use super::series::{Ranges, Series, span};
-use super::streams::{Down, Link, Streams, Up};
+use super::streams::{Down, Flow, Link, Piece, Streams, Up};
 
 /// How a packet that left the near end ended at the far one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,7 @@ fn up_leg(up: &Up, said: Option<&Said>, drops: &Drops<'_>) -> Leg {
         server: None,
         joined: captures.map(|_| joined),
         checks,
+        incomplete: up.link.incomplete,
         causes: causes(drops.get(&(Direction::Uplink, up.ssrc)), &up.link, &lost),
         delay: delay(&up.link),
     }
@@ -259,6 +260,7 @@ fn down_leg(down: &Down, streams: &Streams, said: Option<&Said>, drops: &Drops<'
         server,
         joined: captures.map(|_| joined),
         checks,
+        incomplete: down.link.incomplete,
         causes: causes(drops.get(&(Direction::Downlink, down.ssrc)), &down.link, &lost),
         delay: delay(&down.link),
     }
@@ -309,18 +311,41 @@ fn by_server(down: &Down, streams: &Streams) -> Option<ByServer> {
             let all = flow.wanted.iter().flat_map(|range| far.within(range));
             all.filter(|(number, _)| flow.hop(*number).is_none()).count() as u64
         });
-        server.lost += arrived;
-        server.lost_before += silent.saturating_sub(arrived);
+        // What left is no loss, whether or not the log has it.
+        let (unlogged, unlogged_arrived) = near.map_or((0, 0), |near| unlogged(flow, near, far));
+        server.unlogged += unlogged;
+        server.lost += arrived.saturating_sub(unlogged_arrived);
+        server.lost_before += silent.saturating_sub(arrived).saturating_sub(unlogged.saturating_sub(unlogged_arrived));
         let inside = |number: i64| bounds.is_some_and(|(first, last)| (first..=last).contains(&number));
         let gone = flow.hops.iter().filter(|hop| inside(hop.number_out));
         server.not_left += gone.filter(|hop| near.is_some_and(|near| !near.has(hop.number_out))).count() as u64;
     }
     // A piece goes on where the one before it ended, so what lies between was given a number and not sent.
-    let pieces: Vec<(i64, i64)> = down.flows.iter().flat_map(|flow| flow.pieces_out.iter().copied()).collect();
+    let pieces: Vec<(i64, i64)> = down.flows.iter().flat_map(|flow| flow.pieces.iter().map(Piece::range_out)).collect();
     let all = pieces.iter().copied().reduce(|all, piece| (all.0.min(piece.0), all.1.max(piece.1)));
     let within: u64 = Ranges::union(pieces).iter().map(span).sum();
     server.lost += all.map_or(0, span).saturating_sub(within);
     Some(server)
+}
+
+/// Packets that left the server and are not in its log, by their numbers; and those of them that are
+/// seen to arrive there.
+fn unlogged(flow: &Flow, near: &Series, far: Option<&Series>) -> (u64, u64) {
+    let mut pieces: Vec<_> = flow.pieces.iter().map(|piece| (piece.range_out(), piece.added)).collect();
+    pieces.sort_unstable();
+    let (mut all, mut arrived, mut next) = (0, 0, i64::MIN);
+    for ((first, last), added) in pieces {
+        // Pieces of a sound log do not overlap; those of another are not gone through twice.
+        for (number_out, _) in near.within((first.max(next), last)) {
+            let number = number_out.wrapping_sub(added);
+            if flow.hop(number).is_none() {
+                all += 1;
+                arrived += u64::from(far.is_some_and(|far| far.has(number)));
+            }
+        }
+        next = next.max(last.saturating_add(1));
+    }
+    (all, arrived)
 }
 
 /// The column of RTCP, held against what was missing when the report was made.

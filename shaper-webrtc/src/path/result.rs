@@ -147,6 +147,9 @@ pub struct Leg {
     pub joined: Option<Joined>,
     /// Whether the columns add up.
     pub checks: Vec<Check>,
+    /// Whether a capture of the link has lost packets or is damaged: then what it has not seen may have
+    /// been there.
+    pub incomplete: bool,
     /// Why the engine dropped packets that the captures miss, as far as it says.
     pub causes: BTreeMap<String, u64>,
     /// From the near capture to the far one.
@@ -220,6 +223,8 @@ pub struct ByServer {
     pub lost_before: u64,
     /// Sent on by the mapping log, and not seen to leave.
     pub not_left: u64,
+    /// Seen to leave, and not in the mapping log.
+    pub unlogged: u64,
     /// Sent again.
     pub retransmitted: u64,
 }

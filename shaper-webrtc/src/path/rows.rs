@@ -195,8 +195,11 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
             let mut each = |number: i64, csv: &mut Option<&mut dyn Write>| -> io::Result<()> {
                 of_flow += 1;
                 let hop = flow.hop(number);
-                let times = walk.times(up, down, number, hop);
-                let mut fate = fate(up, down, number, hop, up_judge.as_ref(), judge.as_ref());
+                // A packet that left is no loss of the server's, whether or not its log has it.
+                let left = |out: &i64| down.link.near.as_ref().is_some_and(|near| near.has(*out));
+                let out = hop.map(|hop| hop.number_out).or_else(|| flow.number_out(number).filter(left));
+                let times = walk.times(up, down, number, hop, out);
+                let mut fate = fate(up, down, number, out, up_judge.as_ref(), judge.as_ref());
                 // A tester that has ended takes nothing.
                 if fate == Fate::LostReceiver && times.receiver.is_some_and(|time| time >= walk.tester_end) {
                     fate = Fate::InFlight;
@@ -209,7 +212,7 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                     negative += u64::from(pieces.iter().any(|piece| *piece < 0));
                 }
                 match csv {
-                    Some(csv) => write_row(*csv, up, down, number, hop, numbers.get(&number), fate, &times),
+                    Some(csv) => write_row(*csv, up, down, number, out, numbers.get(&number), fate, &times),
                     None => Ok(()),
                 }
             };
@@ -253,10 +256,9 @@ impl Walk {
         Self { tester, server: server_clocks(inputs), tester_end }
     }
 
-    fn times(&self, up: &Up, down: &Down, number: i64, hop: Option<&Hop>) -> Times {
+    fn times(&self, up: &Up, down: &Down, number: i64, hop: Option<&Hop>, out: Option<i64>) -> Times {
         let wall = |moment: i64| self.tester.wall(u64::try_from(moment).unwrap_or(0));
         let sent = up.sent.as_ref().and_then(|sent| sent.get(number));
-        let out = hop.map(|hop| hop.number_out);
         let received = down.received.as_ref().zip(out).and_then(|(received, out)| received.get(out));
         Times {
             sent: sent.map(wall),
@@ -276,12 +278,12 @@ fn fate(
     up: &Up,
     down: &Down,
     number: i64,
-    hop: Option<&Hop>,
+    out: Option<i64>,
     up_judge: Option<&Judge<'_>>,
     judge: Option<&Judge<'_>>,
 ) -> Fate {
     let arrived = up.link.far.as_ref().map(|far| far.has(number));
-    let Some(hop) = hop else {
+    let Some(out) = out else {
         return match (up.link.near.as_ref().map(|near| near.get(number)), arrived, up_judge) {
             (_, Some(true), _) => Fate::LostServer,
             (Some(None), _, _) => Fate::LostSender,
@@ -290,7 +292,6 @@ fn fate(
             _ => Fate::LostSomewhere,
         };
     };
-    let out = hop.number_out;
     let has = |series: &Option<super::series::Series>| series.as_ref().map(|series| series.has(out));
     let (left, reached) = (has(&down.link.near), has(&down.link.far));
     match has(&down.received) {
@@ -317,14 +318,14 @@ fn write_row(
     up: &Up,
     down: &Down,
     number: i64,
-    hop: Option<&Hop>,
+    out: Option<i64>,
     track_number: Option<&u32>,
     fate: Fate,
     times: &Times,
 ) -> io::Result<()> {
     let or_nothing = |value: Option<i64>| value.map_or_else(String::new, |value| value.to_string());
     // The wire has the lower 16 bits.
-    let (sequence_in, sequence_out) = (number as u16, hop.map(|hop| i64::from(hop.number_out as u16)));
+    let (sequence_in, sequence_out) = (number as u16, out.map(|out| i64::from(out as u16)));
     write!(csv, "{},{},{},", up.name, down.name, up.video)?;
     write!(csv, "{},{},{sequence_in},", or_nothing(track_number.map(|of| i64::from(*of))), up.ssrc)?;
     write!(csv, "{},{},{}", down.ssrc, or_nothing(sequence_out), fate.name())?;

@@ -27,7 +27,7 @@ const AGE_AUDIO: i64 = 8_000_000_000;
 /// Of streams to the server: what the tester was told by it.
 pub(super) fn said_of_up(inputs: &Inputs) -> HashMap<u32, Said> {
     let mut last = HashMap::new();
-    for log in &inputs.packets {
+    if let Some(log) = &inputs.packets {
         for said in log.reported.iter().filter(|said| said.out) {
             let at = log.clocks.wall(said.time_ns);
             let (jitter_ns, round_trip_ns) = (said.jitter_ns, said.round_trip_ns);
@@ -49,7 +49,7 @@ pub(super) fn said_of_down(inputs: &Inputs) -> HashMap<u32, Said> {
         keep(&mut last, said.ssrc_out, Said { lost: said.packets_lost, at, highest, jitter_ns, round_trip_ns });
     }
     let mut own = HashMap::new();
-    for log in &inputs.packets {
+    if let Some(log) = &inputs.packets {
         for said in log.reported.iter().filter(|said| !said.out && !last.contains_key(&said.ssrc)) {
             let at = log.clocks.wall(said.time_ns);
             let (jitter_ns, round_trip_ns) = (said.jitter_ns, said.round_trip_ns);

@@ -13,7 +13,6 @@ use super::unwrap::{Guide, Unwrapper};
 #[derive(Debug, Default)]
 pub(super) struct Up {
     pub(super) ssrc: u32,
-    pub(super) client: Option<u32>,
     pub(super) name: String,
     pub(super) video: bool,
     /// Handed to the transport, CLOCK_MONOTONIC.
@@ -32,7 +31,6 @@ pub(super) struct Up {
 #[derive(Debug, Default)]
 pub(super) struct Down {
     pub(super) ssrc: u32,
-    pub(super) client: Option<u32>,
     pub(super) name: String,
     pub(super) video: bool,
     /// Where it comes from, by the mapping log.
@@ -70,6 +68,21 @@ pub(super) struct Hop {
     pub(super) time_out: u64,
 }
 
+/// A part of a stream to whose numbers the server added the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    /// First and last number in.
+    pub(super) range: (i64, i64),
+    pub(super) added: i64,
+}
+
+impl Piece {
+    /// First and last number out.
+    pub(super) fn range_out(&self) -> (i64, i64) {
+        (self.range.0.wrapping_add(self.added), self.range.1.wrapping_add(self.added))
+    }
+}
+
 /// What of one stream became part of another.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -79,8 +92,8 @@ pub(super) struct Flow {
     /// What was to be sent on: all between two packets to whose numbers the server added the same, as it
     /// does within a piece.
     pub(super) wanted: Ranges,
-    /// The pieces by numbers out.
-    pub(super) pieces_out: Vec<(i64, i64)>,
+    /// The pieces, by numbers in, and what was added.
+    pub(super) pieces: Vec<Piece>,
 }
 
 impl Flow {
@@ -93,9 +106,17 @@ impl Flow {
             let range = piece.or_insert((hop.number_in, hop.number_in));
             range.1 = hop.number_in;
         }
-        let moved = |(by, (first, last)): (&i64, &(i64, i64))| (first.wrapping_add(*by), last.wrapping_add(*by));
-        let pieces_out = pieces.iter().map(moved).collect();
-        Self { ssrc_in, hops, wanted: Ranges::union(pieces.into_values().collect()), pieces_out }
+        let mut pieces: Vec<Piece> = pieces.into_iter().map(|(added, range)| Piece { range, added }).collect();
+        pieces.sort_unstable_by_key(|piece| piece.range);
+        let wanted = Ranges::union(pieces.iter().map(|piece| piece.range).collect());
+        Self { ssrc_in, hops, wanted, pieces }
+    }
+
+    /// What a packet that was to be sent on goes out as.
+    pub(super) fn number_out(&self, number_in: i64) -> Option<i64> {
+        let after = self.pieces.partition_point(|piece| piece.range.0 <= number_in);
+        let piece = after.checked_sub(1).and_then(|at| self.pieces.get(at));
+        piece.filter(|piece| number_in <= piece.range.1).map(|piece| number_in.wrapping_add(piece.added))
     }
 
     pub(super) fn hop(&self, number_in: i64) -> Option<&Hop> {
@@ -248,7 +269,6 @@ impl Streams {
             }
             let mut down = Down {
                 ssrc: *ssrc,
-                client: known.client,
                 name: known.name(),
                 video: known.video,
                 flows: hops.into_iter().map(|(ssrc_in, hops)| Flow::new(ssrc_in, hops)).collect(),
@@ -307,7 +327,7 @@ fn host_of(points: &[Point], ssrc: u32, rtx: Option<u32>) -> Option<usize> {
 }
 
 fn up(inputs: &Inputs, ssrc: u32, known: &Known, sent: Option<Vec<(i64, i64, u16, u32)>>, host: Option<usize>) -> Up {
-    let mut up = Up { ssrc, client: known.client, name: known.name(), video: known.video, ..Up::default() };
+    let mut up = Up { ssrc, name: known.name(), video: known.video, ..Up::default() };
     let near = host.and_then(|host| inputs.clients.get(host));
     if let Some(mut sent) = sent {
         sent.sort_by_key(|packet| packet.0);

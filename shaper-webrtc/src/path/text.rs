@@ -98,18 +98,12 @@ impl PathReport {
             for column in columns {
                 write!(f, "{:>9}", column.as_deref().unwrap_or("-"))?;
             }
-            let holds = leg.checks.iter().all(|check| check.holds);
-            writeln!(
-                f,
-                "{}",
-                if leg.checks.is_empty() {
-                    ""
-                } else if holds {
-                    "  adds up"
-                } else {
-                    "  DOES NOT ADD UP"
-                }
-            )?;
+            let sum = match (leg.checks.is_empty(), leg.checks.iter().all(|check| check.holds)) {
+                (true, _) => "",
+                (false, true) => "  adds up",
+                (false, false) => "  DOES NOT ADD UP",
+            };
+            writeln!(f, "{sum}{}", if leg.incomplete { ", captures incomplete" } else { "" })?;
             for (cause, count) in &leg.causes {
                 writeln!(f, "      {count} {cause}")?;
             }

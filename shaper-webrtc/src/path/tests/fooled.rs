@@ -147,6 +147,7 @@ fn a_capture_that_misses_packets_is_said_and_does_not_pass_for_a_link() {
         "{}",
         texts(&report)
     );
+    assert!(report.legs.iter().all(|leg| leg.incomplete));
 
     let mut world = World::new(2, 400);
     world.capture_misses = Box::new(|ssrc, index| ssrc == ssrc_in(0, false) && index % 40 == 9);
@@ -164,6 +165,22 @@ fn logs_that_lost_records_are_said() {
     inputs.packets.as_mut().unwrap().lost = 3;
     let report = analyse(&inputs, None).unwrap();
     assert_eq!(kinds(&report), ["map_log_incomplete", "packet_log_incomplete"]);
+}
+
+#[test]
+fn what_a_mapping_log_lost_does_not_pass_for_a_loss_of_the_servers() {
+    let (mut inputs, truth) = World::new(2, 200).run();
+    let map = inputs.map.as_mut().unwrap();
+    let before = map.forwarded.len();
+    map.forwarded.retain(|packet| packet.sequence_in % 7 != 3);
+    let lost = (before - map.forwarded.len()) as u64;
+    map.lost = lost;
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!(kinds(&report), ["map_log_incomplete"], "{}", texts(&report));
+    assert_eq!((report.fates.delivered, report.fates.lost_server), (truth.delivered, 0));
+    let servers = || report.legs.iter().filter_map(|leg| leg.server);
+    assert_eq!(servers().map(|server| server.unlogged).sum::<u64>(), lost);
+    assert_eq!(servers().map(|server| server.lost + server.lost_before).sum::<u64>(), 0);
 }
 
 #[test]
