@@ -70,9 +70,9 @@ impl Point {
         Self { name: name.to_owned(), streams, range: Some(range), ..Self::default() }
     }
 
-    /// Adds to the packets that it is known to have lost, where another source than the file says so.
+    /// Another source than the file says how many packets the capture has lost: the larger number counts.
     pub fn add_dropped(&mut self, packets: u64) {
-        self.dropped = self.dropped.saturating_add(packets);
+        self.dropped = self.dropped.max(packets);
     }
 
     /// Times and sequence numbers of a stream.

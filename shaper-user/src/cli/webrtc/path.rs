@@ -1,6 +1,7 @@
 //! `shaper webrtc path`: where the milliseconds went, from logs and captures alone.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,16 @@ use shaper_webrtc::serve::read_map_log;
 
 use super::super::Outcome;
 
+/// What `shaper run webrtc` calls its files.
+const MAP_LOG: &str = "server.map";
+const PACKET_LOG: &str = "tester.packets";
+const SERVER: &str = "server.pcapng";
+
 #[derive(Debug, Args)]
 pub(super) struct PathArgs {
+    /// The directory of a WebRTC run, which has all of these
+    #[arg(value_name = "RUN", conflicts_with_all = ["map_log", "packet_log", "server", "client"])]
+    run: Option<PathBuf>,
     /// The server's mapping log; without it each leg is told by itself
     #[arg(long, value_name = "FILE")]
     map_log: Option<PathBuf>,
@@ -34,19 +43,66 @@ pub(super) struct PathArgs {
     json: bool,
 }
 
-pub(super) fn path(args: &PathArgs) -> anyhow::Result<Outcome> {
-    if args.map_log.is_none() && args.packet_log.is_none() {
-        bail!("which streams are looked for is in the logs: --packet-log, --map-log or both are needed");
+/// What is read.
+#[derive(Default)]
+struct Files {
+    map_log: Option<PathBuf>,
+    packet_log: Option<PathBuf>,
+    server: Option<PathBuf>,
+    clients: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Those that are named.
+    fn named(args: &PathArgs) -> anyhow::Result<Self> {
+        if args.map_log.is_none() && args.packet_log.is_none() {
+            bail!("which streams are looked for is in the logs: name a run, or --packet-log, --map-log or both");
+        }
+        let (map_log, packet_log) = (args.map_log.clone(), args.packet_log.clone());
+        Ok(Self { map_log, packet_log, server: args.server.clone(), clients: args.client.clone() })
     }
-    let map = args.map_log.as_deref().map(|path| MapLog::collect(read_map_log(path)?)).transpose()?;
-    let packets = args.packet_log.as_deref().map(|path| PacketLog::collect(read_packet_log(path)?)).transpose()?;
+
+    /// Those that a run has left.
+    fn of_run(run: &Path) -> anyhow::Result<Self> {
+        let file = |name| Some(run.join(name)).filter(|path: &PathBuf| path.exists());
+        let files = Self {
+            map_log: file(MAP_LOG),
+            packet_log: file(PACKET_LOG),
+            server: file(SERVER),
+            clients: fs::read_dir(run)
+                .with_context(|| format!("cannot read {}", run.display()))?
+                .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| is_client(path)))
+                .collect(),
+        };
+        if files.map_log.is_none() && files.packet_log.is_none() {
+            bail!("{} is no directory of a WebRTC run: it has neither {MAP_LOG} nor {PACKET_LOG}", run.display());
+        }
+        Ok(files)
+    }
+}
+
+/// Whether a file is the capture of a clients' host: `c1.pcapng`.
+fn is_client(path: &Path) -> bool {
+    let number =
+        path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix('c')?.strip_suffix(".pcapng"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+pub(super) fn path(args: &PathArgs) -> anyhow::Result<Outcome> {
+    let mut files = match &args.run {
+        Some(run) => Files::of_run(run)?,
+        None => Files::named(args)?,
+    };
+    files.clients.sort();
+    let map = files.map_log.as_deref().map(|path| MapLog::collect(read_map_log(path)?)).transpose()?;
+    let packets = files.packet_log.as_deref().map(|path| PacketLog::collect(read_packet_log(path)?)).transpose()?;
     let ssrcs = ssrcs_of(map.as_ref(), packets.as_ref());
     let open = |path: &Path| {
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
         Point::open(&name, path, &ssrcs)
     };
-    let server = args.server.as_deref().map(open).transpose()?;
-    let clients = args.client.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let server = files.server.as_deref().map(open).transpose()?;
+    let clients = files.clients.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let inputs = Inputs { map, packets, server, clients, ..Inputs::default() };
     let report = match &args.csv {
         Some(path) => {
