@@ -13,6 +13,8 @@ use shaper_webrtc::serve::{Limits, ServeConfig, Server, read_map_log, run_until_
 
 use super::Outcome;
 
+mod path;
+
 /// `shaper webrtc`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
@@ -26,6 +28,8 @@ enum Action {
     Serve(Box<Serve>),
     /// Print a server's mapping log, a line of JSON for each record
     MapLog(MapLog),
+    /// Tell where the milliseconds went, and loss by three sources, from logs and captures
+    Path(path::PathArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -86,6 +90,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.action {
         Action::Serve(args) => serve(&args),
         Action::MapLog(args) => map_log(&args.log),
+        Action::Path(args) => path::path(&args),
     }
 }
 

@@ -11,24 +11,24 @@ use crate::serve::{Faults, Record, ServeConfig, Server, read_map_log};
 use crate::signal::rtp::MediaKind;
 use crate::signal::{ClientMessage, ServerMessage};
 
-const AUDIO: u32 = 1111;
-const VIDEO: u32 = 2222;
-const VIDEO_RTX: u32 = 3333;
+pub(super) const AUDIO: u32 = 1111;
+pub(super) const VIDEO: u32 = 2222;
+pub(super) const VIDEO_RTX: u32 = 3333;
 
 /// A publisher of Opus and VP8 and a subscriber to both, connected, with consumers resumed.
-struct Pair {
+pub(super) struct Pair {
     publisher: Chat,
-    out: Peer,
+    pub(super) out: Peer,
     subscriber: Chat,
-    input: Peer,
+    pub(super) input: Peer,
     input_transport: String,
-    audio: Ssrc,
-    video: Ssrc,
+    pub(super) audio: Ssrc,
+    pub(super) video: Ssrc,
     video_consumer: String,
 }
 
 impl Pair {
-    fn connect(server: &Server) -> Self {
+    pub(super) fn connect(server: &Server) -> Self {
         let mut subscriber = Chat::joined(server, "room", "subscriber");
         let (input_transport, mut input) = subscriber.receiver();
         let mut publisher = Chat::joined(server, "room", "publisher");
@@ -68,7 +68,7 @@ impl Pair {
         (self.input.of(self.audio).len(), self.input.of(self.video).len())
     }
 
-    fn pump_until_received(&mut self, audio: usize, video: usize) {
+    pub(super) fn pump_until_received(&mut self, audio: usize, video: usize) {
         let (audio_ssrc, video_ssrc) = (self.audio, self.video);
         pump_until("all packets", [&mut self.out, &mut self.input], |[_, input]| {
             input.of(audio_ssrc).len() >= audio && input.of(video_ssrc).len() >= video

@@ -4,6 +4,7 @@
 mod chat;
 mod http;
 mod media;
+mod path;
 mod peer;
 mod sdp;
 mod signalling;

@@ -1,0 +1,68 @@
+//! From a log's CLOCK_MONOTONIC to the wall time of captures.
+
+/// Pairs of the two clocks, as a log has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clocks {
+    /// CLOCK_MONOTONIC, and by how much CLOCK_REALTIME is ahead of it.
+    pairs: Vec<(i64, i64)>,
+}
+
+impl Clocks {
+    pub(super) fn add(&mut self, monotonic_ns: u64, realtime_ns: u64) {
+        let (monotonic, realtime) = (signed(monotonic_ns), signed(realtime_ns));
+        self.pairs.push((monotonic, realtime.saturating_sub(monotonic)));
+    }
+
+    /// Called once all pairs are there.
+    pub(super) fn sort(&mut self) {
+        self.pairs.sort_unstable();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The wall time of a moment: between two pairs on the line through them, beyond them by the
+    /// nearest. Without a pair the moment itself.
+    pub(super) fn wall(&self, monotonic_ns: u64) -> i64 {
+        let moment = signed(monotonic_ns);
+        let after = self.pairs.partition_point(|pair| pair.0 <= moment);
+        let before = after.checked_sub(1).and_then(|at| self.pairs.get(at));
+        let ahead = match (before, self.pairs.get(after)) {
+            (Some(before), Some(after)) => {
+                let (length, passed) = (i128::from(after.0) - i128::from(before.0), i128::from(moment - before.0));
+                let change = i128::from(after.1) - i128::from(before.1);
+                // The moment is between the two, so this is no more than the change.
+                before.1.saturating_add((change * passed / length.max(1)) as i64)
+            }
+            (Some(pair), None) | (None, Some(pair)) => pair.1,
+            (None, None) => 0,
+        };
+        moment.saturating_add(ahead)
+    }
+}
+
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_follows_the_pairs() {
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.wall(5), 5);
+        clocks.add(2_000, 12_010);
+        clocks.add(1_000, 11_000);
+        clocks.sort();
+        assert_eq!(clocks.wall(1_000), 11_000);
+        assert_eq!(clocks.wall(1_500), 11_505);
+        assert_eq!(clocks.wall(3_000), 13_010);
+        assert_eq!(clocks.wall(0), 10_000);
+        clocks.add(u64::MAX, 0);
+        clocks.sort();
+        assert_eq!(clocks.wall(u64::MAX), 0, "a pair is believed, whatever it says");
+    }
+}

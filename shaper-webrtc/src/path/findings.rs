@@ -1,0 +1,260 @@
+//! What the figures mean, in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Inputs;
+use super::result::{Direction, Finding, JoinedBy, Leg, PathReport, Severity};
+use super::streams::{Streams, name_of};
+
+/// A tester that wakes later than this, at its 99th percentile, is late: half a packet of audio.
+const LATE_NS: u64 = 10_000_000;
+/// Packets that wait longer than this in the tester's host, at the 99th percentile, are its own doing.
+const SLOW_NS: i64 = 20_000_000;
+/// What mapping one clock to another may cost.
+const RESIDUE_NS: i64 = 1_000_000;
+
+struct Notes(Vec<Finding>);
+
+impl Notes {
+    fn add(&mut self, severity: Severity, kind: &str, text: String) {
+        self.0.push(Finding { severity, kind: kind.to_owned(), text });
+    }
+}
+
+/// The worst first.
+pub(super) fn findings(inputs: &Inputs, streams: &Streams, report: &PathReport) -> Vec<Finding> {
+    let mut notes = Notes(Vec::new());
+    media(inputs, report, &mut notes);
+    tester(inputs, report, &mut notes);
+    completeness(inputs, streams, report, &mut notes);
+    losses(report, &mut notes);
+    checks(report, &mut notes);
+    let mut findings = notes.0;
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
+
+/// Whether there was media at all, and both ways.
+fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
+    let Some(log) = &inputs.packets else { return };
+    let mut sent = BTreeMap::<u32, u64>::new();
+    let mut received = BTreeMap::<u32, u64>::new();
+    let mut heard = BTreeSet::new();
+    for packet in &log.sent {
+        *sent.entry(packet.client).or_default() += 1;
+    }
+    for packet in &log.received {
+        *received.entry(packet.client).or_default() += 1;
+        heard.insert(packet.from);
+    }
+    if sent.is_empty() && received.is_empty() {
+        notes.add(Severity::Error, "no_media", "no media: nothing was sent and nothing received".to_owned());
+        return;
+    }
+    if received.is_empty() {
+        let count: u64 = sent.values().sum();
+        let text = format!("no media: {count} packets were sent, and nobody received any");
+        notes.add(Severity::Error, "no_media", text);
+        return;
+    }
+    let unknown = heard.contains(&crate::packet_log::UNKNOWN);
+    let wants: BTreeSet<u32> = log.streams.iter().filter(|stream| !stream.out).map(|stream| stream.client).collect();
+    for (client, count) in &sent {
+        let others = sent.keys().any(|other| other != client);
+        if !received.contains_key(client) && (others || wants.contains(client)) {
+            let why = whereabouts(report, &name_of(*client), Direction::Downlink);
+            let text = format!("one-way: {} sends ({count} packets) and gets nothing{why}", name_of(*client));
+            notes.add(Severity::Error, "one_way", text);
+        }
+        if !heard.contains(client) && !unknown && (others || received.keys().any(|other| other != client)) {
+            let why = whereabouts(report, &name_of(*client), Direction::Uplink);
+            let text = format!("one-way: nobody gets what {} sends ({count} packets){why}", name_of(*client));
+            notes.add(Severity::Error, "one_way", text);
+        }
+    }
+    for client in wants.iter().filter(|client| !sent.contains_key(client) && !received.contains_key(client)) {
+        notes.add(
+            Severity::Error,
+            "no_media",
+            format!("no media: {} sends nothing and gets nothing", name_of(*client)),
+        );
+    }
+}
+
+/// Where the captures last saw what did not come through.
+fn whereabouts(report: &PathReport, client: &str, direction: Direction) -> String {
+    let legs = report.legs.iter().filter(|leg| leg.client == client && leg.direction == direction);
+    let columns: Vec<_> = legs.filter_map(|leg| leg.captures).collect();
+    if columns.is_empty() {
+        return String::new();
+    }
+    let left: u64 = columns.iter().map(|column| column.left).sum();
+    let arrived: u64 = columns.iter().map(|column| column.arrived).sum();
+    let (near, far) = match direction {
+        Direction::Uplink => ("its host", "the server's"),
+        Direction::Downlink => ("the server's host", "its own"),
+    };
+    match (left, arrived) {
+        (0, 0) => format!(": none left {near}"),
+        (_, 0) => format!(": {left} left {near}, none arrived at {far}: the link"),
+        _ => format!(": {arrived} arrived at {far}"),
+    }
+}
+
+/// Whether the tester itself is what was measured.
+fn tester(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
+    if let Some(slip) = inputs.slip_p99_ns.filter(|slip| *slip > LATE_NS) {
+        let text =
+            format!("the tester was late: slip p99 {}: latencies are its own in part", milliseconds(slip as f64));
+        notes.add(Severity::Warning, "tester_late", text);
+    }
+    for (what, piece) in [("sending", report.latency.sender), ("receiving", report.latency.receiver)] {
+        if let Some(piece) = piece.filter(|piece| piece.p99 > SLOW_NS) {
+            let (p99, p50) = (milliseconds(piece.p99 as f64), milliseconds(piece.p50 as f64));
+            let text =
+                format!("the tester was slow: {what} took p50 {p50}, p99 {p99} within its host, not on the link");
+            notes.add(Severity::Warning, "tester_slow", text);
+        }
+    }
+    let taken = report.fates.lost_receiver;
+    if taken > 0 {
+        let text = format!(
+            "the tester lost {taken} packets of its own ({}): they arrived at its host and were not received",
+            percent(taken, report.fates.packets)
+        );
+        notes.add(Severity::Error, "tester_loss", text);
+    }
+    let not_left = report.fates.lost_sender;
+    if not_left > 0 {
+        let text =
+            format!("{not_left} packets ({}) never left the sender's host", percent(not_left, report.fates.packets));
+        notes.add(Severity::Warning, "sender_loss", text);
+    }
+}
+
+/// Whether what figures are made of is whole.
+fn completeness(inputs: &Inputs, streams: &Streams, report: &PathReport, notes: &mut Notes) {
+    for point in inputs.server.iter().chain(&inputs.clients) {
+        if point.dropped > 0 {
+            let text = format!(
+                "captures incomplete: the one at {} has lost {} packets: losses by captures may be its own",
+                point.name, point.dropped
+            );
+            notes.add(Severity::Warning, "capture_incomplete", text);
+        }
+        if let Some(damage) = &point.damage {
+            let text = format!("captures incomplete: the one at {} is damaged at {damage}", point.name);
+            notes.add(Severity::Warning, "capture_incomplete", text);
+        }
+    }
+    let missed = report.legs.iter().filter_map(|leg| leg.captures).map(|column| column.missed_near).sum::<u64>();
+    if missed > 0 {
+        let text = format!(
+            "captures incomplete: {missed} packets arrived at one end of a link that the capture at the other has not"
+        );
+        notes.add(Severity::Warning, "capture_incomplete", text);
+    }
+    let lost =
+        |log: &str, records: u64| format!("the {log} lost {records} records: figures that need it are not whole");
+    if let Some(map) = inputs.map.as_ref().filter(|map| map.lost > 0) {
+        notes.add(Severity::Warning, "map_log_incomplete", lost("mapping log", map.lost));
+    }
+    if let Some(log) = inputs.packets.as_ref().filter(|log| log.lost > 0) {
+        notes.add(Severity::Warning, "packet_log_incomplete", lost("packet log", log.lost));
+    }
+    if report.joined_by == JoinedBy::Nothing {
+        let text =
+            "no mapping log: each leg by itself; what the server lost, and its time, cannot be told from others'";
+        notes.add(Severity::Info, "foreign_server", text.to_owned());
+    }
+    if !streams.ambiguous.is_empty() {
+        let count = streams.ambiguous.len();
+        let text = format!("{count} SSRCs stand for more than one stream: they are left out");
+        notes.add(Severity::Warning, "ambiguous_ssrc", text);
+    }
+    let residue = report.largest_residue_ns;
+    if residue > RESIDUE_NS || report.negative > 0 {
+        let text = format!(
+            "clocks do not agree: the pieces differ from the latency end to end by up to {}, and {} packets have a piece below zero",
+            milliseconds(residue as f64),
+            report.negative
+        );
+        notes.add(Severity::Error, "clocks", text);
+    }
+}
+
+/// Who lost how much.
+fn losses(report: &PathReport, notes: &mut Notes) {
+    let (mut lost, mut forwarded) = (0, 0);
+    let mut not_left = 0;
+    for server in report.legs.iter().filter_map(|leg| leg.server) {
+        lost += server.lost;
+        forwarded += server.forwarded;
+        not_left += server.not_left;
+    }
+    if lost > 0 {
+        let share = percent(lost, forwarded + lost);
+        let text = format!("the server lost {lost} packets of its own ({share}): they arrived and were not sent on");
+        notes.add(Severity::Error, "server_loss", text);
+    }
+    if not_left > 0 {
+        let text =
+            format!("{not_left} packets that the server sent ({}) never left its host", percent(not_left, forwarded));
+        notes.add(Severity::Warning, "server_host_loss", text);
+    }
+    let mut by_link = BTreeMap::<(Direction, &str), (u64, u64, u64)>::new();
+    for leg in &report.legs {
+        let Some(column) = leg.captures else { continue };
+        let sum = by_link.entry((leg.direction, &leg.client)).or_default();
+        sum.0 += column.lost;
+        sum.1 += column.left;
+        sum.2 += leg.joined.map_or(0, |joined| joined.repaired);
+    }
+    for ((direction, client), (lost, left, repaired)) in by_link {
+        if lost == 0 {
+            continue;
+        }
+        let way = match direction {
+            Direction::Uplink => "up",
+            Direction::Downlink => "down",
+        };
+        let text = format!(
+            "the link of {client} lost {lost} packets {way} ({}); {repaired} were repaired",
+            percent(lost, left)
+        );
+        notes.add(Severity::Info, "link_loss", text);
+    }
+}
+
+/// Where columns do not add up.
+fn checks(report: &PathReport, notes: &mut Notes) {
+    for leg in &report.legs {
+        for check in leg.checks.iter().filter(|check| !check.holds) {
+            let (least, most) = check.right;
+            let right = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            let text = format!("{} does not add up: {}: {}, not {right}", leg_name(leg), check.what, check.left);
+            notes.add(Severity::Warning, "does_not_add_up", text);
+        }
+    }
+}
+
+/// A leg in words.
+pub(super) fn leg_name(leg: &Leg) -> String {
+    let (kind, way) = match (leg.video, leg.direction) {
+        (true, Direction::Uplink) => ("video", "from"),
+        (true, Direction::Downlink) => ("video", "to"),
+        (false, Direction::Uplink) => ("audio", "from"),
+        (false, Direction::Downlink) => ("audio", "to"),
+    };
+    format!("{kind} {way} {} (SSRC {})", leg.client, leg.ssrc)
+}
+
+/// Nanoseconds in milliseconds.
+pub(super) fn milliseconds(ns: f64) -> String {
+    format!("{:.3} ms", ns / 1e6)
+}
+
+/// A share in per cent.
+pub(super) fn percent(part: u64, of: u64) -> String {
+    if of == 0 { "0 %".to_owned() } else { format!("{:.2} %", 100.0 * part as f64 / of as f64) }
+}
