@@ -182,14 +182,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 const KNOWN: Known<'_> = Known {
     figures: &Figure::OF_A_LOAD,
-    statistics: &[
-        Statistic::Mean,
-        Statistic::P50,
-        Statistic::P90,
-        Statistic::P95,
-        Statistic::P99,
-        Statistic::Max,
-    ],
+    statistics: &[Statistic::Mean, Statistic::P50, Statistic::P90, Statistic::P95, Statistic::P99, Statistic::Max],
     ..Known::NOTHING
 };
 

@@ -23,11 +23,9 @@ pub(super) fn tell(summary: &Summary, judged: &[Judged], folder: &Path) -> io::R
         summary.packets_repaired
     )?;
     writeln!(out, "             {} of what was sent: several receive one packet", percent(summary.received_to_sent))?;
-    for (name, times) in [
-        ("connecting", &summary.connection_time),
-        ("end to end", &summary.e2e),
-        ("slip", &summary.schedule_slip),
-    ] {
+    for (name, times) in
+        [("connecting", &summary.connection_time), ("end to end", &summary.e2e), ("slip", &summary.schedule_slip)]
+    {
         if let Some(Percentiles { p50_ms, p95_ms, p99_ms, max_ms, .. }) = times {
             writeln!(out, "{name:<12} {p50_ms:.2} ms p50, {p95_ms:.2} p95, {p99_ms:.2} p99, {max_ms:.2} at most")?;
         }
