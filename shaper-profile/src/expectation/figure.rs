@@ -21,6 +21,14 @@ pub enum Figure {
     Delivery,
     /// The code that a command ended with.
     Exit,
+    /// Latency from the payload that a client sent to the payload that another received.
+    E2e,
+    /// The share of clients whose media flowed.
+    Connected,
+    /// The share of packets that subscriptions should have brought that they did.
+    Received,
+    /// How late a load tester was against its own schedule.
+    Slip,
 }
 
 /// What a figure is written with.
@@ -38,11 +46,13 @@ pub(super) enum Subject {
     /// One, or all.
     Peer,
     Command,
+    /// Everything there is, and nothing is named.
+    Whole,
 }
 
 impl Figure {
     /// All.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Loss,
         Self::Arrived,
         Self::Out,
@@ -52,7 +62,14 @@ impl Figure {
         Self::Lateness,
         Self::Delivery,
         Self::Exit,
+        Self::E2e,
+        Self::Connected,
+        Self::Received,
+        Self::Slip,
     ];
+
+    /// Those that a load of the WebRTC workload measures.
+    pub const OF_A_LOAD: [Self; 4] = [Self::E2e, Self::Connected, Self::Received, Self::Slip];
 
     /// Those that a run measures.
     pub const OF_A_RUN: [Self; 8] = [
@@ -79,14 +96,18 @@ impl Figure {
             Self::Lateness => "lateness",
             Self::Delivery => "delivery",
             Self::Exit => "exit",
+            Self::E2e => "e2e",
+            Self::Connected => "connected",
+            Self::Received => "received",
+            Self::Slip => "slip",
         }
     }
 
     pub(super) const fn value(self) -> Value {
         match self {
-            Self::Loss | Self::Reordered | Self::Delivery => Value::Share,
+            Self::Loss | Self::Reordered | Self::Delivery | Self::Connected | Self::Received => Value::Share,
             Self::Arrived | Self::Out | Self::Matched | Self::Exit => Value::Count,
-            Self::Delay | Self::Lateness => Value::Time,
+            Self::Delay | Self::Lateness | Self::E2e | Self::Slip => Value::Time,
         }
     }
 
@@ -94,6 +115,7 @@ impl Figure {
         match self {
             Self::Delivery => Subject::Peer,
             Self::Exit => Subject::Command,
+            Self::E2e | Self::Connected | Self::Received | Self::Slip => Subject::Whole,
             _ => Subject::Direction,
         }
     }
@@ -118,7 +140,9 @@ impl Figure {
         match self {
             Self::Exit => "nothing: it did not end with a code of its own",
             Self::Delay | Self::Reordered => "nothing: no packet was seen at both ends",
-            Self::Delivery => "nothing: nothing was sent",
+            Self::Delivery | Self::Slip => "nothing: nothing was sent",
+            Self::E2e => "nothing: nothing was received",
+            Self::Received => "nothing: nothing was subscribed to",
             _ => "nothing: no packet came",
         }
     }

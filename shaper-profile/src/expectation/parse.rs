@@ -1,4 +1,5 @@
-//! How an expectation is written: `FIGURE[.OF][.STATISTIC] COMPARISON VALUE`.
+//! How an expectation is written: `FIGURE[.OF][.STATISTIC] COMPARISON VALUE`, or with the statistic in front,
+//! `STATISTIC(FIGURE[.OF])`.
 
 use std::str::FromStr;
 
@@ -52,13 +53,21 @@ impl FromStr for Expectation {
         let Some((words, comparison, value)) = compared else {
             return Err(wrong(format!("{text:?} compares nothing: <, <=, >, >= or == is missing")));
         };
+        let (words, in_front) = match words.split_once('(') {
+            Some((statistic, rest)) => match rest.strip_suffix(')') {
+                Some(inner) => (inner.trim(), Some(statistic.trim())),
+                None => return Err(wrong(format!("{words:?} has no closing parenthesis"))),
+            },
+            None => (words, None),
+        };
         let mut parts = words.split('.');
         let name = parts.next().unwrap_or_default();
         let Some(figure) = Figure::ALL.into_iter().find(|figure| figure.name() == name) else {
             return Err(unknown_figure(name, &Figure::ALL));
         };
-        let of = match (parts.next(), figure.subject()) {
-            (None, Subject::Peer) => Of::All,
+        let of = if figure.subject() == Subject::Whole { None } else { parts.next() };
+        let of = match (of, figure.subject()) {
+            (None, Subject::Peer) | (_, Subject::Whole) => Of::All,
             (None | Some(""), Subject::Direction) => {
                 return Err(wrong(format!("{words:?} does not say which direction")));
             }
@@ -69,7 +78,11 @@ impl FromStr for Expectation {
             },
             (Some(of), Subject::Peer | Subject::Command) => Of::Named(of.to_owned()),
         };
-        let statistic = match parts.next() {
+        let behind = parts.next();
+        if let (Some(front), Some(behind)) = (in_front, behind) {
+            return Err(wrong(format!("{words:?} names two statistics, {front:?} and {behind:?}")));
+        }
+        let statistic = match in_front.or(behind) {
             None => Statistic::P99,
             Some(name) if figure.is_distribution() => {
                 let found = Statistic::ALL.into_iter().find(|statistic| statistic.name() == name);
@@ -121,6 +134,7 @@ impl Expectation {
             (Of::All, ..) | (Of::Direction(_), _, None) => Ok(()),
             (Of::Named(name), Subject::Peer, _) => among(name, "peer", known.peers),
             (Of::Named(name), Subject::Command, _) => among(name, "command", known.commands),
+            (Of::Named(_), Subject::Whole, _) => Ok(()),
             (Of::Named(name), Subject::Direction, Some(directions)) => among(name, "direction", directions),
             (Of::Named(name), Subject::Direction, None) => {
                 Err(wrong(format!("{name:?} is no direction; known: {}", listed(DIRECTIONS.concat()))))
@@ -192,6 +206,33 @@ mod tests {
             ("loss.up < 6%", "known: a_up, a_down"),
             ("delivery.a > 1%", "known: b, c"),
             ("exit.iperf == 0", "known: ping"),
+        ] {
+            assert!(refused(text, &known).contains(words), "{text}: {}", refused(text, &known));
+        }
+    }
+
+    #[test]
+    fn figures_of_a_whole_load_name_nothing_and_a_statistic_may_stand_in_front() {
+        let known = Known { figures: &Figure::OF_A_LOAD, statistics: &Statistic::ALL, ..Known::NOTHING };
+        for (text, figure, statistic) in [
+            ("p95(e2e) < 200ms", Figure::E2e, Statistic::P95),
+            ("e2e.p95 < 200ms", Figure::E2e, Statistic::P95),
+            ("connected >= 95%", Figure::Connected, Statistic::P99),
+            ("received >= 99.9%", Figure::Received, Statistic::P99),
+            ("slip < 20ms", Figure::Slip, Statistic::P99),
+        ] {
+            let expectation: Expectation = text.parse().unwrap();
+            expectation.among(&known).unwrap();
+            assert_eq!((expectation.figure, expectation.statistic, &expectation.of), (figure, statistic, &Of::All));
+        }
+        let delay: Expectation = "p50(delay.up) < 1ms".parse().unwrap();
+        assert_eq!((delay.statistic, delay.of), (Statistic::P50, Of::Direction(0)));
+        for (text, words) in [
+            ("p95(e2e < 200ms", "no closing parenthesis"),
+            ("p95(e2e.p50) < 200ms", "two statistics"),
+            ("p95(connected) > 1%", "one figure"),
+            ("p96(e2e) < 1ms", "known: min"),
+            ("connected.a > 1%", "one figure"),
         ] {
             assert!(refused(text, &known).contains(words), "{text}: {}", refused(text, &known));
         }

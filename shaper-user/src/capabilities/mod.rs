@@ -42,6 +42,8 @@ pub enum Task {
     Verifier,
     /// `shaper toast`, `shaper webrtc`, and the ends of a workload that a run starts.
     Workload,
+    /// `shaper webrtc load --netns`.
+    WorkloadInside,
     /// What reads files and writes files: `analyze`, `compare`, `fit`, `report`, `profile`, `lab list`.
     Files,
     /// The process that undoes what another one cannot undo any more.
@@ -76,7 +78,7 @@ const fn row(task: Task, name: &'static str, needs: &'static [Capability], uses:
     Row { task, name, needs, uses }
 }
 
-const TABLE: [Row; 16] = [
+const TABLE: [Row; 17] = [
     row(Task::Apply, "apply", IMPAIRS, STARTS),
     row(Task::Bridge, "bridge", IMPAIRS, STARTS),
     row(Task::Exec, "exec", IMPAIRS, STARTS),
@@ -92,6 +94,7 @@ const TABLE: [Row; 16] = [
     row(Task::Change, "apply --change, bridge --change", &[], &[CAP_DAC_OVERRIDE, CAP_SYS_PTRACE]),
     row(Task::Status, "status", &[], FILES),
     row(Task::Workload, "toast, webrtc", &[], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
+    row(Task::WorkloadInside, "webrtc load --netns", &[CAP_SYS_ADMIN], &[CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE]),
     row(Task::Files, "analyze, compare, fit, report, profile, lab list", &[], FILES),
     row(Task::Guard, "the guard of what is changed", &[], GUARDS),
 ];

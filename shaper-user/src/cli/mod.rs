@@ -152,7 +152,7 @@ impl Command {
             Self::Clear(_) => Task::Clear,
             Self::Toast(_) => Task::Workload,
             #[cfg(feature = "webrtc")]
-            Self::Webrtc(_) => Task::Workload,
+            Self::Webrtc(args) => args.task(),
             Self::Profile(_) | Self::Analyze(_) | Self::Report(_) | Self::Compare(_) | Self::Fit(_) => Task::Files,
         }
     }

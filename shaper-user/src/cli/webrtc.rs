@@ -1,5 +1,7 @@
 //! `shaper webrtc`: the ends of the WebRTC workload by themselves, on any interface.
 
+mod load;
+
 use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +14,8 @@ use shaper_profile::quantity::{Duration, Rate};
 use shaper_webrtc::serve::{Limits, ServeConfig, Server, read_map_log, run_until_signal};
 
 use super::Outcome;
+#[cfg(feature = "live")]
+use crate::capabilities::Task;
 
 mod path;
 
@@ -26,6 +30,8 @@ pub(crate) struct Args {
 enum Action {
     /// Forward media between the clients of rooms, until Ctrl-C or SIGTERM: SimplestChat, WHIP and WHEP
     Serve(Box<Serve>),
+    /// Load a server with clients that send and receive; exit code 1 when no media flowed
+    Load(Box<load::Load>),
     /// Print a server's mapping log, a line of JSON for each record
     MapLog(MapLog),
     /// Tell where the milliseconds went, and loss by three sources, from logs and captures
@@ -85,10 +91,22 @@ struct MapLog {
     log: PathBuf,
 }
 
+#[cfg(feature = "live")]
+impl Args {
+    /// What it is for, as far as its capabilities go.
+    pub(super) const fn task(&self) -> Task {
+        match &self.action {
+            Action::Load(args) if args.is_inside() => Task::WorkloadInside,
+            _ => Task::Workload,
+        }
+    }
+}
+
 /// Runs one end, or prints what one has written.
 pub(super) fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.action {
         Action::Serve(args) => serve(&args),
+        Action::Load(args) => load::run(&args),
         Action::MapLog(args) => map_log(&args.log),
         Action::Path(args) => path::path(&args),
     }

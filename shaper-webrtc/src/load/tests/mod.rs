@@ -1,6 +1,8 @@
 //! A load against a server on loopback.
 
+mod changes;
 mod counts;
+mod failures;
 
 use std::net::SocketAddr;
 use std::time::Duration;

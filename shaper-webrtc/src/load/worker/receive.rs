@@ -189,6 +189,14 @@ impl Leg {
         }
     }
 
+    /// All subscriptions end, because the leg does.
+    pub(super) fn unsubscribe_all(&mut self, shared: &Shared, now: Instant) {
+        let ended_ns = shared.clock.monotonic(now);
+        for stream in &mut self.streams {
+            stream.ended_ns.get_or_insert(ended_ns);
+        }
+    }
+
     fn received(&mut self, packet: &RtpPacket, shared: &mut Shared, now: Instant) {
         self.handled.gave = true;
         let ssrc = *packet.header.ssrc;

@@ -68,7 +68,11 @@ impl Worker {
                     leg.drive(shared, now);
                 }),
                 Command::Quiet { leg } => self.with(leg, |leg, _| leg.quiet = true),
-                Command::Close { leg } => self.close(leg, now),
+                Command::Close { leg } => {
+                    // What comes to others from now on is not for it any more.
+                    self.with(leg, |leg, shared| leg.unsubscribe_all(shared, now));
+                    self.close(leg, now);
+                }
                 Command::StopSending => self.stop_sending(now),
                 Command::Stop => return false,
             }
