@@ -115,10 +115,15 @@ pub(crate) struct Log {
     /// What was changed in a packet on its way, by its record.
     damaged: HashMap<usize, Damage>,
     /// When the engine began to end, if it has.
-    pub(crate) ending_ns: Option<u64>,
+    ending_ns: Option<u64>,
 }
 
 impl Log {
+    /// The log of an engine that began to end at this time.
+    pub(crate) fn of_ended(ending_ns: u64) -> Self {
+        Self { ending_ns: Some(ending_ns), ..Self::default() }
+    }
+
     /// Adds decisions, and what left of the packets that they are about.
     pub(crate) fn add(
         &mut self,

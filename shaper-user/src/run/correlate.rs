@@ -96,7 +96,7 @@ pub(super) fn correlate(
     let mut packets = Packets::begin(plan, evidence, &summary.run, &clock, directory)?;
     for link in 0..evidence.links.len() {
         let pair = evidence.outcome.directions.get(2 * link..2 * link + 2).unwrap_or_default();
-        let mut log = Log { ending_ns: Some(evidence.ending.0), ..Log::default() };
+        let mut log = Log::of_ended(evidence.ending.0);
         for (number, outcome) in (0..).zip(pair) {
             let decisions = outcome.records.iter().map(|record| Decision::of(number, record));
             log.add(decisions, outcome.releases.iter().chain(&outcome.copies).filter_map(Departure::of));
