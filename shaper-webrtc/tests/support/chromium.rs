@@ -31,11 +31,12 @@ pub(crate) fn there_is_a_browser() -> bool {
 
 /// A browser, ended with all its processes.
 pub(crate) struct Browser {
-    process: Child,
     socket: WebSocket<TcpStream>,
     asked: u64,
     /// What pages said on their consoles.
     complaints: Vec<String>,
+    // Before its profile, which it writes to.
+    _process: Group,
     _profile: TempDir,
 }
 
@@ -43,20 +44,14 @@ pub(crate) struct Browser {
 #[derive(PartialEq, Eq)]
 pub(crate) struct Tab(String);
 
-/// Ends the processes of a browser that does not come up, too.
-struct Group(Option<Child>);
+/// A process and all that it started, ended with this; also where the browser does not come up.
+struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(process) = &mut self.0 {
-            end(process);
-        }
+        let _ = killpg(Pid::from_raw(self.0.id().try_into().unwrap()), Signal::SIGKILL);
+        let _ = self.0.wait();
     }
-}
-
-fn end(process: &mut Child) {
-    let _ = killpg(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGKILL);
-    let _ = process.wait();
 }
 
 impl Browser {
@@ -74,15 +69,14 @@ impl Browser {
         command.args(origin.map(|origin| format!("--unsafely-treat-insecure-origin-as-secure={origin}")));
         command.arg(format!("--user-data-dir={}", profile.path().join("profile").display())).arg("about:blank");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&told).unwrap()).process_group(0);
-        let mut group = Group(Some(command.spawn().unwrap()));
+        let process = Group(command.spawn().unwrap());
         let port_file = profile.path().join("profile/DevToolsActivePort");
         let stderr = || fs::read_to_string(&told).unwrap_or_default();
         let (port, path) = wait_for(|| devtools(&port_file), || format!("no browser: {}", stderr()));
         let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = tungstenite::client(format!("ws://127.0.0.1:{port}{path}"), stream).unwrap();
-        let process = group.0.take().unwrap();
-        Self { process, socket, asked: 0, complaints: Vec::new(), _profile: profile }
+        Self { socket, asked: 0, complaints: Vec::new(), _process: process, _profile: profile }
     }
 
     /// Asks, of one page or of the browser, and waits for the answer.
@@ -130,6 +124,12 @@ impl Browser {
         self.ask(Some(&tab), "Page.addScriptToEvaluateOnNewDocument", &json!({"source": source}));
         self.ask(Some(&tab), "Page.navigate", &json!({"url": address}));
         tab
+    }
+
+    /// Makes the window of a page as wide as a phone or a desk.
+    pub(crate) fn resize(&mut self, tab: &Tab, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.ask(Some(tab), "Emulation.setDeviceMetricsOverride", &size);
     }
 
     /// What an expression comes to, once it is settled.
@@ -181,12 +181,6 @@ impl Browser {
         // What was said before this is answered has been heard.
         self.evaluate(tab, "0");
         &self.complaints
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        end(&mut self.process);
     }
 }
 

@@ -88,10 +88,14 @@ mod tests {
 
     #[test]
     fn fields_are_read_as_flags_are_and_hold_for_both_directions() {
-        let link = read(r#"{"profile":"","delay":"20ms","jitter":"","loss":"5% burst 3","rate":"2mbit"}"#).unwrap().link;
+        let link =
+            read(r#"{"profile":"","delay":"20ms","jitter":"","loss":"5% burst 3","rate":"2mbit"}"#).unwrap().link;
         assert_eq!(link.a_to_b, link.b_to_a);
         let direction = link.a_to_b;
-        assert_eq!((direction.delay.to_string(), direction.loss.to_string()), ("20ms".to_owned(), "5% burst 3".to_owned()));
+        assert_eq!(
+            (direction.delay.to_string(), direction.loss.to_string()),
+            ("20ms".to_owned(), "5% burst 3".to_owned())
+        );
         assert_eq!(read("{}").unwrap().link, load("clean").unwrap().link);
         let wifi = read(r#"{"profile":"wifi","delay":"1ms"}"#).unwrap().link.a_to_b;
         assert_eq!(wifi.loss, load("wifi").unwrap().link.a_to_b.loss);
