@@ -1,6 +1,6 @@
 //! What a browser measures of a link that is bad on purpose, beside what was seen of its packets behind that link.
 
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 #[expect(dead_code, reason = "others look at the page too")]
 #[path = "support/chromium.rs"]

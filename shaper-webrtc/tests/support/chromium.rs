@@ -1,6 +1,6 @@
 //! A browser without a screen that is told what to do: Debian's package `chromium`, by its DevTools protocol.
 
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
