@@ -184,9 +184,9 @@ impl Browser {
     }
 }
 
-/// A report of one type and kind.
+/// A report of one type and kind. What probes the bandwidth, of SSRC 0, is no media.
 pub(crate) fn report<'s>(stats: &'s [Value], of: &str, kind: &str) -> Option<&'s Value> {
-    stats.iter().find(|one| one["type"] == of && one["kind"] == kind)
+    stats.iter().find(|one| one["type"] == of && one["kind"] == kind && one["ssrc"] != 0)
 }
 
 /// A figure of a report; 0 where it is not there.

@@ -34,7 +34,8 @@ class Meter {
   async look(connection) {
     if (!connection || connection.connectionState === 'closed') return null;
     const reports = [...(await connection.getStats()).values()];
-    const of = (type) => reports.filter((one) => one.type === type);
+    // Probes of the bandwidth, of SSRC 0, are no media.
+    const of = (type) => reports.filter((one) => one.type === type && one.ssrc !== 0);
     const streams = of(this.sends ? 'outbound-rtp' : 'inbound-rtp');
     const judged = this.sends ? of('remote-inbound-rtp') : streams;
     const now = {
