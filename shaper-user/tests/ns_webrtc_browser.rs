@@ -182,12 +182,15 @@ fn the_page_changes_what_impairs_an_interface() {
         browser.until(&tab, "!document.getElementById('shape').hidden");
         assert_eq!(browser.evaluate(&tab, "document.getElementById('interface').textContent"), DEVICE);
         let mut click = |fill: &str, button: &str, words: &str| {
-            browser.evaluate(&tab, &format!("{fill}; document.getElementById('{button}').click()"));
-            browser.until(&tab, &format!("document.getElementById('changed').textContent.includes('{words}')"));
+            let told = "document.getElementById('changed').textContent";
+            browser.evaluate(&tab, &format!("{told} = ''; {fill}; document.getElementById('{button}').click()"));
+            browser.until(&tab, &format!("{told} !== '' && !document.getElementById('change-it').disabled"));
+            let said = browser.evaluate(&tab, told);
+            assert!(said.as_str().unwrap().contains(words), "{said}");
         };
         click("document.getElementById('delay').value = '20ms'", "change-it", "egress: delay 20 ms");
         assert!(until(command::SOON, || cable.takes(|took| took >= Duration::from_millis(40))), "it does not change");
-        click("document.getElementById('loss').value = '200%'", "change-it", "loss");
+        click("document.getElementById('loss').value = '200%'", "change-it", "loss: ");
         click("", "clean", "egress: no delay");
         assert!(
             until(command::SOON, || cable.takes(|took| took < Duration::from_millis(20))),
