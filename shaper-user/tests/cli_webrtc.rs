@@ -3,21 +3,17 @@
 #![cfg(feature = "webrtc")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "support/sfu.rs"]
+mod sfu;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
-
-/// A server, killed when the test fails.
-struct Server {
-    process: Option<Child>,
-    out: BufReader<std::process::ChildStdout>,
-    http: String,
-}
+use sfu::Server;
 
 fn shaper(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shaper"));
@@ -25,47 +21,18 @@ fn shaper(arguments: &[&str]) -> Command {
     command
 }
 
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--no-pin", "--json"];
-        let mut process = shaper(&fixed).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut out = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let started: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(started["event"], "listening");
-        let http = started["http"].as_str().unwrap().to_owned();
-        assert!(started["media"][0].as_str().unwrap().starts_with("127.0.0.1:"));
-        Self { process: Some(process), out, http }
-    }
-
-    fn get(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(&self.http).unwrap();
-        write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    /// Stops it by a signal: what it said last.
-    fn stop(mut self, signal: Signal) -> Value {
-        let mut process = self.process.take().unwrap();
-        kill(Pid::from_raw(process.id().try_into().unwrap()), signal).unwrap();
-        let mut last = String::new();
-        self.out.read_to_string(&mut last).unwrap();
-        assert!(process.wait().unwrap().success());
-        serde_json::from_str(&last).unwrap()
-    }
+fn start(arguments: &[&str]) -> Server {
+    let server = Server::start("127.0.0.1", arguments);
+    assert!(server.media.starts_with("127.0.0.1:"));
+    server
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
+fn get(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(&server.http).unwrap();
+    write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn map_log(path: &Path) -> Output {
@@ -77,8 +44,8 @@ fn a_server_serves_until_a_signal_and_ends_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("map");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let server = Server::start(&["--map-log", log.to_str().unwrap()]);
-        assert!(server.get("GET /health").starts_with("HTTP/1.1 200 "));
+        let server = start(&["--map-log", log.to_str().unwrap()]);
+        assert!(get(&server, "GET /health").starts_with("HTTP/1.1 200 "));
         let ended = server.stop(signal);
         assert_eq!(ended["event"], "stopped");
         assert_eq!(ended["metrics"]["shaper_webrtc_rtp_received_total"], 0);
@@ -100,8 +67,8 @@ fn tokens_are_read_from_a_file_that_must_have_some() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("has no token"));
     std::fs::write(&tokens, "secret\n").unwrap();
-    let server = Server::start(&["--token-file", path]);
-    assert!(server.get("POST /whip/room").starts_with("HTTP/1.1 401 "));
+    let server = start(&["--token-file", path]);
+    assert!(get(&server, "POST /whip/room").starts_with("HTTP/1.1 401 "));
     server.stop(Signal::SIGTERM);
 }
 
@@ -122,4 +89,16 @@ fn what_cannot_be_done_is_said_before_anything_runs() {
     let refused = map_log(&other);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("no mapping log"));
+}
+
+#[test]
+fn the_page_is_served_where_it_is_asked_for() {
+    assert!(get(&start(&[]), "GET /").starts_with("HTTP/1.1 404 "));
+    let server = start(&["--page"]);
+    let page = get(&server, "GET /");
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("<!DOCTYPE html>"), "{page}");
+    assert!(get(&server, "GET /shape").ends_with(r#"{"interface":null,"profiles":[]}"#));
+    // Without the page there is nobody to ask.
+    let refused = shaper(&["serve", "--listen", "127.0.0.1:0", "--shape", "eth0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
 }

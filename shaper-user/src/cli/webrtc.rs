@@ -1,6 +1,9 @@
 //! `shaper webrtc`: the ends of the WebRTC workload by themselves, on any interface.
 
 mod load;
+mod path;
+#[cfg(feature = "live")]
+mod shape;
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,8 +19,6 @@ use shaper_webrtc::serve::{Limits, ServeConfig, Server, read_map_log, run_until_
 use super::Outcome;
 #[cfg(feature = "live")]
 use crate::capabilities::Task;
-
-mod path;
 
 /// `shaper webrtc`.
 #[derive(Debug, ClapArgs)]
@@ -40,7 +41,7 @@ enum Action {
 
 #[derive(Debug, ClapArgs)]
 struct Serve {
-    /// Where HTTP and WebSockets are served: /ws, /whip/ROOM, /whep/ROOM, /health, /metrics
+    /// Where HTTP and WebSockets are served: with --page the page, /ws, /whip/ROOM, /whep/ROOM, /health, /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
     /// The address that media is received at [default: that of --listen]
@@ -64,6 +65,13 @@ struct Serve {
     /// A file with bearer tokens, one a line: WHIP and WHEP requests must bear one of them
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Serve a page at /: a client for browsers, to see and hear a link by
+    #[arg(long)]
+    page: bool,
+    /// Let the page change what impairs this interface, by shaper apply: whoever can open the page may
+    #[cfg(feature = "live")]
+    #[arg(long, value_name = "IFACE", requires = "page")]
+    shape: Option<String>,
     /// What the estimate of the bandwidth towards a client begins with
     #[arg(long, value_name = "RATE", default_value = "2.5mbit")]
     initial_bitrate: Rate,
@@ -138,11 +146,14 @@ fn serve(args: &Serve) -> anyhow::Result<Outcome> {
         map_log: args.map_log.clone(),
         bearer_tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
         initial_bitrate,
+        page: args.page,
+        #[cfg(feature = "live")]
+        shape: args.shape.as_deref().map(shape::of_interface),
         limits,
         ..ServeConfig::default()
     };
     let mut told = Ok(());
-    let ended = run_until_signal(config, |server| told = tell_started(server, args.json))?;
+    let ended = run_until_signal(config, |server| told = tell_started(server, args))?;
     told?;
     tell_ended(&ended, args.json)?;
     if let Some(path) = &args.map_log
@@ -163,9 +174,9 @@ fn tokens(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(tokens)
 }
 
-fn tell_started(server: &Server, json: bool) -> io::Result<()> {
+fn tell_started(server: &Server, args: &Serve) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if json {
+    if args.json {
         let media: Vec<String> = server.media().iter().map(ToString::to_string).collect();
         let line = serde_json::json!({
             "event": "listening",
@@ -175,6 +186,9 @@ fn tell_started(server: &Server, json: bool) -> io::Result<()> {
         writeln!(out, "{line}")?;
     } else {
         let http = server.listening();
+        if args.page {
+            writeln!(out, "page       http://{http}/")?;
+        }
         writeln!(out, "listening  http://{http}  WebSocket /ws, WHIP /whip/ROOM, WHEP /whep/ROOM, /health, /metrics")?;
         for media in server.media() {
             writeln!(out, "media      {media}/udp")?;

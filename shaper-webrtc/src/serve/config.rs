@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::page::Shape;
+
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
@@ -26,6 +28,10 @@ pub struct ServeConfig {
     pub bearer_tokens: Vec<String>,
     /// What an estimate of the bandwidth towards a client begins with, in bits a second.
     pub initial_bitrate: u64,
+    /// Whether the page is served, at `/`.
+    pub page: bool,
+    /// What the page's controls change; with none it has no controls.
+    pub shape: Option<Shape>,
     /// Limits.
     pub limits: Limits,
     /// Faults that tests put in.
@@ -44,6 +50,8 @@ impl Default for ServeConfig {
             map_log: None,
             bearer_tokens: Vec::new(),
             initial_bitrate: 2_500_000,
+            page: false,
+            shape: None,
             limits: Limits::default(),
             faults: Faults::default(),
         }

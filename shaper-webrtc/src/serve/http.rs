@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::control::Control;
 use super::metrics::add;
-use super::{whip, ws};
+use super::{page, whip, ws};
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,6 +130,8 @@ async fn route(
     let path = request.uri().path().to_owned();
     let mut parts = path.trim_matches('/').split('/');
     match (parts.next().unwrap_or_default(), parts.next(), parts.next(), parts.next()) {
+        ("", None, None, None) if control.config.page => page::page(&request),
+        ("shape", None, None, None) if control.config.page => page::shape(control, request).await,
         ("ws", None, None, None) => upgrade(request, upgrades),
         ("health", None, None, None) => of_get(&request, || health(control)),
         ("metrics", None, None, None) => of_get(&request, || metrics(control)),
@@ -178,9 +180,12 @@ pub(crate) fn options(methods: &'static str) -> Reply {
 }
 
 /// Pages of any origin may speak to the server. It keeps no cookies, so nothing is asked in a user's
-/// name.
+/// name. What changes a link is for its own page alone.
 fn allow_every_origin(reply: &mut Reply) {
     let headers = reply.headers_mut();
+    if headers.contains_key(page::SAME_ORIGIN) {
+        return;
+    }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("location, etag, link, www-authenticate"));
 }

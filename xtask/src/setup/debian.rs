@@ -90,7 +90,7 @@ const TEST: &[Need] = &[
     },
     Need {
         package: "chromium",
-        what: "chromium, to look at the page of a run",
+        what: "chromium, to look at pages, and as a client of the WebRTC server",
         elsewhere: ("chromium", "chromium"),
         present: || process::find("chromium").is_some(),
     },

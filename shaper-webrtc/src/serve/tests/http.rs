@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::serve;
-use crate::serve::{Limits, ServeConfig, Server};
+use crate::serve::{Limits, ServeConfig, Server, Shape};
 
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -98,4 +98,55 @@ fn whip_and_whep_need_one_of_the_tokens_and_the_rest_does_not() {
     }
     assert_eq!(status("POST /whip/room", Some("Bearer secret")), 400, "let in, and then no offer");
     assert_eq!(status("GET /health", None), 200);
+}
+
+#[test]
+fn the_page_is_there_if_it_was_asked_for() {
+    let without = serve(ServeConfig::default());
+    assert_eq!(request(&without, "GET /", &[], "").status, 404);
+    assert_eq!(request(&without, "GET /shape", &[], "").status, 404);
+    let server = serve(ServeConfig { page: true, ..ServeConfig::default() });
+    let page = request(&server, "GET /?room=a", &[], "");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.starts_with("<!DOCTYPE html>") && page.body.ends_with("</html>\n"));
+    assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+    assert_eq!(page.header("access-control-allow-origin"), None);
+    // Nothing is loaded from anywhere.
+    for word in ["src=", "url(", "import ", "https://", "http://"] {
+        assert!(!page.body.contains(word), "{word}");
+    }
+    assert_eq!(request(&server, "POST /", &[], "").status, 405);
+    assert_eq!(request(&server, "GET /shape", &[], "").body, r#"{"interface":null,"profiles":[]}"#);
+    assert_eq!(request(&server, "POST /shape", &[JSON, SELF], "{}").status, 404);
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+/// As a browser says for the page that it has from `Host`.
+const SELF: (&str, &str) = ("Origin", "http://localhost");
+
+#[test]
+fn the_link_is_changed_by_the_page_alone() {
+    let shape = Shape::new("eth0".to_owned(), vec!["wifi".to_owned()], |settings| match settings {
+        "{}" => Ok("clean".to_owned()),
+        other => Err(format!("cannot read {other}")),
+    });
+    let server = serve(ServeConfig { page: true, shape: Some(shape), ..ServeConfig::default() });
+    let told = request(&server, "GET /shape", &[], "");
+    assert_eq!(told.body, r#"{"interface":"eth0","profiles":["wifi"]}"#);
+    let ask = |headers: &[(&str, &str)], body: &str| {
+        let answer = request(&server, "POST /shape", headers, body);
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        (answer.status, answer.body)
+    };
+    assert_eq!(ask(&[JSON, SELF], "{}"), (200, "clean".to_owned()));
+    assert_eq!(ask(&[JSON, SELF], "{"), (422, "cannot read {".to_owned()));
+    for other in ["https://example.org", "null", "http://localhost:81"] {
+        assert_eq!(ask(&[JSON, ("Origin", other)], "{}").0, 403, "{other}");
+    }
+    assert_eq!(ask(&[JSON], "{}").0, 403);
+    assert_eq!(ask(&[("Content-Type", "text/plain"), SELF], "{}").0, 415);
+    assert_eq!(ask(&[JSON, SELF], &"x".repeat(65_537)).0, 413);
+    // A preflight of another origin is not let through.
+    let preflight = request(&server, "OPTIONS /shape", &[("Origin", "https://example.org")], "");
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
 }

@@ -12,7 +12,7 @@ use super::serve;
 use crate::clock::{Clock, pair};
 use crate::packet_log::{self, Received, Sent, Stream};
 use crate::path::{Inputs, MapLog, PacketLog, Point, Severity, analyse};
-use crate::serve::shard::socket::rtp_numbers;
+use crate::rtp_header::rtp_numbers;
 use crate::serve::{Record, ServeConfig, read_map_log};
 
 const COUNT: u32 = 100;

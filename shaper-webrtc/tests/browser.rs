@@ -1,0 +1,136 @@
+//! Browsers as clients of the server: Debian's package `chromium`, without a screen. Without it the tests say
+//! so and pass, except where `CI` is set.
+
+#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+
+#[path = "support/chromium.rs"]
+mod chromium;
+
+use std::net::SocketAddr;
+
+use chromium::{Browser, figure, plays, there_is_a_browser};
+use shaper_webrtc::serve::{ServeConfig, Server};
+
+/// Starts a server on ports that are free.
+fn serve() -> Server {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    Server::start(ServeConfig { listen, pin: false, page: true, ..ServeConfig::default() }).unwrap()
+}
+
+/// The page, with media that needs no camera, small pictures, and in the room at once.
+fn page(server: &Server, name: &str) -> String {
+    format!("http://{}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}", server.listening())
+}
+
+#[test]
+fn two_pages_see_and_hear_each_other() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let ann = browser.open(&page(&server, "ann"));
+    let bob = browser.open(&page(&server, "bob"));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+        // Each row of the table has a figure for both directions.
+        let told = "[...document.querySelectorAll('#figures td')].every((cell) => /\\d/.test(cell.textContent))";
+        browser.until(tab, told);
+        let people = browser.evaluate(tab, "[...document.querySelectorAll('#people b')].map((one) => one.textContent)");
+        let (me, other) = if *tab == ann { ("ann (you)", "bob") } else { ("bob (you)", "ann") };
+        assert_eq!(people, serde_json::json!([me, other]));
+        let played = "[...document.querySelectorAll('video')].every((one) => one.videoWidth === 160 && !one.paused)";
+        browser.until(tab, played);
+        assert_eq!(browser.evaluate(tab, "document.getElementById('shape').hidden"), true);
+        assert_eq!(browser.evaluate(tab, "document.getElementById('told').textContent"), "In the room test.");
+    }
+    for width in [1200, 360] {
+        browser.resize(&ann, width, 800);
+        browser.until(&ann, "document.documentElement.scrollWidth === document.documentElement.clientWidth");
+    }
+    browser.evaluate(&ann, "document.getElementById('leave').click()");
+    browser.until(&bob, "document.querySelectorAll('#people figure').length === 1");
+    // Back in the room, on new transports: what is received by the old one goes on.
+    browser.until(&ann, "!document.getElementById('enter').hidden");
+    browser.evaluate(&ann, "connections.length = 0; document.getElementById('enter').click()");
+    browser.until_stats(&ann, "seen and heard again", plays);
+    browser.until(&bob, "document.querySelectorAll('#people figure').length === 2");
+    for tab in [&ann, &bob] {
+        assert_eq!(browser.complaints(tab), [""; 0]);
+    }
+    drop(browser);
+    assert!(server.metrics().contains("\nshaper_webrtc_transport_errors_total 0\n"));
+    server.stop().unwrap();
+}
+
+/// A few lines of script that publish by WHIP and play by WHEP, in a page of the server's that has joined nothing: `publish` and `play` make a session at an address, and say
+/// where it is.
+const SMALL_PAGE: &str = "
+    globalThis.negotiate = async (connection, address) => {
+      await connection.setLocalDescription();
+      const { sdp } = connection.localDescription;
+      const answer = await fetch(address, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
+      if (answer.status !== 201) throw new Error(await answer.text());
+      await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+      return new URL(answer.headers.get('location'), address).href;
+    };
+    globalThis.publish = (address) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [160, 120];
+      const context = canvas.getContext('2d');
+      let count = 0;
+      setInterval(() => {
+        context.fillStyle = `hsl(${(count += 7)} 60% 50%)`;
+        context.fillRect(0, 0, 160, 120);
+      }, 100);
+      const sound = new AudioContext();
+      const [tone, out] = [sound.createOscillator(), sound.createMediaStreamDestination()];
+      tone.connect(out);
+      tone.start();
+      const connection = new RTCPeerConnection();
+      for (const stream of [out.stream, canvas.captureStream(10)]) {
+        connection.addTransceiver(stream.getTracks()[0], { direction: 'sendonly' });
+      }
+      return negotiate(connection, address);
+    };
+    globalThis.play = (address) => {
+      const connection = new RTCPeerConnection();
+      for (const kind of ['audio', 'video']) connection.addTransceiver(kind, { direction: 'recvonly' });
+      connection.ontrack = ({ track }) => {
+        const element = document.body.appendChild(document.createElement(track.kind));
+        element.autoplay = true;
+        element.srcObject = new MediaStream([track]);
+      };
+      return negotiate(connection, address);
+    };
+    true";
+
+#[test]
+fn a_browser_publishes_by_whip_and_another_page_plays_by_whep() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let mut sessions = Vec::new();
+    // Who plays is there first, and is fed when there is something.
+    for (endpoint, does) in [("whep", "play"), ("whip", "publish")] {
+        let tab = browser.open(&format!("http://{}/", server.listening()));
+        browser.until(&tab, "document.readyState === 'complete'");
+        browser.evaluate(&tab, SMALL_PAGE);
+        let made = browser.evaluate(&tab, &format!("{does}('http://{}/{endpoint}/room')", server.listening()));
+        sessions.push((tab, made.as_str().unwrap().to_owned()));
+    }
+    let [(player, played), (publisher, published)] = sessions.as_slice() else { panic!("{}", sessions.len()) };
+    let stats = browser.until_stats(player, "seen and heard", plays);
+    assert_eq!(figure(&stats, "inbound-rtp", "video", "frameWidth"), 160.0);
+    for (tab, session) in [(publisher, published), (player, played)] {
+        let ended =
+            browser.evaluate(tab, &format!("fetch('{session}', {{ method: 'DELETE' }}).then((it) => it.status)"));
+        assert_eq!(ended, 200);
+        assert_eq!(browser.complaints(tab), [""; 0]);
+    }
+    drop(browser);
+    assert!(server.metrics().contains("\nshaper_webrtc_participants 0\n"), "{}", server.metrics());
+    server.stop().unwrap();
+}
