@@ -299,7 +299,7 @@ impl<W: Watch> Engine<W> {
             self.pair_undecided(point, open, found.slot, intact);
             return;
         };
-        let state = if intact { State::Matched } else { State::Corrupted };
+        let mut state = if intact { State::Matched } else { State::Corrupted };
         let (sent_ts, sent_flow, position, arrived_ts) = if sender == other {
             (partner.ts, partner.flow, partner.position, open.ts)
         } else {
@@ -334,17 +334,17 @@ impl<W: Watch> Engine<W> {
                 }
             }
         }
-        let (state_there, delay_there) = if sender == other { (state, delay) } else { (State::Arrived, 0) };
-        let note = partner.note.met(open.note, open.frame, open.ts).displaced(extent);
-        if self.orphans.get(other).is_empty() {
-            self.pending.at(other).close_as(found.slot, state_there, delay_there, note);
-        } else if let Some(settled) = self.pending.at(other).settle(found.slot, state_there, delay_there, note) {
-            self.orphans.at(other).remove(&settled);
-        }
         if sender == point {
             // Read behind its arrival: it still counts in its turn among what was sent.
             let note = open.note.met(partner.note, partner.frame, partner.ts).displaced(extent);
             self.pending.at(point).push_settled(open, state, delay, note);
+            state = State::Arrived;
+        }
+        let note = partner.note.met(open.note, open.frame, open.ts).displaced(extent);
+        if self.orphans.get(other).is_empty() {
+            self.pending.at(other).close_as(found.slot, state, delay, note);
+        } else if let Some(settled) = self.pending.at(other).settle(found.slot, state, delay, note) {
+            self.orphans.at(other).remove(&settled);
         }
     }
 
