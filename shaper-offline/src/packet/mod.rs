@@ -206,8 +206,7 @@ impl<'a> Layers<'a> {
             protocol::AUTHENTICATION => authenticated(network, fragment)?,
             protocol => (protocol, header_length),
         };
-        let payload = network.get(header_length..)?;
-        self.ip = Some(Ip {
+        let ip = Ip {
             source: address(12),
             destination: address(16),
             protocol,
@@ -215,11 +214,8 @@ impl<'a> Layers<'a> {
             identification: Some(field(4)),
             fragment,
             header_length,
-        });
-        (self.network, self.network_length) = (network, total);
-        let protocol = if fragment { None } else { Some(protocol) };
-        self.transport(protocol, payload, total.saturating_sub(header_length as u32));
-        Some(())
+        };
+        self.carried(ip, network, total)
     }
 
     #[inline(always)]
@@ -238,12 +234,11 @@ impl<'a> Layers<'a> {
             _ => extended(network, captured)?,
         };
         let network = network.get(..captured)?;
-        let payload = network.get(header_length..)?;
         let address = |at: usize| {
             let octets = header.get(at..).and_then(|rest| rest.first_chunk::<16>()).copied();
             Ipv6Addr::from(octets.unwrap_or_default()).into()
         };
-        self.ip = Some(Ip {
+        let ip = Ip {
             source: address(8),
             destination: address(24),
             protocol,
@@ -251,10 +246,20 @@ impl<'a> Layers<'a> {
             identification: None,
             fragment,
             header_length,
-        });
+        };
+        self.carried(ip, network, total)
+    }
+
+    /// Takes over an IP header and reads what is behind it, in a packet of `total` bytes on the wire; `None` if it is
+    /// cut within its headers.
+    #[inline(always)]
+    fn carried(&mut self, ip: Ip, network: &'a [u8], total: u32) -> Option<()> {
+        let payload = network.get(ip.header_length..)?;
+        let protocol = if ip.fragment { None } else { Some(ip.protocol) };
+        let length = total.saturating_sub(ip.header_length as u32);
+        self.ip = Some(ip);
         (self.network, self.network_length) = (network, total);
-        let protocol = if fragment { None } else { Some(protocol) };
-        self.transport(protocol, payload, total.saturating_sub(header_length as u32));
+        self.transport(protocol, payload, length);
         Some(())
     }
 

@@ -177,3 +177,59 @@ fn a_capture_that_lost_packets_nobody_knows_where_takes_back_what_was_told_as_lo
     let ending = listener.ending.unwrap();
     assert!(ending.a_to_b_unproven && !ending.b_to_a_unproven);
 }
+
+/// How often each frame of both files was told of as the packet itself, where all have a match.
+fn told_of(heard: &[Heard], frames: usize) -> [Vec<usize>; 2] {
+    let mut told = [vec![0; frames], vec![0; frames]];
+    for one in heard {
+        for (seen, told) in [one.a, one.b].into_iter().zip(&mut told) {
+            told[seen.unwrap().frame.unwrap() as usize - 1] += 1;
+        }
+    }
+    told
+}
+
+#[test]
+fn pairs_that_wait_while_their_path_turns_are_counted_once_each() {
+    let mut points = Points::default();
+    // Three stamps say that packets came from B, seventeen that they went there; three come 5 ms late.
+    for number in 0..20_i64 {
+        let late = if number % 8 == 1 { 5 * MS } else { 0 };
+        points.a.push((number * 2 * MS, forward(number as u64)));
+        points.b.push((number * 2 * MS + if number < 3 { -1_000 } else { MS + late }, forward(number as u64)));
+    }
+    let (analysis, listener) = listen(points, Clock::Same);
+    let total = &analysis.total;
+    assert_eq!((total.sent, total.matched, total.unplaced), (20, 20, 0), "{analysis}");
+    assert_eq!(told_of(&listener.packets, 20), [vec![1; 20], vec![1; 20]]);
+    for (figures, way) in [(&analysis.a_to_b, Way::AToB), (&analysis.b_to_a, Way::BToA)] {
+        agrees(figures, way, &listener.packets);
+        assert!(figures.reordered <= figures.matched, "{analysis}");
+        assert_eq!(figures.tiers.payload, figures.matched, "what a pair counts as stays with it");
+    }
+}
+
+#[test]
+fn pairs_of_equal_stamps_are_counted_once_while_what_tells_their_way_changes() {
+    // All at once, until the stamps of two packets tell one way, and those of four others the other one, while
+    // the first still wait, and while their time comes.
+    for gap in [MS, 400 * MS] {
+        let mut points = Points::default();
+        for number in 0..30_i64 {
+            let apart = match number {
+                10 | 20 => -1_000,
+                12 | 14 | 22 | 24 => 1_000,
+                _ => 0,
+            };
+            points.a.push((number * gap, forward(number as u64)));
+            points.b.push((number * gap + apart, forward(number as u64)));
+        }
+        let (analysis, listener) = listen(points, Clock::Same);
+        let total = &analysis.total;
+        assert_eq!((total.sent, total.matched + total.unplaced_pairs), (30, 30), "{analysis}");
+        assert_eq!(told_of(&listener.packets, 30), [vec![1; 30], vec![1; 30]]);
+        for (figures, way) in [(&analysis.a_to_b, Way::AToB), (&analysis.b_to_a, Way::BToA)] {
+            agrees(figures, way, &listener.packets);
+        }
+    }
+}

@@ -21,6 +21,27 @@ pub(super) fn plain(value: f64) -> String {
     words::shortest(value)
 }
 
+/// The axes of what is plotted over time, up to `end_s` seconds and to `top`.
+pub(super) fn frame_over_time(end_s: f64, top: f64, y_title: &str) -> Frame<'_> {
+    Frame {
+        x: (0.0, end_s),
+        y: (0.0, top),
+        x_title: "time in s",
+        y_title,
+        x_labels: 6,
+        x_label: &plain,
+        y_label: &plain,
+    }
+}
+
+/// Ticks along the top at times in nanoseconds; `None` for none.
+pub(super) fn ticks(at_ns: impl Iterator<Item = u64>, ink: &Ink, end_s: f64, top: f64) -> Option<Shape> {
+    let width = 0.0012 * end_s;
+    let at = at_ns.map(|at| at as f64 / NS_PER_S);
+    let corners: Vec<_> = at.map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
+    (!corners.is_empty()).then_some(Shape::Boxes { corners, ink: ink.light, opacity: 0.9 })
+}
+
 pub(super) fn swatch(ink: &Ink, what: &str) -> Markup {
     html! { span.key { span class={ "swatch " (ink.class) } {} (what) } " " }
 }
@@ -125,13 +146,10 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
         (&OUTAGE, "lost on its way (along the top)"),
         (&HARNESS, "lost by the harness (along the top)"),
     ] {
-        let width = 0.0012 * end_s;
         let of_it = plot.first_dropped.iter().filter(|(_, class)| ticked && *class == ink.class);
-        let at = of_it.map(|(at, _)| *at as f64 / NS_PER_S);
-        let corners: Vec<_> = at.map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
-        if !corners.is_empty() {
+        if let Some(shape) = ticks(of_it.map(|(at, _)| *at), ink, end_s, top) {
             keys.push((ink, meaning));
-            shapes.push(Shape::Boxes { corners, ink: ink.light, opacity: 0.9 });
+            shapes.push(shape);
         }
     }
     for (how, ink, meaning) in TREATMENTS {
@@ -142,15 +160,7 @@ pub(super) fn delay_over_time(name: &str, plot: &DirectionPlot, windows: &[Windo
     }
     let title = format!("Delay over time, {}", words::spaced(name));
     let description = format!("{n} packets came through, {drops} were dropped outside outages.");
-    let frame = Frame {
-        x: (0.0, end_s),
-        y: (0.0, top),
-        x_title: "time in s",
-        y_title: "delay in ms",
-        x_labels: 6,
-        x_label: &plain,
-        y_label: &plain,
-    };
+    let frame = frame_over_time(end_s, top, "delay in ms");
     let caption = html! {
         (swatch(&MEASURED, if binned { "actual delay: smallest to largest, median as a line" } else { "actual delay" }))
         @for (ink, meaning) in keys { (swatch(ink, meaning)) }
@@ -203,15 +213,7 @@ pub(super) fn fates_over_time(title: &str, over_time: &Stretches<Fates>, n: u64,
         shapes.push(Shape::Boxes { corners, ink: of_cause(cause).light, opacity: 0.95 });
     }
     let top = below.iter().copied().fold(0.0, f64::max).max(1.0) * 1.08;
-    let frame = Frame {
-        x: (0.0, end_s),
-        y: (0.0, top.min(100.0)),
-        x_title: "time in s",
-        y_title: "dropped in %",
-        x_labels: 6,
-        x_label: &plain,
-        y_label: &plain,
-    };
+    let frame = frame_over_time(end_s, top.min(100.0), "dropped in %");
     let caption = html! {
         @for cause in &shown { (swatch(of_cause(cause), cause)) }
         @if shown.is_empty() { "No packet was dropped. " }
@@ -332,15 +334,7 @@ pub(super) fn commands_over_time(commands: &[CommandPoint], windows: &[Window], 
     let mut shapes = vec![shade(windows, end_s, top)];
     let (cloud, binned) = cloud(&points, top);
     shapes.extend(cloud);
-    let frame = Frame {
-        x: (0.0, end_s),
-        y: (0.0, top),
-        x_title: "time in s",
-        y_title: "to state in ms",
-        x_labels: 6,
-        x_label: &plain,
-        y_label: &plain,
-    };
+    let frame = frame_over_time(end_s, top, "to state in ms");
     let caption = html! {
         (swatch(&MEASURED, if binned { "smallest to largest, median as a line" } else { "one command at one peer" }))
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }

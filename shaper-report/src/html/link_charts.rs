@@ -3,7 +3,7 @@
 use maud::html;
 
 use super::chart::{Frame, HEIGHT, Shape, figure};
-use super::charts::{MARGIN, Plot, above, plain, seen, shade, swatch};
+use super::charts::{MARGIN, Plot, above, frame_over_time, plain, seen, shade, swatch};
 use super::data::DirectionPlot;
 use super::departures::{EXTENTS, Held, LENGTHS, Reordering, Runs};
 use super::palette::{CONFIGURED, LOSS, MEASURED, OUTAGE};
@@ -177,15 +177,7 @@ pub(super) fn backlog(name: &str, plot: &DirectionPlot, windows: &[Window], end_
             }
         }
     }
-    let frame = Frame {
-        x: (0.0, end_s),
-        y: (0.0, top),
-        x_title: "time in s",
-        y_title: "packets held",
-        x_labels: 6,
-        x_label: &plain,
-        y_label: &plain,
-    };
+    let frame = frame_over_time(end_s, top, "packets held");
     let caption = html! {
         (swatch(&MEASURED, "least to most at arrivals, mean as a line"))
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }

@@ -69,6 +69,15 @@ fn tell([from, to]: &[String; 2], sent: &Sent, received: &Received, interrupted:
             format!("the receiver's own socket dropped {dropped} packets: they came through the link and are left out of the delivery"),
         );
     }
+    if received.damaged > 0 {
+        summary.find(
+            Severity::Note,
+            format!(
+                "{} packets reached the receiver's host with a wrong checksum: what is damaged on the way counts as missed",
+                received.damaged
+            ),
+        );
+    }
     let counts = CommandCounts {
         intended,
         delivered: received.received,
@@ -123,6 +132,20 @@ mod tests {
         let (total, errors) = told(&sent, 4, true);
         assert_eq!((total.intended, total.missed), (4, 0));
         assert!(errors.is_empty(), "{errors:?}");
+    }
+
+    #[test]
+    fn what_was_damaged_on_the_way_is_missed_and_what_found_a_full_buffer_is_left_out() {
+        let mut summary = Summary::new(Run::default());
+        let sent = Sent { planned: 10, sent: 10, refused: 0, slip_ns: vec![0; 10] };
+        let received = Received { received: 5, dropped_at_socket: 2, damaged: 3, ..Received::default() };
+        tell(&["a", "b"].map(str::to_owned), &sent, &received, false, &mut summary);
+        let total = summary.commands.unwrap().total;
+        assert_eq!((total.delivered, total.missed), (5, 3));
+        assert_eq!(total.delivery_ratio, Proportion::of(5, 8));
+        let said: Vec<_> = summary.findings.iter().map(|finding| (finding.severity, &finding.text[..])).collect();
+        let [(Severity::Warning, full), (Severity::Note, damaged)] = said[..] else { panic!("{said:?}") };
+        assert!(full.contains("dropped 2 packets") && damaged.contains("3 packets"), "{said:?}");
     }
 
     #[test]

@@ -75,6 +75,10 @@ pub struct Received {
     /// Datagrams that reached the receiver and found its socket's buffer full: no loss of the link.
     #[serde(default)]
     pub dropped_at_socket: u64,
+    /// Datagrams that the receiver's kernel dropped for their checksum: damaged on the way. Those of other sockets in
+    /// its network namespace are among them.
+    #[serde(default)]
+    pub damaged: u64,
 }
 
 /// Sends on the absolute schedule: a late datagram does not make the next ones late.
@@ -110,6 +114,7 @@ pub fn send(config: &SenderConfig, stop: &StopFlag) -> anyhow::Result<()> {
 ///
 /// When the port is taken or the result cannot be written.
 pub fn receive(config: &ReceiverConfig, stop: &StopFlag) -> anyhow::Result<()> {
+    let before = UdpErrors::read();
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, config.port))
         .with_context(|| format!("cannot listen on UDP port {}", config.port))?;
     // Beyond net.core.rmem_max, for root alone. What does not fit into a smaller one is counted.
@@ -139,11 +144,44 @@ pub fn receive(config: &ReceiverConfig, stop: &StopFlag) -> anyhow::Result<()> {
             Err(error) => return Err(error).context("cannot receive"),
         }
     }
-    result.dropped_at_socket = dropped_at(&socket)?;
+    let dropped = dropped_at(&socket)?;
+    // The socket counts both together, and short datagrams with a wrong checksum not at all.
+    result.dropped_at_socket = dropped;
+    if let (Some(before), Some(after)) = (before, UdpErrors::read()) {
+        result.dropped_at_socket = dropped.min(after.full.saturating_sub(before.full));
+        result.damaged = after.damaged.saturating_sub(before.damaged);
+    }
     write(&config.result, &result)
 }
 
-/// Datagrams that were dropped at this socket, from the last column of `/proc/net/udp`.
+/// Datagrams that no socket of this network namespace got, from `/proc/net/snmp`.
+struct UdpErrors {
+    /// There was no room: `RcvbufErrors` and `MemErrors` (kernel 5.11).
+    full: u64,
+    /// The checksum was wrong: `InCsumErrors`.
+    damaged: u64,
+}
+
+impl UdpErrors {
+    fn read() -> Option<Self> {
+        Self::of(&std::fs::read_to_string("/proc/thread-self/net/snmp").ok()?)
+    }
+
+    /// From a line of names, and then one of as many values.
+    fn of(counters: &str) -> Option<Self> {
+        let mut lines = counters.lines().filter_map(|line| line.strip_prefix("Udp:"));
+        let (names, values) = (lines.next()?, lines.next()?);
+        let counter = |name: &str| {
+            let at = names.split_ascii_whitespace().position(|known| known == name)?;
+            values.split_ascii_whitespace().nth(at)?.parse::<u64>().ok()
+        };
+        let full = counter("RcvbufErrors")?.saturating_add(counter("MemErrors").unwrap_or(0));
+        Some(Self { full, damaged: counter("InCsumErrors")? })
+    }
+}
+
+/// Datagrams that were dropped at this socket, with a full buffer or a wrong checksum, from the last column of
+/// `/proc/net/udp`.
 fn dropped_at(socket: &UdpSocket) -> anyhow::Result<u64> {
     let inode = fstat(socket).context("cannot look at the socket")?.st_ino.to_string();
     let sockets = std::fs::read_to_string("/proc/thread-self/net/udp").context("cannot read /proc/net/udp")?;
@@ -222,8 +260,22 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_found_by_their_names() {
+        let of = |names: &str, values: &str| {
+            let text =
+                format!("Ip: Forwarding\nIp: 1\nUdp: {names}\nUdp: {values}\nUdpLite: InCsumErrors\nUdpLite: 9\n");
+            UdpErrors::of(&text).map(|errors| (errors.full, errors.damaged))
+        };
+        assert_eq!(of("InErrors RcvbufErrors SndbufErrors InCsumErrors MemErrors", "9 3 0 5 1"), Some((4, 5)));
+        assert_eq!(of("RcvbufErrors InCsumErrors", "3 5"), Some((3, 5)), "before 5.11");
+        assert_eq!(of("RcvbufErrors InCsumErrors", "3"), None);
+        assert_eq!(of("InErrors", "9"), None);
+        assert!(UdpErrors::read().is_some());
+    }
+
+    #[test]
     fn a_result_of_before_the_drops_were_counted_reads_as_none() {
         let received: Received = serde_json::from_str(r#"{"received":1,"duplicates":2,"foreign":3}"#).unwrap();
-        assert_eq!(received.dropped_at_socket, 0);
+        assert_eq!((received.dropped_at_socket, received.damaged), (0, 0));
     }
 }

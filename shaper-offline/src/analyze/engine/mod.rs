@@ -292,25 +292,14 @@ impl<W: Watch> Engine<W> {
         if open.path != partner.path {
             self.paths.vote(partner.path, vote);
         }
-        let note = partner.note.met(open.note, open.frame, open.ts);
         // What is cut cannot be compared, and nothing says that it was damaged.
         let intact = partner.content == open.content || partner.cut || open.cut;
-        let state = if intact { State::Matched } else { State::Corrupted };
         let first = (apart != 0).then_some(other);
         let Some(sender) = self.paths.sender([partner.path, open.path], first) else {
-            // It counts when its time comes; until then its copies find it gone.
-            if let Some(settled) = self.pending.at(other).settle(found.slot, state, 0, note) {
-                self.orphans.at(other).remove(&settled);
-            }
-            if self.paths.are_told() {
-                self.adrift.note(Shown::UnplacedPairs, other.in_order(partner.frame, open.frame));
-            } else {
-                // Later packets may tell that it was sent here.
-                let note = open.note.met(partner.note, partner.frame, partner.ts);
-                self.pending.at(point).push_settled(open, state, 0, note);
-            }
+            self.pair_undecided(point, open, found.slot, intact);
             return;
         };
+        let mut state = if intact { State::Matched } else { State::Corrupted };
         let (sent_ts, sent_flow, position, arrived_ts) = if sender == other {
             (partner.ts, partner.flow, partner.position, open.ts)
         } else {
@@ -345,16 +334,37 @@ impl<W: Watch> Engine<W> {
                 }
             }
         }
-        let note = note.displaced(extent);
+        if sender == point {
+            // Read behind its arrival: it still counts in its turn among what was sent.
+            let note = open.note.met(partner.note, partner.frame, partner.ts).displaced(extent);
+            self.pending.at(point).push_settled(open, state, delay, note);
+            state = State::Arrived;
+        }
+        let note = partner.note.met(open.note, open.frame, open.ts).displaced(extent);
         if self.orphans.get(other).is_empty() {
             self.pending.at(other).close_as(found.slot, state, delay, note);
         } else if let Some(settled) = self.pending.at(other).settle(found.slot, state, delay, note) {
             self.orphans.at(other).remove(&settled);
         }
-        if sender == point {
-            // Read behind its arrival: it still counts in its turn among what was sent.
-            let note = open.note.met(partner.note, partner.frame, partner.ts).displaced(extent);
-            self.pending.at(point).push_settled(open, state, delay, note);
+    }
+
+    /// Lets a pair wait of which nothing tells where it was sent: until its time comes, and its copies find it gone.
+    #[cold]
+    fn pair_undecided(&mut self, point: Point, open: Open<W::Note>, slot: u32, intact: bool) {
+        let other = point.other();
+        let Some(&partner) = self.pending.get(other).get(slot) else { return };
+        let state = State::Undecided { intact };
+        // Where directions are known beforehand, nothing will tell later either.
+        let told = self.paths.are_told();
+        let number = if told { u64::MAX } else { self.pending.get(point).next_number() };
+        let note = partner.note.met(open.note, open.frame, open.ts);
+        let Some(settled) = self.pending.at(other).settle(slot, state, number.cast_signed(), note) else { return };
+        self.orphans.at(other).remove(&settled);
+        if told {
+            self.adrift.note(Shown::UnplacedPairs, other.in_order(partner.frame, open.frame));
+        } else {
+            let note = open.note.met(partner.note, partner.frame, partner.ts);
+            self.pending.at(point).push_settled(open, state, settled.number.cast_signed(), note);
         }
     }
 

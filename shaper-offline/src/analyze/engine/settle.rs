@@ -44,11 +44,12 @@ impl<W: Watch> Engine<W> {
 
     #[inline]
     fn settle(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
-        let way = self.paths.way(entry.path);
-        if way == Some(point) && entry.state == State::Matched {
-            self.settle_matched(point, entry);
-        } else {
-            self.settle_other(point, way, entry, feeds);
+        match entry.state {
+            State::Matched => self.settle_matched(point, entry),
+            State::Arrived => {}
+            State::Corrupted => self.settle_sent(point, entry, feeds),
+            State::Undecided { intact } => self.settle_undecided(point, intact, entry, feeds),
+            State::Open => self.settle_open(point, entry, feeds),
         }
     }
 
@@ -65,46 +66,56 @@ impl<W: Watch> Engine<W> {
         self.copies(sender, entry, entry.key, true);
     }
 
+    /// A pair without a sender: what is known of its path by now decides, for both of its lines.
+    #[cold]
+    fn settle_undecided(&mut self, point: Point, intact: bool, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
+        let other = point.other();
+        let number = entry.delay.cast_unsigned();
+        let state = if intact { State::Matched } else { State::Corrupted };
+        let path = self.pending.get(other).path(number).unwrap_or(entry.path);
+        let sender = self.paths.sender([entry.path, path], None);
+        let there = if sender == Some(other) { state } else { State::Arrived };
+        let left = self.pending.at(other).decide(number, there);
+        if sender == Some(point) {
+            self.settle_sent(point, &Settled { state, delay: 0, ..*entry }, feeds);
+        } else if sender.is_none() || !left {
+            self.unplaced_pairs += 1;
+            if !self.paths.are_told() {
+                self.at_once += 1;
+                self.adrift.note(Shown::UnplacedPairs, point.in_order(entry.frame, 0));
+            }
+            self.unplaced(point, entry);
+        }
+    }
+
+    /// A packet, or a pair, without a direction.
+    fn unplaced(&mut self, point: Point, entry: &Settled<W::Note>) {
+        self.unplaced += 1;
+        self.tell(point, None, Fate::Unmatched, entry);
+        if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
+            flow.tally.unmatched += 1;
+        }
+    }
+
+    /// What met nothing at the other point.
     #[inline(never)]
-    fn settle_other(&mut self, point: Point, way: Option<Point>, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
-        let open = entry.state == State::Open && !self.orphans.get(point).is_empty();
-        let explained = open && self.orphans.at(point).remove(entry);
+    fn settle_open(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
+        let explained = !self.orphans.get(point).is_empty() && self.orphans.at(point).remove(entry);
+        let way = self.paths.way(entry.path);
         if way == Some(point) {
             self.settle_sent(point, entry, feeds);
             return;
         }
         let Some(sender) = way else {
-            if explained || entry.state == State::Duplicate {
-                if explained {
-                    self.tell(point, None, Fate::Uncounted, entry);
-                }
-                return;
-            }
-            let at_once = entry.state != State::Open && entry.delay == 0 && !self.paths.are_told();
-            // Of two equal stamps both are logged.
-            if at_once && point == Point::B {
-                return;
-            }
-            self.unplaced += 1;
-            if entry.state == State::Open {
+            if explained {
+                self.tell(point, None, Fate::Uncounted, entry);
+            } else {
                 *self.alone.at(point) += 1;
                 self.adrift.note(Shown::Unplaced, point.in_order(entry.frame, 0));
-            } else if self.paths.are_told() {
-                self.unplaced_pairs += 1;
-            } else if at_once {
-                self.unplaced_pairs += 1;
-                self.at_once += 1;
-                self.adrift.note(Shown::UnplacedPairs, point.in_order(entry.frame, 0));
-            }
-            self.tell(point, None, Fate::Unmatched, entry);
-            if let Some(flow) = self.flows.get_mut(entry.flow as usize) {
-                flow.tally.unmatched += 1;
+                self.unplaced(point, entry);
             }
             return;
         };
-        if entry.state != State::Open {
-            return;
-        }
         if explained || entry.cut || entry.early {
             self.tell(point, way, Fate::Uncounted, entry);
             return;
@@ -134,6 +145,7 @@ impl<W: Watch> Engine<W> {
         self.watch.packet(Told { point, sender, flow, fate, entry });
     }
 
+    #[inline(never)]
     fn settle_sent(&mut self, sender: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
         let receiver = sender.other();
         let mut state = entry.state;
@@ -200,7 +212,7 @@ impl<W: Watch> Engine<W> {
                     tally.corrupted += 1;
                     tally.runs.delivered();
                 }
-                State::Duplicate => {}
+                State::Undecided { .. } | State::Arrived => {}
                 State::Open => match missing {
                     Some(Missing::Lost) => {
                         tally.lost += 1;
@@ -220,7 +232,7 @@ impl<W: Watch> Engine<W> {
         let (fate, shown) = match (state, missing) {
             (State::Matched, _) => (Fate::Matched, None),
             (State::Corrupted, _) => (Fate::Corrupted, None),
-            (State::Duplicate, _) => return,
+            (State::Undecided { .. } | State::Arrived, _) => return,
             (State::Open, Some(Missing::Lost)) => (Fate::Lost, Some(Shown::Lost)),
             (State::Open, Some(Missing::Edge)) => (Fate::Edge, Some(Shown::Edge)),
             (State::Open, _) => (Fate::Unmatched, Some(Shown::Unmatched)),
@@ -285,7 +297,7 @@ impl<W: Watch> Engine<W> {
         });
         let slot = found?;
         let note = self.pending.get(receiver).get(slot)?.note;
-        let arrival = self.pending.at(receiver).settle(slot, State::Corrupted, 0, note)?;
+        let arrival = self.pending.at(receiver).settle(slot, State::Arrived, 0, note)?;
         self.orphans.at(receiver).remove(&arrival);
         Some(arrival)
     }
@@ -305,7 +317,7 @@ impl<W: Watch> Engine<W> {
                 break;
             }
             let note = copy.note.met(entry.note, entry.frame, entry.ts);
-            let arrival = self.pending.at(receiver).settle(found.slot, State::Duplicate, 0, note);
+            let arrival = self.pending.at(receiver).settle(found.slot, State::Arrived, 0, note);
             let Some(arrival) = arrival else { break };
             self.orphans.at(receiver).remove(&arrival);
             let direction = self.directions.at(sender);

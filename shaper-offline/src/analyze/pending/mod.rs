@@ -13,10 +13,19 @@ use super::{hash::HashedMap, watch::Note};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Open,
+    /// Sent here, and met intact at the other point. That it was sent here stays, whatever is known of its path later:
+    /// the figures of its arrival have it.
     Matched,
+    /// Sent here, and met with other content.
     Corrupted,
-    /// A further copy of a packet that has its match.
-    Duplicate,
+    /// Seen at both points, and nothing told where first. Where its delay would be stands the number of its line at
+    /// the other point; the first of both whose time comes decides for both.
+    Undecided {
+        /// Whether it would be matched, not corrupted.
+        intact: bool,
+    },
+    /// Counted with the packet at the other point that it is the arrival of, or a further copy.
+    Arrived,
 }
 
 /// A packet that waits.
@@ -69,7 +78,7 @@ struct Links {
 struct Line<N> {
     ts: i64,
     key: u64,
-    /// One-way delay once settled, the slot before.
+    /// One-way delay once settled, or another number ([`State::Undecided`]); the slot before.
     value: i64,
     flow: u32,
     path: u32,
@@ -85,7 +94,7 @@ pub(super) struct Settled<N> {
     pub(super) number: u64,
     pub(super) ts: i64,
     pub(super) key: u64,
-    /// One-way delay, if matched.
+    /// One-way delay, if matched; another number of what is [`State::Undecided`].
     pub(super) delay: i64,
     pub(super) flow: u32,
     pub(super) path: u32,
@@ -171,9 +180,34 @@ impl<N: Note> Pending<N> {
 
     /// Slot and time of the packet of that number, if it still waits.
     pub(super) fn waiting(&self, number: u64) -> Option<(u32, i64)> {
-        let at = usize::try_from(number.checked_sub(self.front)?).ok()?;
-        let line = self.log.get(at).filter(|line| line.state == State::Open)?;
+        let line = self.log.get(self.at(number)?).filter(|line| line.state == State::Open)?;
         Some((line.value as u32, line.ts))
+    }
+
+    /// The number that the next packet gets.
+    #[inline]
+    pub(super) fn next_number(&self) -> u64 {
+        self.front + self.log.len() as u64
+    }
+
+    fn at(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.front)?).ok()
+    }
+
+    /// The path of the packet of that number, if its time is not over.
+    pub(super) fn path(&self, number: u64) -> Option<u32> {
+        self.log.get(self.at(number)?).map(|line| line.path)
+    }
+
+    /// Decides what is undecided, with no delay; tells whether it is still there.
+    pub(super) fn decide(&mut self, number: u64, state: State) -> bool {
+        let undecided = |line: &&mut Line<N>| matches!(line.state, State::Undecided { .. });
+        let line = self.at(number).and_then(|at| self.log.get_mut(at)).filter(undecided);
+        line.is_some_and(|line| {
+            line.state = state;
+            line.value = 0;
+            true
+        })
     }
 
     /// Whether a packet of this key, logged up to `until`, has its match.
@@ -233,7 +267,7 @@ impl<N: Note> Pending<N> {
     /// Lets a packet wait; returns its number.
     #[inline]
     pub(super) fn push(&mut self, open: Open<N>) -> u64 {
-        let number = self.front + self.log.len() as u64;
+        let number = self.next_number();
         let key = open.key;
         let head = self.find(key);
         let at = self.take_slot(Slot { open, number, chain: NONE, next: NONE, last: NONE });
@@ -348,8 +382,7 @@ impl<N: Note> Pending<N> {
     #[inline]
     pub(super) fn close_as(&mut self, slot: u32, state: State, delay: i64, note: N) {
         let Some(&Slot { open: Open { key, ts, .. }, number, chain, next, last }) = self.slot(slot) else { return };
-        let at = number.checked_sub(self.front).and_then(|at| usize::try_from(at).ok());
-        if let Some(line) = at.and_then(|at| self.log.get_mut(at)) {
+        if let Some(line) = self.at(number).and_then(|at| self.log.get_mut(at)) {
             line.state = state;
             line.value = delay;
             line.note = note;

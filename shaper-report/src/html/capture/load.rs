@@ -3,8 +3,8 @@
 use maud::html;
 
 use super::super::bins::{Merge, Stretches};
-use super::super::chart::{Frame, HEIGHT, Shape, figure};
-use super::super::charts::{MARGIN, NS_PER_S, Plot, above, plain, swatch};
+use super::super::chart::{HEIGHT, Shape, figure};
+use super::super::charts::{MARGIN, NS_PER_S, Plot, above, frame_over_time, swatch};
 use super::super::palette::MEASURED;
 use crate::words;
 
@@ -71,15 +71,7 @@ impl LoadPlot {
             })
             .collect();
         let y_title = format!("rate in {unit}");
-        let frame = Frame {
-            x: (0.0, end_s),
-            y: (0.0, above(most / scale)),
-            x_title: "time in s",
-            y_title: &y_title,
-            x_labels: 6,
-            x_label: &plain,
-            y_label: &plain,
-        };
+        let frame = frame_over_time(end_s, above(most / scale), &y_title);
         let mean = words::measured_rate(self.bytes as f64 * 8.0 / end_s);
         let caption = html! {
             (swatch(&MEASURED, "all packets, on the wire"))

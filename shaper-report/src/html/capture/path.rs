@@ -4,7 +4,7 @@ use maud::html;
 
 use super::super::HtmlError;
 use super::super::bins::{Cloud, Fates, Histogram, Stretches};
-use super::super::chart::{Figure, Frame, HEIGHT, Shape, figure};
+use super::super::chart::{Figure, Frame, HEIGHT, figure};
 use super::super::charts::{self, MARGIN, NS_PER_MS, NS_PER_S, Plot, above, plain, swatch};
 use super::super::data::MOST_TICKS;
 use super::super::departures::{Reordering, Runs};
@@ -147,20 +147,9 @@ impl PathPlot {
         // Too many to be told apart say nothing that losses over time do not say better.
         let ticked = self.lost > 0 && self.lost <= MOST_TICKS as u64;
         if ticked {
-            let width = 0.0012 * end_s;
-            let at = self.first_lost.iter().map(|at| *at as f64 / NS_PER_S);
-            let corners = at.map(|at| [(at - width, 0.94 * top), (at + width, top)]).collect();
-            shapes.push(Shape::Boxes { corners, ink: LOSS.light, opacity: 0.9 });
+            shapes.extend(charts::ticks(self.first_lost.iter().copied(), &LOSS, end_s, top));
         }
-        let frame = Frame {
-            x: (0.0, end_s),
-            y: (0.0, top),
-            x_title: "time in s",
-            y_title: "delay in ms",
-            x_labels: 6,
-            x_label: &plain,
-            y_label: &plain,
-        };
+        let frame = charts::frame_over_time(end_s, top, "delay in ms");
         let what = self.delay();
         let binned_words = format!("{what}: smallest to largest, median as a line");
         let caption = html! {
