@@ -6,6 +6,7 @@ mod http;
 mod media;
 mod peer;
 mod sdp;
+mod sessions;
 mod signalling;
 mod simulcast;
 
