@@ -20,7 +20,8 @@ pub(crate) fn poll_output(rtc: &mut Rtc) -> Result<Output, Failure> {
     guarded(|| rtc.poll_output().map_err(|error| error.to_string()))
 }
 
-/// Anything else that is done with what a peer sent. The `Rtc` is not used again after a panic.
+/// Anything else that is done with what a peer sent. The `Rtc` is not used again after a failure: its
+/// leg is marked as failed, and found no more.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("the WebRTC library has panicked".to_owned()))
 }

@@ -74,7 +74,8 @@ impl<'a> Chosen<'a> {
         }
         if !chosen.contains(&true) {
             let names = all.iter().enumerate();
-            let names = names.map(|(at, interface)| format!("{at} {}", interface.name.as_deref().unwrap_or("-")));
+            let names = names
+                .map(|(at, interface)| format!("{at} {}", interface.name.as_deref().unwrap_or("-").escape_debug()));
             return Err(AnalyzeError::NoInterface {
                 path: path.to_owned(),
                 wanted: wanted.to_owned(),

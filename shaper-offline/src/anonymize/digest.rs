@@ -42,14 +42,16 @@ impl Digest {
     }
 
     /// One to one among the values of so many bytes, up to 15: a Feistel network over two halves (Luby and Rackoff 1988).
-    pub(super) fn permute(&self, kind: u8, bytes: &mut [u8]) {
+    /// Beside another number it is another map.
+    pub(super) fn permute(&self, kind: u8, beside: u32, bytes: &mut [u8]) {
+        let [j, k, l, m] = beside.to_be_bytes();
         let bits = 4 * bytes.len().min(15);
         let mask = (1_u64 << bits) - 1;
         let mut whole = bytes.iter().fold(0_u128, |whole, &byte| whole << 8 | u128::from(byte));
         for round in 0..ROUNDS {
             let (left, right) = ((whole >> bits) as u64, whole as u64 & mask);
             let [a, b, c, d, e, f, g, h] = right.to_be_bytes();
-            let block = [0xfe, kind, round, bits as u8, 0, 0, 0, 0, a, b, c, d, e, f, g, h];
+            let block = [0xfe, kind, round, bits as u8, j, k, l, m, a, b, c, d, e, f, g, h];
             let [a, b, c, d, e, f, g, h, ..] = encrypt(&self.aes, block);
             let turned = left ^ u64::from_be_bytes([a, b, c, d, e, f, g, h]) & mask;
             whole = u128::from(right) << bits | u128::from(turned);
@@ -63,7 +65,7 @@ impl Digest {
     /// A number for a number, one to one.
     pub(super) fn number(&self, kind: u8, number: u32) -> u32 {
         let mut bytes = number.to_be_bytes();
-        self.permute(kind, &mut bytes);
+        self.permute(kind, 0, &mut bytes);
         u32::from_be_bytes(bytes)
     }
 }

@@ -45,7 +45,10 @@ pub(super) fn write(
                 4
             }
         }
-        Transport::Tcp(_) | Transport::Other => 0,
+        // Its packets are found by their numbers, and content is often a key that was struck: one and the same must not
+        // look equal wherever it comes. The flow is left out: behind a translator it is another.
+        Transport::Tcp(tcp) => return conceal_beside(by, frame, tcp.sequence, covered.clone(), covered, length),
+        Transport::Other => 0,
     };
     conceal(by, frame, covered.clone(), at + kept..covered.end, length);
 }
@@ -77,12 +80,24 @@ fn datagram(by: &Anonymizer, frame: &mut Frame<'_>, layers: &Layers<'_>, covered
 /// Stands for content: `of` is what it was, and `to` where there is room. Equal content, of packets of equal `length`,
 /// gives equal bytes. Short content is enciphered where it stands, longer one gives up to 16 bytes and zeros.
 pub(super) fn conceal(by: &Anonymizer, frame: &mut Frame<'_>, of: Range<usize>, to: Range<usize>, length: u32) {
+    conceal_beside(by, frame, 0, of, to, length);
+}
+
+/// As [`conceal`], but short content is equal beside an equal number alone.
+fn conceal_beside(
+    by: &Anonymizer,
+    frame: &mut Frame<'_>,
+    beside: u32,
+    of: Range<usize>,
+    to: Range<usize>,
+    length: u32,
+) {
     let Some(content) = frame.data.get(of.clone()).filter(|content| !content.is_empty()) else { return };
     if of == to && content.len() <= SHORT {
         let mut short = [0; SHORT];
         let Some(short) = short.get_mut(..content.len()) else { return };
         short.copy_from_slice(content);
-        by.digest.permute(digest::CONTENT, short);
+        by.digest.permute(digest::CONTENT, beside, short);
         return frame.put(to.start, short);
     }
     let mut stands = by.digest.of(digest::CONTENT, length.into(), content);

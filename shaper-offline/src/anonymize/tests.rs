@@ -140,12 +140,31 @@ fn short_content_stays_apart() {
     let all: HashSet<u16> = (0..=u16::MAX)
         .map(|value| {
             let mut bytes = value.to_be_bytes();
-            by.digest.permute(digest::CONTENT, &mut bytes);
+            by.digest.permute(digest::CONTENT, 0, &mut bytes);
             u16::from_be_bytes(bytes)
         })
         .collect();
     assert_eq!(all.len(), 1 << 16);
     assert_ne!(by.ssrc(7), 7);
+}
+
+#[test]
+fn short_content_of_tcp_looks_equal_where_it_is_sent_again_alone() {
+    let written = |sequence: u32, content: &[u8]| {
+        let mut frame = Vec::new();
+        let builder = PacketBuilder::ethernet2(MAC_A, MAC_B).ipv4(HOST_A, HOST_B, 64).tcp(40_000, 23, sequence, 1024);
+        builder.write(&mut frame, content).unwrap();
+        let out = anew(linktype::ETHERNET, &frame);
+        packet::parse(linktype::ETHERNET, &out, frame.len() as u32).unwrap().payload.to_vec()
+    };
+    for content in [&b"a"[..], b"ls -l /tmp\n"] {
+        assert_eq!(written(77, content), written(77, content), "a retransmission");
+        let all: HashSet<Vec<u8>> = (0..64).map(|sequence| written(sequence, content)).collect();
+        // Of 64 draws from the 256 values of a byte 57 are different on average, with a deviation below 3.
+        assert!(all.len() >= 40, "{} of 64", all.len());
+    }
+    let keys: HashSet<Vec<u8>> = (0..=255).map(|key| written(77, &[key])).collect();
+    assert_eq!(keys.len(), 256, "different content stays different");
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub struct Limits {
     pub message_burst: u32,
     /// A WebSocket on which nothing comes for so long is closed.
     pub idle: Duration,
+    /// A WebSocket whose client takes nothing for so long, while there is something for it, is cut off.
+    pub unread: Duration,
     /// A participant whose WebSocket is gone is given up after so long.
     pub reconnect: Duration,
     /// A transport that is not connected is given up after so long.
@@ -108,6 +110,7 @@ impl Default for Limits {
             messages_per_second: 100,
             message_burst: 100,
             idle: Duration::from_secs(300),
+            unread: Duration::from_secs(10),
             reconnect: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             key_frame_interval: Duration::from_millis(500),

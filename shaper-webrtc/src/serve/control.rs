@@ -12,7 +12,7 @@ use super::auth::Tokens;
 use super::config::ServeConfig;
 use super::ids::{Id, secret};
 use super::metrics::{Metrics, take};
-use super::rooms::{Access, Produced, Rooms};
+use super::rooms::{Access, Consumed, Produced, Rooms};
 use super::shard::ShardHandle;
 use super::shard::command::{Command, Flow, LegNumber, Owner, Reply, ShardEvent};
 use crate::signal::ServerMessage;
@@ -37,6 +37,15 @@ pub(crate) struct Announced {
     pub(crate) source: Option<String>,
 }
 
+/// A media section of a WHEP client, and what it is to be fed with.
+struct Feed {
+    shard: usize,
+    leg: LegNumber,
+    consumer: Id,
+    mid: String,
+    producer: Id,
+}
+
 impl Control {
     pub(crate) fn new(config: ServeConfig, metrics: Arc<Metrics>, shards: Vec<ShardHandle>) -> Self {
         let tokens = Tokens::new(config.bearer_tokens.clone());
@@ -49,6 +58,11 @@ impl Control {
 
     pub(crate) fn shards(&self) -> usize {
         self.shards.len()
+    }
+
+    /// Whether all threads that forward media run.
+    pub(crate) fn shards_run(&self) -> bool {
+        self.shards.iter().all(ShardHandle::runs)
     }
 
     pub(crate) fn command(&self, shard: usize, command: Command) {
@@ -87,25 +101,27 @@ impl Control {
         Ok((id, room.shard, of.leg))
     }
 
-    /// The participant's first transport in a direction.
-    pub(crate) fn transport_for(&self, participant: Id, flow: Flow) -> Result<(usize, LegNumber), String> {
+    /// The transport of a participant in a direction, its shard and its leg: the first of those that it
+    /// connects, or of all.
+    pub(crate) fn transport_for(&self, participant: Id, flow: Flow) -> Result<(Id, usize, LegNumber), String> {
         let rooms = self.rooms();
         let room = rooms.room_of(participant).ok_or(NOT_IN_A_ROOM)?;
         let of = rooms.participants.get(&participant).ok_or(NOT_IN_A_ROOM)?;
-        let found = of.transports.values().filter(|transport| transport.flow == flow).map(|found| found.leg).min();
-        found.map(|leg| (room.shard, leg)).ok_or_else(|| match flow {
+        of.transport_for(flow).map(|(id, leg)| (id, room.shard, leg)).ok_or_else(|| match flow {
             Flow::Out => "there is no transport to receive on: createRecvTransport comes first".to_owned(),
             Flow::In => "there is no transport to send on: createSendTransport comes first".to_owned(),
         })
     }
 
     /// Takes a participant out of its room, with all it has.
-    pub(crate) fn leave(&self, participant: Id) {
+    pub(crate) fn leave(self: &Arc<Self>, participant: Id) {
         let Some((gone, shard)) = self.rooms().leave(participant) else { return };
         for transport in gone.transports.values() {
             self.command(shard, Command::CloseLeg { leg: transport.leg });
         }
         self.count();
+        // What it sent has ended: media sections may be free for something else.
+        self.feed_soon(&gone.room);
     }
 
     /// Sets the gauges of rooms and participants.
@@ -128,7 +144,7 @@ impl Control {
     }
 
     /// Gives up who has not come back.
-    pub(crate) fn reap(&self, now: Instant) {
+    pub(crate) fn reap(self: &Arc<Self>, now: Instant) {
         let limit = self.config.limits.reconnect;
         let overdue: Vec<Id> = {
             let rooms = self.rooms();
@@ -162,77 +178,93 @@ impl Control {
         Ok(())
     }
 
-    /// Feeds the WHEP clients in the room of a participant.
-    pub(crate) async fn feed_room_of(&self, participant: Id) {
-        let viewers: Vec<Id> = {
-            let rooms = self.rooms();
-            let members = rooms.room_of(participant).map(|room| room.members.clone()).unwrap_or_default();
-            let by_http =
-                |id: &Id| rooms.participants.get(id).is_some_and(|of| matches!(of.access, Access::Http { .. }));
-            members.into_iter().filter(|id| *id != participant && by_http(id)).collect()
-        };
-        for viewer in viewers {
+    /// Feeds the WHEP clients of a room, when this task gives way.
+    pub(crate) fn feed_soon(self: &Arc<Self>, room: &str) {
+        if self.viewers(room).is_empty() {
+            return;
+        }
+        let (control, room) = (Arc::clone(self), room.to_owned());
+        tokio::spawn(async move { control.feed_room(&room).await });
+    }
+
+    /// Feeds the WHEP clients of a room.
+    pub(crate) async fn feed_room(&self, room: &str) {
+        for viewer in self.viewers(room) {
             self.feed(viewer).await;
         }
+    }
+
+    fn viewers(&self, room: &str) -> Vec<Id> {
+        let rooms = self.rooms();
+        let members = rooms.rooms.get(room).map(|room| room.members.as_slice()).unwrap_or_default();
+        let has_slots = |id: &&Id| {
+            let access = rooms.participants.get(*id).map(|of| &of.access);
+            matches!(access, Some(Access::Http { slots, .. }) if !slots.is_empty())
+        };
+        members.iter().filter(has_slots).copied().collect()
     }
 
     /// Fills the free media sections of a WHEP client with producers of its room that it does not get
     /// yet, in the order of their ids.
     pub(crate) async fn feed(&self, viewer: Id) {
         let mut refused: Vec<Id> = Vec::new();
-        while let Some((shard, leg, slot, mid, producer)) = self.next_to_feed(viewer, &refused) {
-            let Ok(consumer) = Id::random() else { return };
+        while let Some(Feed { shard, leg, consumer, mid, producer }) = self.next_to_feed(viewer, &refused) {
             let ask = |reply| Command::ConsumeAt { leg, consumer, producer, mid, reply };
-            let made = self.ask(shard, ask).await;
-            let mut rooms = self.rooms();
-            let still = rooms.participants.get_mut(&viewer).filter(|_| made.is_ok());
-            let Some(of) = still else {
+            if self.ask(shard, ask).await.is_err() {
+                if let Some(of) = self.rooms().participants.get_mut(&viewer) {
+                    of.free(consumer);
+                }
                 refused.push(producer);
-                continue;
-            };
-            of.consumers.insert(consumer, producer);
-            if let Access::Http { slots } = &mut of.access
-                && let Some(slot) = slots.get_mut(slot)
-            {
-                slot.consumer = Some(consumer);
             }
         }
     }
 
-    fn next_to_feed(&self, viewer: Id, refused: &[Id]) -> Option<(usize, LegNumber, usize, String, Id)> {
-        let (shard, leg) = self.transport_for(viewer, Flow::Out).ok()?;
-        let rooms = self.rooms();
+    /// Takes a media section and a producer for it. They are marked before the shard is asked: another
+    /// task that feeds the same client meanwhile must not take them as well.
+    fn next_to_feed(&self, viewer: Id, refused: &[Id]) -> Option<Feed> {
+        let mut rooms = self.rooms();
         let of = rooms.participants.get(&viewer)?;
-        let Access::Http { slots } = &of.access else { return None };
+        let (transport, leg) = of.transport_for(Flow::Out)?;
+        let Access::Http { slots, .. } = &of.access else { return None };
         let room = rooms.room_of(viewer)?;
+        let shard = room.shard;
         let others = room.members.iter().filter(|id| **id != viewer).filter_map(|id| rooms.participants.get(id));
         let mut wanted: Vec<(Id, MediaKind)> = others
             .flat_map(|other| other.producers.iter().map(|(id, of)| (*id, of.kind)))
-            .filter(|(id, _)| !refused.contains(id) && !of.consumers.values().any(|taken| taken == id))
+            .filter(|(id, _)| !refused.contains(id) && !of.consumes(*id))
             .collect();
         wanted.sort_unstable();
-        wanted.into_iter().find_map(|(producer, kind)| {
+        let (producer, index) = wanted.into_iter().find_map(|(producer, kind)| {
             let free = |slot: &super::rooms::Slot| slot.consumer.is_none() && slot.kind == kind;
-            let index = slots.iter().position(free)?;
-            Some((shard, leg, index, slots.get(index)?.mid.clone(), producer))
-        })
+            Some((producer, slots.iter().position(free)?))
+        })?;
+        let consumer = Id::random().ok()?;
+        let of = rooms.participants.get_mut(&viewer)?;
+        let Access::Http { slots, .. } = &mut of.access else { return None };
+        let slot = slots.get_mut(index)?;
+        slot.consumer = Some(consumer);
+        let mid = slot.mid.clone();
+        of.consumers.insert(consumer, Consumed { producer, transport });
+        Some(Feed { shard, leg, consumer, mid, producer })
     }
 
     /// What a shard tells by itself.
-    pub(crate) fn shard_event(&self, event: ShardEvent) {
+    pub(crate) fn shard_event(self: &Arc<Self>, event: ShardEvent) {
         match event {
             ShardEvent::LegDown { participant, transport, reason } => {
-                let by_http = {
+                let (room, by_http) = {
                     let mut rooms = self.rooms();
-                    let by_http =
-                        rooms.participants.get(&participant).is_some_and(|of| matches!(of.access, Access::Http { .. }));
+                    let Some(of) = rooms.participants.get(&participant) else { return };
+                    let (room, by_http) = (of.room.clone(), matches!(of.access, Access::Http { .. }));
                     rooms.transport_ended(participant, transport);
                     let message = format!("the transport {transport} has ended: {reason}");
                     rooms.tell(participant, &ServerMessage::Error { message });
-                    by_http
+                    (room, by_http)
                 };
                 if by_http {
                     self.leave(participant);
+                } else {
+                    self.feed_soon(&room);
                 }
             }
             ShardEvent::Stats { participant, available_bitrate, rtt } => {

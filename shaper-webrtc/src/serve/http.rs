@@ -203,8 +203,13 @@ fn health(control: &Control) -> Reply {
         let rooms = control.rooms();
         (rooms.rooms.len(), rooms.participants.len())
     };
-    let body = serde_json::json!({"status": "ok", "rooms": rooms, "participants": participants}).to_string();
+    let (code, status) = match control.shards_run() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "a thread that forwards media has ended"),
+    };
+    let body = serde_json::json!({"status": status, "rooms": rooms, "participants": participants}).to_string();
     let mut reply = Response::new(Full::from(body));
+    *reply.status_mut() = code;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }

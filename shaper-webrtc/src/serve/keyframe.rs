@@ -35,8 +35,8 @@ fn vp9(payload: &[u8]) -> bool {
     payload.get(behind_picture_id).is_some_and(|layers| layers & 0x0e == 0)
 }
 
-/// RFC 6184, section 5: a sequence parameter set or an IDR slice, alone, first in an aggregation, or
-/// as the first fragment.
+/// RFC 6184, section 5: a sequence parameter set or an IDR slice, alone, in an aggregation, or as the
+/// first fragment. In an aggregation an access unit delimiter may stand first.
 fn h264(payload: &[u8]) -> bool {
     const IDR: u8 = 5;
     const SPS: u8 = 7;
@@ -45,11 +45,22 @@ fn h264(payload: &[u8]) -> bool {
     let kind = |byte: &u8| byte & 0x1f;
     let starts = |kind: u8| kind == IDR || kind == SPS;
     match payload.first().map(kind) {
-        Some(STAP_A) => payload.get(3).map(kind).is_some_and(starts),
+        Some(STAP_A) => aggregated(payload).any(|unit| unit.first().map(kind).is_some_and(starts)),
         Some(FU_A) => payload.get(1).is_some_and(|header| header & 0x80 != 0 && starts(header & 0x1f)),
         Some(other) => starts(other),
         None => false,
     }
+}
+
+/// The units of an aggregation packet (RFC 6184, section 5.7.1), as far as they are whole.
+fn aggregated(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = payload.get(1..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (&size, behind) = rest.split_first_chunk::<2>()?;
+        let (unit, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(size)))?;
+        rest = behind;
+        Some(unit)
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +91,10 @@ mod tests {
     fn h264_key_frames_begin_with_parameter_sets_or_an_idr_slice() {
         assert!(begins_key_frame(Codec::H264, &[0x67]));
         assert!(begins_key_frame(Codec::H264, &[0x65]));
-        assert!(begins_key_frame(Codec::H264, &[0x78, 0, 9, 0x67]));
+        assert!(begins_key_frame(Codec::H264, &[0x78, 0, 1, 0x67]));
+        assert!(begins_key_frame(Codec::H264, &[0x78, 0, 2, 0x09, 0xf0, 0, 2, 0x67, 1]), "behind a delimiter");
+        assert!(!begins_key_frame(Codec::H264, &[0x78, 0, 2, 0x09, 0xf0, 0, 2, 0x41, 0x67]));
+        assert!(!begins_key_frame(Codec::H264, &[0x78, 0, 2, 0x09, 0xf0, 0, 2, 0x67]), "cut off");
         assert!(begins_key_frame(Codec::H264, &[0x7c, 0x85]));
         assert!(!begins_key_frame(Codec::H264, &[0x7c, 0x05]), "a later fragment");
         assert!(!begins_key_frame(Codec::H264, &[0x41]));

@@ -15,6 +15,7 @@ mod keyframe;
 mod layers;
 mod map_log;
 mod metrics;
+mod offer;
 mod page;
 mod params;
 mod pli;
@@ -32,12 +33,15 @@ mod ws;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
@@ -54,6 +58,8 @@ use crate::identity::Identity;
 
 /// From one look for participants that have not come back to the next.
 const REAP_EVERY: Duration = Duration::from_millis(500);
+/// From one look whether all threads run to the next, in milliseconds.
+const LOOK_EVERY: u16 = 500;
 /// How long WebSockets have to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
@@ -183,6 +189,12 @@ impl Server {
         self.metrics.text()
     }
 
+    /// Whether all threads run that forward media.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.shards.iter().all(|(handle, _)| handle.runs())
+    }
+
     /// Says goodbye to all clients, ends all threads, and writes the mapping log to its end.
     ///
     /// # Errors
@@ -246,7 +258,8 @@ async fn run_control(
     }
 }
 
-/// Runs a server until SIGINT or SIGTERM, and stops it. `started` is told when it listens.
+/// Runs a server until SIGINT or SIGTERM, and stops it. `started` is told when it listens. Should a
+/// thread of the server's end by itself, it is stopped too, and that is the error.
 ///
 /// Call this before any other thread is started: the signals are blocked, and threads inherit that.
 ///
@@ -261,7 +274,21 @@ pub fn run_until_signal(config: ServeConfig, started: impl FnOnce(&Server)) -> R
     signals.thread_block().map_err(failed)?;
     let server = Server::start(config)?;
     started(&server);
-    signals.wait().map_err(failed)?;
+    let told = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+    loop {
+        let mut ready = [PollFd::new(told.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, LOOK_EVERY) {
+            // Without one of its threads it would go on, and forward nothing for some rooms.
+            Ok(0) if server.runs() => {}
+            Ok(0) => break,
+            Ok(_) => {
+                told.read_signal().map_err(failed)?;
+                break;
+            }
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
     let metrics = Arc::clone(&server.metrics);
     server.stop()?;
     Ok(metrics.text())

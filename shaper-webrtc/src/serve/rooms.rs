@@ -50,6 +50,8 @@ pub(crate) struct Room {
 pub(crate) struct Transport {
     pub(crate) leg: LegNumber,
     pub(crate) flow: Flow,
+    /// Whether the client has said how it connects: one that it has not will not carry anything.
+    pub(crate) connecting: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +59,13 @@ pub(crate) struct Produced {
     pub(crate) transport: Id,
     pub(crate) kind: MediaKind,
     pub(crate) source: Option<String>,
+}
+
+/// What a participant receives, and on which of its transports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Consumed {
+    pub(crate) producer: Id,
+    pub(crate) transport: Id,
 }
 
 /// A media section of a WHEP client, and what it is fed with.
@@ -72,8 +81,8 @@ pub(crate) struct Slot {
 pub(crate) enum Access {
     /// By WebSocket: where its messages go, unless the WebSocket is gone.
     Chat { outbox: Option<Outbox>, gone_since: Option<Instant>, token: String },
-    /// By WHIP, or by WHEP with slots.
-    Http { slots: Vec<Slot> },
+    /// By WHIP, or by WHEP with slots. The secret is in the session's address.
+    Http { slots: Vec<Slot>, secret: String },
 }
 
 #[derive(Debug)]
@@ -85,8 +94,7 @@ pub(crate) struct Participant {
     pub(crate) session: u64,
     pub(crate) transports: HashMap<Id, Transport>,
     pub(crate) producers: HashMap<Id, Produced>,
-    /// Consumers, and what they consume.
-    pub(crate) consumers: HashMap<Id, Id>,
+    pub(crate) consumers: HashMap<Id, Consumed>,
 }
 
 impl Participant {
@@ -104,6 +112,27 @@ impl Participant {
             .collect();
         producers.sort_by(|a, b| a.id.cmp(&b.id));
         ParticipantInfo { id: id.to_string(), name: self.name.clone(), producers, role: ROLE.to_owned() }
+    }
+
+    /// Its transport in a direction: the first of those that it connects, or of all.
+    pub(crate) fn transport_for(&self, flow: Flow) -> Option<(Id, LegNumber)> {
+        let of_flow = self.transports.iter().filter(|(_, of)| of.flow == flow);
+        of_flow.min_by_key(|(_, of)| (!of.connecting, of.leg)).map(|(id, of)| (*id, of.leg))
+    }
+
+    /// Whether it receives a producer.
+    pub(crate) fn consumes(&self, producer: Id) -> bool {
+        self.consumers.values().any(|of| of.producer == producer)
+    }
+
+    /// Strikes a consumer out, and frees its media section.
+    pub(crate) fn free(&mut self, consumer: Id) {
+        self.consumers.remove(&consumer);
+        if let Access::Http { slots, .. } = &mut self.access {
+            for slot in slots {
+                slot.consumer.take_if(|of| *of == consumer);
+            }
+        }
     }
 
     fn tell(&mut self, text: &Utf8Bytes) {
@@ -173,6 +202,13 @@ impl Rooms {
         self.rooms.get(&self.participants.get(&participant)?.room)
     }
 
+    /// Whether anybody in the room of a participant has a producer.
+    pub(crate) fn has_producer(&self, participant: Id, producer: Id) -> bool {
+        let members = self.room_of(participant).map(|room| room.members.as_slice()).unwrap_or_default();
+        let mut members = members.iter().filter_map(|member| self.participants.get(member));
+        members.any(|of| of.producers.contains_key(&producer))
+    }
+
     /// All others in the room of a participant.
     pub(crate) fn others(&self, id: Id) -> Vec<ParticipantInfo> {
         let Some(room) = self.room_of(id) else { return Vec::new() };
@@ -227,9 +263,9 @@ impl Rooms {
         let members = self.room_of(owner).map(|room| room.members.clone()).unwrap_or_default();
         for member in members {
             let Some(participant) = self.participants.get_mut(&member) else { continue };
-            participant.consumers.retain(|_, of| *of != producer);
+            participant.consumers.retain(|_, of| of.producer != producer);
             let consumers = &participant.consumers;
-            if let Access::Http { slots } = &mut participant.access {
+            if let Access::Http { slots, .. } = &mut participant.access {
                 for slot in slots {
                     slot.consumer.take_if(|consumer| !consumers.contains_key(consumer));
                 }
@@ -242,13 +278,11 @@ impl Rooms {
         self.tell_room(owner, but_owner, &ended);
     }
 
-    /// Strikes a transport out that has ended, and what was on it: the producers.
+    /// Strikes a transport out that has ended, and what was on it.
     pub(crate) fn transport_ended(&mut self, participant: Id, transport: Id) -> Option<Flow> {
         let of = self.participants.get_mut(&participant)?;
         let ended = of.transports.remove(&transport)?;
-        if ended.flow == Flow::Out {
-            of.consumers.clear();
-        }
+        of.consumers.retain(|_, of| of.transport != transport);
         let producers: Vec<Id> =
             of.producers.iter().filter(|(_, of)| of.transport == transport).map(|(id, _)| *id).collect();
         for producer in producers {
@@ -334,14 +368,31 @@ mod tests {
     }
 
     #[test]
+    fn the_transport_is_the_first_of_those_that_are_connected() {
+        let (mut participant, _inbox) = chat("r");
+        for (id, leg, connecting) in [(10, 0, false), (11, 2, true), (12, 1, true)] {
+            participant.transports.insert(Id(id), Transport { leg, flow: Flow::Out, connecting });
+        }
+        assert_eq!(participant.transport_for(Flow::Out), Some((Id(12), 1)));
+        participant.transports.retain(|id, _| *id == Id(10));
+        assert_eq!(participant.transport_for(Flow::Out), Some((Id(10), 0)));
+        assert_eq!(participant.transport_for(Flow::In), None);
+    }
+
+    #[test]
     fn a_transport_takes_its_producers_and_their_consumers_with_it() {
         let mut rooms = Rooms::default();
         let ((mut first, _inbox), (mut second, mut second_inbox)) = (chat("r"), chat("r"));
-        first.transports.insert(Id(10), Transport { leg: 0, flow: Flow::In });
+        first.transports.insert(Id(10), Transport { leg: 0, flow: Flow::In, connecting: true });
         first.producers.insert(Id(11), Produced { transport: Id(10), kind: MediaKind::Audio, source: None });
-        second.consumers.insert(Id(12), Id(11));
+        for (transport, leg) in [(13, 1), (14, 2)] {
+            second.transports.insert(Id(transport), Transport { leg, flow: Flow::Out, connecting: true });
+        }
+        second.consumers.insert(Id(12), Consumed { producer: Id(11), transport: Id(13) });
         rooms.enter(Id(1), first, None, 1, &Limits::default()).unwrap();
         rooms.enter(Id(2), second, None, 1, &Limits::default()).unwrap();
+        assert_eq!(rooms.transport_ended(Id(2), Id(14)), Some(Flow::Out));
+        assert_eq!(rooms.participants[&Id(2)].consumers.len(), 1, "on another transport");
         assert_eq!(rooms.transport_ended(Id(1), Id(10)), Some(Flow::In));
         assert!(rooms.participants[&Id(2)].consumers.is_empty());
         let closed =

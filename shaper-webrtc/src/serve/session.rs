@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::auth::same_secret;
 use super::control::{Announced, Control, NOT_IN_A_ROOM, reconnect_token};
 use super::ids::Id;
-use super::rooms::{Access, Outbox, Participant, ROLE, Transport};
+use super::rooms::{Access, Consumed, Outbox, Participant, ROLE, Transport};
 use super::shard::command::{Command, Flow};
 use crate::signal::codecs::router_capabilities;
 use crate::signal::rtp::{MediaKind, RtpCapabilities, RtpParameters};
@@ -94,6 +94,9 @@ impl Session {
         if room.is_empty() || [&room, &name].iter().any(|text| text.len() > most) {
             return Err(format!("the names of room and participant must be 1 to {most} bytes long"));
         }
+        if password.as_ref().is_some_and(|password| password.len() > most) {
+            return Err(format!("the password must not be longer than {most} bytes"));
+        }
         let id = Id::random().map_err(|error| format!("no random id: {error}"))?;
         let token = reconnect_token()?;
         let outbox = Some(self.outbox.clone());
@@ -168,7 +171,7 @@ impl Session {
         let participant = self.somebody()?;
         let (owner, shard) = self.control.owner(participant)?;
         let opened = self.control.ask(shard, |reply| Command::Open { owner, flow, reply }).await?;
-        let transport = Transport { leg: opened.leg, flow };
+        let transport = Transport { leg: opened.leg, flow, connecting: false };
         let kept = self.control.rooms().participants.get_mut(&participant).map(|of| {
             of.transports.insert(owner.transport, transport);
         });
@@ -186,8 +189,14 @@ impl Session {
     }
 
     async fn connect_transport(&self, transport: &str, dtls: DtlsParameters) -> Answer {
-        let (_, shard, leg) = self.control.transport(self.somebody()?, transport)?;
+        let participant = self.somebody()?;
+        let (id, shard, leg) = self.control.transport(participant, transport)?;
         self.control.ask(shard, |reply| Command::Connect { leg, dtls, reply }).await?;
+        let mut rooms = self.control.rooms();
+        let of = rooms.participants.get_mut(&participant).and_then(|of| of.transports.get_mut(&id));
+        if let Some(of) = of {
+            of.connecting = true;
+        }
         Ok(Some(ServerMessage::TransportConnected { transport_id: transport.to_owned() }))
     }
 
@@ -209,9 +218,7 @@ impl Session {
         self.control.ask(shard, ask).await?;
         let announced = Announced { owner: participant, producer, kind, source };
         self.control.produced(transport, &announced)?;
-        // WHEP clients are fed when this task gives way.
-        let control = Arc::clone(&self.control);
-        tokio::spawn(async move { control.feed_room_of(participant).await });
+        self.feed_room();
         Ok(Some(ServerMessage::ProducerCreated { producer_id: producer.to_string() }))
     }
 
@@ -226,32 +233,56 @@ impl Session {
             if !others.any(|of| id.is_some_and(|id| of.producers.contains_key(&id))) {
                 return Err("there is no such producer of another participant in this room".to_owned());
             }
-            if rooms.participants.get(&participant).is_some_and(|of| of.consumers.len() >= most) {
+            let of = rooms.participants.get(&participant).ok_or(NOT_IN_A_ROOM)?;
+            if of.consumers.len() >= most {
                 return Err(format!("no more than {most} consumers a client"));
+            }
+            if id.is_some_and(|id| of.consumes(id)) {
+                return Err("the client has a consumer of this producer already".to_owned());
             }
         }
         let producer_id = id.ok_or("there is no such producer")?;
-        let (shard, leg) = self.control.transport_for(participant, Flow::Out)?;
+        let (transport, shard, leg) = self.control.transport_for(participant, Flow::Out)?;
         let consumer = Id::random().map_err(|error| format!("no random id: {error}"))?;
         let ask = |reply| Command::Consume { leg, consumer, producer: producer_id, reply };
         let (kind, rtp_parameters) = self.control.ask(shard, ask).await?;
         let codec = rtp_parameters.codecs.first().map(|codec| codec.mime_type.clone()).unwrap_or_default();
         let can = capabilities.codecs.iter().any(|of| of.mime_type.eq_ignore_ascii_case(&codec));
-        let kept = can
-            && self.control.rooms().participants.get_mut(&participant).is_some_and(|of| {
-                of.consumers.insert(consumer, producer_id);
-                true
-            });
-        if !kept {
+        let kept = if can {
+            let mut rooms = self.control.rooms();
+            // Both may have gone while the shard was asked.
+            let there = rooms.has_producer(participant, producer_id);
+            match rooms.participants.get_mut(&participant).filter(|of| of.transports.contains_key(&transport)) {
+                Some(of) if there => {
+                    of.consumers.insert(consumer, Consumed { producer: producer_id, transport });
+                    Ok(())
+                }
+                _ => Err("the producer or the transport has ended".to_owned()),
+            }
+        } else {
+            Err(format!("the client cannot receive {codec}"))
+        };
+        if kept.is_err() {
             self.control.command(shard, Command::CloseConsumer { consumer });
-            return Err(if can { NOT_IN_A_ROOM.to_owned() } else { format!("the client cannot receive {codec}") });
         }
+        kept?;
         Ok(Some(ServerMessage::ConsumerCreated {
             consumer_id: consumer.to_string(),
             producer_id: producer.to_owned(),
             kind,
             rtp_parameters,
         }))
+    }
+
+    /// Feeds the WHEP clients of this participant's room, when this task gives way.
+    fn feed_room(&self) {
+        let room = {
+            let rooms = self.control.rooms();
+            self.participant.and_then(|id| rooms.participants.get(&id)).map(|of| of.room.clone())
+        };
+        if let Some(room) = room {
+            self.control.feed_soon(&room);
+        }
     }
 
     /// A consumer of this participant's, and its shard.
@@ -301,6 +332,7 @@ impl Session {
         let (participant, producer, shard) = self.producer(producer_id)?;
         self.control.command(shard, Command::CloseProducer { producer });
         self.control.rooms().producer_ended(participant, producer, true);
+        self.feed_room();
         Ok(Some(ServerMessage::ProducerClosed {
             producer_id: producer_id.to_owned(),
             participant_id: Some(participant.to_string()),

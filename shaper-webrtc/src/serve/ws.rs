@@ -1,12 +1,12 @@
 //! One WebSocket of the SimplestChat dialect.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc::channel, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::sync::{Notify, mpsc::channel, watch};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -23,7 +23,7 @@ use crate::signal::{ServerMessage, decode_client, encode};
 /// Messages that may wait for a client that reads slowly.
 const OUTBOX: usize = 1024;
 /// How long saying goodbye may take.
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Serves a connection that has become a WebSocket, until either side ends it.
 pub(crate) async fn serve<S>(control: Arc<Control>, stream: S, number: u64, mut stop: watch::Receiver<bool>)
@@ -44,11 +44,14 @@ where
     let goodbye = loop {
         tokio::select! {
             received = socket.next() => {
-                idle_at = tokio::time::Instant::now() + limits.idle;
+                // What is beyond the limit keeps nothing open, pings neither.
+                let within = bucket.take(Instant::now());
+                if within {
+                    idle_at = tokio::time::Instant::now() + limits.idle;
+                }
                 match received {
                     Some(Ok(Message::Text(text))) => {
                         add(&control.metrics.messages_in, 1);
-                        let within = bucket.take(Instant::now());
                         let answer = if within {
                             refusing = false;
                             answer(&control, &mut session, &text).await
@@ -62,7 +65,9 @@ where
                                 ),
                             })
                         };
-                        if let Some(answer) = answer && !send(&mut socket, &answer).await {
+                        if let Some(text) = answer.and_then(|answer| encode(&answer).ok())
+                            && !send(&mut socket, text.into(), (&cut, &mut stop, limits.unread)).await
+                        {
                             break None;
                         }
                     }
@@ -74,7 +79,7 @@ where
                 }
             }
             Some(text) = inbox.recv() => {
-                if socket.send(Message::Text(text)).await.is_err() {
+                if !send(&mut socket, text, (&cut, &mut stop, limits.unread)).await {
                     break None;
                 }
             }
@@ -101,11 +106,23 @@ async fn answer(control: &Control, session: &mut Session, text: &str) -> Option<
     })
 }
 
-async fn send<S>(socket: &mut WebSocketStream<S>, message: &ServerMessage) -> bool
+/// Sends a text: whether it went out. A client that does not read holds this up; nobody else looks
+/// meanwhile at what would end the WebSocket.
+async fn send<S>(
+    socket: &mut WebSocketStream<S>,
+    text: Utf8Bytes,
+    ending: (&Notify, &mut watch::Receiver<bool>, Duration),
+) -> bool
 where
     WebSocketStream<S>: Sink<Message> + Stream,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Ok(text) = encode(message) else { return true };
-    socket.send(Message::text(text)).await.is_ok()
+    let (cut, stop, unread) = ending;
+    tokio::select! {
+        biased;
+        sent = socket.send(Message::Text(text)) => sent.is_ok(),
+        () = cut.notified() => false,
+        () = stopped(stop) => false,
+        () = sleep(unread) => false,
+    }
 }

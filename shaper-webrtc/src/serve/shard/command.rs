@@ -73,7 +73,7 @@ pub(crate) enum Command {
         dtls: DtlsParameters,
         reply: Reply<()>,
     },
-    /// The user name fragment that is in use.
+    /// The user name fragment that was last told.
     Credentials {
         leg: LegNumber,
         reply: Reply<String>,

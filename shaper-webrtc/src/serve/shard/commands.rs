@@ -41,7 +41,9 @@ impl Shard {
             }
             Command::Connect { leg, dtls, reply } => drop(reply.send(self.connect(leg, &dtls))),
             Command::Credentials { leg, reply } => {
-                let ufrag = self.leg(leg).map(|leg| leg.local_ufrag.clone());
+                // After a restart its answer's, although the old ones hold until the client uses it.
+                let ufrag =
+                    self.leg(leg).map(|leg| leg.restart.as_ref().map_or(&leg.local_ufrag, |new| &new.ufrag).clone());
                 drop(reply.send(ufrag.ok_or_else(|| GONE.to_owned())));
             }
             Command::RestartIce { leg, reply } => drop(reply.send(self.restart_ice(leg))),

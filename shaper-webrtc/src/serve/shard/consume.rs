@@ -100,6 +100,11 @@ impl Shard {
 
     fn consume_section(&mut self, leg: &mut Leg, id: Id, producer: Id, mid: Mid, now: Instant) -> Result<(), String> {
         let codec = self.producers.get(&producer).ok_or(NO_PRODUCER)?.codec;
+        // Two would write numbers of their own under one SSRC.
+        let taken = |of: &Id| self.consumers.get(of).is_some_and(|of| of.mid == mid);
+        if leg.consumers.iter().any(taken) {
+            return Err("the media section has a track already".to_owned());
+        }
         let media = leg.rtc.media(mid).ok_or("there is no such media section")?;
         let known = leg.rtc.codec_config().params();
         let of = |payload_type: &Pt| known.iter().find(|params| params.pt() == *payload_type);
@@ -153,6 +158,7 @@ impl Shard {
             kind,
             paused: true,
             current: None,
+            ssrc_in: None,
             target: Some(highest),
             preferred: highest,
             rewriter,
@@ -175,7 +181,7 @@ impl Shard {
     }
 
     /// Notes the highest layer that a client wants. One that gets nothing yet begins with it; for
-    /// others the choice is made at the next tick, with all that it depends on.
+    /// others the choice is made with all that it depends on.
     pub(super) fn prefer(&mut self, id: Id, layer: u8, now: Instant) {
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
         consumer.preferred = usize::from(layer);
@@ -183,7 +189,8 @@ impl Shard {
             let layers = self.producers.get(&consumer.producer).map_or(0, |producer| producer.layers.len());
             consumer.target = Some(consumer.preferred.min(layers.saturating_sub(1)));
         }
-        self.next_tick = now;
+        let number = consumer.leg;
+        self.choose_layers(number, now);
     }
 
     /// Ends a consumer; its media section goes too, unless SDP made it.

@@ -7,7 +7,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
 
 use super::Shard;
 use super::leg::Leg;
-use super::track::{Origin, Taken};
+use super::track::{Origin, Place, Taken};
 use crate::serve::config::Faults;
 use crate::serve::ids::Id;
 use crate::serve::keyframe::begins_key_frame;
@@ -15,6 +15,9 @@ use crate::serve::metrics::add;
 use crate::serve::rewrite::Numbers;
 use crate::signal::rtp::MediaKind;
 
+/// The longest payload that is sent on, in bytes. One of a datagram that ends on Ethernet is shorter;
+/// str0m has 2,000 bytes for what it writes, and ends where that is more.
+const PAYLOAD: usize = 1500;
 /// SSRCs of one leg that are remembered.
 const SSRCS: usize = 128;
 
@@ -46,18 +49,34 @@ impl Shard {
     /// Hands a packet to all consumers of its track.
     pub(super) fn forward(&mut self, leg: &mut Leg, packet: &RtpPacket, now: Instant) {
         add(&self.metrics.rtp_in, 1);
-        let Some((id, layer)) = self.track_of(leg, packet) else {
+        if packet.payload.len() > PAYLOAD {
+            add(&self.metrics.rtp_too_long, 1);
+            return;
+        }
+        let Some((id, layer)) = self.track_of(leg, packet, now) else {
             add(&self.metrics.rtp_unwanted, 1);
             return;
         };
         let Some(producer) = self.producers.get_mut(&id) else { return };
         let key_frame = begins_key_frame(producer.codec, &packet.payload);
+        // What followed on a key frame's first packet that comes late was not sent on: a receiver that
+        // began with it would miss that. Another is asked for.
+        let mut starts = key_frame;
         if let Some(layer) = producer.layers.get_mut(layer) {
+            match layer.place(packet.header.ssrc, *packet.seq_no, now) {
+                Place::Newest => {}
+                Place::Behind => starts = false,
+                Place::Replaced => {
+                    add(&self.metrics.rtp_late, 1);
+                    return;
+                }
+            }
             layer.rate.count(packet.payload.len(), now);
-            if key_frame {
+            if starts {
                 layer.pli.answered();
             }
         }
+        let starts = starts || producer.kind == MediaKind::Audio;
         if let Some(level) = packet.header.ext_vals.audio_level {
             producer.loudest = Some(producer.loudest.map_or(level, |loudest| loudest.max(level)));
         }
@@ -84,7 +103,7 @@ impl Shard {
         // Not borrowed while consumers are written to; put back below.
         let consumers = std::mem::take(&mut producer.consumers);
         for consumer in &consumers {
-            self.send_on(*consumer, layer, numbers, origin, packet, vp8.as_ref(), now);
+            self.send_on(*consumer, (layer, starts), numbers, origin, packet, vp8.as_ref(), now);
         }
         if let Some(producer) = self.producers.get_mut(&id) {
             producer.consumers = consumers;
@@ -93,7 +112,7 @@ impl Shard {
 
     /// Which track and layer a packet belongs to. The first packet of an SSRC is placed by what str0m
     /// made of its extensions.
-    fn track_of(&mut self, leg: &mut Leg, packet: &RtpPacket) -> Option<(Id, usize)> {
+    fn track_of(&mut self, leg: &mut Leg, packet: &RtpPacket, now: Instant) -> Option<(Id, usize)> {
         let ssrc = packet.header.ssrc;
         if let Some(found) = leg.incoming.get(&*ssrc) {
             return Some(*found);
@@ -107,7 +126,7 @@ impl Shard {
             Some(_) => producer.layers.iter().position(|layer| layer.rid == rid)?,
             None => 0,
         };
-        producer.layers.get_mut(layer)?.ssrc = Some(ssrc);
+        producer.layers.get_mut(layer)?.goes_on_under(ssrc, now);
         // A client may change its SSRC as often as it likes: what is forgotten is looked up again.
         if leg.incoming.len() >= SSRCS {
             leg.incoming.clear();
@@ -120,7 +139,7 @@ impl Shard {
     fn send_on(
         &mut self,
         id: Id,
-        layer: usize,
+        (layer, starts): (usize, bool),
         numbers: Numbers,
         origin: Origin,
         packet: &RtpPacket,
@@ -134,8 +153,7 @@ impl Shard {
             return;
         }
         let Some(consumer) = self.consumers.get_mut(&id) else { return };
-        let starts = origin.key_frame || consumer.kind == MediaKind::Audio;
-        match consumer.takes(layer, starts) {
+        match consumer.takes(layer, origin.ssrc_in, starts) {
             Taken::No => {
                 add(&self.metrics.rtp_unwanted, 1);
                 return;

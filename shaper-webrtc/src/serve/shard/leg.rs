@@ -14,6 +14,8 @@ use crate::serve::rewrite::Rewriter;
 
 /// Addresses of one client that are remembered; older ones are forgotten.
 const ADDRESSES: usize = 8;
+/// Addresses that one client may come from in its life: str0m forgets none, and looks through all.
+const ADDRESSES_EVER: u32 = 256;
 
 /// What went out under an SSRC.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Leg {
     pub(crate) restart: Option<IceCreds>,
     /// Where authentic STUN came from.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// How many there have been.
+    addresses_ever: u32,
     pub(crate) dtls_started: bool,
     pub(crate) connected: bool,
     /// Since when it is not connected.
@@ -46,6 +50,8 @@ pub(crate) struct Leg {
     pub(crate) queued: Option<Instant>,
     /// Whether it is in the list of those to be driven.
     pub(crate) dirty: bool,
+    /// Whether it cannot go on. Its `Rtc` is not used again.
+    pub(crate) failed: bool,
     /// Tracks that come in, by SSRC as far as seen, and by media section.
     pub(crate) incoming: HashMap<u32, (Id, usize)>,
     pub(crate) producers: Vec<(Mid, Id)>,
@@ -78,12 +84,14 @@ impl Leg {
             remote: None,
             restart: None,
             addresses: Vec::new(),
+            addresses_ever: 0,
             dtls_started: false,
             connected: false,
             down_since: Some(now),
             due: now,
             queued: None,
             dirty: false,
+            failed: false,
             incoming: HashMap::new(),
             producers: Vec::new(),
             announced: HashSet::new(),
@@ -102,8 +110,14 @@ impl Leg {
         if self.addresses.contains(&address) {
             return None;
         }
+        self.addresses_ever = self.addresses_ever.saturating_add(1);
         self.addresses.push(address);
         (self.addresses.len() > ADDRESSES).then(|| self.addresses.remove(0))
+    }
+
+    /// Whether it may come from an address: from one that it came from, or from few enough others.
+    pub(crate) fn may_come_from(&self, address: SocketAddr) -> bool {
+        self.addresses_ever < ADDRESSES_EVER || self.addresses.contains(&address)
     }
 
     /// A media section that no other of this leg has.

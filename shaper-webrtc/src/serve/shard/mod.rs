@@ -24,8 +24,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -54,9 +54,16 @@ pub(crate) struct ShardHandle {
     wake: Arc<UnixDatagram>,
     /// Where its socket is bound.
     pub(crate) bound: SocketAddr,
+    /// Gone when its thread has ended.
+    running: Weak<()>,
 }
 
 impl ShardHandle {
+    /// Whether its thread runs.
+    pub(crate) fn runs(&self) -> bool {
+        self.running.strong_count() > 0
+    }
+
     /// Hands over a command. A shard that has ended drops it, and with it the place for the answer.
     pub(crate) fn send(&self, command: Command) {
         if self.commands.send(command).is_ok() {
@@ -92,9 +99,12 @@ pub(crate) fn start(start: Start) -> io::Result<(ShardHandle, JoinHandle<()>)> {
     wake.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
     let (commands, incoming) = channel();
-    let handle = ShardHandle { commands, wake: Arc::new(wake), bound };
+    let running = Arc::new(());
+    let handle = ShardHandle { commands, wake: Arc::new(wake), bound, running: Arc::downgrade(&running) };
     let name = format!("shard-{}", start.index);
     let thread = std::thread::Builder::new().name(name).spawn(move || {
+        // Dropped whichever way the thread ends.
+        let _running = running;
         Shard::new(start, socket, local, incoming, woken).run();
     })?;
     Ok((handle, thread))
@@ -182,12 +192,12 @@ impl Shard {
 
     fn leg(&mut self, leg: LegNumber) -> Option<&mut Leg> {
         let slot = self.slot(leg);
-        self.legs.get_mut(slot)?.as_deref_mut()
+        self.legs.get_mut(slot)?.as_deref_mut().filter(|leg| !leg.failed)
     }
 
     fn take_leg(&mut self, leg: LegNumber) -> Option<Box<Leg>> {
         let slot = self.slot(leg);
-        self.legs.get_mut(slot)?.take()
+        self.legs.get_mut(slot)?.take_if(|leg| !leg.failed)
     }
 
     fn put_leg(&mut self, leg: Box<Leg>) {
@@ -213,7 +223,7 @@ impl Shard {
             leg.dirty = false;
             match guard::handle_input(&mut leg.rtc, Input::Timeout(now)) {
                 Ok(()) => self.drain(&mut leg, now),
-                Err(reason) => self.fail(&leg, reason),
+                Err(reason) => self.fail(&mut leg, reason),
             }
             self.put_leg(leg);
         }
@@ -321,8 +331,9 @@ impl Shard {
         }
     }
 
-    /// A leg cannot go on.
-    fn fail(&mut self, leg: &Leg, reason: String) {
+    /// A leg cannot go on: nothing finds it any more, until it is buried.
+    fn fail(&mut self, leg: &mut Leg, reason: String) {
+        leg.failed = true;
         add(&self.metrics.leg_errors, 1);
         self.ending.push((leg.number, reason));
     }

@@ -86,6 +86,12 @@ impl Shard {
             leg.rtc.sdp_api().accept_offer(offer).map_err(|error| format!("cannot accept the offer: {error}"))
         })?;
         let answer = answer.to_sdp_string();
+        // A section without a codec of ours would have a line without a format, which is no SDP.
+        let formats = |line: &str| line.split_ascii_whitespace().nth(3).is_some();
+        if let Some(line) = answer.lines().find(|line| line.starts_with("m=") && !formats(line)) {
+            let kind = line.trim_start_matches("m=").split(' ').next().unwrap_or_default();
+            return Err(format!("the offer has a media section for {kind} without a codec of ours"));
+        }
         // str0m tells of new media sections only when DTLS is up. They are in the answer.
         let mut sections = Vec::new();
         for mid in answer.lines().filter_map(|line| line.strip_prefix("a=mid:")) {

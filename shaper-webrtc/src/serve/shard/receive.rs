@@ -3,7 +3,7 @@
 //! A leg is known by the user name fragment in STUN requests, and from then on by the addresses that
 //! authentic requests came from.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use str0m::Input;
@@ -36,7 +36,7 @@ impl Shard {
         match taken {
             Ok(true) => self.drain(&mut leg, now),
             Ok(false) => add(&self.metrics.datagrams_unknown, 1),
-            Err(reason) => self.fail(&leg, reason),
+            Err(reason) => self.fail(&mut leg, reason),
         }
         self.put_leg(leg);
     }
@@ -66,6 +66,9 @@ impl Shard {
         datagram: &[u8],
         now: Instant,
     ) -> Result<bool, guard::Failure> {
+        if !leg.may_come_from(from) {
+            return Ok(false);
+        }
         let restarting = leg.restart.as_ref().is_some_and(|new| new.ufrag == local);
         let before = leg.rtc.direct_api().local_ice_credentials();
         if let Some(new) = leg.restart.as_ref().filter(|_| restarting) {
@@ -76,8 +79,11 @@ impl Shard {
             leg.rtc.direct_api().set_remote_ice_credentials(client.clone());
         }
         let at = self.local;
+        // What comes from the address that media goes to str0m takes unread; from no address it reads
+        // the check and verifies it, whoever sent it.
+        let nobody = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let authentic = guard::guarded(|| {
-            let received = Receive::new(Protocol::Udp, from, at, datagram).map_err(|error| error.to_string());
+            let received = Receive::new(Protocol::Udp, nobody, at, datagram).map_err(|error| error.to_string());
             Ok(received.is_ok_and(|received| leg.rtc.accepts(&Input::Receive(now, received))))
         })?;
         if !authentic {
@@ -97,7 +103,10 @@ impl Shard {
             self.by_ufrag.remove(&leg.local_ufrag);
             leg.local_ufrag = new.ufrag;
         }
-        if let Some(forgotten) = leg.remember(from) {
+        // Another leg may have it by now.
+        if let Some(forgotten) = leg.remember(from)
+            && self.by_address.get(&forgotten) == Some(&leg.number)
+        {
             self.by_address.remove(&forgotten);
         }
         self.by_address.insert(from, leg.number);

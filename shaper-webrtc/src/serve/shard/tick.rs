@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use str0m::bwe::Bitrate;
 
 use super::Shard;
-use super::command::{Flow, LegNumber, ShardEvent};
+use super::command::{Flow, LegNumber, Owner, ShardEvent};
 use crate::serve::ids::Id;
 use crate::serve::layers::choose;
 use crate::serve::metrics::{add, take};
@@ -52,7 +52,7 @@ impl Shard {
 
     /// Chooses the layer of each video consumer of a leg: each gets an equal share of what the
     /// estimate leaves beside audio.
-    fn choose_layers(&mut self, number: LegNumber, now: Instant) {
+    pub(super) fn choose_layers(&mut self, number: LegNumber, now: Instant) {
         let Some(leg) = self.leg(number).filter(|leg| leg.flow == Flow::Out && leg.connected) else { return };
         let (estimate, ids) = (leg.estimate, leg.consumers.clone());
         let mut video = Vec::new();
@@ -145,17 +145,17 @@ impl Shard {
     /// Ends the legs that are listed, with all that is on them.
     pub(super) fn bury(&mut self) {
         while let Some((number, reason)) = self.ending.pop() {
-            let Some(owner) = self.leg(number).map(|leg| leg.owner) else { continue };
-            self.remove_leg(number);
+            let Some(owner) = self.remove_leg(number) else { continue };
             add(&self.metrics.legs_lost, 1);
             let (participant, transport) = (owner.participant, owner.transport);
             self.tell(ShardEvent::LegDown { participant, transport, reason });
         }
     }
 
-    /// Takes a leg out, and its producers and consumers.
-    pub(super) fn remove_leg(&mut self, number: LegNumber) {
-        let Some(leg) = self.take_leg(number) else { return };
+    /// Takes a leg out, one that has failed too, and its producers and consumers.
+    pub(super) fn remove_leg(&mut self, number: LegNumber) -> Option<Owner> {
+        let slot = self.slot(number);
+        let leg = self.legs.get_mut(slot)?.take()?;
         for (_, producer) in &leg.producers {
             self.remove_producer(*producer);
         }
@@ -171,5 +171,6 @@ impl Shard {
             }
         }
         take(&self.metrics.legs, 1);
+        Some(leg.owner)
     }
 }

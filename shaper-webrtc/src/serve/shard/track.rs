@@ -1,6 +1,6 @@
 //! Tracks: what comes in (producers) and what goes out of it (consumers).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::format::Codec;
 use str0m::media::{Mid, Pt, Rid};
@@ -18,15 +18,59 @@ use crate::signal::rtp::MediaKind;
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) rid: Option<Rid>,
-    /// As announced, or as first seen.
+    /// As announced, or as last seen.
     pub(crate) ssrc: Option<Ssrc>,
+    /// Since when packets have this SSRC.
+    ssrc_since: Instant,
+    /// The largest extended sequence number under it.
+    newest: Option<u64>,
     pub(crate) rate: RateMeter,
     pub(crate) pli: PliLimiter,
 }
 
+/// For so long after a change of SSRC packets under the old one are late ones; from then on, the client
+/// has gone back to it.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What a packet is to its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Ahead of all others.
+    Newest,
+    /// Out of order, or sent again.
+    Behind,
+    /// Of an SSRC that another has replaced.
+    Replaced,
+}
+
 impl Layer {
     pub(crate) fn new(rid: Option<Rid>, ssrc: Option<Ssrc>, limits: &Limits, now: Instant) -> Self {
-        Self { rid, ssrc, rate: RateMeter::new(now), pli: PliLimiter::new(limits.key_frame_interval) }
+        let (rate, pli) = (RateMeter::new(now), PliLimiter::new(limits.key_frame_interval));
+        Self { rid, ssrc, ssrc_since: now, newest: None, rate, pli }
+    }
+
+    /// Notes that packets have another SSRC from now on, whose numbers begin anew.
+    pub(crate) fn goes_on_under(&mut self, ssrc: Ssrc, now: Instant) {
+        if self.ssrc != Some(ssrc) {
+            self.ssrc = Some(ssrc);
+            self.ssrc_since = now;
+            self.newest = None;
+        }
+    }
+
+    /// Where a packet stands, which is noted.
+    pub(crate) fn place(&mut self, ssrc: Ssrc, sequence: u64, now: Instant) -> Place {
+        if self.ssrc != Some(ssrc) {
+            if now.saturating_duration_since(self.ssrc_since) < LATE {
+                return Place::Replaced;
+            }
+            self.goes_on_under(ssrc, now);
+        }
+        if self.newest.is_some_and(|newest| sequence <= newest) {
+            return Place::Behind;
+        }
+        self.newest = Some(sequence);
+        Place::Newest
     }
 }
 
@@ -110,6 +154,8 @@ pub(crate) struct Consumer {
     pub(crate) paused: bool,
     /// Which layer flows; none before the first key frame.
     pub(crate) current: Option<usize>,
+    /// Under which SSRC it comes in.
+    pub(crate) ssrc_in: Option<u32>,
     /// Which layer is to flow.
     pub(crate) target: Option<usize>,
     /// The highest layer that the client wants.
@@ -121,14 +167,18 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     /// Whether a packet of a layer goes out; a key frame of the layer that is to flow lets it take
-    /// over.
-    pub(crate) fn takes(&mut self, layer: usize, begins_key_frame: bool) -> Taken {
+    /// over. Under another SSRC than before the layer begins again: its numbers have nothing in common.
+    pub(crate) fn takes(&mut self, layer: usize, ssrc_in: u32, begins_key_frame: bool) -> Taken {
         if self.paused {
             return Taken::No;
+        }
+        if self.current == Some(layer) && self.ssrc_in != Some(ssrc_in) {
+            self.current = None;
         }
         if self.target == Some(layer) && self.current != self.target && begins_key_frame {
             let switched = self.current.is_some();
             self.current = Some(layer);
+            self.ssrc_in = Some(ssrc_in);
             self.rewriter.begin_piece();
             return if switched { Taken::Switched } else { Taken::Yes };
         }
@@ -165,6 +215,7 @@ mod tests {
             kind: MediaKind::Video,
             paused: false,
             current: None,
+            ssrc_in: None,
             target: Some(1),
             preferred: 1,
             rewriter: Rewriter::new(90_000, 1, 1),
@@ -176,16 +227,41 @@ mod tests {
     #[test]
     fn layers_change_at_key_frames_alone() {
         let mut consumer = consumer();
-        assert_eq!(consumer.takes(1, false), Taken::No);
+        assert_eq!(consumer.takes(1, 11, false), Taken::No);
         assert!(consumer.waits());
-        assert_eq!(consumer.takes(0, true), Taken::No);
-        assert_eq!(consumer.takes(1, true), Taken::Yes);
+        assert_eq!(consumer.takes(0, 10, true), Taken::No);
+        assert_eq!(consumer.takes(1, 11, true), Taken::Yes);
         assert!(!consumer.waits());
         consumer.target = Some(0);
-        assert_eq!(consumer.takes(1, false), Taken::Yes, "the old layer goes on");
-        assert_eq!(consumer.takes(0, false), Taken::No);
-        assert_eq!(consumer.takes(0, true), Taken::Switched);
-        assert_eq!(consumer.takes(1, true), Taken::No);
+        assert_eq!(consumer.takes(1, 11, false), Taken::Yes, "the old layer goes on");
+        assert_eq!(consumer.takes(0, 10, false), Taken::No);
+        assert_eq!(consumer.takes(0, 10, true), Taken::Switched);
+        assert_eq!(consumer.takes(1, 11, true), Taken::No);
+    }
+
+    #[test]
+    fn under_another_ssrc_a_layer_begins_again_at_a_key_frame() {
+        let mut consumer = consumer();
+        assert_eq!(consumer.takes(1, 11, true), Taken::Yes);
+        assert_eq!(consumer.takes(1, 12, false), Taken::No);
+        assert!(consumer.waits());
+        assert_eq!(consumer.takes(1, 12, true), Taken::Yes);
+        assert_eq!(consumer.takes(1, 12, false), Taken::Yes);
+    }
+
+    #[test]
+    fn a_layer_tells_late_packets_and_those_of_an_ssrc_that_has_been_replaced() {
+        let start = Instant::now();
+        let mut layer = Layer::new(None, None, &Limits::default(), start);
+        layer.goes_on_under(11.into(), start);
+        assert_eq!(layer.place(11.into(), 500, start), Place::Newest);
+        assert_eq!(layer.place(11.into(), 502, start), Place::Newest);
+        assert_eq!(layer.place(11.into(), 501, start), Place::Behind);
+        layer.goes_on_under(12.into(), start);
+        assert_eq!(layer.place(12.into(), 7, start), Place::Newest);
+        assert_eq!(layer.place(11.into(), 503, start), Place::Replaced);
+        assert_eq!(layer.place(11.into(), 900, start + LATE), Place::Newest, "the client has gone back");
+        assert_eq!(layer.place(12.into(), 8, start + LATE), Place::Replaced);
     }
 
     #[test]

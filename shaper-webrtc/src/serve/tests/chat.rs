@@ -87,15 +87,29 @@ impl Chat {
         }
     }
 
+    /// Waits for an event, and keeps it.
+    pub(super) fn peek<T>(&mut self, of: impl Fn(&ServerMessage) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = self.events.iter().find_map(&of) {
+                return found;
+            }
+            let next = self.next();
+            self.events.push(next);
+        }
+    }
+
     /// A transport with a peer that is about to connect.
     pub(super) fn transport(&mut self, message: &ClientMessage) -> (String, Peer) {
+        self.transport_of(message, Peer::new())
+    }
+
+    pub(super) fn transport_of(&mut self, message: &ClientMessage, mut peer: Peer) -> (String, Peer) {
         let answer = self.ask(message);
         let ServerMessage::TransportCreated { transport_id, ice_parameters, ice_candidates, dtls_parameters, .. } =
             answer
         else {
             panic!("{answer:?}")
         };
-        let mut peer = Peer::new();
         let dtls_parameters = peer.connect(&ice_parameters, &ice_candidates, &dtls_parameters);
         let connect = ClientMessage::ConnectTransport { transport_id: transport_id.clone(), dtls_parameters };
         let connected = self.ask(&connect);

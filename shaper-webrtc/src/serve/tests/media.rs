@@ -136,6 +136,34 @@ fn every_packet_arrives_in_order_with_its_payload_and_the_log_maps_each() {
     assert!(records.iter().any(|record| matches!(record, Record::Clock { .. })));
 }
 
+#[test]
+fn a_publisher_may_change_its_ssrcs_and_receivers_see_one_stream() {
+    let server = serve(ServeConfig::default());
+    let mut pair = Pair::connect(&server);
+    pair.publish(0, 20);
+    pair.pump_until_received(20, 20);
+    pair.out.change_ssrc("0", AUDIO, 4444);
+    pair.out.change_ssrc("1", VIDEO, 5555);
+    for number in 20..40_u32 {
+        // Numbers that begin anew, below those before.
+        let sequence = u64::from(number - 19);
+        pair.out.write(4444, 111, sequence, number * 7, number.to_be_bytes().to_vec());
+        pair.out.write(5555, 96, sequence, number * 5, vp8(number as u16, number == 22, number));
+        pair.out.pump();
+        pair.input.pump();
+    }
+    // Video goes on at the key frame.
+    pair.pump_until_received(40, 38);
+    assert_eq!(pair.video_numbers(), (0..20).chain(22..40).collect::<Vec<_>>());
+    for ssrc in [pair.audio, pair.video] {
+        let packets = pair.input.of(ssrc);
+        for two in packets.windows(2) {
+            assert_eq!(*two[1].seq_no, *two[0].seq_no + 1);
+            assert!(two[1].header.timestamp.wrapping_sub(two[0].header.timestamp) < 1 << 31, "time goes on");
+        }
+    }
+}
+
 /// Loses one datagram of an SSRC: the nth.
 fn lose_nth(ssrc: u32, nth: usize) -> Loss {
     let mut seen = 0;

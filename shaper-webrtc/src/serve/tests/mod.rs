@@ -7,6 +7,7 @@ mod media;
 mod path;
 mod peer;
 mod sdp;
+mod sessions;
 mod signalling;
 mod simulcast;
 

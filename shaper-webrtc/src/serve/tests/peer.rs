@@ -9,7 +9,7 @@ use str0m::config::Fingerprint;
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequest, MediaKind as RtcKind, Mid, Rid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{ExtensionMap, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::dialect::{dtls_parameters, extension_map, fingerprint, set_codecs};
@@ -38,10 +38,15 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new() -> Self {
+        Self::with_extensions(extension_map())
+    }
+
+    /// One whose packets have these header extensions.
+    pub(super) fn with_extensions(extensions: ExtensionMap) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let local = socket.local_addr().unwrap();
-        let mut builder = Rtc::builder().set_rtp_mode(true).set_extension_map(extension_map());
+        let mut builder = Rtc::builder().set_rtp_mode(true).set_extension_map(extensions);
         set_codecs(builder.codec_config());
         let mut rtc = builder.build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
@@ -87,6 +92,13 @@ impl Peer {
         for (ssrc, rtx, rid) in streams {
             api.declare_stream_tx((*ssrc).into(), rtx.map(Ssrc::from), mid, rid.map(Rid::from));
         }
+    }
+
+    /// Goes on under another SSRC.
+    pub(super) fn change_ssrc(&mut self, mid: &str, from: u32, to: u32) {
+        let mut api = self.rtc.direct_api();
+        assert!(api.remove_stream_tx(from.into()));
+        api.declare_stream_tx(to.into(), None, Mid::from(mid), None);
     }
 
     /// Says what will be received.

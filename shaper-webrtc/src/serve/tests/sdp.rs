@@ -13,11 +13,11 @@ use crate::serve::{ServeConfig, Server};
 use crate::signal::ServerMessage;
 use crate::signal::rtp::MediaKind;
 
-const SDP: (&str, &str) = ("Content-Type", "application/sdp");
+pub(super) const SDP: (&str, &str) = ("Content-Type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("Content-Type", "application/trickle-ice-sdpfrag");
 
 /// A peer that has offered audio and video, and been answered.
-fn offered(server: &Server, path: &str, direction: Direction) -> (Peer, [Mid; 2], Answer) {
+pub(super) fn offered(server: &Server, path: &str, direction: Direction) -> (Peer, [Mid; 2], Answer) {
     let mut peer = Peer::new();
     let mut changes = peer.rtc.sdp_api();
     let audio = changes.add_media(RtcKind::Audio, direction, None, None, None);
@@ -73,6 +73,12 @@ fn who_publishes_by_whip_is_seen_and_heard_in_the_room() {
     let mut chat = Chat::joined(&server, "room", "listener");
     let (_, mut input) = chat.receiver();
     let (mut publisher, [audio, _], published) = offered(&server, "/whip/room", Direction::SendOnly);
+    let owner = chat.peek(|event| match event {
+        ServerMessage::NewProducer { participant_id, .. } => Some(participant_id.clone()),
+        _ => None,
+    });
+    let stranger = request(&server, &format!("DELETE /whip/room/{owner}"), &[], "");
+    assert_eq!(stranger.status, 404, "who is told of a participant cannot end it");
     let (consumer, kind, parameters) = chat.consume_next();
     let (consumer, parameters) = match kind {
         MediaKind::Audio => (consumer, parameters),
@@ -92,7 +98,6 @@ fn who_publishes_by_whip_is_seen_and_heard_in_the_room() {
     }
     pump_until("all packets", [&mut publisher, &mut input], |[_, input]| input.of(ssrc).len() == 50);
     request(&server, &format!("DELETE {}", published.header("location").unwrap()), &[], "");
-    let owner = published.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
     let closed = chat.event(|event| match event {
         ServerMessage::ProducerClosed { participant_id, .. } => Some(participant_id.clone()),
         _ => None,
@@ -106,6 +111,7 @@ fn a_session_is_patched_under_its_etag_alone_and_restarted_under_any() {
     let (mut publisher, _, published) = offered(&server, "/whip/room", Direction::SendOnly);
     pump_until("connected", [&mut publisher], |[publisher]| publisher.connected);
     let (location, etag) = (published.header("location").unwrap(), published.header("etag").unwrap());
+    let credentials = "a=ice-ufrag:new1\r\na=ice-pwd:0123456789012345678901\r\n";
     let patch = |headers: &[(&str, &str)], body: &str| request(&server, &format!("PATCH {location}"), headers, body);
     let candidate = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
     assert_eq!(patch(&[FRAGMENT], candidate).status, 428);
@@ -114,9 +120,12 @@ fn a_session_is_patched_under_its_etag_alone_and_restarted_under_any() {
     assert_eq!(patch(&[FRAGMENT, ("If-Match", etag)], candidate).status, 204);
     assert_eq!(patch(&[FRAGMENT, ("If-Match", etag)], "hello").status, 400);
     assert_eq!(patch(&[FRAGMENT, ("If-Match", "*")], candidate).status, 422, "no credentials");
-    let restart = patch(&[FRAGMENT, ("If-Match", "*")], "a=ice-ufrag:new1\r\na=ice-pwd:0123456789012345678901\r\n");
+    assert_eq!(patch(&[FRAGMENT, ("If-Match", "\"*\"")], credentials).status, 200, "as RFC 9725 writes it");
+    let restart = patch(&[FRAGMENT, ("If-Match", "*")], credentials);
     assert_eq!(restart.status, 200);
     let new = restart.header("etag").unwrap();
+    assert_eq!(patch(&[FRAGMENT, ("If-Match", new)], candidate).status, 204, "before any check under it");
+    assert_eq!(patch(&[FRAGMENT, ("If-Match", etag)], candidate).status, 412, "of the session before");
     assert!(new != etag && restart.body.contains(&format!("a=ice-ufrag:{}", new.trim_matches('"'))));
     let wrong = request(&server, &format!("DELETE {}", location.replace("/room/", "/other/")), &[], "");
     assert_eq!(wrong.status, 404);

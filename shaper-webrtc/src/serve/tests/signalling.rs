@@ -1,5 +1,6 @@
+use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -12,7 +13,7 @@ use super::{metric, serve};
 use crate::serve::{Limits, ServeConfig};
 use crate::signal::codecs::router_capabilities;
 use crate::signal::rtp::MediaKind;
-use crate::signal::{ClientMessage, ServerMessage};
+use crate::signal::{ClientMessage, ServerMessage, encode};
 
 fn refusal(answer: ServerMessage) -> String {
     let ServerMessage::Error { message } = answer else { panic!("{answer:?}") };
@@ -133,6 +134,63 @@ fn who_does_not_come_back_is_given_up() {
     drop(goes);
     let left = stays.event(|event| matches!(event, ServerMessage::ParticipantLeft { .. }).then(|| event.clone()));
     assert_eq!(left, ServerMessage::ParticipantLeft { participant_id: id });
+}
+
+#[test]
+fn who_does_not_read_is_cut_off_and_given_up() {
+    let limits = Limits {
+        reconnect: Duration::from_millis(100),
+        unread: Duration::from_millis(200),
+        messages_per_second: u32::MAX,
+        message_burst: u32::MAX,
+        ..Limits::default()
+    };
+    let server = serve(ServeConfig { limits, ..ServeConfig::default() });
+    let mut stays = Chat::joined(&server, "room", "stays");
+    let mut deaf = Chat::joined(&server, "room", "deaf");
+    deaf.socket.get_ref().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    // Answers that nobody reads, until the server takes no more questions.
+    let ask = Message::text(encode(&ClientMessage::GetRouterRtpCapabilities).unwrap());
+    let stuck = (0..2_000_000).any(|_| deaf.socket.send(ask.clone()).is_err());
+    assert!(stuck, "the server has room for two million answers");
+    let left = stays.event(|event| matches!(event, ServerMessage::ParticipantLeft { .. }).then(|| event.clone()));
+    assert_eq!(left, ServerMessage::ParticipantLeft { participant_id: deaf.id.clone() });
+}
+
+#[test]
+fn pings_beyond_the_limit_keep_nothing_open() {
+    let limits =
+        Limits { idle: Duration::from_millis(500), messages_per_second: 0, message_burst: 3, ..Limits::default() };
+    let server = serve(ServeConfig { limits, ..ServeConfig::default() });
+    let mut chat = Chat::open(&server);
+    chat.socket.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let closed = loop {
+        assert!(Instant::now() < deadline, "pings keep it open");
+        let _ = chat.socket.send(Message::Ping(Vec::new().into()));
+        match chat.socket.read() {
+            Ok(Message::Close(frame)) => break frame.map(|frame| frame.code),
+            Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(Error::ConnectionClosed) => break None,
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(closed, Some(CloseCode::Normal));
+}
+
+#[test]
+fn a_producer_is_consumed_once_by_each_client() {
+    let server = serve(ServeConfig::default());
+    let mut subscriber = Chat::joined(&server, "room", "subscriber");
+    let (_, _input) = subscriber.receiver();
+    let mut publisher = Chat::joined(&server, "room", "publisher");
+    let (transport, _out) = publisher.sender();
+    let producer_id = publisher.produce(&transport, "0", 111, encoding(1, None));
+    let consume = ClientMessage::Consume { producer_id, rtp_capabilities: router_capabilities() };
+    assert!(matches!(subscriber.ask(&consume), ServerMessage::ConsumerCreated { .. }));
+    assert!(refusal(subscriber.ask(&consume)).contains("already"));
+    assert_eq!(metric(&server, "consumers"), 1);
 }
 
 #[test]
