@@ -241,6 +241,16 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
     if !(1..=120).contains(&config.fps) {
         return wrong(format!("{} frames a second: 1 to 120 can be sent", config.fps));
     }
+    let of_rooms = [
+        (config.simulcast, "simulcast"),
+        (config.churn_per_second > 0.0, "churn"),
+        (config.ice_restart_every.is_some(), "ICE restarts"),
+    ];
+    if config.target != Target::SimplestChat
+        && let Some((_, what)) = of_rooms.iter().find(|(asked, _)| *asked)
+    {
+        return wrong(format!("{what}: only with SimplestChat, not with WHIP and WHEP"));
+    }
     let scheme = match config.target {
         Target::SimplestChat => "ws",
         Target::Whip | Target::Whep => "http",
