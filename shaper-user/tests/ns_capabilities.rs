@@ -69,7 +69,7 @@ fn as_nobody_with(capabilities: &[Capability], program: &str, arguments: &[&str]
 }
 
 /// Where nobody listens.
-const NOBODY: &str = "ws://127.0.0.1:9/ws";
+const NO_SERVER: &str = "ws://127.0.0.1:9/ws";
 
 /// Each task with a command for it, in an order in which each finds what it is about.
 fn commands<'a>(out: &'a str, log: &'a str) -> Vec<(Task, Vec<&'a str>)> {
@@ -92,7 +92,7 @@ fn commands<'a>(out: &'a str, log: &'a str) -> Vec<(Task, Vec<&'a str>)> {
         (Task::Workload, ["toast", "peer", "--interface", DEVICE, "--duration", "100ms", "--log", log].to_vec()),
         (
             Task::WorkloadInside,
-            ["webrtc", "load", "--netns", "far", "-s", NOBODY, "-c", "1", "-d", "100ms", "-r", "0", "--out", out]
+            ["webrtc", "load", "--netns", "far", "-s", NO_SERVER, "-c", "1", "-d", "100ms", "-r", "0", "--out", out]
                 .to_vec(),
         ),
         of(Task::Files, "profile check wifi"),

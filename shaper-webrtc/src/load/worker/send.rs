@@ -23,6 +23,8 @@ use crate::signal::rtp::MediaKind;
 const VIDEO_SHARE: f64 = 0.85;
 /// Video takes at least this, in bits a second.
 const LEAST_VIDEO: u64 = 50_000;
+/// Packets that are remembered until they leave.
+const KEPT_BACK: usize = 4096;
 /// As loud as speech (RFC 6464), in decibels below full scale.
 const SPEECH_LEVEL: i8 = -20;
 
@@ -146,6 +148,10 @@ impl Leg {
             track.frames += 1;
         }
         for (place, payload) in payloads.into_iter().enumerate() {
+            // What str0m keeps back, as long as no path is known, is forgotten here.
+            if self.outgoing.len() >= KEPT_BACK {
+                self.outgoing.pop_front();
+            }
             let (sequence, timestamp, bytes) = (track.sequence(), track.timestamp(), payload.len());
             self.outgoing.push_back(Outgoing {
                 track: index,
