@@ -63,7 +63,7 @@ impl Latency {
 
     /// In milliseconds.
     pub(crate) fn most(&self) -> Option<f64> {
-        (self.count() > 0).then(|| self.most.as_secs_f64() * 1e3)
+        (self.count() > 0).then_some(self.most.as_secs_f64() * 1e3)
     }
 }
 

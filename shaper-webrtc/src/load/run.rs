@@ -180,10 +180,9 @@ pub fn run(config: LoadConfig, stop: &Stop, started: impl FnOnce(Started)) -> Re
         legs: AtomicU64::new(0),
         config,
     });
-    let (signalled, sent_for, interrupted) = runtime.block_on(signalling(&common, stop));
+    let Ended { signalled, sent_for, interrupted, fds } = runtime.block_on(signalling(&common, stop));
     // Connections that are still being made are dropped.
     runtime.shutdown_background();
-    let fds = resources::fds();
     let count = workers.handles.len();
     let reports = workers.finish()?;
     let packet_log_lost = match (log, &common.config.packet_log) {
@@ -240,6 +239,16 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
     }
     if !(1..=120).contains(&config.fps) {
         return wrong(format!("{} frames a second: 1 to 120 can be sent", config.fps));
+    }
+    let of_rooms = [
+        (config.simulcast, "simulcast"),
+        (config.churn_per_second > 0.0, "churn"),
+        (config.ice_restart_every.is_some(), "ICE restarts"),
+    ];
+    if config.target != Target::SimplestChat
+        && let Some((_, what)) = of_rooms.iter().find(|(asked, _)| *asked)
+    {
+        return wrong(format!("{what}: only with SimplestChat, not with WHIP and WHEP"));
     }
     let scheme = match config.target {
         Target::SimplestChat => "ws",
@@ -310,8 +319,17 @@ impl Drop for Workers {
     }
 }
 
-/// Runs all clients: what they tell, how long was sent, and whether that was ended early.
-async fn signalling(common: &Arc<Common>, stop: &Stop) -> (Vec<Signalled>, Duration, bool) {
+/// What is known when all clients have ended.
+struct Ended {
+    signalled: Vec<Signalled>,
+    sent_for: Duration,
+    interrupted: bool,
+    /// Descriptors when sending ended.
+    fds: u64,
+}
+
+/// Runs all clients.
+async fn signalling(common: &Arc<Common>, stop: &Stop) -> Ended {
     let config = &common.config;
     let start = Instant::now();
     let (ending, is_over) = watch::channel(false);
@@ -334,7 +352,7 @@ async fn signalling(common: &Arc<Common>, stop: &Stop) -> (Vec<Signalled>, Durat
     for worker in &common.workers {
         worker.send(Command::StopSending);
     }
-    let sent_for = start.elapsed();
+    let (sent_for, fds) = (start.elapsed(), resources::fds());
     sleep(DRAIN + config.drain).await;
     ending.send_replace(true);
     let mut told: HashMap<usize, Signalled> = HashMap::new();
@@ -358,7 +376,7 @@ async fn signalling(common: &Arc<Common>, stop: &Stop) -> (Vec<Signalled>, Durat
     let all = parts.iter().enumerate();
     let all =
         all.map(|(index, part)| told.remove(&index).unwrap_or_else(|| missing(index, &part.room, part.publishes)));
-    (all.collect(), sent_for, interrupted)
+    Ended { signalled: all.collect(), sent_for, interrupted, fds }
 }
 
 /// Lets clients leave and come back, one after the other, for ever.

@@ -256,6 +256,10 @@ impl Load {
 
 /// Runs the load, and writes and tells what it measured.
 pub(super) fn run(args: &Load) -> anyhow::Result<Outcome> {
+    #[cfg(feature = "live")]
+    if args.is_inside() {
+        crate::capabilities::Task::WorkloadInside.demand()?;
+    }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make the directory {}", args.out.display()))?;
     let outcome = run_until_signal(args.config()?, |started| {
         if args.json {

@@ -337,15 +337,16 @@ impl Client {
     /// Nothing may take longer than a stage may.
     pub(super) fn check_deadlines(&mut self, room: &mut Room) -> Result<(), Failure> {
         let (now, limit) = (Instant::now(), self.timeout());
-        if now > room.since + limit {
-            for leg in room.legs().filter_map(|leg| self.legs.all.get(&leg)).filter(|leg| !leg.up) {
-                let (stage, what) = if leg.ice_up {
-                    (Stage::Dtls, "the handshake has not ended")
-                } else {
-                    (Stage::Ice, "no check was answered")
-                };
-                return Err(Failure::new(stage, format!("{what} within {} s", limit.as_secs_f64())));
-            }
+        let mut legs = room.legs().filter_map(|leg| self.legs.all.get(&leg));
+        if now > room.since + limit
+            && let Some(leg) = legs.find(|leg| !leg.up)
+        {
+            let (stage, what) = if leg.ice_up {
+                (Stage::Dtls, "the handshake has not ended")
+            } else {
+                (Stage::Ice, "no check was answered")
+            };
+            return Err(Failure::new(stage, format!("{what} within {} s", limit.as_secs_f64())));
         }
         while room.asked.front().is_some_and(|(_, since)| now > *since + limit) {
             if let Some((offered, _)) = room.asked.pop_front() {

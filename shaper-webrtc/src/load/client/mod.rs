@@ -1,6 +1,7 @@
 //! Clients: one task each on the signalling thread. What they do with media, workers do.
 
 pub(crate) mod chat;
+mod sdp;
 mod session;
 mod tracks;
 mod transport;
@@ -16,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::config::LoadConfig;
+use super::config::{LoadConfig, Target};
 use super::failure::{Failure, Stage};
 use super::plan::Part;
 use super::results::Signalled;
@@ -116,7 +117,10 @@ impl Client {
 
     async fn live(&mut self) -> Result<(), Failure> {
         let server = self.common.server.clone().map_err(|reason| Failure::new(Stage::Resolve, reason))?;
-        self.live_in_rooms(server).await
+        match self.common.config.target {
+            Target::SimplestChat => self.live_in_rooms(server).await,
+            Target::Whip | Target::Whep => self.live_by_sdp(server).await,
+        }
     }
 
     /// Whether the run is over.

@@ -188,7 +188,7 @@ pub struct Tester {
     pub cpus: usize,
     /// The largest resident set, in bytes.
     pub memory_bytes: u64,
-    /// Open file descriptors at the end.
+    /// Open file descriptors when sending ended.
     pub fds: u64,
     /// Threads that handled media.
     pub workers: usize,

@@ -1,5 +1,6 @@
 //! What changes while a load runs.
 
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::{config, load, serve};
@@ -81,15 +82,44 @@ fn the_packet_log_has_each_packet_that_was_sent_and_received() {
     }
 }
 
+/// Passes connections on to a server; the first is cut after a while.
+fn cutting_proxy(server: SocketAddr, after: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for (index, client) in listener.incoming().flatten().enumerate() {
+            let Ok(server) = TcpStream::connect(server) else { return };
+            let ways = [(client.try_clone(), server.try_clone()), (server.try_clone(), client.try_clone())];
+            for (from, to) in ways {
+                let (Ok(mut from), Ok(mut to)) = (from, to) else { return };
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            }
+            if index == 0 {
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    let _ = client.shutdown(Shutdown::Both);
+                    let _ = server.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    address
+}
+
 #[test]
-fn senders_follow_the_estimate_unless_the_rate_is_fixed() {
+fn signalling_that_is_cut_is_taken_up_again_and_media_goes_on() {
     let server = serve(ServeConfig::default());
-    let quick = LoadConfig { clients: 2, audio: false, duration: Duration::from_secs(2), ..config(&server) };
-    let first_rate = |fixed_bitrate| {
-        let outcome = load(LoadConfig { fixed_bitrate, ..quick.clone() });
-        let rates = outcome.clients.iter().flat_map(|client| &client.time_series);
-        rates.filter_map(|second| second.target_bitrate).next().unwrap()
-    };
-    assert_eq!(first_rate(true), 1_000_000);
-    assert!(first_rate(false) <= 1_000_000);
+    let proxy = cutting_proxy(server.listening(), Duration::from_secs(2));
+    let outcome = load(LoadConfig { server: format!("ws://{proxy}/ws"), clients: 2, ..config(&server) });
+    assert_eq!(outcome.clients.iter().map(|client| client.reconnects).sum::<u64>(), 1, "{:#?}", outcome.clients);
+    assert_eq!((outcome.summary.total_errors, outcome.summary.packets_lost), (0, 0), "{:#?}", outcome.summary);
+    assert_eq!(outcome.summary.total_consumers_created, 4);
+}
+
+#[test]
+fn where_the_rate_is_fixed_video_begins_with_it() {
+    let server = serve(ServeConfig::default());
+    let outcome = load(LoadConfig { clients: 2, audio: false, fixed_bitrate: true, ..config(&server) });
+    let rates = outcome.clients.iter().flat_map(|client| &client.time_series);
+    assert!(rates.filter_map(|second| second.target_bitrate).all(|rate| rate == 1_000_000));
 }

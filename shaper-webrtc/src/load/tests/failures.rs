@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::{config, load, serve};
 use crate::load::results::Level;
-use crate::load::{Faults, LoadConfig, Stage, Stop, run};
+use crate::load::{Faults, LoadConfig, Stage, Stop, Target, run};
 use crate::serve::{Limits, ServeConfig};
 
 /// Longer than any of these takes on a busy machine.
@@ -100,6 +100,9 @@ fn nobody_there_is_told_as_the_stage_of_connecting_or_resolving() {
     for bad in ["http://127.0.0.1/ws", "ws://", "nonsense"] {
         assert!(run(LoadConfig { server: bad.to_owned(), ..quick.clone() }, &Stop::new(), |_| {}).is_err(), "{bad}");
     }
+    let server = "http://127.0.0.1:1".to_owned();
+    let layers = LoadConfig { server, target: Target::Whip, simulcast: true, ..quick };
+    assert!(run(layers, &Stop::new(), |_| {}).unwrap_err().to_string().contains("only with SimplestChat"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod changes;
 mod counts;
 mod failures;
+mod sdp;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -23,6 +23,8 @@ use crate::signal::rtp::MediaKind;
 const VIDEO_SHARE: f64 = 0.85;
 /// Video takes at least this, in bits a second.
 const LEAST_VIDEO: u64 = 50_000;
+/// Packets that are remembered until they leave.
+const KEPT_BACK: usize = 4096;
 /// As loud as speech (RFC 6464), in decibels below full scale.
 const SPEECH_LEVEL: i8 = -20;
 
@@ -146,6 +148,10 @@ impl Leg {
             track.frames += 1;
         }
         for (place, payload) in payloads.into_iter().enumerate() {
+            // What str0m keeps back, as long as no path is known, is forgotten here.
+            if self.outgoing.len() >= KEPT_BACK {
+                self.outgoing.pop_front();
+            }
             let (sequence, timestamp, bytes) = (track.sequence(), track.timestamp(), payload.len());
             self.outgoing.push_back(Outgoing {
                 track: index,
@@ -180,14 +186,7 @@ impl Leg {
         let Some(Shape::Video { most, share, .. }) = self.tracks.get(index).map(|track| track.new.shape) else {
             return 0;
         };
-        match self.estimate {
-            Some(estimate) if !self.new.fixed_bitrate => {
-                // Rates are far below 2^52.
-                let share = (estimate as f64 * VIDEO_SHARE * share) as u64;
-                share.clamp(LEAST_VIDEO, most.max(LEAST_VIDEO))
-            }
-            _ => most,
-        }
+        rate(self.estimate.filter(|_| !self.new.fixed_bitrate), most, share)
     }
 
     /// What all video tracks may take together.
@@ -238,5 +237,26 @@ impl Leg {
                 time_ns,
             }));
         }
+    }
+}
+
+/// What a track of video takes, in bits a second, of an estimate that is to be followed.
+fn rate(estimate: Option<u64>, most: u64, share: f64) -> u64 {
+    // Rates are far below 2^52.
+    let fitting = |estimate: u64| (estimate as f64 * VIDEO_SHARE * share) as u64;
+    estimate.map_or(most, |estimate| fitting(estimate).clamp(LEAST_VIDEO, most.max(LEAST_VIDEO)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn video_fits_into_the_estimate_and_takes_no_more_than_its_quality() {
+        assert_eq!(rate(Some(1_000_000), 2_500_000, 1.0), 850_000);
+        assert_eq!(rate(Some(1_000_000), 2_500_000, 0.5), 425_000);
+        assert_eq!(rate(Some(100_000_000), 2_500_000, 1.0), 2_500_000);
+        assert_eq!(rate(Some(0), 2_500_000, 1.0), LEAST_VIDEO);
+        assert_eq!(rate(None, 2_500_000, 1.0), 2_500_000, "fixed");
     }
 }
