@@ -201,14 +201,14 @@ fn losses(report: &PathReport, notes: &mut Notes) {
             format!("{not_left} packets that the server sent ({}) never left its host", percent(not_left, forwarded));
         notes.add(Severity::Warning, "server_host_loss", text);
     }
-    let at_start = report.fates.at_start;
-    if at_start > 0 {
+    let at_change = report.fates.at_change;
+    if at_change > 0 {
         let text = format!(
-            "{at_start} packets ({}) came out of order where a stream began, and were not taken: server and receivers \
-             begin with the first packet that they get",
-            percent(at_start, report.fates.packets)
+            "{at_change} packets ({}) came out of order where a stream began or changed, and were not taken: server and \
+             receivers begin with the first packet that they get",
+            percent(at_change, report.fates.packets)
         );
-        notes.add(Severity::Info, "at_start", text);
+        notes.add(Severity::Info, "at_change", text);
     }
     let mut by_link = BTreeMap::<(Direction, &str), (u64, u64, u64)>::new();
     for leg in &report.legs {

@@ -23,7 +23,7 @@ enum Fate {
     LostDownlink,
     LostReceiver,
     LostSomewhere,
-    AtStart,
+    AtChange,
     InFlight,
 }
 
@@ -39,7 +39,7 @@ impl Fate {
             Fate::LostDownlink => &mut fates.lost_downlink,
             Fate::LostReceiver => &mut fates.lost_receiver,
             Fate::LostSomewhere => &mut fates.lost_somewhere,
-            Fate::AtStart => &mut fates.at_start,
+            Fate::AtChange => &mut fates.at_change,
             Fate::InFlight => &mut fates.in_flight,
         };
         *counter += 1;
@@ -55,7 +55,7 @@ impl Fate {
             Fate::LostDownlink => "lost_downlink",
             Fate::LostReceiver => "lost_receiver",
             Fate::LostSomewhere => "lost_somewhere",
-            Fate::AtStart => "at_start",
+            Fate::AtChange => "at_change",
             Fate::InFlight => "in_flight",
         }
     }
@@ -207,10 +207,10 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                     // A tester that has ended takes nothing.
                     Fate::LostReceiver if times.receiver.is_some_and(|time| time >= walk.tester_end) => Fate::InFlight,
                     Fate::LostReceiver if down.first_received.zip(out).is_some_and(|(first, out)| out < first) => {
-                        Fate::AtStart
+                        Fate::AtChange
                     }
-                    Fate::LostServer if up.link.far.as_ref().is_some_and(|far| flow.is_early(number, far)) => {
-                        Fate::AtStart
+                    Fate::LostServer if up.link.far.as_ref().is_some_and(|far| flow.is_outside(number, far)) => {
+                        Fate::AtChange
                     }
                     fate => fate,
                 };

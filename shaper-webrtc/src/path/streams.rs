@@ -76,8 +76,9 @@ pub(super) struct Piece {
     /// First and last number in.
     pub(super) range: (i64, i64),
     pub(super) added: i64,
-    /// When the packet came in that it began with, CLOCK_MONOTONIC, and its number in.
+    /// When the packets came in that it began and ended with, CLOCK_MONOTONIC, and their numbers in.
     began: (u64, i64),
+    ended: (u64, i64),
 }
 
 impl Piece {
@@ -108,9 +109,11 @@ impl Flow {
         for hop in &hops {
             let added = hop.number_out.wrapping_sub(hop.number_in);
             let (number, came) = (hop.number_in, (hop.time_in, hop.number_in));
-            let piece = pieces.entry(added).or_insert(Piece { range: (number, number), added, began: came });
+            let piece =
+                pieces.entry(added).or_insert(Piece { range: (number, number), added, began: came, ended: came });
             piece.range.1 = number;
             piece.began = piece.began.min(came);
+            piece.ended = piece.ended.max(came);
         }
         let mut pieces: Vec<Piece> = pieces.into_values().collect();
         pieces.sort_unstable_by_key(|piece| piece.range);
@@ -129,11 +132,13 @@ impl Flow {
         self.piece(number_in).map(|piece| number_in.wrapping_add(piece.added))
     }
 
-    /// Whether a packet came before the one that its piece began with, although its number is higher:
-    /// the server was not sending yet. `far` is what came to the server.
-    pub(super) fn is_early(&self, number_in: i64, far: &Series) -> bool {
-        let began = self.piece(number_in).and_then(|piece| far.get(piece.began.1));
-        began.zip(far.get(number_in)).is_some_and(|(began, came)| came < began)
+    /// Whether a packet came before the one that its piece began with, although its number is higher, or
+    /// behind the one that it ended with, although it is lower: the server was not sending it then.
+    /// `far` is what came to the server.
+    pub(super) fn is_outside(&self, number_in: i64, far: &Series) -> bool {
+        let Some((piece, came)) = self.piece(number_in).zip(far.get(number_in)) else { return false };
+        let (began, ended) = (far.get(piece.began.1), far.get(piece.ended.1));
+        began.is_some_and(|began| came < began) || ended.is_some_and(|ended| came > ended)
     }
 
     pub(super) fn hop(&self, number_in: i64) -> Option<&Hop> {
