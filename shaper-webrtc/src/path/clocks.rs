@@ -13,9 +13,19 @@ impl Clocks {
         self.pairs.push((monotonic, realtime.saturating_sub(monotonic)));
     }
 
-    /// Called once all pairs are there.
-    pub(super) fn sort(&mut self) {
+    /// Called once all pairs are there. A pair that was read while the reader had to wait is off by as
+    /// much as it waited: of each and the two before and behind it the median counts, which keeps what
+    /// the clocks do by themselves, steps too.
+    pub(super) fn settle(&mut self) {
         self.pairs.sort_unstable();
+        let ahead: Vec<i64> = self.pairs.iter().map(|pair| pair.1).collect();
+        for (index, pair) in self.pairs.iter_mut().enumerate() {
+            // As many on each side, fewer at the ends.
+            let side = index.min(ahead.len() - 1 - index).min(2);
+            let mut near = ahead.get(index - side..=index + side).unwrap_or_default().to_vec();
+            near.sort_unstable();
+            pair.1 = near.get(side).copied().unwrap_or(pair.1);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,13 +66,25 @@ mod tests {
         assert_eq!(clocks.wall(5), 5);
         clocks.add(2_000, 12_010);
         clocks.add(1_000, 11_000);
-        clocks.sort();
+        clocks.settle();
         assert_eq!(clocks.wall(1_000), 11_000);
         assert_eq!(clocks.wall(1_500), 11_505);
         assert_eq!(clocks.wall(3_000), 13_010);
         assert_eq!(clocks.wall(0), 10_000);
         clocks.add(u64::MAX, 0);
-        clocks.sort();
-        assert_eq!(clocks.wall(u64::MAX), 0, "a pair is believed, whatever it says");
+        clocks.settle();
+        assert_eq!(clocks.wall(u64::MAX), 0, "the last is believed, whatever it says");
+    }
+
+    #[test]
+    fn a_pair_that_was_read_late_is_overruled_and_a_step_is_not() {
+        let mut clocks = Clocks::default();
+        for second in 0..20_u64 {
+            let ahead = if second < 10 { 1_000 } else { 2_000 };
+            clocks.add(second * 100, second * 100 + ahead + if second == 5 { 77 } else { 0 });
+        }
+        clocks.settle();
+        assert_eq!(clocks.wall(500), 1_500);
+        assert_eq!((clocks.wall(900), clocks.wall(1_000)), (1_900, 3_000));
     }
 }

@@ -9,6 +9,9 @@ pub(super) const CAPACITY: usize = 16_384;
 /// Words that all distributions of a report may take together: 256 MiB.
 const WORDS: usize = 32 << 20;
 
+/// What mapping one clock to another may cost: more is no noise.
+pub(super) const CLOCK_NS: i64 = 1_000_000;
+
 /// What the distributions of a report take their memory from.
 pub(super) fn budget() -> Budget {
     Budget::of(WORDS)

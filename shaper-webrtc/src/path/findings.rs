@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
+use super::figures::CLOCK_NS;
 use super::result::{Direction, Finding, JoinedBy, Leg, PathReport, Severity};
 use super::streams::{Streams, name_of};
 
@@ -10,8 +11,6 @@ use super::streams::{Streams, name_of};
 const LATE_NS: u64 = 10_000_000;
 /// Packets that wait longer than this in the tester's host, at the 99th percentile, are its own doing.
 const SLOW_NS: i64 = 20_000_000;
-/// What mapping one clock to another may cost.
-const RESIDUE_NS: i64 = 1_000_000;
 
 struct Notes(Vec<Finding>);
 
@@ -173,9 +172,9 @@ fn completeness(inputs: &Inputs, streams: &Streams, report: &PathReport, notes: 
         notes.add(Severity::Warning, "ambiguous_ssrc", text);
     }
     let residue = report.largest_residue_ns;
-    if residue > RESIDUE_NS || report.negative > 0 {
+    if residue > CLOCK_NS || report.negative > 0 {
         let text = format!(
-            "clocks do not agree: the pieces differ from the latency end to end by up to {}, and {} packets have a piece below zero",
+            "clocks do not agree: the pieces differ from the latency end to end by up to {}, and {} packets have a piece that is clearly below zero",
             milliseconds(residue as f64),
             report.negative
         );
@@ -201,6 +200,15 @@ fn losses(report: &PathReport, notes: &mut Notes) {
         let text =
             format!("{not_left} packets that the server sent ({}) never left its host", percent(not_left, forwarded));
         notes.add(Severity::Warning, "server_host_loss", text);
+    }
+    let at_change = report.fates.at_change;
+    if at_change > 0 {
+        let text = format!(
+            "{at_change} packets ({}) came out of order where a stream began or changed, and were not taken: server and \
+             receivers begin with the first packet that they get",
+            percent(at_change, report.fates.packets)
+        );
+        notes.add(Severity::Info, "at_change", text);
     }
     let mut by_link = BTreeMap::<(Direction, &str), (u64, u64, u64)>::new();
     for leg in &report.legs {

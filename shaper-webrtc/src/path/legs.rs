@@ -238,9 +238,9 @@ fn down_leg(down: &Down, streams: &Streams, said: Option<&Said>, drops: &Drops<'
     let server = by_server(down, streams);
     if let (Some(server), Some(near)) = (&server, &down.link.near) {
         checks.push(Check::equal(
-            "numbers that never left = the server's own losses + losses before it + not seen to leave",
+            "numbers that never left = the server's own losses + losses before it + out of order at a change + not seen to leave",
             signed(near.gaps()),
-            signed(server.lost + server.lost_before + server.not_left),
+            signed(server.lost + server.lost_before + server.at_change + server.not_left),
         ));
     }
     let got = match (received, &down.link.far) {
@@ -307,14 +307,20 @@ fn by_server(down: &Down, streams: &Streams) -> Option<ByServer> {
         let far = streams.ups.get(&flow.ssrc_in).and_then(|up| up.link.far.as_ref());
         let wanted: u64 = flow.wanted.iter().map(span).sum();
         let silent = wanted.saturating_sub(flow.hops.len() as u64);
-        let arrived = far.map_or(0, |far| {
+        let (mut arrived, mut at_change) = (0_u64, 0_u64);
+        if let Some(far) = far {
             let all = flow.wanted.iter().flat_map(|range| far.within(range));
-            all.filter(|(number, _)| flow.hop(*number).is_none()).count() as u64
-        });
+            for (number, _) in all.filter(|(number, _)| flow.hop(*number).is_none()) {
+                arrived += 1;
+                let left = || flow.number_out(*number).zip(near).is_some_and(|(out, near)| near.has(out));
+                at_change += u64::from(flow.is_outside(*number, far) && !left());
+            }
+        }
+        server.at_change += at_change;
         // What left is no loss, whether or not the log has it.
         let (unlogged, unlogged_arrived) = near.map_or((0, 0), |near| unlogged(flow, near, far));
         server.unlogged += unlogged;
-        server.lost += arrived.saturating_sub(unlogged_arrived);
+        server.lost += arrived.saturating_sub(unlogged_arrived + at_change);
         server.lost_before += silent.saturating_sub(arrived).saturating_sub(unlogged.saturating_sub(unlogged_arrived));
         let inside = |number: i64| bounds.is_some_and(|(first, last)| (first..=last).contains(&number));
         let gone = flow.hops.iter().filter(|hop| inside(hop.number_out));

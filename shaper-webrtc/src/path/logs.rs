@@ -38,7 +38,7 @@ impl MapLog {
                 serve::Record::Reported(said) => log.reported.push(said),
             }
         }
-        log.clocks.sort();
+        log.clocks.settle();
         Ok(log)
     }
 
@@ -78,7 +78,7 @@ impl PacketLog {
                 packet_log::Record::Lost { records } => log.lost = log.lost.saturating_add(records),
             }
         }
-        log.clocks.sort();
+        log.clocks.settle();
         Ok(log)
     }
 

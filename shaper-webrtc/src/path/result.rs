@@ -72,6 +72,9 @@ pub struct Fates {
     pub lost_receiver: u64,
     /// Did not come, and captures do not tell where they got lost.
     pub lost_somewhere: u64,
+    /// Arrived out of order where a stream began, or the server changed its layer, and were not taken: a
+    /// server or receiver begins with the first packet that it gets.
+    pub at_change: u64,
     /// Cannot be told: on their way when a capture began or ended.
     pub in_flight: u64,
     /// Beside those: packets that the server did not send on for a reason, such as a pause, another
@@ -92,6 +95,7 @@ impl Fates {
             (&mut self.lost_downlink, other.lost_downlink),
             (&mut self.lost_receiver, other.lost_receiver),
             (&mut self.lost_somewhere, other.lost_somewhere),
+            (&mut self.at_change, other.at_change),
             (&mut self.in_flight, other.in_flight),
             (&mut self.not_forwarded, other.not_forwarded),
         ];
@@ -219,6 +223,9 @@ pub struct ByServer {
     pub forwarded: u64,
     /// Arrived at its host, were to be sent on, and were not: the server's own losses.
     pub lost: u64,
+    /// Arrived before the packet that the server began a piece with, although their numbers are higher, or
+    /// behind the one that it ended with, although they are lower: it was not sending them then.
+    pub at_change: u64,
     /// Were to be sent on, and had not come: gaps that it passes on.
     pub lost_before: u64,
     /// Sent on by the mapping log, and not seen to leave.
@@ -345,7 +352,7 @@ pub struct PathReport {
     /// The largest difference between the sum of the pieces and the end-to-end latency: what mapping
     /// one clock to the other costs.
     pub largest_residue_ns: i64,
-    /// Packets with a piece below zero, which no packet can have: clocks that are not the same.
+    /// Packets with a piece of less than -1 ms, which no packet can have: clocks that are not the same.
     pub negative: u64,
     /// The same, of each pair of sender and receiver.
     pub pairs: Vec<Pair>,

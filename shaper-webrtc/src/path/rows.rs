@@ -7,7 +7,7 @@ use shaper_offline::stats::{Budget, Distribution};
 
 use super::Inputs;
 use super::clocks::Clocks;
-use super::figures::{CAPACITY, budget, summary};
+use super::figures::{CAPACITY, CLOCK_NS, budget, summary};
 use super::legs::{Crossing, Judge};
 use super::result::{Fates, Latency, Pair};
 use super::streams::{Down, Hop, Streams, Up, server_clocks};
@@ -23,6 +23,7 @@ enum Fate {
     LostDownlink,
     LostReceiver,
     LostSomewhere,
+    AtChange,
     InFlight,
 }
 
@@ -38,6 +39,7 @@ impl Fate {
             Fate::LostDownlink => &mut fates.lost_downlink,
             Fate::LostReceiver => &mut fates.lost_receiver,
             Fate::LostSomewhere => &mut fates.lost_somewhere,
+            Fate::AtChange => &mut fates.at_change,
             Fate::InFlight => &mut fates.in_flight,
         };
         *counter += 1;
@@ -53,6 +55,7 @@ impl Fate {
             Fate::LostDownlink => "lost_downlink",
             Fate::LostReceiver => "lost_receiver",
             Fate::LostSomewhere => "lost_somewhere",
+            Fate::AtChange => "at_change",
             Fate::InFlight => "in_flight",
         }
     }
@@ -200,16 +203,23 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                 let out = hop.map(|hop| hop.number_out).or_else(|| flow.number_out(number).filter(left));
                 let times = walk.times(up, down, number, hop, out);
                 let mut fate = fate(up, down, number, out, up_judge.as_ref(), judge.as_ref());
-                // A tester that has ended takes nothing.
-                if fate == Fate::LostReceiver && times.receiver.is_some_and(|time| time >= walk.tester_end) {
-                    fate = Fate::InFlight;
-                }
+                fate = match fate {
+                    // A tester that has ended takes nothing.
+                    Fate::LostReceiver if times.receiver.is_some_and(|time| time >= walk.tester_end) => Fate::InFlight,
+                    Fate::LostReceiver if down.first_received.zip(out).is_some_and(|(first, out)| out < first) => {
+                        Fate::AtChange
+                    }
+                    Fate::LostServer if up.link.far.as_ref().is_some_and(|far| flow.is_outside(number, far)) => {
+                        Fate::AtChange
+                    }
+                    fate => fate,
+                };
                 pair.add(fate, &times);
                 all.add(fate, &times);
                 if let (Fate::Delivered, Some(pieces), Some(end_to_end)) = (fate, times.pieces(), times.end_to_end) {
                     let residue = pieces.iter().sum::<i64>().saturating_sub(end_to_end).saturating_abs();
                     largest_residue = largest_residue.max(residue);
-                    negative += u64::from(pieces.iter().any(|piece| *piece < 0));
+                    negative += u64::from(pieces.iter().any(|piece| *piece < -CLOCK_NS));
                 }
                 match csv {
                     Some(csv) => write_row(*csv, up, down, number, out, numbers.get(&number), fate, &times),

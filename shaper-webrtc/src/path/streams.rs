@@ -38,6 +38,8 @@ pub(super) struct Down {
     pub(super) link: Link,
     /// Handed to the application, CLOCK_MONOTONIC.
     pub(super) received: Option<Series>,
+    /// The number that came first.
+    pub(super) first_received: Option<i64>,
     /// Those of them that came as a retransmission.
     pub(super) repaired: BTreeSet<i64>,
     /// Sent again, by the mapping log.
@@ -74,6 +76,9 @@ pub(super) struct Piece {
     /// First and last number in.
     pub(super) range: (i64, i64),
     pub(super) added: i64,
+    /// When the packets came in that it began and ended with, CLOCK_MONOTONIC, and their numbers in.
+    began: (u64, i64),
+    ended: (u64, i64),
 }
 
 impl Piece {
@@ -100,23 +105,40 @@ impl Flow {
     fn new(ssrc_in: u32, mut hops: Vec<Hop>) -> Self {
         hops.sort_unstable_by_key(|hop| hop.number_in);
         hops.dedup_by_key(|hop| hop.number_in);
-        let mut pieces = BTreeMap::<i64, (i64, i64)>::new();
+        let mut pieces = BTreeMap::<i64, Piece>::new();
         for hop in &hops {
-            let piece = pieces.entry(hop.number_out.wrapping_sub(hop.number_in));
-            let range = piece.or_insert((hop.number_in, hop.number_in));
-            range.1 = hop.number_in;
+            let added = hop.number_out.wrapping_sub(hop.number_in);
+            let (number, came) = (hop.number_in, (hop.time_in, hop.number_in));
+            let piece =
+                pieces.entry(added).or_insert(Piece { range: (number, number), added, began: came, ended: came });
+            piece.range.1 = number;
+            piece.began = piece.began.min(came);
+            piece.ended = piece.ended.max(came);
         }
-        let mut pieces: Vec<Piece> = pieces.into_iter().map(|(added, range)| Piece { range, added }).collect();
+        let mut pieces: Vec<Piece> = pieces.into_values().collect();
         pieces.sort_unstable_by_key(|piece| piece.range);
         let wanted = Ranges::union(pieces.iter().map(|piece| piece.range).collect());
         Self { ssrc_in, hops, wanted, pieces }
     }
 
-    /// What a packet that was to be sent on goes out as.
-    pub(super) fn number_out(&self, number_in: i64) -> Option<i64> {
+    fn piece(&self, number_in: i64) -> Option<&Piece> {
         let after = self.pieces.partition_point(|piece| piece.range.0 <= number_in);
         let piece = after.checked_sub(1).and_then(|at| self.pieces.get(at));
-        piece.filter(|piece| number_in <= piece.range.1).map(|piece| number_in.wrapping_add(piece.added))
+        piece.filter(|piece| number_in <= piece.range.1)
+    }
+
+    /// What a packet that was to be sent on goes out as.
+    pub(super) fn number_out(&self, number_in: i64) -> Option<i64> {
+        self.piece(number_in).map(|piece| number_in.wrapping_add(piece.added))
+    }
+
+    /// Whether a packet came before the one that its piece began with, although its number is higher, or
+    /// behind the one that it ended with, although it is lower: the server was not sending it then.
+    /// `far` is what came to the server.
+    pub(super) fn is_outside(&self, number_in: i64, far: &Series) -> bool {
+        let Some((piece, came)) = self.piece(number_in).zip(far.get(number_in)) else { return false };
+        let (began, ended) = (far.get(piece.began.1), far.get(piece.ended.1));
+        began.is_some_and(|began| came < began) || ended.is_some_and(|ended| came > ended)
     }
 
     pub(super) fn hop(&self, number_in: i64) -> Option<&Hop> {
@@ -395,6 +417,7 @@ impl Down {
             if packet.repaired && !packet.duplicate {
                 self.repaired.insert(number);
             }
+            self.first_received.get_or_insert(number);
             received.push((number, i64::try_from(packet.time_ns).unwrap_or(i64::MAX)));
         }
         self.received = Some(Series::new(received));

@@ -38,6 +38,7 @@ impl PathReport {
             ("lost on a downlink", fates.lost_downlink),
             ("lost in the receiver's host", fates.lost_receiver),
             ("lost, not known where", fates.lost_somewhere),
+            ("out of order at a change", fates.at_change),
             ("in flight at an end", fates.in_flight),
         ];
         for (index, (name, count)) in lines.into_iter().enumerate() {

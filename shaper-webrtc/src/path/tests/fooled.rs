@@ -184,6 +184,44 @@ fn what_a_mapping_log_lost_does_not_pass_for_a_loss_of_the_servers() {
 }
 
 #[test]
+fn what_comes_out_of_order_where_a_stream_begins_is_nobodys_loss() {
+    // The first packet comes last of six: the server begins with it.
+    let mut world = World::new(2, 100);
+    world.up.delay = Box::new(|_, index| if index == 0 { 120 * MS } else { 10 * MS });
+    let early = |packet: &crate::serve::Forwarded| (101..=105).contains(&packet.sequence_in);
+    let (mut inputs, _) = world.run();
+    inputs.map.as_mut().unwrap().forwarded.retain(|packet| !early(packet));
+    let sent_on = |sequence: u16| !(108..=112).contains(&sequence);
+    let points = inputs.clients.iter_mut().chain(inputs.server.as_mut());
+    for (ssrc, seen) in points.flat_map(|point| point.streams.iter_mut()) {
+        seen.retain(|(_, sequence)| *ssrc < 100_000 || sent_on(*sequence));
+    }
+    inputs.packets.as_mut().unwrap().received.retain(|packet| sent_on(packet.sequence));
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!((report.fates.at_change, report.fates.lost_server), (4 * 5, 0));
+    let servers = || report.legs.iter().filter_map(|leg| leg.server);
+    assert!(servers().all(|server| server.at_change == 5 && server.lost == 0));
+    assert!(!kinds(&report).contains(&"server_loss"), "{}", texts(&report));
+
+    // The packet before the last comes behind it: the server has gone over to something else.
+    let mut world = World::new(2, 100);
+    world.up.delay = Box::new(|_, index| if index == 98 { 120 * MS } else { 10 * MS });
+    world.server_drops = Box::new(|_, index| index == 98);
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!((report.fates.at_change, report.fates.lost_server), (4, 0));
+
+    // The receiver gets the second packet first, and its stack begins there.
+    let mut world = World::new(2, 100);
+    world.down.delay = Box::new(|_, index| if index == 0 { 120 * MS } else { 25 * MS });
+    world.tester_drops = Box::new(|_, index| index == 0);
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!((report.fates.at_change, report.fates.lost_receiver), (4, 0));
+    assert_eq!(kinds(&report), ["at_change"], "{}", texts(&report));
+}
+
+#[test]
 fn a_foreign_server_is_reported_leg_by_leg() {
     let mut world = World::new(2, 200);
     world.up.loses = Box::new(|ssrc, index| ssrc == ssrc_in(0, true) && index % 20 == 3);
