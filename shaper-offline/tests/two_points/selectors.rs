@@ -54,6 +54,16 @@ fn through_a_box() -> Vec<(i64, usize, Vec<u8>)> {
 }
 
 #[test]
+fn names_of_interfaces_do_nothing_to_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = one_file(folder.path(), &["\u{1b}[31mé"], Vec::new());
+    let lacking = Capture { interface: Some("eth7"), ..Capture::whole(&path) };
+    let comparison = Comparison { a: Capture::whole(&path), b: lacking, only: None, options: Options::default() };
+    let told = comparison.run().unwrap_err().to_string();
+    assert!(told.ends_with(r"it has 0 \u{1b}[31mé"), "{told:?}");
+}
+
+#[test]
 fn two_interfaces_of_one_file_are_two_points() {
     let folder = tempfile::tempdir().unwrap();
     let path = one_file(folder.path(), &["eth0", "eth1", "eth2"], through_a_box());
@@ -73,13 +83,6 @@ fn two_interfaces_of_one_file_are_two_points() {
     let error = comparison.run().unwrap_err();
     assert!(matches!(error, AnalyzeError::NoInterface { .. }));
     assert!(error.to_string().contains("has no interface eth7: it has 0 eth0, 1 eth1, 2 eth2"), "{error}");
-    // A name may be anything; on a terminal it must not do anything.
-    let other = tempfile::tempdir().unwrap();
-    let path = one_file(other.path(), &["\u{1b}[31mé"], Vec::new());
-    let lacking = Capture { interface: Some("eth7"), ..Capture::whole(&path) };
-    let comparison = Comparison { a: Capture::whole(&path), b: lacking, only: None, options: Options::default() };
-    let told = comparison.run().unwrap_err().to_string();
-    assert!(told.ends_with(r"it has 0 \u{1b}[31mé"), "{told:?}");
     // One interface by name and by number, and all of a file's by name, are no two points.
     for (interfaces, a, b) in
         [(&["eth0", "eth1", "eth2"][..], Some("eth0"), Some("0")), (&["eth0"; 3], Some("eth0"), None)]

@@ -63,7 +63,7 @@ metrics! {
     rtp_unwanted, "shaper_webrtc_rtp_unwanted_total", "counter";
     /// RTP packets with more payload than goes into a datagram with all that is written before it.
     rtp_too_long, "shaper_webrtc_rtp_too_long_total", "counter";
-    /// RTP packets from before a consumer's stream began or changed its layer, too late to be sent on.
+    /// RTP packets from before a consumer's stream began or changed its layer or SSRC, too late to be sent on.
     rtp_late, "shaper_webrtc_rtp_late_total", "counter";
     /// RTP packets sent again for a receiver's NACK.
     rtp_retransmitted, "shaper_webrtc_rtp_retransmitted_total", "counter";

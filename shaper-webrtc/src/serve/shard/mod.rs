@@ -16,6 +16,8 @@ mod produce;
 mod receive;
 mod run;
 pub(crate) mod socket;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod track;
 

@@ -85,7 +85,9 @@ impl Shard {
         let answer = guard::guarded(|| {
             leg.rtc.sdp_api().accept_offer(offer).map_err(|error| format!("cannot accept the offer: {error}"))
         })?;
-        let answer = answer.to_sdp_string();
+        // One direction is all that there is (RFC 9725, section 4.2), whatever was offered.
+        let direction = if leg.flow == Flow::In { "a=recvonly" } else { "a=sendonly" };
+        let answer = answer.to_sdp_string().replace("a=sendrecv", direction);
         // A section without a codec of ours would have a line without a format, which is no SDP.
         let formats = |line: &str| line.split_ascii_whitespace().nth(3).is_some();
         if let Some(line) = answer.lines().find(|line| line.starts_with("m=") && !formats(line)) {

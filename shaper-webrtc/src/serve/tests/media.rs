@@ -294,6 +294,43 @@ fn ice_is_restarted_when_the_client_uses_the_new_credentials_and_media_goes_on()
     pair.pump_until_received(40, 40);
 }
 
+/// A STUN Binding request whose integrity does not hold.
+fn forged(username: &str) -> Vec<u8> {
+    let mut datagram = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    datagram.extend([7; 12]);
+    // USERNAME, PRIORITY, ICE-CONTROLLING, MESSAGE-INTEGRITY.
+    for (kind, value) in [(6_u16, username.as_bytes()), (0x24, &[1; 4]), (0x802a, &[1; 8]), (8, &[0; 20])] {
+        datagram.extend(kind.to_be_bytes());
+        datagram.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        datagram.extend(value);
+        datagram.resize(datagram.len().next_multiple_of(4), 0);
+    }
+    let length = u16::try_from(datagram.len() - 20).unwrap().to_be_bytes();
+    datagram[2..4].copy_from_slice(&length);
+    datagram
+}
+
+#[test]
+fn a_forged_check_does_not_complete_a_restart() {
+    let server = serve(ServeConfig::default());
+    let mut pair = Pair::connect(&server);
+    let transport_id = pair.input_transport.clone();
+    let answer = pair.subscriber.ask(&ClientMessage::RestartIce { transport_id });
+    let ServerMessage::IceRestarted { ice_parameters, .. } = answer else { panic!("{answer:?}") };
+    let before = metric(&server, "datagrams_unknown_total");
+    // From the very address that media goes to.
+    pair.input.send_raw(&forged(&format!("{}:forger", ice_parameters.username_fragment)), server.media()[0]);
+    pump_until("its refusal", [&mut pair.out, &mut pair.input], |_| {
+        metric(&server, "datagrams_unknown_total") == before + 1
+    });
+    let mut api = pair.input.rtc.direct_api();
+    api.set_local_ice_credentials(str0m::ice::IceCreds::new());
+    api.set_remote_ice_credentials(credentials(&ice_parameters));
+    pair.publish(0, 10);
+    pair.pump_until_received(10, 10);
+    assert_eq!(metric(&server, "datagrams_unknown_total"), before + 1);
+}
+
 #[test]
 fn a_server_that_stops_says_goodbye_on_every_transport() {
     let server = serve(ServeConfig::default());

@@ -152,6 +152,18 @@ fn a_packet_that_is_too_long_to_be_sent_on_ends_nobody() {
 }
 
 #[test]
+fn sections_for_both_directions_are_answered_in_one() {
+    let server = serve(ServeConfig::default());
+    let offer = offer(Direction::SendRecv);
+    for (line, direction) in [("POST /whip/room", "a=recvonly"), ("POST /whep/room", "a=sendonly")] {
+        let answer = request(&server, line, &[SDP], &offer);
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let with = |wanted: &str| answer.body.lines().filter(|line| *line == wanted).count();
+        assert_eq!((with(direction), with("a=sendrecv")), (2, 0), "{}", answer.body);
+    }
+}
+
+#[test]
 fn offers_that_no_shard_should_see_and_answers_that_would_be_no_sdp_are_refused() {
     let server = serve(ServeConfig::default());
     let offer = offer(Direction::SendOnly);
