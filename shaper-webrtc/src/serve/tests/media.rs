@@ -16,19 +16,19 @@ const VIDEO: u32 = 2222;
 const VIDEO_RTX: u32 = 3333;
 
 /// A publisher of Opus and VP8 and a subscriber to both, connected, with consumers resumed.
-struct Pair {
+pub(super) struct Pair {
     publisher: Chat,
-    out: Peer,
+    pub(super) out: Peer,
     subscriber: Chat,
-    input: Peer,
+    pub(super) input: Peer,
     input_transport: String,
-    audio: Ssrc,
+    pub(super) audio: Ssrc,
     video: Ssrc,
     video_consumer: String,
 }
 
 impl Pair {
-    fn connect(server: &Server) -> Self {
+    pub(super) fn connect(server: &Server) -> Self {
         let mut subscriber = Chat::joined(server, "room", "subscriber");
         let (input_transport, mut input) = subscriber.receiver();
         let mut publisher = Chat::joined(server, "room", "publisher");
@@ -54,7 +54,7 @@ impl Pair {
     }
 
     /// Sends so many packets of each kind, the first of video a key frame.
-    fn publish(&mut self, from: u32, count: u32) {
+    pub(super) fn publish(&mut self, from: u32, count: u32) {
         for number in from..from + count {
             self.out.write(AUDIO, 111, u64::from(number) + 100, number * 960, number.to_be_bytes().to_vec());
             let payload = vp8(number as u16 & 0x7fff, number == from, number);
