@@ -54,7 +54,7 @@ impl Pair {
     }
 
     /// Sends so many packets of each kind, the first of video a key frame.
-    fn publish(&mut self, from: u32, count: u32) {
+    pub(super) fn publish(&mut self, from: u32, count: u32) {
         for number in from..from + count {
             self.out.write(AUDIO, 111, u64::from(number) + 100, number * 960, number.to_be_bytes().to_vec());
             let payload = vp8(number as u16 & 0x7fff, number == from, number);

@@ -3,6 +3,7 @@
 
 mod chat;
 mod http;
+mod malformed;
 mod media;
 mod path;
 mod peer;
