@@ -70,6 +70,7 @@ fn sample() -> Summary {
             unjoined: 0,
             unanswered: 0,
         }),
+        slip_ms: Distribution::of(vec![0.1, 0.2, 0.9]),
         jitter_buffer_modelled_ms: Some(42.0),
         losses: vec![
             LegLosses {

@@ -41,7 +41,7 @@ fn leg<'a>(webrtc: &'a WebRtc, name: &str) -> &'a LegLosses {
 fn on_a_clean_link_everything_arrives_and_all_columns_are_zero() {
     on_own_host(|host| {
         let summary =
-            host.run("webrtc --clients 4 --ramp-up 1s --duration 5s --profile clean -- --quality 480p").summary();
+            host.run("webrtc --clients 4 --ramp-up 1s --duration 5s --profile clean --quality 480p").summary();
         assert_eq!(errors(&summary), [""; 0]);
         let webrtc = webrtc(&summary);
         let connected = webrtc.connected.unwrap();
@@ -78,7 +78,7 @@ fn on_a_clean_link_everything_arrives_and_all_columns_are_zero() {
 #[test]
 fn what_a_lossy_link_loses_three_sources_agree_on() {
     on_own_host(|host| {
-        let ended = host.run("webrtc --clients 3 --ramp-up 1s --duration 6s --profile wifi --seed 3 -- --quality 480p");
+        let ended = host.run("webrtc --clients 3 --ramp-up 1s --duration 6s --profile wifi --seed 3 --quality 480p");
         let summary = ended.summary();
         assert_eq!(errors(&summary), [""; 0]);
         let webrtc = webrtc(&summary);
@@ -112,7 +112,7 @@ fn what_a_lossy_link_loses_three_sources_agree_on() {
 #[test]
 fn a_server_that_is_killed_is_named_and_what_was_counted_stands() {
     on_own_host(|host| {
-        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean -- --audio-only");
+        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean --audio-only");
         let log = run.out.join("tester.packets");
         assert!(until(UP, || log.metadata().is_ok_and(|found| found.len() > 100 * 48)), "no media within {UP:?}");
         let server = child(run.pid(), "serve").unwrap();
@@ -134,7 +134,7 @@ fn a_server_that_is_killed_is_named_and_what_was_counted_stands() {
 #[test]
 fn a_tester_that_is_killed_is_named() {
     on_own_host(|host| {
-        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean -- --audio-only");
+        let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean --audio-only");
         let log = run.out.join("tester.packets");
         assert!(until(UP, || log.metadata().is_ok_and(|found| found.len() > 100 * 48)), "no media within {UP:?}");
         let tester = child(run.pid(), "load").unwrap();
@@ -153,7 +153,7 @@ fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
     on_own_host(|host| {
         let summary = host
             .run(
-                "webrtc --clients 2 --ramp-up 1s --duration 12s --profile clean --outage-at 5s --outage-length 3s -- \
+                "webrtc --clients 2 --ramp-up 1s --duration 12s --profile clean --outage-at 5s --outage-length 3s \
                  --audio-only",
             )
             .summary();
@@ -177,7 +177,7 @@ fn levels_follow_each_other_each_with_a_directory_and_a_row() {
         let out = host.folder.path().join("levels");
         let mut command = Command::new(SHAPER);
         command.args(["run", "webrtc", "--levels", "1,2", "--ramp-up", "0s", "--duration", "2s", "--profile", "clean"]);
-        let output = command.arg("--out").arg(&out).args(["--", "--audio-only"]).output().unwrap();
+        let output = command.arg("--out").arg(&out).arg("--audio-only").output().unwrap();
         let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         for clients in [1, 2] {
             let text = fs::read_to_string(out.join(format!("clients-{clients}/summary.json")))
@@ -195,7 +195,7 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
     for (arguments, told) in [
         (&["--clients", "0"][..], "--clients 0: want one or more"),
         (&["--clients", "3", "--links", "64"], "--links 64: want 1 to 63"),
-        (&["--duration", "0s"], "--duration 0 s: a run needs time"),
+        (&["--duration", "0s"], "--duration 0: a run needs time"),
         (&["--levels", "1,2", "--clients", "3"], "cannot be used with"),
         (&["--profile", "wfi"], "wfi"),
     ] {

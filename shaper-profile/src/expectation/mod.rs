@@ -91,6 +91,8 @@ pub struct OfARun {
     pub peers: Vec<String>,
     /// Its commands.
     pub commands: Vec<String>,
+    /// Whether it is a load of clients that send each other media.
+    pub is_load: bool,
 }
 
 impl OfARun {
@@ -100,13 +102,14 @@ impl OfARun {
     ///
     /// What is not known, and what is.
     pub fn check(&self, expectation: &Expectation) -> Result<(), NoExpectation> {
-        let Self { directions, peers, commands } = self;
+        let Self { directions, peers, commands, is_load } = self;
         let is_had = |figure: &Figure| match figure {
             Figure::Delivery => !peers.is_empty(),
             Figure::Exit => !commands.is_empty(),
             _ => true,
         };
-        let figures: Vec<Figure> = Figure::OF_A_RUN.into_iter().filter(is_had).collect();
+        let of_a_load = Figure::OF_A_LOAD.into_iter().filter(|_| *is_load);
+        let figures: Vec<Figure> = Figure::OF_A_RUN.into_iter().filter(is_had).chain(of_a_load).collect();
         let directions = directions.as_deref();
         expectation.among(&Known { figures: &figures, directions, peers, commands, ..Known::OF_A_RUN })
     }

@@ -117,11 +117,15 @@ impl Place {
     #[must_use]
     pub fn directions(&self) -> Option<Vec<String>> {
         match self {
-            Self::Lab(hosts) if hosts.len() != 2 => {
-                Some(hosts.iter().flat_map(|host| [format!("{host}_up"), format!("{host}_down")]).collect())
-            }
+            Self::Lab(hosts) if hosts.len() != 2 => Some(Self::directions_of_star(hosts)),
             _ => None,
         }
+    }
+
+    /// The names of the directions where each host has a link of its own.
+    #[must_use]
+    pub fn directions_of_star(hosts: &[String]) -> Vec<String> {
+        hosts.iter().flat_map(|host| [format!("{host}_up"), format!("{host}_down")]).collect()
     }
 }
 
@@ -145,6 +149,7 @@ impl Scenario {
     /// What cannot.
     pub fn check(&self, expectation: &Expectation) -> Result<(), crate::expectation::NoExpectation> {
         let of_a_run = OfARun {
+            is_load: false,
             directions: self.place.directions(),
             peers: self.place.hosts().into_iter().skip(1).filter(|_| self.built_in.is_some()).collect(),
             commands: self.commands.iter().map(|command| command.name.clone()).collect(),

@@ -133,6 +133,7 @@ fn counts(webrtc: &WebRtc) -> Markup {
                 }
                 @for (what, times) in [
                     ("connection time in ms", &webrtc.connection_time_ms), ("from end to end in ms", &webrtc.end_to_end_ms),
+                    ("slip of the send schedule in ms", &webrtc.slip_ms),
                 ] {
                     tr {
                         th scope="row" { (what) }

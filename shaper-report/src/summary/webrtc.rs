@@ -28,6 +28,8 @@ pub struct WebRtc {
     pub end_to_end_ms: Distribution,
     /// Where that went, packets sent again left out; null without captures or without the server's mapping log.
     pub split: Option<LatencySplit>,
+    /// How late senders were against their own schedule, in milliseconds.
+    pub slip_ms: Distribution,
     /// What a jitter buffer would add, in milliseconds: modelled, not measured; null where nothing arrived.
     pub jitter_buffer_modelled_ms: Option<f64>,
     /// Losses seen by captures, by RTCP and by receivers, for each kind of leg.

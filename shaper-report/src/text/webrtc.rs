@@ -87,7 +87,11 @@ fn counts(out: &mut String, webrtc: &WebRtc) {
 fn times(out: &mut String, webrtc: &WebRtc) {
     let mut columns = Columns::new([Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right]);
     columns.push(["times in ms", "p50", "p95", "p99", "max", "n"].map(str::to_owned));
-    let rows = [("  connection", &webrtc.connection_time_ms), ("  from end to end", &webrtc.end_to_end_ms)];
+    let rows = [
+        ("  connection", &webrtc.connection_time_ms),
+        ("  from end to end", &webrtc.end_to_end_ms),
+        ("  slip of the schedule", &webrtc.slip_ms),
+    ];
     for (name, Distribution { n, p50, p95, p99, max, .. }) in rows {
         let [p50, p95, p99, max] = [*p50, *p95, *p99, *max].map(words::figure_or_dash);
         columns.push([name.to_owned(), p50, p95, p99, max, words::count(*n)]);

@@ -1,6 +1,7 @@
 //! `shaper webrtc`: the ends of the WebRTC workload by themselves, on any interface.
 
 mod load;
+pub(super) mod media_flags;
 mod path;
 #[cfg(feature = "live")]
 mod shape;

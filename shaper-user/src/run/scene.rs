@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use shaper_engine::Site;
+use shaper_net::lab::Shape;
 use shaper_offline::join::Point;
 use shaper_profile::expectation::{NoExpectation, OfARun};
 use shaper_profile::scenario::{CaptureSettings, Command, Interfaces, Place, Scenario};
@@ -13,6 +14,7 @@ use crate::apply::{Target, Wanted};
 use crate::capture::TapOptions;
 
 use super::plan::Plan;
+use super::workload::Workload;
 
 /// The setting of a run; by default the lab of its workload, captured whole.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -255,9 +257,16 @@ impl Plan {
     ///
     /// The first that it cannot.
     pub fn check_expectations(&self, expect: &[Expectation]) -> Result<(), NoExpectation> {
+        let is_load = matches!(self.workload, Workload::WebRtc(_));
+        let directions = match self.lab().shape {
+            // Two hosts alone have the two directions of one link, unless each has a link of its own.
+            Shape::Star => Some(Place::directions_of_star(&self.host_names())),
+            Shape::Pair => None,
+        };
         let of_a_run = OfARun {
-            directions: Place::Lab(self.host_names()).directions(),
-            peers: self.peer_names(),
+            is_load,
+            directions,
+            peers: if is_load { Vec::new() } else { self.peer_names() },
             commands: self.scene.commands.iter().map(|command| command.name.clone()).collect(),
         };
         expect.iter().try_for_each(|expectation| of_a_run.check(expectation))

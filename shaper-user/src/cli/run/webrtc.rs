@@ -12,6 +12,7 @@ use shaper_webrtc::load::LoadConfig;
 
 use super::{Common, Shown, perform, plan, show};
 use crate::cli::Outcome;
+use crate::cli::webrtc::media_flags::MediaFlags;
 use crate::run::{Plan, RunError, WebRtcPlan, Workload, default_directory};
 
 /// As many access links as a lab has: more clients than that share them.
@@ -36,9 +37,8 @@ pub(super) struct WebRtcArgs {
     /// Access links that the clients take turns on [default: one each, as far as the lab goes]
     #[arg(long, value_name = "N")]
     links: Option<usize>,
-    /// What `shaper webrtc load` is told beside that, such as -- --mode webinar --quality 480p
-    #[arg(last = true, value_name = "FLAGS OF LOAD")]
-    load: Vec<String>,
+    #[command(flatten, next_help_heading = "Media")]
+    media: MediaFlags,
 }
 
 impl WebRtcArgs {
@@ -52,7 +52,7 @@ impl WebRtcArgs {
             return Err(RunError::NoDuration(self.duration.to_string()).into());
         }
         let workload =
-            Workload::WebRtc(WebRtcPlan { clients, links, sending_ns: sending.0, tester: self.load.clone() });
+            Workload::WebRtc(WebRtcPlan { clients, links, sending_ns: sending.0, tester: self.media.arguments() });
         let plan = plan(&self.common, workload, Duration(ramp_up.saturating_add(sending)))?;
         plan.check()?;
         plan.check_expectations(&plan.scene.expect).context("--expect")?;

@@ -10,14 +10,13 @@ use std::time::Duration as StdDuration;
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
-use shaper_common::units::Nanos;
 use shaper_profile::Expectation;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Statistic};
-use shaper_profile::quantity::Duration;
 use shaper_webrtc::load::results::{Percentiles, RESULTS_FILE, SUMMARY_FILE, Summary};
-use shaper_webrtc::load::{LoadConfig, Quality, Target, run_until_signal};
+use shaper_webrtc::load::{LoadConfig, Target, run_until_signal};
 
 use super::super::Outcome;
+use super::media_flags::{MediaFlags, seconds};
 
 /// `shaper webrtc load`.
 #[derive(Debug, ClapArgs)]
@@ -45,63 +44,8 @@ pub(super) struct Load {
     /// The bearer token of WHIP and WHEP requests
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// The room
-    #[arg(long, value_name = "NAME", default_value = "load")]
-    room: String,
-    /// Rooms, named NAME-0, NAME-1, …; clients take turns
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    rooms: u32,
-    /// The share of clients that publish, from 0 to 1: in each room at least one [default: 1]
-    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "mode")]
-    publish_ratio: Option<f64>,
-    /// Who publishes
-    #[arg(long, value_enum)]
-    mode: Option<Mode>,
-    /// Audio tracks that a client subscribes to at most [default: all]
-    #[arg(long, value_name = "N")]
-    max_audio: Option<usize>,
-    /// Video tracks that a client subscribes to at most
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    max_video: usize,
-    /// No video
-    #[arg(long, conflicts_with = "video_only")]
-    audio_only: bool,
-    /// No audio
-    #[arg(long)]
-    video_only: bool,
-    /// Size and rate of video: 1, 2.5 and 4.5 Mbit/s
-    #[arg(long, value_enum, default_value_t = Size::P720)]
-    quality: Size,
-    /// Frames of video a second
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
-    fps: u32,
-    /// Take no notice of the bandwidth estimate
-    #[arg(long)]
-    fixed_bitrate: bool,
-    /// Send video in three layers
-    #[arg(long)]
-    simulcast: bool,
-    /// Speak half of the time, and send a frame of comfort noise each 400 ms in the other
-    #[arg(long)]
-    dtx: bool,
-    /// Send audio with in-band error correction
-    #[arg(long)]
-    fec: bool,
-    /// Clients a second that leave and come back, once all are there
-    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
-    churn_rate: f64,
-    /// Restart ICE on each transport so often
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    ice_restart_every: Option<StdDuration>,
-    /// How long each stage of a client may take
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = seconds)]
-    timeout: StdDuration,
-    /// How much longer than a second packets may come in behind the last that is sent
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds)]
-    drain: StdDuration,
-    /// Threads that handle media [default: as many as CPUs]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: Option<u16>,
+    #[command(flatten)]
+    media: MediaFlags,
     /// Network namespaces that clients are in, in turn; several with commas, or the flag again
     #[cfg(feature = "live")]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -126,58 +70,6 @@ enum Spoken {
     Simplestchat,
     Whip,
     Whep,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// 1 % publish
-    Webinar,
-    /// 10 %
-    Panel,
-    /// 20 %
-    Classroom,
-    /// All
-    Conference,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Size {
-    #[value(name = "480p")]
-    P480,
-    #[value(name = "720p")]
-    P720,
-    #[value(name = "1080p")]
-    P1080,
-}
-
-impl Mode {
-    const fn publish_ratio(self) -> f64 {
-        match self {
-            Self::Webinar => 0.01,
-            Self::Panel => 0.1,
-            Self::Classroom => 0.2,
-            Self::Conference => 1.0,
-        }
-    }
-}
-
-/// A time, or whole seconds as other load testers have them.
-fn seconds(text: &str) -> Result<StdDuration, String> {
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Ok(StdDuration::from_secs(u64::from(seconds)));
-    }
-    let Duration(Nanos(nanos)) = text.parse::<Duration>().map_err(|error| error.to_string())?;
-    Ok(StdDuration::from_nanos(nanos))
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a number from 0 to 1 is expected, such as 0.1".to_owned())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=1000.0).contains(rate));
-    rate.ok_or_else(|| "a number from 0 to 1000 is expected, such as 0.5".to_owned())
 }
 
 const KNOWN: Known<'_> = Known {
@@ -219,30 +111,8 @@ impl Load {
             clients: self.clients.try_into()?,
             duration: self.duration,
             ramp_up: self.ramp_up,
-            drain: self.drain,
-            timeout: self.timeout,
-            room: self.room.clone(),
-            rooms: self.rooms.try_into()?,
-            audio: !self.video_only,
-            video: !self.audio_only,
-            publish_ratio: self.mode.map(Mode::publish_ratio).or(self.publish_ratio).unwrap_or(1.0),
-            max_audio: self.max_audio.unwrap_or(usize::MAX),
-            max_video: self.max_video,
-            quality: match self.quality {
-                Size::P480 => Quality::P480,
-                Size::P720 => Quality::P720,
-                Size::P1080 => Quality::P1080,
-            },
-            fps: self.fps,
-            fixed_bitrate: self.fixed_bitrate,
-            simulcast: self.simulcast,
-            dtx: self.dtx,
-            fec: self.fec,
-            churn_per_second: self.churn_rate,
-            ice_restart_every: self.ice_restart_every,
-            workers: self.workers.map(usize::from),
             packet_log: self.packet_log.clone(),
-            ..LoadConfig::default()
+            ..self.media.config()?
         };
         #[cfg(feature = "live")]
         if self.is_inside() {
@@ -352,14 +222,6 @@ mod inside {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_seconds_or_have_a_unit() {
-        assert_eq!(seconds("30").unwrap(), StdDuration::from_secs(30));
-        assert_eq!(seconds("250ms").unwrap(), StdDuration::from_millis(250));
-        assert!(seconds("-1").is_err() && seconds("soon").is_err());
-        assert!(share("1.1").is_err() && rate("nan").is_err());
-    }
 
     #[test]
     fn expectations_are_held_against_the_summary() {

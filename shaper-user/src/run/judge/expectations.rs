@@ -48,8 +48,12 @@ fn measure(expectation: &Expectation, direction: Option<&str>, summary: &Summary
             let code = summary.programs.iter().find(|program| program.name == *name)?.exit_code?;
             u64::try_from(code).ok().map(Measured::count)
         }
-        // Those of two captures, and of a load.
-        Figure::Matched | Figure::E2e | Figure::Connected | Figure::Received | Figure::Slip => None,
+        Figure::E2e => time(&summary.webrtc.as_ref()?.end_to_end_ms, expectation.statistic, 1e6),
+        Figure::Slip => time(&summary.webrtc.as_ref()?.slip_ms, expectation.statistic, 1e6),
+        Figure::Connected => share(summary.webrtc.as_ref()?.connected.as_ref()?),
+        Figure::Received => share(summary.webrtc.as_ref()?.received_of_expected.as_ref()?),
+        // Of two captures.
+        Figure::Matched => None,
     }
 }
 

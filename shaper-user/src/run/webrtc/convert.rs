@@ -40,6 +40,7 @@ pub(super) fn by_tester(loaded: &Loaded, clients: &[ClientResult], plan: &WebRtc
         received: loaded.total_packets_received,
         received_of_expected: Some(Proportion::of(loaded.total_packets_received, loaded.packets_expected)),
         end_to_end_ms: distribution(loaded.e2e.as_ref()),
+        slip_ms: distribution(loaded.schedule_slip.as_ref()),
         clients: clients.iter().map(|client| of_client(client, plan)).collect(),
         ..WebRtc::default()
     }
