@@ -64,6 +64,14 @@ fn the_packet_log_has_each_packet_that_was_sent_and_received() {
         })
         .collect();
     assert_eq!(sent, outcome.summary.total_packets_sent);
+    for record in &records {
+        if let Record::Stream(stream) = record {
+            assert_eq!(stream.from == stream.client, stream.out, "{stream:?}");
+        }
+    }
+    let reported =
+        |wanted: bool| records.iter().any(|record| matches!(record, Record::Reported(of) if of.out == wanted));
+    assert!(reported(true) && reported(false));
     let first = received.iter().filter(|packet| !packet.duplicate).count() as u64;
     assert_eq!(first, outcome.summary.total_packets_received);
     for packet in received {

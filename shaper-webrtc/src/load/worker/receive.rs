@@ -154,6 +154,7 @@ impl Leg {
             })?;
         }
         let index = self.streams.len();
+        let (from, track) = new.of.unwrap_or((UNKNOWN, UNKNOWN));
         self.by_ssrc.insert(new.ssrc, (index, false));
         if let Some(rtx) = new.rtx_ssrc {
             self.by_ssrc.insert(rtx, (index, true));
@@ -165,8 +166,8 @@ impl Leg {
                 video: new.kind == MediaKind::Video,
                 ssrc: new.ssrc,
                 rtx_ssrc: new.rtx_ssrc.unwrap_or(0),
-                track: UNKNOWN,
-                from: UNKNOWN,
+                track,
+                from,
             }));
         }
         self.streams.push(Stream::new(new, shared.clock.monotonic(now)));
@@ -255,7 +256,9 @@ impl Leg {
         let mut api = self.new.rtc.direct_api();
         let stream = api.stream_rx(&ssrc).ok_or("no stream")?;
         let (mid, rtx) = (stream.mid(), stream.rtx().map(|rtx| *rtx));
-        let new = NewStream { producer: format!("ssrc {ssrc}"), mid, kind, ssrc: *ssrc, rtx_ssrc: rtx, layered: false };
+        let of = Stamp::read(&packet.payload).map(|stamp| (stamp.client, stamp.track));
+        let new =
+            NewStream { producer: format!("ssrc {ssrc}"), mid, kind, ssrc: *ssrc, rtx_ssrc: rtx, layered: false, of };
         self.subscribe(new, shared, now)
     }
 
