@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::bwe::BweKind;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::media::{KeyframeRequest, MediaKind as RtcKind};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, Ssrc};
@@ -16,6 +16,7 @@ use super::command::Happened;
 use super::leg::{Handled, Leg};
 use super::stream::{Arrival, NewStream, Stream};
 use crate::guard;
+use crate::load::client::transport::FIRST_ESTIMATE;
 use crate::load::payload::stamp::{Stamp, this_clock};
 use crate::packet_log::{Received, Record, Reported, Stream as LoggedStream, UNKNOWN};
 use crate::rtp_header::rtp_numbers;
@@ -118,7 +119,9 @@ impl Leg {
             }
             Event::PeerStats(stats) => {
                 // Both come from transport-wide feedback on what was sent.
-                self.acknowledged |= stats.egress_loss_fraction.is_some_and(|loss| loss < 1.0);
+                if stats.egress_loss_fraction.is_some_and(|loss| loss < 1.0) {
+                    self.first_acknowledged();
+                }
                 self.peer = Some(stats);
             }
             Event::MediaEgressStats(stats) => self.egress(stats, shared, now),
@@ -262,14 +265,28 @@ impl Leg {
         self.subscribe(new, shared, now)
     }
 
+    /// Feedback comes. What str0m probed for as soon as its own handshake was over may have reached a
+    /// server whose handshake was not, and then it would hardly probe again: it begins anew.
+    fn first_acknowledged(&mut self) {
+        if !std::mem::replace(&mut self.acknowledged, true)
+            && let Some(wanted) = self.new.wanted
+        {
+            let mut bwe = self.new.rtc.bwe();
+            bwe.reset(Bitrate::from(FIRST_ESTIMATE));
+            bwe.set_desired_bitrate(Bitrate::from(wanted));
+        }
+    }
+
     fn egress(&mut self, stats: MediaEgressStats, shared: &mut Shared, now: Instant) {
         let (number, time_ns) = (self.client(), shared.clock.monotonic(now));
+        if stats.remote.is_some() {
+            self.first_acknowledged();
+        }
         let Some(track) = self.tracks.iter_mut().find(|track| track.new.mid == stats.mid && track.new.rid == stats.rid)
         else {
             return;
         };
         if let Some(remote) = &stats.remote {
-            self.acknowledged = true;
             let jitter = f64::from(remote.jitter) / f64::from(track.new.shape.clock_rate());
             if let Some(log) = &mut shared.log {
                 log.push(&Record::Reported(Reported {
