@@ -131,3 +131,15 @@ fn where_the_rate_is_fixed_video_begins_with_it() {
     let rates = outcome.clients.iter().flat_map(|client| &client.time_series);
     assert!(rates.filter_map(|second| second.target_bitrate).all(|rate| rate == 1_000_000));
 }
+
+#[test]
+fn silence_is_hardly_sent_and_is_no_loss() {
+    let server = serve(ServeConfig::default());
+    let outcome = load(LoadConfig { clients: 2, video: false, dtx: true, fec: true, ..config(&server) });
+    assert_eq!((outcome.summary.total_errors, outcome.summary.packets_lost), (0, 0), "{:#?}", outcome.summary);
+    for client in &outcome.clients {
+        // 100 frames of speech, and of silence a frame in 20.
+        assert!(client.slip.frames > client.total_packets_sent && client.total_packets_sent < 150, "{client:#?}");
+        assert!(client.total_packets_received > 0);
+    }
+}
