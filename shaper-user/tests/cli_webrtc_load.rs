@@ -133,6 +133,41 @@ fn without_a_server_there_is_no_media_and_the_stage_is_named() {
 }
 
 #[test]
+fn a_server_that_is_killed_is_named_as_lost_signalling_and_nothing_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    let arguments = ["-d", "1h", "-c", "2", "-r", "0", "--timeout", "2s", "--audio-only", "--json"];
+    let mut process = shaper(&["load", "-s", &server.url])
+        .args(arguments)
+        .arg("--out")
+        .arg(folder.path())
+        .args(["--packet-log", folder.path().join("packets").to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    // Both are there when the log has packets: its batches are written once a second.
+    while std::fs::metadata(folder.path().join("packets")).unwrap().len() < 10_000 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    drop(server);
+    // Longer than a client may take to give up.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    kill(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["failedStages"]["signalling"], 2, "{summary}");
+    let clients = json(&folder.path().join("load_test_results.json"));
+    for client in clients.as_array().unwrap() {
+        let errors = client["errors"][0].as_str().unwrap();
+        assert!(errors.contains("cannot be taken up"), "{errors}");
+        assert!(client["totalPacketsReceived"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
 fn a_signal_ends_it_early_with_its_results() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start();

@@ -1,7 +1,6 @@
 //! `shaper webrtc load` with clients in another network namespace than its own.
 
 #![cfg(all(feature = "live", feature = "webrtc"))]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 #[path = "support/cable.rs"]
 mod cable;
@@ -19,6 +18,7 @@ use support::{SHAPER, on_own_host};
 fn clients_have_their_sockets_in_the_namespace_that_is_named() {
     on_own_host(|host| {
         let cable = Cable::laid();
+        assert!(cable.takes(|_| true), "packets go there and back");
         let listen = format!("{NEAR}:0");
         let mut server = Command::new(SHAPER)
             .args(["webrtc", "serve", "--listen", &listen, "--no-pin", "--json"])

@@ -1,7 +1,7 @@
 //! The load tester: clients that publish and subscribe through a server, and what comes of it.
 //!
 //! Two planes, as in the server. Signalling is the calling thread with an async runtime: a task for
-//! each of the [`client`]s. Media is [`worker`]: threads without one, each with the transports of some
+//! each client. Media is the workers: threads without one, each with the transports of some
 //! clients. Frames go out by a schedule that nothing delays; packets carry who sent them and when, so
 //! that latency is measured from payload to payload, by one clock.
 

@@ -5,6 +5,7 @@ mod told;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use shaper_profile::Expectation;
 use shaper_profile::expectation::{Figure, Judged, Known, Measured, NoExpectation, Statistic};
 use shaper_webrtc::load::results::{Percentiles, RESULTS_FILE, SUMMARY_FILE, Summary};
-use shaper_webrtc::load::{LoadConfig, Target, run_until_signal};
+use shaper_webrtc::load::{HostSockets, LoadConfig, Sockets, Target, run_until_signal};
 
 use super::super::Outcome;
 use super::media_flags::{MediaFlags, seconds};
@@ -100,7 +101,7 @@ impl Load {
     }
 
     fn config(&self) -> anyhow::Result<LoadConfig> {
-        let mut config = LoadConfig {
+        Ok(LoadConfig {
             target: match self.target {
                 Spoken::Simplestchat => Target::SimplestChat,
                 Spoken::Whip => Target::Whip,
@@ -112,15 +113,19 @@ impl Load {
             duration: self.duration,
             ramp_up: self.ramp_up,
             packet_log: self.packet_log.clone(),
+            sockets: self.sockets()?,
             ..self.media.config()?
-        };
-        #[cfg(feature = "live")]
-        if self.is_inside() {
-            config.sockets = std::sync::Arc::new(inside::Inside::open(&self.netns)?);
-        }
-        // Without namespaces nothing is changed.
-        let _ = &mut config;
-        Ok(config)
+        })
+    }
+
+    #[cfg(feature = "live")]
+    fn sockets(&self) -> anyhow::Result<Arc<dyn Sockets>> {
+        Ok(if self.is_inside() { Arc::new(inside::Inside::open(&self.netns)?) } else { Arc::new(HostSockets) })
+    }
+
+    #[cfg(not(feature = "live"))]
+    fn sockets(&self) -> anyhow::Result<Arc<dyn Sockets>> {
+        Ok(Arc::new(HostSockets))
     }
 }
 

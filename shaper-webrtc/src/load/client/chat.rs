@@ -267,7 +267,8 @@ impl Client {
         let asked = place.and_then(|place| room.asked.remove(place));
         // One that was not asked for, or has ended meanwhile.
         let (Some((offered, _)), Some(leg)) = (asked, room.receive) else { return Ok(()) };
-        let stream = match new_stream(&producer, kind, parameters, self.common.config.simulcast) {
+        let of = self.owner(&producer);
+        let stream = match new_stream(&producer, kind, parameters, self.common.config.simulcast, of) {
             Ok(stream) => stream,
             Err(reason) => {
                 self.fail(&Failure::new(Stage::Consume, reason));
@@ -369,10 +370,15 @@ impl Client {
         Ok(())
     }
 
+    /// The client and the track that the server calls so, if it is of this run.
+    fn owner(&self, producer: &str) -> Option<(u32, u32)> {
+        let producers = self.common.producers.lock().unwrap_or_else(PoisonError::into_inner);
+        producers.get(producer).copied()
+    }
+
     /// Whether a track of this run is being sent; of others that is not known.
     fn sends(&self, producer: &str) -> bool {
-        let producers = self.common.producers.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = producers.get(producer).and_then(|(client, _)| usize::try_from(*client).ok());
+        let sender = self.owner(producer).and_then(|(client, _)| usize::try_from(client).ok());
         sender.and_then(|client| self.common.progress.get(client)).is_some_and(|sent| sent.load(Ordering::Relaxed) > 0)
     }
 
@@ -400,6 +406,7 @@ fn new_stream(
     kind: MediaKind,
     parameters: &RtpParameters,
     simulcast: bool,
+    of: Option<(u32, u32)>,
 ) -> Result<NewStream, String> {
     let mid = parameters.mid.as_deref().ok_or("the consumer has no media identification")?;
     let encoding = parameters.encodings.first().ok_or("the consumer has no encoding")?;
@@ -411,5 +418,6 @@ fn new_stream(
         ssrc,
         rtx_ssrc: encoding.rtx.map(|rtx| rtx.ssrc),
         layered: simulcast && kind == MediaKind::Video,
+        of,
     })
 }

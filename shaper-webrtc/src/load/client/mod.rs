@@ -4,7 +4,7 @@ pub(crate) mod chat;
 mod sdp;
 mod session;
 mod tracks;
-mod transport;
+pub(crate) mod transport;
 mod wire;
 
 use std::collections::HashMap;

@@ -92,7 +92,7 @@ impl Client {
                 .collect::<Vec<_>>())
         })
         .map_err(failed)?;
-        let leg = self.hand_over(rtc, socket, local, String::new(), flow == Flow::In);
+        let leg = self.hand_over(rtc, flow, socket, local, String::new());
         if flow == Flow::Out {
             if new_tracks.is_empty() {
                 return Err(Failure::new(Stage::Produce, "the server's answer takes neither audio nor video"));

@@ -12,7 +12,7 @@ use str0m::{Candidate, Rtc};
 use super::{Client, Common, LegState};
 use crate::dialect::{dtls_parameters, fingerprint};
 use crate::guard;
-use crate::load::config::LoadConfig;
+use crate::load::config::{LoadConfig, Target};
 use crate::load::failure::{Failure, Stage};
 use crate::load::worker::LegNumber;
 use crate::load::worker::command::Command;
@@ -20,7 +20,7 @@ use crate::load::worker::leg::{Leg, NewLeg};
 use crate::signal::transport::{DtlsParameters, DtlsRole, IceCandidate, IceParameters};
 
 /// What the estimate begins with, as browsers have it, in bits a second.
-const FIRST_ESTIMATE: u64 = 300_000;
+pub(crate) const FIRST_ESTIMATE: u64 = 300_000;
 /// More than media, so that the estimate can show that there is room.
 const HEADROOM: f64 = 1.2;
 /// For audio, in bits a second.
@@ -72,7 +72,7 @@ pub(super) async fn socket(
 /// A client's `Rtc`, with an estimate of the bandwidth where packets go out.
 pub(super) fn rtc(common: &Common, flow: Flow, local: SocketAddr) -> Result<Rtc, String> {
     let config = &common.config;
-    let estimate_from = (flow == Flow::Out).then(|| Bitrate::from(FIRST_ESTIMATE.min(wanted(config))));
+    let estimate_from = (flow == Flow::Out).then(|| Bitrate::from(FIRST_ESTIMATE));
     let mut rtc = common.identity.builder().enable_bwe(estimate_from).build(Instant::now());
     if flow == Flow::Out {
         rtc.bwe().set_desired_bitrate(Bitrate::from(wanted(config)));
@@ -121,7 +121,7 @@ impl Client {
             Ok(dtls_parameters(api.local_dtls_fingerprint(), DtlsRole::Client))
         })
         .map_err(failed)?;
-        let leg = self.hand_over(rtc, socket, local, remote.transport_id.clone(), false);
+        let leg = self.hand_over(rtc, flow, socket, local, remote.transport_id.clone());
         Ok((leg, ours))
     }
 
@@ -129,10 +129,10 @@ impl Client {
     pub(super) fn hand_over(
         &mut self,
         rtc: Rtc,
+        flow: Flow,
         socket: UdpSocket,
         local: SocketAddr,
         transport_id: String,
-        takes_any: bool,
     ) -> LegNumber {
         let number = self.common.legs.fetch_add(1, Ordering::Relaxed);
         let new = NewLeg {
@@ -141,8 +141,8 @@ impl Client {
             rtc,
             socket,
             local,
-            takes_any,
-            fixed_bitrate: self.common.config.fixed_bitrate,
+            takes_any: flow == Flow::In && self.common.config.target == Target::Whep,
+            wanted: (flow == Flow::Out && !self.common.config.fixed_bitrate).then(|| wanted(&self.common.config)),
             events: self.legs.sender.clone(),
         };
         self.legs.all.insert(number, LegState { transport_id, ..LegState::default() });

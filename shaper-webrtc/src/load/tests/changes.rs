@@ -64,6 +64,14 @@ fn the_packet_log_has_each_packet_that_was_sent_and_received() {
         })
         .collect();
     assert_eq!(sent, outcome.summary.total_packets_sent);
+    for record in &records {
+        if let Record::Stream(stream) = record {
+            assert_eq!(stream.from == stream.client, stream.out, "{stream:?}");
+        }
+    }
+    let reported =
+        |wanted: bool| records.iter().any(|record| matches!(record, Record::Reported(of) if of.out == wanted));
+    assert!(reported(true) && reported(false));
     let first = received.iter().filter(|packet| !packet.duplicate).count() as u64;
     assert_eq!(first, outcome.summary.total_packets_received);
     for packet in received {
@@ -122,4 +130,16 @@ fn where_the_rate_is_fixed_video_begins_with_it() {
     let outcome = load(LoadConfig { clients: 2, audio: false, fixed_bitrate: true, ..config(&server) });
     let rates = outcome.clients.iter().flat_map(|client| &client.time_series);
     assert!(rates.filter_map(|second| second.target_bitrate).all(|rate| rate == 1_000_000));
+}
+
+#[test]
+fn silence_is_hardly_sent_and_is_no_loss() {
+    let server = serve(ServeConfig::default());
+    let outcome = load(LoadConfig { clients: 2, video: false, dtx: true, fec: true, ..config(&server) });
+    assert_eq!((outcome.summary.total_errors, outcome.summary.packets_lost), (0, 0), "{:#?}", outcome.summary);
+    for client in &outcome.clients {
+        // 100 frames of speech, and of silence a frame in 20.
+        assert!(client.slip.frames > client.total_packets_sent && client.total_packets_sent < 150, "{client:#?}");
+        assert!(client.total_packets_received > 0);
+    }
 }

@@ -3,6 +3,7 @@
 use super::{config, load, serve};
 use crate::load::LoadConfig;
 use crate::load::results::stats::Stat;
+use crate::load::results::{ClientResult, Summary};
 use crate::serve::{Faults, ServeConfig};
 
 #[test]
@@ -17,6 +18,11 @@ fn five_clients_publish_and_get_everything_from_all_others() {
     assert!(summary.media_flowed && summary.packets_expected > 0);
     assert_eq!((summary.packets_lost, summary.received_of_expected), (0, Some(1.0)), "{context}");
     assert!(summary.e2e.unwrap().count == summary.total_packets_received);
+    let read: Vec<ClientResult> = serde_json::from_str(&serde_json::to_string(&outcome.clients).unwrap()).unwrap();
+    let stats = |clients: &[ClientResult]| clients.iter().map(|client| client.stats.len()).collect::<Vec<_>>();
+    assert_eq!(stats(&read), stats(&outcome.clients));
+    let read: Summary = serde_json::from_str(&serde_json::to_string(summary).unwrap()).unwrap();
+    assert_eq!(read.total_packets_received, summary.total_packets_received);
     for client in &outcome.clients {
         assert!(client.connection_successful && client.total_packets_sent > 0);
         assert_eq!(client.subscriptions.len(), 8);

@@ -112,7 +112,7 @@ fn a_run_that_is_stopped_has_what_it_measured() {
     let config = LoadConfig { clients: 2, duration: Duration::from_secs(3600), ..config(&server) };
     let asked = stop.clone();
     let stopping = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(4));
         asked.stop();
     });
     let outcome = run(config, &stop, |_| {}).unwrap();

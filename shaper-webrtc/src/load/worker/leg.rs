@@ -14,6 +14,7 @@ use super::command::{Happened, LegEvent};
 use super::stream::Stream;
 use super::timers::LegTimer;
 use super::track::Track;
+use crate::load::client::transport::FIRST_ESTIMATE;
 use crate::load::latency::Latency;
 use crate::load::results::Second;
 
@@ -27,8 +28,8 @@ pub(crate) struct NewLeg {
     pub(crate) local: SocketAddr,
     /// Whether tracks come in that nobody has announced, as SDP has them.
     pub(crate) takes_any: bool,
-    /// Whether video takes no notice of the estimate.
-    pub(crate) fixed_bitrate: bool,
+    /// What the estimate is to reach, in bits a second; none where nobody follows it.
+    pub(crate) wanted: Option<u64>,
     pub(crate) events: UnboundedSender<LegEvent>,
 }
 
@@ -111,6 +112,7 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub(crate) fn new(new: NewLeg) -> Self {
+        let estimate = new.wanted.map(|_| FIRST_ESTIMATE);
         Self {
             new,
             timer: LegTimer::default(),
@@ -122,7 +124,7 @@ impl Leg {
             by_ssrc: HashMap::new(),
             outgoing: VecDeque::new(),
             handled: Handled::default(),
-            estimate: None,
+            estimate,
             acknowledged: false,
             sent: 0,
             sent_bytes: 0,

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::bwe::BweKind;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::media::{KeyframeRequest, MediaKind as RtcKind};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, Ssrc};
@@ -16,6 +16,7 @@ use super::command::Happened;
 use super::leg::{Handled, Leg};
 use super::stream::{Arrival, NewStream, Stream};
 use crate::guard;
+use crate::load::client::transport::FIRST_ESTIMATE;
 use crate::load::payload::stamp::{Stamp, this_clock};
 use crate::packet_log::{Received, Record, Reported, Stream as LoggedStream, UNKNOWN};
 use crate::rtp_header::rtp_numbers;
@@ -118,7 +119,9 @@ impl Leg {
             }
             Event::PeerStats(stats) => {
                 // Both come from transport-wide feedback on what was sent.
-                self.acknowledged |= stats.egress_loss_fraction.is_some_and(|loss| loss < 1.0);
+                if stats.egress_loss_fraction.is_some_and(|loss| loss < 1.0) {
+                    self.first_acknowledged();
+                }
                 self.peer = Some(stats);
             }
             Event::MediaEgressStats(stats) => self.egress(stats, shared, now),
@@ -154,6 +157,7 @@ impl Leg {
             })?;
         }
         let index = self.streams.len();
+        let (from, track) = new.of.unwrap_or((UNKNOWN, UNKNOWN));
         self.by_ssrc.insert(new.ssrc, (index, false));
         if let Some(rtx) = new.rtx_ssrc {
             self.by_ssrc.insert(rtx, (index, true));
@@ -165,8 +169,8 @@ impl Leg {
                 video: new.kind == MediaKind::Video,
                 ssrc: new.ssrc,
                 rtx_ssrc: new.rtx_ssrc.unwrap_or(0),
-                track: UNKNOWN,
-                from: UNKNOWN,
+                track,
+                from,
             }));
         }
         self.streams.push(Stream::new(new, shared.clock.monotonic(now)));
@@ -255,18 +259,34 @@ impl Leg {
         let mut api = self.new.rtc.direct_api();
         let stream = api.stream_rx(&ssrc).ok_or("no stream")?;
         let (mid, rtx) = (stream.mid(), stream.rtx().map(|rtx| *rtx));
-        let new = NewStream { producer: format!("ssrc {ssrc}"), mid, kind, ssrc: *ssrc, rtx_ssrc: rtx, layered: false };
+        let of = Stamp::read(&packet.payload).map(|stamp| (stamp.client, stamp.track));
+        let new =
+            NewStream { producer: format!("ssrc {ssrc}"), mid, kind, ssrc: *ssrc, rtx_ssrc: rtx, layered: false, of };
         self.subscribe(new, shared, now)
+    }
+
+    /// Feedback comes. What str0m probed for as soon as its own handshake was over may have reached a
+    /// server whose handshake was not, and then it would hardly probe again: it begins anew.
+    fn first_acknowledged(&mut self) {
+        if !std::mem::replace(&mut self.acknowledged, true)
+            && let Some(wanted) = self.new.wanted
+        {
+            let mut bwe = self.new.rtc.bwe();
+            bwe.reset(Bitrate::from(FIRST_ESTIMATE));
+            bwe.set_desired_bitrate(Bitrate::from(wanted));
+        }
     }
 
     fn egress(&mut self, stats: MediaEgressStats, shared: &mut Shared, now: Instant) {
         let (number, time_ns) = (self.client(), shared.clock.monotonic(now));
+        if stats.remote.is_some() {
+            self.first_acknowledged();
+        }
         let Some(track) = self.tracks.iter_mut().find(|track| track.new.mid == stats.mid && track.new.rid == stats.rid)
         else {
             return;
         };
         if let Some(remote) = &stats.remote {
-            self.acknowledged = true;
             let jitter = f64::from(remote.jitter) / f64::from(track.new.shape.clock_rate());
             if let Some(log) = &mut shared.log {
                 log.push(&Record::Reported(Reported {

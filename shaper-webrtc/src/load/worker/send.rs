@@ -186,7 +186,7 @@ impl Leg {
         let Some(Shape::Video { most, share, .. }) = self.tracks.get(index).map(|track| track.new.shape) else {
             return 0;
         };
-        rate(self.estimate.filter(|_| !self.new.fixed_bitrate), most, share)
+        rate(self.estimate.filter(|_| self.new.wanted.is_some()), most, share)
     }
 
     /// What all video tracks may take together.

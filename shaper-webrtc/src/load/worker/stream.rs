@@ -21,6 +21,8 @@ pub(crate) struct NewStream {
     /// Whether the server may change between layers: numbers in payloads jump then, and those of RTP
     /// count.
     pub(crate) layered: bool,
+    /// The client and the track that it is of, where that is known; with layers, the smallest.
+    pub(crate) of: Option<(u32, u32)>,
 }
 
 /// A packet that came.
@@ -164,6 +166,7 @@ mod tests {
             ssrc: 1,
             rtx_ssrc: Some(2),
             layered,
+            of: None,
         };
         Stream::new(new, 0)
     }
