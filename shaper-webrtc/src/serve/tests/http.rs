@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::serve;
 use crate::serve::shard::command::Command;
@@ -52,22 +52,6 @@ fn health_and_metrics_are_served() {
     assert_eq!(request(&server, "POST /health", &[], "").status, 405);
     assert_eq!(request(&server, "GET /else", &[], "").status, 404);
     assert_eq!(request(&server, "GET /ws", &[], "").status, 426);
-}
-
-#[test]
-fn a_server_that_has_lost_a_thread_is_not_healthy() {
-    let server = serve(ServeConfig { threads: 2, ..ServeConfig::default() });
-    assert!(server.runs());
-    let (handle, _) = &server.shards[1];
-    handle.send(Command::Stop);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while server.runs() {
-        assert!(Instant::now() < deadline, "the shard goes on");
-        std::thread::yield_now();
-    }
-    let health = request(&server, "GET /health", &[], "");
-    assert_eq!(health.status, 503);
-    assert!(health.body.contains("has ended"), "{}", health.body);
 }
 
 const SDP: (&str, &str) = ("Content-Type", "application/sdp");

@@ -13,6 +13,7 @@ use super::http::request;
 use super::peer::{Peer, pump_until, vp8};
 use super::sdp::{SDP, offered};
 use super::{metric, serve};
+use crate::serve::shard::command::Command;
 use crate::serve::{ServeConfig, Server};
 use crate::signal::codecs::{codec_parameters, extension_parameters};
 use crate::signal::rtp::{MediaKind, RtpParameters};
@@ -181,4 +182,16 @@ fn offers_that_no_shard_should_see_and_answers_that_would_be_no_sdp_are_refused(
     assert_ne!(foreign, offer);
     let refused = request(&server, "POST /whip/room", &[SDP], &foreign);
     assert_eq!((refused.status, metric(&server, "participants")), (422, 0), "{}", refused.body);
+}
+
+#[test]
+fn a_server_that_has_lost_a_thread_is_not_healthy() {
+    let server = serve(ServeConfig { threads: 2, ..ServeConfig::default() });
+    assert!(server.runs());
+    let (handle, _) = &server.shards[1];
+    handle.send(Command::Stop);
+    until(&server, "the shard ends", |server| !server.runs());
+    let health = request(&server, "GET /health", &[], "");
+    assert_eq!(health.status, 503);
+    assert!(health.body.contains("has ended"), "{}", health.body);
 }
