@@ -174,7 +174,7 @@ fn datagrams_of_a_session_that_are_damaged_never_end_a_transport() {
             out.send_raw(&datagram, media);
             *count.borrow_mut() += 1;
             // No more than the socket has room for.
-            if *count.borrow() % 50 == 0 {
+            if count.borrow().is_multiple_of(50) {
                 let so_many = before + *count.borrow();
                 let read = |_: &mut [&mut Peer; 2]| metric(&server, "datagrams_received_total") >= so_many;
                 pump_until("read", [&mut **out, &mut **input], read);
