@@ -16,9 +16,10 @@ class Room {
 
   // Joins and sends the tracks of a stream.
   async join(roomId, participantName, stream) {
-    const { participants } = await this.chat.ask({ type: 'joinRoom', roomId, participantName });
     const { rtpCapabilities } = await this.chat.ask({ type: 'getRouterRtpCapabilities' });
     this.capabilities = rtpCapabilities;
+    // Nothing else is asked in between: tracks of who is there already may be announced from now on.
+    const { participants } = await this.chat.ask({ type: 'joinRoom', roomId, participantName });
     for (const { id, name, producers } of participants) {
       this.enter(id, name);
       for (const producer of producers) this.receive(id, producer.id);
