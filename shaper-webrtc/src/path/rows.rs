@@ -186,6 +186,7 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
     let (mut largest_residue, mut negative) = (0, 0);
     for down in streams.downs.values() {
         let judge = Judge::new(&down.link);
+        let ended = down.ended.unwrap_or(walk.tester_end);
         for flow in &down.flows {
             let Some(up) = streams.ups.get(&flow.ssrc_in) else { continue };
             let pair = pairs.entry((up.name.clone(), down.name.clone())).or_insert_with(|| Tally::new(&budget));
@@ -204,8 +205,8 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                 let times = walk.times(up, down, number, hop, out);
                 let mut fate = fate(up, down, number, out, up_judge.as_ref(), judge.as_ref());
                 fate = match fate {
-                    // A tester that has ended takes nothing.
-                    Fate::LostReceiver if times.receiver.is_some_and(|time| time >= walk.tester_end) => Fate::InFlight,
+                    // A client that has left takes nothing.
+                    Fate::LostReceiver if times.receiver.is_some_and(|time| time >= ended) => Fate::InFlight,
                     Fate::LostReceiver if down.first_received.zip(out).is_some_and(|(first, out)| out < first) => {
                         Fate::AtChange
                     }

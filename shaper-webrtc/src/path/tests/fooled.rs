@@ -122,6 +122,26 @@ fn a_tester_whose_socket_overflows_is_told_from_the_link() {
 }
 
 #[test]
+fn what_comes_when_the_client_has_left_is_in_flight() {
+    let mut world = World::new(3, 100);
+    let to_one = |ssrc: u32| (101_000..102_000).contains(&ssrc);
+    world.tester_drops = Box::new(move |ssrc, index| to_one(ssrc) && index >= 80);
+    let (mut inputs, truth) = world.run();
+    let log = inputs.packets.as_mut().unwrap();
+    let last_words = |ssrc: u32| {
+        let received = log.received.iter().filter(|packet| packet.ssrc == ssrc);
+        let time_ns = received.map(|packet| packet.time_ns).max().unwrap() + 1;
+        crate::packet_log::Reported { client: 1, ssrc, time_ns, ..Default::default() }
+    };
+    let said: Vec<_> =
+        [0, 2].into_iter().flat_map(|from| [false, true].map(|video| last_words(ssrc_out(from, 1, video)))).collect();
+    log.reported.extend(said);
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!((report.fates.in_flight, report.fates.lost_receiver), (truth.dropped_by_tester, 0));
+    assert!(!kinds(&report).contains(&"tester_loss"), "{}", texts(&report));
+}
+
+#[test]
 fn a_tester_that_is_starved_of_cpu_shows_in_its_own_piece() {
     let mut world = World::new(2, 1000);
     world.starved = Box::new(|index| if index % 10 < 2 { 80 * MS } else { 0 });
