@@ -142,7 +142,8 @@ impl Tally {
         let [sender, uplink, server, downlink, receiver] = self.pieces.each_mut().map(summary);
         let end_to_end = summary(&mut self.end_to_end);
         let mut wait = Distribution::with_capacity(CAPACITY);
-        for late in end_to_end.iter().flat_map(|usual| self.repaired.iter().map(|late| late - usual.p50)) {
+        for late in end_to_end.iter().flat_map(|usual| self.repaired.iter().map(|late| late.saturating_sub(usual.p50)))
+        {
             wait.push(late);
         }
         Latency {
@@ -218,7 +219,11 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                 pair.add(fate, &times);
                 all.add(fate, &times);
                 if let (Fate::Delivered, Some(pieces), Some(end_to_end)) = (fate, times.pieces(), times.end_to_end) {
-                    let residue = pieces.iter().sum::<i64>().saturating_sub(end_to_end).saturating_abs();
+                    let residue = pieces
+                        .iter()
+                        .fold(0_i64, |sum, piece| sum.saturating_add(*piece))
+                        .saturating_sub(end_to_end)
+                        .saturating_abs();
                     largest_residue = largest_residue.max(residue);
                     negative += u64::from(pieces.iter().any(|piece| *piece < -CLOCK_NS));
                 }
