@@ -59,16 +59,21 @@ fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     let unknown = heard.contains(&crate::packet_log::UNKNOWN);
     let wants: BTreeSet<u32> = log.streams.iter().filter(|stream| !stream.out).map(|stream| stream.client).collect();
     for (client, count) in &sent {
-        let others = sent.keys().any(|other| other != client);
-        if !received.contains_key(client) && (others || wants.contains(client)) {
-            let why = whereabouts(report, &name_of(*client), Direction::Downlink);
-            let text = format!("one-way: {} sends ({count} packets) and gets nothing{why}", name_of(*client));
+        // One that is alone in its room has nobody to hear or to be heard by.
+        let name = name_of(*client);
+        if !received.contains_key(client) && wants.contains(client) {
+            let why = whereabouts(report, &name, Direction::Downlink);
+            let text = format!("one-way: {name} sends ({count} packets) and gets nothing{why}");
             notes.add(Severity::Error, "one_way", text);
         }
-        if !heard.contains(client) && !unknown && (others || received.keys().any(|other| other != client)) {
-            let why = whereabouts(report, &name_of(*client), Direction::Uplink);
-            let text = format!("one-way: nobody gets what {} sends ({count} packets){why}", name_of(*client));
-            notes.add(Severity::Error, "one_way", text);
+        if !heard.contains(client) && !unknown {
+            let wanted = report.pairs.iter().any(|pair| pair.from == name && pair.fates.packets > 0);
+            let stopped = crossed(report, &name, Direction::Uplink).is_some_and(|(left, came)| left > 0 && came == 0);
+            let severity = if wanted || stopped { Severity::Error } else { Severity::Warning };
+            let why = whereabouts(report, &name, Direction::Uplink);
+            let sent_on = if wanted { "" } else { "; the server sent none on" };
+            let text = format!("one-way: nobody gets what {name} sends ({count} packets){why}{sent_on}");
+            notes.add(severity, "one_way", text);
         }
     }
     for client in wants.iter().filter(|client| !sent.contains_key(client) && !received.contains_key(client)) {
@@ -80,15 +85,16 @@ fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     }
 }
 
+/// Packets of a client's link that left and that arrived, by its captures.
+fn crossed(report: &PathReport, client: &str, direction: Direction) -> Option<(u64, u64)> {
+    let legs = report.legs.iter().filter(|leg| leg.client == client && leg.direction == direction);
+    let sum = |sum: (u64, u64), column: super::result::ByCaptures| (sum.0 + column.left, sum.1 + column.arrived);
+    legs.filter_map(|leg| leg.captures).fold(None, |all, column| Some(sum(all.unwrap_or_default(), column)))
+}
+
 /// Where the captures last saw what did not come through.
 fn whereabouts(report: &PathReport, client: &str, direction: Direction) -> String {
-    let legs = report.legs.iter().filter(|leg| leg.client == client && leg.direction == direction);
-    let columns: Vec<_> = legs.filter_map(|leg| leg.captures).collect();
-    if columns.is_empty() {
-        return String::new();
-    }
-    let left: u64 = columns.iter().map(|column| column.left).sum();
-    let arrived: u64 = columns.iter().map(|column| column.arrived).sum();
+    let Some((left, arrived)) = crossed(report, client, direction) else { return String::new() };
     let (near, far) = match direction {
         Direction::Uplink => ("its host", "the server's"),
         Direction::Downlink => ("the server's host", "its own"),

@@ -57,6 +57,29 @@ fn one_way_is_said_with_the_link_that_does_it() {
 }
 
 #[test]
+fn one_way_is_said_of_the_way_up_and_one_that_is_alone_in_a_room_is_not_accused() {
+    let mut world = World::new(3, 100);
+    world.up.loses = Box::new(|ssrc, _| ssrc / 10 == 100);
+    world.up.loses_again = Box::new(|_, _| true);
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    let said = "one-way: nobody gets what client 0 sends (200 packets): 200 left its host, none arrived at the server's: \
+                the link; the server sent none on";
+    assert_eq!((report.findings[0].severity, report.findings[0].text.as_str()), (Severity::Error, said));
+    assert_eq!(kinds(&report).iter().filter(|kind| **kind == "one_way").count(), 1);
+
+    // Client 2 is elsewhere: nobody has a stream of it, and it has none.
+    let (mut inputs, _) = World::new(3, 100).run();
+    let strange = |ssrc: u32| (102_000..103_000).contains(&ssrc) || ssrc >= 100_000 && ssrc % 1000 / 10 == 2;
+    let log = inputs.packets.as_mut().unwrap();
+    log.streams.retain(|stream| !strange(stream.ssrc));
+    log.received.retain(|packet| !strange(packet.ssrc));
+    inputs.map.as_mut().unwrap().forwarded.retain(|packet| !strange(packet.ssrc_out));
+    let report = analyse(&inputs, None).unwrap();
+    assert!(report.findings.iter().all(|finding| finding.severity < Severity::Error), "{}", texts(&report));
+}
+
+#[test]
 fn one_way_by_the_receiver_itself_is_not_the_link() {
     let mut world = World::new(2, 100);
     world.tester_drops = Box::new(|ssrc, _| (101_000..102_000).contains(&ssrc));

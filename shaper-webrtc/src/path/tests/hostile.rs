@@ -58,7 +58,7 @@ proptest! {
             let direction = if up { Direction::Uplink } else { Direction::Downlink };
             EngineDrop { direction, ssrc, sequence, time_ns, cause: "loss".to_owned() }
         });
-        ssrcs_of(map.as_ref(), packets.as_ref());
+        drop(ssrcs_of(map.as_ref(), packets.as_ref()));
         let inputs = Inputs { map, packets, server, clients, drops: drops.collect(), slip_p99_ns: Some(u64::MAX) };
         let mut csv = Vec::new();
         let report = analyse(&inputs, Some(&mut csv)).unwrap();
