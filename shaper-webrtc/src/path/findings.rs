@@ -9,7 +9,8 @@ use super::streams::{Streams, name_of};
 
 /// A tester that wakes later than this, at its 99th percentile, is late: half a packet of audio.
 const LATE_NS: u64 = 10_000_000;
-/// Packets that wait longer than this in the tester's host, at the 99th percentile, are its own doing.
+/// Packets that wait longer than this in the tester's or the server's host, at the 99th percentile, are its
+/// own doing.
 const SLOW_NS: i64 = 20_000_000;
 
 struct Notes(Vec<Finding>);
@@ -106,7 +107,7 @@ fn whereabouts(report: &PathReport, client: &str, direction: Direction) -> Strin
     }
 }
 
-/// Whether the tester itself is what was measured.
+/// Whether the tester itself, or the server, is what was measured.
 fn tester(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     if let Some(slip) = inputs.slip_p99_ns.filter(|slip| *slip > LATE_NS) {
         let text =
@@ -120,6 +121,11 @@ fn tester(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
                 format!("the tester was slow: {what} took p50 {p50}, p99 {p99} within its host, not on the link");
             notes.add(Severity::Warning, "tester_slow", text);
         }
+    }
+    if let Some(piece) = report.latency.server.filter(|piece| piece.p99 > SLOW_NS) {
+        let (p99, p50) = (milliseconds(piece.p99 as f64), milliseconds(piece.p50 as f64));
+        let text = format!("the server was slow: p50 {p50}, p99 {p99} within its host, not on a link");
+        notes.add(Severity::Warning, "server_slow", text);
     }
     let taken = report.fates.lost_receiver;
     if taken > 0 {

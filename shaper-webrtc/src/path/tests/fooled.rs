@@ -178,6 +178,17 @@ fn a_tester_that_is_starved_of_cpu_shows_in_its_own_piece() {
 }
 
 #[test]
+fn a_server_that_is_slow_is_not_a_slow_link() {
+    let mut world = World::new(2, 100);
+    world.forwarding = 50 * MS;
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!(kinds(&report), ["server_slow"], "{}", texts(&report));
+    let said = "the server was slow: p50 50.050 ms, p99 50.050 ms within its host, not on a link";
+    assert_eq!(report.findings[0].text, said);
+}
+
+#[test]
 fn a_capture_that_misses_packets_is_said_and_does_not_pass_for_a_link() {
     let mut world = World::new(2, 400);
     world.capture_misses = Box::new(|ssrc, index| ssrc == ssrc_out(0, 1, true) && index % 40 == 9);

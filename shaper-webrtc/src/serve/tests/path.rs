@@ -13,7 +13,7 @@ use super::peer::{Loss, Peer, pump_until, vp8};
 use super::{metric, serve};
 use crate::clock::{Clock, pair};
 use crate::packet_log::{self, Received, Sent, Stream};
-use crate::path::{Inputs, MapLog, PacketLog, PathReport, Point, Severity, analyse};
+use crate::path::{Inputs, MapLog, PacketLog, PathReport, Point, analyse};
 use crate::serve::{Faults, Record, ServeConfig, read_map_log};
 
 const COUNT: u32 = 100;
@@ -150,10 +150,10 @@ fn the_path_of_every_packet_through_a_real_server_is_found() {
     assert!(down.iter().any(|leg| leg.video && leg.rtcp.is_some()), "{down:#?}");
     let latency = report.latency;
     assert!([latency.uplink, latency.server, latency.end_to_end].iter().all(|piece| piece.unwrap().count == 196));
-    assert!(
-        report.findings.iter().all(|finding| finding.severity == Severity::Info || finding.kind == "clocks"),
-        "{report}"
-    );
+    // A busy machine is slow, and loses nothing.
+    let blamed = ["no_media", "one_way", "server_loss", "server_host_loss", "tester_loss", "does_not_add_up"];
+    let mut kinds = report.findings.iter().map(|finding| finding.kind.as_str());
+    assert!(kinds.all(|kind| !blamed.contains(&kind)), "{report}");
 }
 
 #[test]
