@@ -62,7 +62,8 @@ fn on_a_clean_link_everything_arrives_and_all_columns_are_zero() {
         assert_eq!(webrtc.lost_by_server, Some(0));
         let split = webrtc.split.as_ref().unwrap();
         assert_eq!(split.stages.len(), 5);
-        assert!(split.stages.iter().all(|stage| stage.n == split.total.n && stage.min_ms >= Some(0.0)), "{split:?}");
+        // Clocks of one host agree to some microseconds.
+        assert!(split.stages.iter().all(|stage| stage.n == split.total.n && stage.min_ms > Some(-0.1)), "{split:?}");
         for client in &webrtc.clients {
             assert!(client.connected && client.sent > 0 && client.received == client.expected, "{client:?}");
         }
@@ -164,10 +165,9 @@ fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
         assert!(received(2, 4) > 50, "{:?}", webrtc.over_time);
         assert_eq!(received(6, 7), 0, "the link was down: {:?}", webrtc.over_time);
         assert!(received(10, 12) > 50, "nothing came back: {:?}", webrtc.over_time);
-        for losses in &webrtc.losses {
-            assert!(losses.by_captures.unwrap() > 100, "{losses:?}");
-            assert_eq!(losses.adds_up, Some(true), "{losses:?}");
-        }
+        // All links were down at once: what is lost on the way up has nothing to lose on the way down.
+        assert!(leg(webrtc, "uplink").by_captures.unwrap() > 100, "{:?}", webrtc.losses);
+        assert!(webrtc.losses.iter().all(|losses| losses.adds_up == Some(true)), "{:?}", webrtc.losses);
     });
 }
 

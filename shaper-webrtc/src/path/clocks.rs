@@ -43,7 +43,8 @@ impl Clocks {
                 let (length, passed) = (i128::from(after.0) - i128::from(before.0), i128::from(moment - before.0));
                 let change = i128::from(after.1) - i128::from(before.1);
                 // The moment is between the two, so this is no more than the change.
-                before.1.saturating_add((change * passed / length.max(1)) as i64)
+                let part = change.saturating_mul(passed) / length.max(1);
+                before.1.saturating_add(i64::try_from(part).unwrap_or(0))
             }
             (Some(pair), None) | (None, Some(pair)) => pair.1,
             (None, None) => 0,

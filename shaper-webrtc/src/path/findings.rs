@@ -9,7 +9,8 @@ use super::streams::{Streams, name_of};
 
 /// A tester that wakes later than this, at its 99th percentile, is late: half a packet of audio.
 const LATE_NS: u64 = 10_000_000;
-/// Packets that wait longer than this in the tester's host, at the 99th percentile, are its own doing.
+/// Packets that wait longer than this in the tester's or the server's host, at the 99th percentile, are its
+/// own doing.
 const SLOW_NS: i64 = 20_000_000;
 
 struct Notes(Vec<Finding>);
@@ -59,16 +60,21 @@ fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     let unknown = heard.contains(&crate::packet_log::UNKNOWN);
     let wants: BTreeSet<u32> = log.streams.iter().filter(|stream| !stream.out).map(|stream| stream.client).collect();
     for (client, count) in &sent {
-        let others = sent.keys().any(|other| other != client);
-        if !received.contains_key(client) && (others || wants.contains(client)) {
-            let why = whereabouts(report, &name_of(*client), Direction::Downlink);
-            let text = format!("one-way: {} sends ({count} packets) and gets nothing{why}", name_of(*client));
+        // One that is alone in its room has nobody to hear or to be heard by.
+        let name = name_of(*client);
+        if !received.contains_key(client) && wants.contains(client) {
+            let why = whereabouts(report, &name, Direction::Downlink);
+            let text = format!("one-way: {name} sends ({count} packets) and gets nothing{why}");
             notes.add(Severity::Error, "one_way", text);
         }
-        if !heard.contains(client) && !unknown && (others || received.keys().any(|other| other != client)) {
-            let why = whereabouts(report, &name_of(*client), Direction::Uplink);
-            let text = format!("one-way: nobody gets what {} sends ({count} packets){why}", name_of(*client));
-            notes.add(Severity::Error, "one_way", text);
+        if !heard.contains(client) && !unknown {
+            let wanted = report.pairs.iter().any(|pair| pair.from == name && pair.fates.packets > 0);
+            let stopped = crossed(report, &name, Direction::Uplink).is_some_and(|(left, came)| left > 0 && came == 0);
+            let severity = if wanted || stopped { Severity::Error } else { Severity::Warning };
+            let why = whereabouts(report, &name, Direction::Uplink);
+            let sent_on = if wanted { "" } else { "; the server sent none on" };
+            let text = format!("one-way: nobody gets what {name} sends ({count} packets){why}{sent_on}");
+            notes.add(severity, "one_way", text);
         }
     }
     for client in wants.iter().filter(|client| !sent.contains_key(client) && !received.contains_key(client)) {
@@ -80,15 +86,16 @@ fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     }
 }
 
+/// Packets of a client's link that left and that arrived, by its captures.
+fn crossed(report: &PathReport, client: &str, direction: Direction) -> Option<(u64, u64)> {
+    let legs = report.legs.iter().filter(|leg| leg.client == client && leg.direction == direction);
+    let sum = |sum: (u64, u64), column: super::result::ByCaptures| (sum.0 + column.left, sum.1 + column.arrived);
+    legs.filter_map(|leg| leg.captures).fold(None, |all, column| Some(sum(all.unwrap_or_default(), column)))
+}
+
 /// Where the captures last saw what did not come through.
 fn whereabouts(report: &PathReport, client: &str, direction: Direction) -> String {
-    let legs = report.legs.iter().filter(|leg| leg.client == client && leg.direction == direction);
-    let columns: Vec<_> = legs.filter_map(|leg| leg.captures).collect();
-    if columns.is_empty() {
-        return String::new();
-    }
-    let left: u64 = columns.iter().map(|column| column.left).sum();
-    let arrived: u64 = columns.iter().map(|column| column.arrived).sum();
+    let Some((left, arrived)) = crossed(report, client, direction) else { return String::new() };
     let (near, far) = match direction {
         Direction::Uplink => ("its host", "the server's"),
         Direction::Downlink => ("the server's host", "its own"),
@@ -100,7 +107,7 @@ fn whereabouts(report: &PathReport, client: &str, direction: Direction) -> Strin
     }
 }
 
-/// Whether the tester itself is what was measured.
+/// Whether the tester itself, or the server, is what was measured.
 fn tester(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
     if let Some(slip) = inputs.slip_p99_ns.filter(|slip| *slip > LATE_NS) {
         let text =
@@ -114,6 +121,11 @@ fn tester(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
                 format!("the tester was slow: {what} took p50 {p50}, p99 {p99} within its host, not on the link");
             notes.add(Severity::Warning, "tester_slow", text);
         }
+    }
+    if let Some(piece) = report.latency.server.filter(|piece| piece.p99 > SLOW_NS) {
+        let (p99, p50) = (milliseconds(piece.p99 as f64), milliseconds(piece.p50 as f64));
+        let text = format!("the server was slow: p50 {p50}, p99 {p99} within its host, not on a link");
+        notes.add(Severity::Warning, "server_slow", text);
     }
     let taken = report.fates.lost_receiver;
     if taken > 0 {

@@ -12,6 +12,10 @@ use super::legs::{Crossing, Judge};
 use super::result::{Fates, Latency, Pair};
 use super::streams::{Down, Hop, Streams, Up, server_clocks};
 
+/// Further off than the clocks of a host are from each other: what is taken that long before it arrives was taken from
+/// another packet.
+const OVERTAKEN_NS: i64 = 100_000;
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -80,6 +84,14 @@ struct Times {
 type Pieces = [i64; 5];
 
 impl Times {
+    /// Whether the server or the receiver had it before its original arrived.
+    fn is_overtaken(&self) -> bool {
+        let before = |taken: Option<i64>, arrived: Option<i64>| {
+            taken.zip(arrived).is_some_and(|(taken, arrived)| taken < arrived.saturating_sub(OVERTAKEN_NS))
+        };
+        before(self.log_in, self.server_in) || before(self.received, self.receiver)
+    }
+
     fn pieces(&self) -> Option<Pieces> {
         let times = [self.sent?, self.sender?, self.server_in?, self.server_out?, self.receiver?, self.received?];
         let mut pieces = Pieces::default();
@@ -142,7 +154,8 @@ impl Tally {
         let [sender, uplink, server, downlink, receiver] = self.pieces.each_mut().map(summary);
         let end_to_end = summary(&mut self.end_to_end);
         let mut wait = Distribution::with_capacity(CAPACITY);
-        for late in end_to_end.iter().flat_map(|usual| self.repaired.iter().map(|late| late - usual.p50)) {
+        for late in end_to_end.iter().flat_map(|usual| self.repaired.iter().map(|late| late.saturating_sub(usual.p50)))
+        {
             wait.push(late);
         }
         Latency {
@@ -186,6 +199,7 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
     let (mut largest_residue, mut negative) = (0, 0);
     for down in streams.downs.values() {
         let judge = Judge::new(&down.link);
+        let ended = down.ended.unwrap_or(walk.tester_end);
         for flow in &down.flows {
             let Some(up) = streams.ups.get(&flow.ssrc_in) else { continue };
             let pair = pairs.entry((up.name.clone(), down.name.clone())).or_insert_with(|| Tally::new(&budget));
@@ -204,8 +218,10 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                 let times = walk.times(up, down, number, hop, out);
                 let mut fate = fate(up, down, number, out, up_judge.as_ref(), judge.as_ref());
                 fate = match fate {
-                    // A tester that has ended takes nothing.
-                    Fate::LostReceiver if times.receiver.is_some_and(|time| time >= walk.tester_end) => Fate::InFlight,
+                    // What was taken before it arrived came as a retransmission, and the original behind it.
+                    Fate::Delivered if times.is_overtaken() => Fate::Repaired,
+                    // A client that has left takes nothing.
+                    Fate::LostReceiver if times.receiver.is_some_and(|time| time >= ended) => Fate::InFlight,
                     Fate::LostReceiver if down.first_received.zip(out).is_some_and(|(first, out)| out < first) => {
                         Fate::AtChange
                     }
@@ -217,7 +233,11 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
                 pair.add(fate, &times);
                 all.add(fate, &times);
                 if let (Fate::Delivered, Some(pieces), Some(end_to_end)) = (fate, times.pieces(), times.end_to_end) {
-                    let residue = pieces.iter().sum::<i64>().saturating_sub(end_to_end).saturating_abs();
+                    let residue = pieces
+                        .iter()
+                        .fold(0_i64, |sum, piece| sum.saturating_add(*piece))
+                        .saturating_sub(end_to_end)
+                        .saturating_abs();
                     largest_residue = largest_residue.max(residue);
                     negative += u64::from(pieces.iter().any(|piece| *piece < -CLOCK_NS));
                 }

@@ -38,6 +38,8 @@ pub(super) struct Down {
     pub(super) link: Link,
     /// Handed to the application, CLOCK_MONOTONIC.
     pub(super) received: Option<Series>,
+    /// When the receiver last said anything of the stream, wall time; none if it never did.
+    pub(super) ended: Option<i64>,
     /// The number that came first.
     pub(super) first_received: Option<i64>,
     /// Those of them that came as a retransmission.
@@ -272,6 +274,13 @@ impl Streams {
         for packet in inputs.packets.iter().flat_map(|log| &log.received) {
             received.entry(packet.ssrc).or_default().push(packet);
         }
+        let mut ended = HashMap::<u32, i64>::new();
+        for (said, log) in inputs.packets.iter().flat_map(|log| log.reported.iter().map(move |said| (said, log))) {
+            if !said.out {
+                let end = ended.entry(said.ssrc).or_insert(i64::MIN);
+                *end = (*end).max(log.clocks.wall(said.time_ns));
+            }
+        }
         for (ssrc, known) in downs {
             let host = host_of(&inputs.clients, *ssrc, known.rtx)
                 .or_else(|| known.client.and_then(|client| hosts.get(&client).copied()));
@@ -307,6 +316,7 @@ impl Streams {
             }
             if let Some(log) = &inputs.packets {
                 down.receive(&received.remove(ssrc).unwrap_or_default(), &log.clocks);
+                down.ended = ended.get(ssrc).copied();
             }
             self.downs.insert(*ssrc, down);
         }

@@ -57,6 +57,29 @@ fn one_way_is_said_with_the_link_that_does_it() {
 }
 
 #[test]
+fn one_way_is_said_of_the_way_up_and_one_that_is_alone_in_a_room_is_not_accused() {
+    let mut world = World::new(3, 100);
+    world.up.loses = Box::new(|ssrc, _| ssrc / 10 == 100);
+    world.up.loses_again = Box::new(|_, _| true);
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    let said = "one-way: nobody gets what client 0 sends (200 packets): 200 left its host, none arrived at the server's: \
+                the link; the server sent none on";
+    assert_eq!((report.findings[0].severity, report.findings[0].text.as_str()), (Severity::Error, said));
+    assert_eq!(kinds(&report).iter().filter(|kind| **kind == "one_way").count(), 1);
+
+    // Client 2 is elsewhere: nobody has a stream of it, and it has none.
+    let (mut inputs, _) = World::new(3, 100).run();
+    let strange = |ssrc: u32| (102_000..103_000).contains(&ssrc) || ssrc >= 100_000 && ssrc % 1000 / 10 == 2;
+    let log = inputs.packets.as_mut().unwrap();
+    log.streams.retain(|stream| !strange(stream.ssrc));
+    log.received.retain(|packet| !strange(packet.ssrc));
+    inputs.map.as_mut().unwrap().forwarded.retain(|packet| !strange(packet.ssrc_out));
+    let report = analyse(&inputs, None).unwrap();
+    assert!(report.findings.iter().all(|finding| finding.severity < Severity::Error), "{}", texts(&report));
+}
+
+#[test]
 fn one_way_by_the_receiver_itself_is_not_the_link() {
     let mut world = World::new(2, 100);
     world.tester_drops = Box::new(|ssrc, _| (101_000..102_000).contains(&ssrc));
@@ -122,6 +145,26 @@ fn a_tester_whose_socket_overflows_is_told_from_the_link() {
 }
 
 #[test]
+fn what_comes_when_the_client_has_left_is_in_flight() {
+    let mut world = World::new(3, 100);
+    let to_one = |ssrc: u32| (101_000..102_000).contains(&ssrc);
+    world.tester_drops = Box::new(move |ssrc, index| to_one(ssrc) && index >= 80);
+    let (mut inputs, truth) = world.run();
+    let log = inputs.packets.as_mut().unwrap();
+    let last_words = |ssrc: u32| {
+        let received = log.received.iter().filter(|packet| packet.ssrc == ssrc);
+        let time_ns = received.map(|packet| packet.time_ns).max().unwrap() + 1;
+        crate::packet_log::Reported { client: 1, ssrc, time_ns, ..Default::default() }
+    };
+    let said: Vec<_> =
+        [0, 2].into_iter().flat_map(|from| [false, true].map(|video| last_words(ssrc_out(from, 1, video)))).collect();
+    log.reported.extend(said);
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!((report.fates.in_flight, report.fates.lost_receiver), (truth.dropped_by_tester, 0));
+    assert!(!kinds(&report).contains(&"tester_loss"), "{}", texts(&report));
+}
+
+#[test]
 fn a_tester_that_is_starved_of_cpu_shows_in_its_own_piece() {
     let mut world = World::new(2, 1000);
     world.starved = Box::new(|index| if index % 10 < 2 { 80 * MS } else { 0 });
@@ -132,6 +175,17 @@ fn a_tester_that_is_starved_of_cpu_shows_in_its_own_piece() {
     assert_eq!(report.findings[0].text, "the tester was late: slip p99 35.000 ms: latencies are its own in part");
     assert_eq!(report.latency.downlink.unwrap().max, 25 * MS, "the link is not blamed");
     assert_eq!(report.latency.receiver.unwrap().p99, 80 * MS + super::world::RECEIVER);
+}
+
+#[test]
+fn a_server_that_is_slow_is_not_a_slow_link() {
+    let mut world = World::new(2, 100);
+    world.forwarding = 50 * MS;
+    let (inputs, _) = world.run();
+    let report = analyse(&inputs, None).unwrap();
+    assert_eq!(kinds(&report), ["server_slow"], "{}", texts(&report));
+    let said = "the server was slow: p50 50.050 ms, p99 50.050 ms within its host, not on a link";
+    assert_eq!(report.findings[0].text, said);
 }
 
 #[test]

@@ -3,5 +3,6 @@
 mod captures;
 mod columns;
 mod fooled;
+mod hostile;
 mod latency;
 mod world;

@@ -58,6 +58,8 @@ pub(super) struct World {
     pub(super) capture_misses: Chooses,
     /// Video before this index is not sent on, as before a key frame.
     pub(super) key_frame: u32,
+    /// What the server takes.
+    pub(super) forwarding: i64,
     /// What a starved receiver takes longer.
     pub(super) starved: Box<dyn Fn(u32) -> i64>,
 }
@@ -125,6 +127,7 @@ impl World {
             tester_drops: never(),
             capture_misses: never(),
             key_frame: 0,
+            forwarding: FORWARDING,
             starved: Box::new(|_| 0),
         }
     }
@@ -261,7 +264,7 @@ impl Run {
         }
         let sequence_in = self.world.first.wrapping_add(index as u16);
         let sequence = sequence_in.wrapping_add(7);
-        let out = hop.at + FORWARDING;
+        let out = hop.at + self.world.forwarding;
         self.map.push(Record::Forwarded(Forwarded {
             video,
             key_frame: false,
