@@ -2,7 +2,7 @@
 //! link or tester goes away.
 
 #![cfg(all(feature = "live", feature = "webrtc"))]
-#![expect(clippy::unwrap_used, reason = "tests panic with their context")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests panic with their context")]
 
 #[path = "support/children.rs"]
 mod children;
@@ -23,7 +23,8 @@ use support::{SHAPER, on_own_host, until};
 const UP: Duration = Duration::from_secs(30);
 
 fn webrtc(summary: &Summary) -> &WebRtc {
-    summary.webrtc.as_ref().unwrap_or_else(|| panic!("{:?}", summary.findings))
+    let Some(webrtc) = &summary.webrtc else { panic!("{:?}", summary.findings) };
+    webrtc
 }
 
 fn errors(summary: &Summary) -> Vec<&str> {
@@ -34,7 +35,7 @@ fn errors(summary: &Summary) -> Vec<&str> {
 }
 
 fn leg<'a>(webrtc: &'a WebRtc, name: &str) -> &'a LegLosses {
-    webrtc.losses.iter().find(|losses| losses.leg == name).unwrap_or_else(|| panic!("{:?}", webrtc.losses))
+    webrtc.losses.iter().find(|losses| losses.leg == name).unwrap()
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl<'a> Runner<'a> {
 /// Test binaries that have hosts of their own, send little, and wait for most of the time: for what was sent to arrive, and
 /// for what was started to end. Others fill links, and have the machine to themselves: where a delay line's thread waits
 /// for a processor there, packets find no room.
-const QUIET: [&str; 11] = [
+const QUIET: [&str; 13] = [
     "ns_apply_kill",
     "ns_capabilities",
     "ns_errors",
@@ -181,6 +181,8 @@ const QUIET: [&str; 11] = [
     "ns_scenario_file",
     "ns_scenarios",
     "ns_toast",
+    "ns_webrtc",
+    "ns_webrtc_load",
 ];
 /// How many of these run at once.
 const SIDE_BY_SIDE: usize = 2;

@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::serve;
-use crate::serve::shard::command::Command;
 use crate::serve::{Limits, ServeConfig, Server, Shape};
 
 pub(super) struct Answer {
