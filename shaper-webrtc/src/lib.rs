@@ -13,6 +13,7 @@ mod identity;
 pub mod load;
 pub mod packet_log;
 pub mod path;
+mod record_log;
 mod rtp_header;
 pub mod serve;
 pub mod signal;

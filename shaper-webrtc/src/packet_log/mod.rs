@@ -27,16 +27,21 @@
 //! says how many records before it found no room on their way to the file.
 
 mod read;
-mod write;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
+use crate::record_log::{self, Entry, Fields, Filling};
 pub use read::{PacketLogError, packet_log_records, read_packet_log};
-pub(crate) use write::{Batch, PacketLog};
 
 /// The size of the header and of each record, in bytes.
-pub const RECORD: usize = 48;
-const MAGIC: [u8; 8] = *b"SHWPKT01";
+pub const RECORD: usize = record_log::RECORD;
+
+/// The log of a tester, as it is written.
+pub(crate) type PacketLog = record_log::Log<Record>;
+/// Records of it on their way to the file.
+pub(crate) type Batch = record_log::Batch<Record>;
 
 /// Who sent a packet whose payload does not say it.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -179,12 +184,8 @@ impl Record {
     /// The record as the file has it.
     #[must_use]
     pub fn encode(&self) -> [u8; RECORD] {
-        let mut bytes = [0; RECORD];
-        let mut put = |offset: usize, value: &[u8]| {
-            if let Some(place) = bytes.get_mut(offset..offset + value.len()) {
-                place.copy_from_slice(value);
-            }
-        };
+        let mut bytes = Filling::new();
+        let mut put = |offset: usize, value: &[u8]| bytes.put(offset, value);
         match self {
             Record::Sent(packet) => {
                 put(0, &[SENT, flags([packet.video, packet.key_frame])]);
@@ -238,7 +239,7 @@ impl Record {
                 put(24, &records.to_le_bytes());
             }
         }
-        bytes
+        bytes.0
     }
 
     /// None for a kind that is not known.
@@ -300,22 +301,23 @@ impl Record {
     }
 }
 
-struct Fields<'a>(&'a [u8; RECORD]);
+impl Entry for Record {
+    const MAGIC: [u8; 8] = *b"SHWPKT01";
+    const THREAD: &'static str = "packet-log";
 
-impl Fields<'_> {
-    fn at<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+    fn bytes(&self) -> [u8; RECORD] {
+        self.encode()
     }
 
-    fn u16(&self, offset: usize) -> u16 {
-        u16::from_le_bytes(self.at(offset))
+    fn of_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
+        Self::decode(bytes)
     }
 
-    fn u32(&self, offset: usize) -> u32 {
-        u32::from_le_bytes(self.at(offset))
+    fn clock(monotonic_ns: u64, realtime_ns: u64) -> Self {
+        Self::Clock { monotonic_ns, realtime_ns }
     }
 
-    fn u64(&self, offset: usize) -> u64 {
-        u64::from_le_bytes(self.at(offset))
+    fn lost(records: u64) -> Self {
+        Self::Lost { records }
     }
 }

@@ -1,10 +1,11 @@
 //! Reading a packet log.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{MAGIC, RECORD, Record};
+use super::Record;
+use crate::record_log::{Fault, records};
 
 /// Why a packet log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,35 +48,14 @@ pub fn read_packet_log(path: &Path) -> Result<impl Iterator<Item = Result<Record
 ///
 /// [`PacketLogError`]; after one nothing more comes.
 pub fn packet_log_records<R: Read>(
-    mut file: R,
+    file: R,
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<Record, PacketLogError>> + use<R>, PacketLogError> {
-    let mut header = [0; RECORD];
-    match file.read_exact(&mut header) {
-        Err(source) if source.kind() != ErrorKind::UnexpectedEof => {
-            return Err(PacketLogError::Io { path: path.to_owned(), source });
-        }
-        Ok(()) if header.starts_with(&MAGIC) => {}
-        _ => return Err(PacketLogError::NoPacketLog(path.to_owned())),
-    }
     let path = path.to_owned();
-    let mut offset = RECORD as u64;
-    let mut ended = false;
-    Ok(std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        let mut bytes = [0; RECORD];
-        let record = match file.read_exact(&mut bytes) {
-            Ok(()) => Record::decode(&bytes).ok_or(PacketLogError::BadRecord { path: path.clone(), offset }),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                ended = true;
-                return None;
-            }
-            Err(source) => Err(PacketLogError::Io { path: path.clone(), source }),
-        };
-        ended = record.is_err();
-        offset += RECORD as u64;
-        Some(record)
-    }))
+    let said = move |fault| match fault {
+        Fault::Io(source) => PacketLogError::Io { path: path.clone(), source },
+        Fault::NoLog => PacketLogError::NoPacketLog(path.clone()),
+        Fault::Unknown(offset) => PacketLogError::BadRecord { path: path.clone(), offset },
+    };
+    Ok(records(file).map_err(&said)?.map(move |record| record.map_err(&said)))
 }

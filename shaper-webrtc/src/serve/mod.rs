@@ -36,6 +36,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -148,7 +149,7 @@ impl Server {
                 config: ServeConfig { threads: config.threads.max(1), ..config.clone() },
                 identity: identity.clone(),
                 metrics: Arc::clone(&server.metrics),
-                log: server.log.as_ref().map(|(_, log)| log.batch(Arc::clone(&server.metrics))),
+                log: server.log.as_ref().map(|(_, log)| log.batch()),
                 clock: crate::clock::Clock::start(),
                 events: events.clone(),
             };
@@ -204,7 +205,8 @@ impl Server {
     pub fn stop(mut self) -> Result<(), ServeError> {
         let ended = self.end_threads();
         if let Some((path, log)) = self.log.take() {
-            log.finish().map_err(|source| ServeError::MapLog { path, source })?;
+            let lost = log.finish().map_err(|source| ServeError::MapLog { path, source })?;
+            self.metrics.map_log_lost.store(lost, Ordering::Relaxed);
         }
         ended
     }
@@ -251,7 +253,7 @@ async fn run_control(
         }
     }
     // Open connections end by themselves; they count themselves out.
-    let open = || control.metrics.connections.load(std::sync::atomic::Ordering::Relaxed) > 0;
+    let open = || control.metrics.connections.load(Ordering::Relaxed) > 0;
     let deadline = tokio::time::Instant::now() + GOODBYE;
     while open() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -30,16 +30,21 @@
 //! Participants and transports are the numbers whose 16 hexadecimal digits signalling shows.
 
 mod read;
-mod write;
+#[cfg(test)]
+mod tests;
 
 use serde::{Serialize, Serializer};
 
+use crate::record_log::{self, Entry, Fields, Filling};
 pub use read::{MapLogError, map_log_records, read_map_log};
-pub(crate) use write::{Batch, MapLog};
 
 /// The size of the header and of each record, in bytes.
-pub const RECORD: usize = 48;
-const MAGIC: [u8; 8] = *b"SHWMAP01";
+pub const RECORD: usize = record_log::RECORD;
+
+/// The log of a server, as it is written.
+pub(crate) type MapLog = record_log::Log<Record>;
+/// Records of it on their way to the file.
+pub(crate) type Batch = record_log::Batch<Record>;
 
 /// A packet that a server sent on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -144,12 +149,8 @@ impl Record {
     /// The record as the file has it.
     #[must_use]
     pub fn encode(&self) -> [u8; RECORD] {
-        let mut bytes = [0; RECORD];
-        let mut put = |offset: usize, value: &[u8]| {
-            if let Some(place) = bytes.get_mut(offset..offset + value.len()) {
-                place.copy_from_slice(value);
-            }
-        };
+        let mut bytes = Filling::new();
+        let mut put = |offset: usize, value: &[u8]| bytes.put(offset, value);
         match self {
             Record::Forwarded(packet) | Record::Retransmitted(packet) => {
                 let kind = if matches!(self, Record::Forwarded(_)) { FORWARDED } else { RETRANSMITTED };
@@ -191,7 +192,7 @@ impl Record {
                 put(40, &said.highest.to_le_bytes());
             }
         }
-        bytes
+        bytes.0
     }
 
     /// None for a kind that is not known.
@@ -238,22 +239,23 @@ impl Record {
     }
 }
 
-struct Fields<'a>(&'a [u8; RECORD]);
+impl Entry for Record {
+    const MAGIC: [u8; 8] = *b"SHWMAP01";
+    const THREAD: &'static str = "map-log";
 
-impl Fields<'_> {
-    fn at<const N: usize>(&self, offset: usize) -> [u8; N] {
-        self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+    fn bytes(&self) -> [u8; RECORD] {
+        self.encode()
     }
 
-    fn u16(&self, offset: usize) -> u16 {
-        u16::from_le_bytes(self.at(offset))
+    fn of_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
+        Self::decode(bytes)
     }
 
-    fn u32(&self, offset: usize) -> u32 {
-        u32::from_le_bytes(self.at(offset))
+    fn clock(monotonic_ns: u64, realtime_ns: u64) -> Self {
+        Self::Clock { monotonic_ns, realtime_ns }
     }
 
-    fn u64(&self, offset: usize) -> u64 {
-        u64::from_le_bytes(self.at(offset))
+    fn lost(records: u64) -> Self {
+        Self::Lost { records }
     }
 }

@@ -1,10 +1,11 @@
 //! Reading a mapping log.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{MAGIC, RECORD, Record};
+use super::Record;
+use crate::record_log::{Fault, records};
 
 /// Why a mapping log cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,35 +48,14 @@ pub fn read_map_log(path: &Path) -> Result<impl Iterator<Item = Result<Record, M
 ///
 /// [`MapLogError`]; after one nothing more comes.
 pub fn map_log_records<R: Read>(
-    mut file: R,
+    file: R,
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<Record, MapLogError>> + use<R>, MapLogError> {
-    let mut header = [0; RECORD];
-    match file.read_exact(&mut header) {
-        Err(source) if source.kind() != ErrorKind::UnexpectedEof => {
-            return Err(MapLogError::Io { path: path.to_owned(), source });
-        }
-        Ok(()) if header.starts_with(&MAGIC) => {}
-        _ => return Err(MapLogError::NoMapLog(path.to_owned())),
-    }
     let path = path.to_owned();
-    let mut offset = RECORD as u64;
-    let mut ended = false;
-    Ok(std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        let mut bytes = [0; RECORD];
-        let record = match file.read_exact(&mut bytes) {
-            Ok(()) => Record::decode(&bytes).ok_or(MapLogError::BadRecord { path: path.clone(), offset }),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                ended = true;
-                return None;
-            }
-            Err(source) => Err(MapLogError::Io { path: path.clone(), source }),
-        };
-        ended = record.is_err();
-        offset += RECORD as u64;
-        Some(record)
-    }))
+    let said = move |fault| match fault {
+        Fault::Io(source) => MapLogError::Io { path: path.clone(), source },
+        Fault::NoLog => MapLogError::NoMapLog(path.clone()),
+        Fault::Unknown(offset) => MapLogError::BadRecord { path: path.clone(), offset },
+    };
+    Ok(records(file).map_err(&said)?.map(move |record| record.map_err(&said)))
 }

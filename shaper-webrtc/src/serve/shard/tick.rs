@@ -1,6 +1,7 @@
 //! What is looked at from time to time: key frames that are still owed, layers, legs that are down,
 //! who speaks, and what is told of each leg.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use str0m::bwe::Bitrate;
@@ -22,6 +23,7 @@ impl Shard {
     pub(super) fn tick(&mut self, now: Instant) {
         if let Some(log) = &mut self.log {
             log.flush();
+            self.metrics.map_log_lost.store(log.lost_in_all(), Ordering::Relaxed);
         }
         self.owed_key_frames(now);
         let numbers: Vec<LegNumber> = self.legs.iter().flatten().map(|leg| leg.number).collect();
