@@ -80,6 +80,7 @@ fn sample() -> Summary {
                 repaired: Some(740),
                 by_receiver: Some(10),
                 by_rtcp: Some(10),
+                causes: [("loss".to_owned(), 700), ("outage".to_owned(), 50)].into(),
                 adds_up: Some(true),
             },
             LegLosses {
@@ -122,6 +123,7 @@ fn the_table_has_each_figure_in_its_width() {
         "83.33 % (59,985 of 71,985) but for what the link dropped",
         "sender 0.20, uplink 15.0, server 0.40, downlink 15.1, receiver 0.30; together 31.0 ms",
         "a jitter buffer would add 42.0 ms (modelled)",
+        "uplink, by the engine: 700 loss, 50 outage",
         "0 lost by the server itself",
         "connections 83.3 %: critical; errors 1: warning",
         "31 % of a CPU (most 44 % in a second), 41.0 MB of memory, 27 descriptors at most",

@@ -94,6 +94,9 @@ fn what_a_lossy_link_loses_three_sources_agree_on() {
             assert!(losses.repaired.unwrap() > 0, "{losses:?}");
             assert_eq!(losses.adds_up, Some(true), "{losses:?}");
         }
+        // Of what was lost on the way up each packet has its cause.
+        let up = leg(webrtc, "uplink");
+        assert_eq!(up.causes.get("loss"), up.by_captures.as_ref(), "{up:?}");
         assert_eq!(webrtc.lost_by_server, Some(0));
         let split = webrtc.split.as_ref().unwrap();
         let of = |name: &str| split.stages.iter().find(|stage| stage.stage == name).unwrap().p50_ms.unwrap();

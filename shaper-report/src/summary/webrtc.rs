@@ -61,6 +61,9 @@ pub struct LegLosses {
     pub by_receiver: Option<u64>,
     /// Missing in the end, by the last RTCP report of each stream.
     pub by_rtcp: Option<i64>,
+    /// Why the engine dropped those that captures miss, as far as comments on captured packets say.
+    #[serde(default)]
+    pub causes: BTreeMap<String, u64>,
     /// Whether the columns add up; null where one of them is not known.
     pub adds_up: Option<bool>,
 }

@@ -127,6 +127,14 @@ fn losses(out: &mut String, webrtc: &WebRtc) {
     }
     out.push('\n');
     columns.write(out);
+    for losses in webrtc.losses.iter().filter(|losses| !losses.causes.is_empty()) {
+        let causes: Vec<String> = losses
+            .causes
+            .iter()
+            .map(|(cause, count)| format!("{} {}", words::count(*count), words::spaced(cause)))
+            .collect();
+        line(out, "", &format!("{}, by the engine: {}", losses.leg, causes.join(", ")));
+    }
     if let Some(lost) = webrtc.lost_by_server {
         line(out, "", &format!("{} lost by the server itself", words::count(lost)));
     }

@@ -6,6 +6,10 @@ use std::path::Path;
 use shaper_offline::packet::{self, Transport};
 use shaper_offline::pcapfile::{Error, Reader};
 use shaper_offline::rtp::header::Header;
+use shaper_offline::writer::Comment;
+
+use super::EngineDrop;
+use super::result::Direction;
 
 /// What one capture shows of the streams that are looked for.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +20,18 @@ pub struct Point {
     pub(super) streams: HashMap<u32, Vec<(i64, u16)>>,
     /// Times of the first and of the last packet of any kind.
     pub(super) range: Option<(i64, i64)>,
+    /// What the engine dropped of the streams behind this point, by the comments on their packets.
+    pub(super) drops: Vec<EngineDrop>,
     /// Packets that the capture says it lost.
     pub(super) dropped: u64,
     /// Why it ends before its end.
     pub(super) damage: Option<String>,
+}
+
+/// Why the engine dropped a packet where it entered a link at its host's end, if it did.
+fn dropped_by<'c>(comments: impl Iterator<Item = &'c str>) -> Option<String> {
+    let fates = comments.filter_map(|text| Comment::parse(text).ok().flatten());
+    fates.filter(|fate| fate.dir == Some(0)).find_map(|fate| fate.cause.filter(|cause| cause != "none"))
 }
 
 impl Point {
@@ -54,6 +66,13 @@ impl Point {
                 && ssrcs.contains(&header.ssrc)
             {
                 point.streams.entry(header.ssrc).or_default().push((time, header.sequence));
+                point.drops.extend(dropped_by(captured.comments()).into_iter().map(|cause| EngineDrop {
+                    direction: Direction::Uplink,
+                    ssrc: header.ssrc,
+                    sequence: header.sequence,
+                    time_ns: time,
+                    cause,
+                }));
             }
         }
         let told = reader.interfaces().iter().filter_map(|interface| interface.statistics);

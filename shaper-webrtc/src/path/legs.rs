@@ -87,7 +87,7 @@ type Drops<'a> = HashMap<(Direction, u32), Vec<&'a super::EngineDrop>>;
 /// All legs, uplinks first.
 pub(super) fn legs(inputs: &Inputs, streams: &Streams) -> Vec<Leg> {
     let mut drops: Drops<'_> = HashMap::new();
-    for drop in &inputs.drops {
+    for drop in inputs.drops.iter().chain(inputs.clients.iter().flat_map(|point| &point.drops)) {
         drops.entry((drop.direction, drop.ssrc)).or_default().push(drop);
     }
     let up_said = said_of_up(inputs);

@@ -64,7 +64,7 @@ pub struct Inputs {
     pub server: Option<Point>,
     /// The captures at the clients' hosts, each with all its clients.
     pub clients: Vec<Point>,
-    /// What the engine has dropped, where that is known.
+    /// What the engine has dropped, where that is known beside what comments in the clients' captures say.
     pub drops: Vec<EngineDrop>,
     /// How late the tester's worker woke: the 99th percentile, where the tester has told it.
     pub slip_p99_ns: Option<u64>,

@@ -139,6 +139,10 @@ fn losses<'a>(name: &str, legs: impl Iterator<Item = &'a Leg>) -> LegLosses {
         repaired: sum(legs.iter().filter_map(|leg| leg.joined.as_ref()).map(|joined| joined.repaired)),
         by_receiver: sum(legs.iter().filter_map(|leg| leg.receiver.as_ref()).map(|receiver| receiver.missing)),
         by_rtcp: sum(legs.iter().filter_map(|leg| leg.rtcp.as_ref()).map(|rtcp| rtcp.lost)),
+        causes: legs.iter().flat_map(|leg| &leg.causes).fold(BTreeMap::new(), |mut causes, (cause, count)| {
+            *causes.entry(cause.clone()).or_default() += count;
+            causes
+        }),
         adds_up: (!checks.is_empty()).then(|| checks.iter().all(|holds| *holds)),
     }
 }
