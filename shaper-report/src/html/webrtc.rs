@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::HtmlError;
-use super::chart::{Frame, HEIGHT, Shape, figure};
-use super::charts::{MARGIN, Plot, above, latency_split, plain, shade, swatch};
+use super::chart::{HEIGHT, Shape, figure};
+use super::charts::{MARGIN, Plot, above, frame_over_time, latency_split, shade, swatch};
 use super::palette::{CONFIGURED, MEASURED, OUTAGE};
 use crate::summary::{Second, Summary, WebRtc, Window};
 use crate::text::adds_up;
@@ -70,7 +70,7 @@ fn bitrate_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     };
     let sent: u64 = seconds.iter().map(|second| second.sent).sum();
     let description = format!("{} packets sent in {} seconds.", words::count(sent), seconds.len());
-    let frame = over_time(end_s, top, "Mbit/s");
+    let frame = frame_over_time(end_s, top, "Mbit/s");
     figure("Bit rate over time", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
@@ -93,24 +93,12 @@ fn latency_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
         "lost packets have no latency"
     };
     let description = format!("From end to end, {} packets.", words::count(webrtc.end_to_end_ms.n));
-    let frame = over_time(end_s, top, "end to end in ms");
+    let frame = frame_over_time(end_s, top, "end to end in ms");
     figure("Latency from end to end over time", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
 fn end_of(seconds: &[Second], end_s: f64) -> f64 {
     seconds.last().map_or(end_s, |last| end_s.max(last.at_s + 1.0))
-}
-
-fn over_time(end_s: f64, top: f64, y_title: &str) -> Frame<'_> {
-    Frame {
-        x: (0.0, end_s),
-        y: (0.0, top),
-        x_title: "time in s",
-        y_title,
-        x_labels: 6,
-        x_label: &plain,
-        y_label: &plain,
-    }
 }
 
 fn counts(webrtc: &WebRtc) -> Markup {
