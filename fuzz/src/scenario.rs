@@ -37,7 +37,7 @@ pub fn expectation(bytes: &[u8]) {
             reads_back(&expectation);
             let of_a_link = expectation.among(&Known::OF_A_RUN);
             let is_of_a_link = matches!(expectation.of, Of::Direction(_) | Of::All);
-            let measured = expectation.figure != Figure::Matched && expectation.statistic != Statistic::P90;
+            let measured = Figure::OF_A_RUN.contains(&expectation.figure) && expectation.statistic != Statistic::P90;
             assert_eq!(of_a_link.is_ok(), is_of_a_link && measured, "{expectation}: {of_a_link:?}");
             assert!(!expectation.judge(None).held, "{expectation} holds of nothing");
             let _ = expectation.judge(Some(Measured::count(1))).to_string();
