@@ -74,13 +74,16 @@ impl<'a> Runner<'a> {
 
     /// Runs the binaries that need no root and whose Cargo.toml is `wanted`.
     pub(crate) fn plain(&self, all: &[Artifact], wanted: impl Fn(&Path) -> bool) -> Result<Counts> {
-        let mut counts = Counts::default();
-        for artifact in all.iter().filter(|one| Kind::of(one) == Kind::Plain && wanted(&one.manifest)) {
+        let mut chosen: Vec<&Artifact> =
+            all.iter().filter(|one| Kind::of(one) == Kind::Plain && wanted(&one.manifest)).collect();
+        let waits = |artifact: &Artifact| WAITING.contains(&artifact.name.as_str());
+        chosen.sort_by_key(|artifact| !waits(artifact));
+        side_by_side(&chosen, 2, |artifact, told| {
             let mut command = Command::new(&artifact.executable);
             command.envs(self.environment(artifact)?);
-            counts += self.run(artifact, command, &[])?;
-        }
-        Ok(counts)
+            let arguments: &[&str] = if waits(artifact) { &["--test-threads=6"] } else { &[] };
+            self.run_telling(artifact, command, arguments, told)
+        })
     }
 
     /// Runs the binaries of one kind as root.
@@ -106,9 +109,10 @@ impl<'a> Runner<'a> {
             let command = root.command(&artifact.executable, &environment);
             self.run_telling(artifact, command, arguments, told)
         };
-        let (quiet, others): (Vec<_>, Vec<_>) =
-            chosen.into_iter().partition(|artifact| QUIET.contains(&artifact.name.as_str()));
-        let mut counts = side_by_side(&quiet, one)?;
+        let place = |artifact: &&Artifact| QUIET.iter().position(|name| *name == artifact.name);
+        let (mut quiet, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|artifact| place(artifact).is_some());
+        quiet.sort_by_key(place);
+        let mut counts = side_by_side(&quiet, 3, one)?;
         for artifact in others {
             counts += one(artifact, &mut |line| println!("{line}"))?;
         }
@@ -116,10 +120,6 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs one binary and counts its tests.
-    pub(crate) fn run(&self, artifact: &Artifact, command: Command, arguments: &[&str]) -> Result<Counts> {
-        self.run_telling(artifact, command, arguments, &mut |line| println!("{line}"))
-    }
-
     fn run_telling(
         &self,
         artifact: &Artifact,
@@ -166,30 +166,33 @@ impl<'a> Runner<'a> {
     }
 }
 
+/// Binaries without root that wait for most of their time, for sessions that live in real time: more of their tests than
+/// there are processors run at once, and they begin first.
+const WAITING: [&str; 2] = ["shaper_webrtc", "cli_webrtc_load"];
+
 /// Test binaries that have hosts of their own, send little, and wait for most of the time: for what was sent to arrive, and
-/// for what was started to end. Others fill links, and have the machine to themselves: where a delay line's thread waits
-/// for a processor there, packets find no room.
+/// for what was started to end; those that take longest first. Others fill links, and have the machine to themselves: where
+/// a delay line's thread waits for a processor there, packets find no room.
 const QUIET: [&str; 13] = [
-    "ns_apply_kill",
-    "ns_capabilities",
-    "ns_errors",
-    "ns_kill",
-    "ns_lab",
-    "ns_presets",
-    "ns_preview",
     "ns_run",
-    "ns_scenario_file",
+    "ns_presets",
     "ns_scenarios",
-    "ns_toast",
     "ns_webrtc",
+    "ns_kill",
+    "ns_preview",
+    "ns_apply_kill",
+    "ns_scenario_file",
+    "ns_toast",
+    "ns_errors",
+    "ns_capabilities",
+    "ns_lab",
     "ns_webrtc_load",
 ];
-/// How many of these run at once.
-const SIDE_BY_SIDE: usize = 2;
 
 /// Runs binaries a few at once. What one says stands together, once it has ended.
 fn side_by_side(
     binaries: &[&Artifact],
+    lanes: usize,
     one: impl Fn(&Artifact, &mut dyn FnMut(&str)) -> Result<Counts> + Sync,
 ) -> Result<Counts> {
     let next = AtomicUsize::new(0);
@@ -207,7 +210,7 @@ fn side_by_side(
         Ok(counts)
     };
     thread::scope(|scope| {
-        let lanes: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(lane)).collect();
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
         lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
     })
 }

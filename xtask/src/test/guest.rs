@@ -1,6 +1,6 @@
 //! Test binaries on one of Debian's kernels, in qemu: those that need a kernel and nothing else of a host.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -48,7 +48,7 @@ const TOOLS: [&str; 8] = ["bash", "cat", "date", "seq", "sh", "sleep", "tc", "tr
 /// The longest that one of them may take, software emulation included.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Runs them one after another, each in a guest of its own.
+/// Runs them, each in a guest of its own: what tries programs alone beside what needs hosts and time.
 pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str, full: bool) -> Result<Outcome> {
     let kernel = match vm::get(repo, series) {
         Ok(kernel) => kernel,
@@ -58,27 +58,37 @@ pub(crate) fn run(repo: &Repo, tests: &[Artifact], series: &str, full: bool) -> 
     };
     let tools = TOOLS.iter().map(|name| process::find(name).with_context(|| format!("no {name} in PATH")));
     let beside: Vec<PathBuf> = [Ok(repo.shaper())].into_iter().chain(tools).collect::<Result<_>>()?;
-    let mut counts = Counts::default();
-    for name in BINARIES.into_iter().filter(|name| full || !LONG.contains(name)) {
+    let one = |name: &str, told: &mut dyn FnMut(&str)| {
+        told(&format!("--- {name}"));
         let built = tests.iter().find(|artifact| artifact.kind == "test" && artifact.name == name);
         let Some(artifact) = built else {
-            println!("--- {name}: was not built");
-            counts.failed += 1;
-            continue;
+            told("was not built");
+            return Ok(Counts::check(false));
         };
-        println!("--- {name}");
         let mut reader = Reader::default();
         let arguments = ["--test-threads=1".into()];
         let guest = Guest { beside: &beside, ..Guest::new(&artifact.executable, &arguments, LIMIT) };
         let code = vm::boot(repo, &kernel, &guest, |line| {
-            println!("{line}");
+            told(line);
             reader.line(line);
         })?;
-        counts += reader.finish(code == 0);
-    }
-    println!("--- drivers");
-    counts += drivers(repo, &kernel)?;
-    Ok(Outcome::Ran(counts))
+        Ok(reader.finish(code == 0))
+    };
+    let chosen = BINARIES.into_iter().filter(|name| full || !LONG.contains(name));
+    let (programs, hosts): (Vec<&str>, Vec<&str>) = chosen.partition(|name| name.starts_with("bpf_"));
+    thread::scope(|scope| {
+        let programs = scope.spawn(|| {
+            let mut said = String::new();
+            let counts = programs.into_iter().map(|name| one(name, &mut |line| said.extend([line, "\n"]))).sum();
+            (counts, said)
+        });
+        let hosts: Result<Counts> = hosts.into_iter().map(|name| one(name, &mut |line| println!("{line}"))).sum();
+        let (programs, said): (Result<Counts>, _) =
+            programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        print!("{said}");
+        println!("--- drivers");
+        Ok(Outcome::Ran([hosts?, programs?, drivers(repo, &kernel)?].into_iter().sum()))
+    })
 }
 
 /// What our engines do on the devices of a guest: each feature that is to work is a test.

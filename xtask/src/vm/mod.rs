@@ -15,6 +15,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -159,7 +160,10 @@ pub(crate) fn boot(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>, mut line: im
     let modules = modules::load(&kernel.modules, &names)?;
     let folder = repo.target.join("vm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let initrd = folder.join(format!("initramfs-{}.cpio", std::process::id()));
+    // Guests may run beside each other.
+    static GUESTS: AtomicU64 = AtomicU64::new(0);
+    let number = GUESTS.fetch_add(1, Ordering::Relaxed);
+    let initrd = folder.join(format!("initramfs-{}-{number}.cpio", std::process::id()));
     let written = initramfs::write(&initrd, &modules, guest);
     let end = written.and_then(|()| {
         loop {
