@@ -86,9 +86,9 @@ const MEDIA: [Column<Taken>; 9] = [
         aim: None,
     },
     Column {
-        name: "server, of a core",
-        unit: "%",
-        of: |taken| 100.0 * taken.steady.server / taken.steady.seconds,
+        name: "server, processor time a second",
+        unit: "ms",
+        of: |taken| 1e3 * taken.steady.server / taken.steady.seconds,
         aim: None,
     },
     Column {
@@ -131,15 +131,15 @@ const CORE: [Column<Found>; 6] = [
         aim: None,
     },
     Column {
-        name: "server, of its core",
-        unit: "%",
-        of: |found| 100.0 * found.carried.steady.server / found.carried.steady.seconds,
+        name: "server, processor time a second",
+        unit: "ms",
+        of: |found| 1e3 * found.carried.steady.server / found.carried.steady.seconds,
         aim: None,
     },
     Column {
-        name: "tester, of a core",
-        unit: "%",
-        of: |found| 100.0 * found.carried.steady.tester / found.carried.steady.seconds,
+        name: "tester, processor time a second",
+        unit: "ms",
+        of: |found| 1e3 * found.carried.steady.tester / found.carried.steady.seconds,
         aim: None,
     },
     Column { name: "slip at p99", unit: "ms", of: |found| found.carried.slip(), aim: None },
@@ -251,7 +251,12 @@ fn core(
         let load = Load { received, ..SEARCHED };
         let taken = trial::run(session, programs.shaper, places, &load, PHASES)?;
         let rate = taken.steady.forwarded / taken.steady.seconds;
-        session.tell(&format!("{received} tracks a client: {rate:.0} packets a second, bound: {:?}", taken.bound()));
+        let came = match taken.bound() {
+            Bound::Carried => "carried".to_owned(),
+            Bound::Server => format!("the server could not: {}", taken.gravest()),
+            Bound::Tester => format!("the tester could not: {}", taken.gravest()),
+        };
+        session.tell(&format!("{received} tracks a client, {rate:.0} packets a second: {came}"));
         Ok(taken)
     });
     session.check()?;
@@ -345,13 +350,13 @@ mod tests {
         let taken = trial::tests::taken();
         let values: Vec<f64> = MEDIA.iter().map(|column| (column.of)(&taken)).collect();
         // 10 ms for 900 packets sent on, 20 ms for 1,000 sent or received, 1 and 2 MB for 10 clients, 900 in 5 s.
-        let expected = [11_111.1, 20_000.0, 97.656, 195.31, 180.0, 0.2, 1.0, 100.0, 2.0];
+        let expected = [11_111.1, 20_000.0, 97.656, 195.31, 180.0, 2.0, 1.0, 100.0, 2.0];
         for ((value, expected), column) in values.iter().zip(expected).zip(&MEDIA) {
             assert!((value - expected).abs() <= expected * 1e-4, "{}: {value}", column.name);
         }
         let found = Found { carried: taken, bound: Bound::Server };
         let values: Vec<f64> = CORE.iter().map(|column| (column.of)(&found)).collect();
-        let expected = [180.0, 90_000.0, 0.2, 0.4, 2.0, 100.0];
+        let expected = [180.0, 90_000.0, 2.0, 4.0, 2.0, 100.0];
         for ((value, expected), column) in values.iter().zip(expected).zip(&CORE) {
             assert!((value - expected).abs() <= expected * 1e-4, "{}: {value}", column.name);
         }

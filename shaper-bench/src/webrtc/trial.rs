@@ -155,11 +155,15 @@ impl Taken {
         }
     }
 
+    /// The first of the tester's findings, in few words.
+    pub(super) fn gravest(&self) -> &str {
+        self.summary.findings.first().and_then(|finding| finding.split([':', ';']).next()).unwrap_or("no finding")
+    }
+
     /// An error where not all clients were there: what was measured is then of something else.
     pub(super) fn complete(self) -> Result<Self> {
-        let Summary { total_clients, successful_connections, findings, .. } = &self.summary;
-        // A row of a table has no room for all of them: the first is the gravest.
-        let gravest = findings.first().and_then(|finding| finding.split([':', ';']).next()).unwrap_or_default();
+        let Summary { total_clients, successful_connections, .. } = &self.summary;
+        let gravest = self.gravest();
         ensure!(
             total_clients == successful_connections,
             "{successful_connections} of {total_clients} clients connected: {gravest}"
