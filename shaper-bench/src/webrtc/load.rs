@@ -7,7 +7,9 @@ use std::time::Duration;
 pub(super) enum Media {
     /// Opus of 48 kbit/s, 50 packets a second.
     Audio,
-    /// The same, and VP8 of 1 Mbit/s, whatever the estimate of the bandwidth.
+    /// The same, silent half of the time, in which a packet is sent each 400 ms.
+    AudioWithPauses,
+    /// Audio without pauses, and VP8 of 1 Mbit/s, whatever the estimate of the bandwidth.
     AudioAndVideo,
 }
 
@@ -15,13 +17,14 @@ impl Media {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Audio => "audio",
+            Self::AudioWithPauses => "audio with pauses",
             Self::AudioAndVideo => "audio and video",
         }
     }
 
     const fn tracks(self) -> u64 {
         match self {
-            Self::Audio => 1,
+            Self::Audio | Self::AudioWithPauses => 1,
             Self::AudioAndVideo => 2,
         }
     }
@@ -78,6 +81,7 @@ impl Load {
         ];
         match media {
             Media::Audio => arguments.push("--audio-only".to_owned()),
+            Media::AudioWithPauses => arguments.extend(["--audio-only".to_owned(), "--dtx".to_owned()]),
             Media::AudioAndVideo => {
                 arguments.extend(["--fixed-bitrate".to_owned(), "--quality=480p".to_owned(), format!("--fps={fps}")]);
             }

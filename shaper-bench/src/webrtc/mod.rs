@@ -199,14 +199,16 @@ fn once(
     tell: &dyn Fn(&str),
 ) -> Result<()> {
     let run = |load: &Load, phases| {
-        let taken = trial::run(session, programs.shaper, places, load, phases).and_then(Taken::complete);
+        let taken = trial::run(session, programs.shaper, places, load, phases).and_then(Taken::carried);
         if let Err(why) = &taken {
             session.tell(&format!("{why:#}"));
         }
         // A trial that failed because somebody asked to stop is no trial.
         session.check().map(|()| taken)
     };
-    for (media, sizes) in [(Media::Audio, SIZES.as_slice()), (Media::AudioAndVideo, SIZES_WITH_VIDEO.as_slice())] {
+    for (media, sizes) in
+        [(Media::AudioWithPauses, SIZES.as_slice()), (Media::Audio, &SIZES), (Media::AudioAndVideo, &SIZES_WITH_VIDEO)]
+    {
         let name = |(rooms, clients): (u32, u32)| format!("{} clients, {}", rooms * clients, media.name());
         for size in sizes {
             tell(&name(*size));
