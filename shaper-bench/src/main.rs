@@ -2,7 +2,7 @@
 //!
 //! `decision` times the XDP programs, `core` the timing wheel, `link` whole links between namespaces, `lateness`
 //! what the delay line misses its times by, `toast` the workload's messages, `peers` how fast captures are read beside what
-//! others read them with. `cargo xtask bench` builds and runs it.
+//! others read them with, `webrtc` what packets, handshakes and clients cost. `cargo xtask bench` builds and runs it.
 
 mod alloc;
 mod clock;
@@ -17,6 +17,7 @@ mod peers;
 mod report;
 mod stats;
 mod toast;
+mod webrtc;
 mod wheel;
 
 use std::io::Write as _;
@@ -50,7 +51,7 @@ struct Arguments {
     /// How often each figure is taken; medians are of these.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
-    /// The `shaper` that reads captures beside its peers [default: the one beside this program]
+    /// The `shaper` of the suites peers and webrtc [default: the one beside this program]
     #[arg(long, value_name = "PROGRAM")]
     shaper: Option<PathBuf>,
 }
@@ -79,6 +80,8 @@ enum Suite {
     Lateness,
     /// Captures read by `shaper analyze` and by tshark, tcpdump and capinfos.
     Peers,
+    /// `shaper webrtc serve` and `load` at 10, 100 and 1,000 clients, and Chromium.
+    Webrtc,
 }
 
 impl Suite {
@@ -135,7 +138,7 @@ fn guarded<T>(root: bool, repeats: u32, work: impl FnOnce(&Session) -> Result<T>
     if root && !nix::unistd::Uid::effective().is_root() {
         bail!(
             "namespaces and BPF programs need root: run it as root, or only what needs none: --only core --only toast --only \
-             peers"
+             peers --only webrtc"
         );
     }
     let signals = Signals::install()?;
@@ -168,6 +171,7 @@ fn suites(arguments: &Arguments) -> Result<()> {
                 Suite::Link => link::measure(session),
                 Suite::Lateness => lateness::measure(session),
                 Suite::Peers => peers::measure(session, arguments.shaper.as_deref()),
+                Suite::Webrtc => webrtc::measure(session, arguments.shaper.as_deref()),
             };
             // What the others measured stands.
             match measured.with_context(|| format!("suite {suite:?}").to_lowercase()) {

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Write all figures with their repeats to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run this suite only: decision, core, toast, link, lateness, peers.
+    /// Run this suite only: decision, core, toast, link, lateness, peers, webrtc.
     #[arg(long, value_name = "NAME")]
     only: Vec<OsString>,
     /// How often each figure is taken.

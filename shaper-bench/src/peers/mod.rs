@@ -18,6 +18,7 @@ use nix::sys::statvfs::statvfs;
 use crate::Session;
 use crate::report::{Aim, Figure};
 use program::{Call, Peer, Pinned, Proof, Took};
+pub(crate) use program::{on_path, version};
 use traffic::{FLOWS, Kind, Traffic, Written};
 
 const SUITE: &str = "peers";
@@ -122,6 +123,15 @@ fn capinfos(path: &Path, packets: u64, count_alone: bool) -> Contender {
     let words = Proof::Words(format!("Number of packets: {packets}"));
     let (name, arguments) = if count_alone { ("capinfos -c", &["-M", "-c"][..]) } else { ("capinfos", &["-M"][..]) };
     contender(name, Peer::Capinfos, arguments, &[path], words)
+}
+
+/// Where `shaper` is: the one that is named, or the one beside this program.
+///
+/// # Errors
+///
+/// That it is not there, and where to get it.
+pub(crate) fn shaper_program(named: Option<&Path>) -> Result<PathBuf, String> {
+    Peer::Shaper.find(named)
 }
 
 pub(crate) fn measure(session: &Session, shaper: Option<&Path>) -> Result<Vec<Figure>> {

@@ -55,12 +55,7 @@ impl Peer {
             let path = shaper.map(Path::to_owned).or(beside).unwrap_or_default();
             return if path.is_file() { Ok(path) } else { Err(missing(path.display().to_string())) };
         }
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&folders)
-            .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-            .map(|folder| folder.join(self.program()))
-            .find(|path| path.is_file())
-            .ok_or_else(|| missing(format!("{} is not on the path", self.program())))
+        on_path(self.program()).ok_or_else(|| missing(format!("{} is not on the path", self.program())))
     }
 }
 
@@ -70,8 +65,17 @@ impl fmt::Display for Peer {
     }
 }
 
+/// Where a program of others is.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
 /// The first line of what a program says of its version.
-pub(super) fn version(program: &Path) -> Option<String> {
+pub(crate) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     // tcpdump of some versions says it on standard error.
     let text = [output.stdout, output.stderr].concat();
