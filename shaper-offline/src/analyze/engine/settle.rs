@@ -106,7 +106,7 @@ impl<W: Watch> Engine<W> {
     /// What met nothing at the other point.
     #[inline(never)]
     fn settle_open(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
-        let explained = !self.orphans.get(point).is_empty() && self.orphans.at(point).remove(entry);
+        let explained = self.orphans.get(point).may_have(entry.number) && self.orphans.at(point).remove(entry);
         let way = self.paths.way(entry.path);
         if way == Some(point) {
             self.settle_sent(point, entry, feeds);

@@ -184,6 +184,12 @@ impl<N: Note> Pending<N> {
         self.slot(slot).map(|slot| &slot.open)
     }
 
+    /// The number of the packet in a slot.
+    #[inline]
+    pub(super) fn number(&self, slot: u32) -> Option<u64> {
+        self.slot(slot).map(|slot| slot.number)
+    }
+
     #[inline]
     fn slot(&self, slot: u32) -> Option<&Slot<N>> {
         self.slots.get(slot as usize)
