@@ -166,7 +166,7 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
         if !chosen.has(packet.interface) {
             continue;
         }
-        let mut layers = Layers::EMPTY;
+        let mut layers = Layers::empty();
         let known = layers.read(packet.linktype, packet.data, packet.origlen);
         if !chosen.takes(&packet, known.then_some(&layers)) {
             continue;
@@ -225,7 +225,7 @@ pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -
     while taken < limit && reader.advance()? {
         let packet = reader.packet();
         let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from && chosen.has(packet.interface)) else { continue };
-        let mut layers = Layers::EMPTY;
+        let mut layers = Layers::empty();
         if !layers.read(packet.linktype, packet.data, packet.origlen) {
             continue;
         }

@@ -120,19 +120,25 @@ pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
 
 impl<'a> Layers<'a> {
     /// Of no frame.
-    pub(crate) const EMPTY: Self = Self {
-        ethertype: 0,
-        vlans: [u16::MAX; 2],
-        tunnel: None,
-        network_offset: 0,
-        network: &[],
-        network_length: 0,
-        ip: None,
-        transport: Transport::Other,
-        payload: &[],
-        payload_length: 0,
-        ports: 0,
-    };
+    pub(crate) const EMPTY: Self = Self::empty();
+
+    /// The same, written field by field: of a constant every byte is copied, and this has few that count.
+    #[inline(always)]
+    pub(crate) const fn empty() -> Self {
+        Self {
+            ethertype: 0,
+            vlans: [u16::MAX; 2],
+            tunnel: None,
+            network_offset: 0,
+            network: &[],
+            network_length: 0,
+            ip: None,
+            transport: Transport::Other,
+            payload: &[],
+            payload_length: 0,
+            ports: 0,
+        }
+    }
 
     /// The same as [`parse`], in place: layers are too large to be handed on for nothing, and too many for registers,
     /// so callers do better without all of this in them. `false` where `parse` has none, and then they are of no use.
