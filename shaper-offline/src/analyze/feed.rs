@@ -172,7 +172,7 @@ impl<'a> Feed<'a> {
             if !self.chosen.has(packet.interface) {
                 continue;
             }
-            let mut layers = Layers::EMPTY;
+            let mut layers = Layers::empty();
             let known = layers.read(packet.linktype, packet.data, packet.origlen);
             if !self.chosen.takes(&packet, known.then_some(&layers)) {
                 continue;

@@ -91,12 +91,14 @@ impl Keyed {
     pub(super) fn read(&mut self, layers: &Layers<'_>, rules: Rules) {
         *self = keyed(layers, rules);
     }
-}
 
-/// Keys one frame as if the points saw the same addresses, and tells its key for the case that they do not.
-#[inline(never)]
-pub(super) fn keyed_either_way(layers: &Layers<'_>, cover: usize) -> (Keyed, u64) {
-    both(layers, Rules { cover, rewritten: false }, true)
+    /// The same as if the points saw the same addresses; tells its key for the case that they do not.
+    #[inline(never)]
+    pub(super) fn read_either_way(&mut self, layers: &Layers<'_>, cover: usize) -> u64 {
+        let (strict, loose) = both(layers, Rules { cover, rewritten: false }, true);
+        *self = strict;
+        loose
+    }
 }
 
 /// Keys one frame; with `loose` also its key without addresses.

@@ -49,6 +49,8 @@ pub(super) struct Orphans {
     by_header: HashedMap<VecDeque<Orphan>>,
     /// TCP data by flow, first sequence number and number in the log.
     segments: HashMap<u32, BTreeMap<(u32, u64), Segment>>,
+    /// The largest number in the log.
+    latest: u64,
 }
 
 impl Orphans {
@@ -57,7 +59,15 @@ impl Orphans {
         self.by_header.is_empty()
     }
 
+    /// Whether the packet of that number may be one of them. While directions are new all packets are, and some of
+    /// those stay long.
+    #[inline]
+    pub(super) fn may_have(&self, number: u64) -> bool {
+        number <= self.latest && !self.is_empty()
+    }
+
     pub(super) fn add<N>(&mut self, open: Open<N>, number: u64) {
+        self.latest = number;
         self.by_header.entry(open.header).or_default().push_back(Orphan { number, ts: open.ts, copy: None });
         if open.length > 0 {
             let segment = Segment { length: open.length, ts: open.ts, explained: false };

@@ -8,7 +8,7 @@ use super::{
     capture::Chosen,
     flow::FlowKey,
     hash::{self, HashedMap},
-    key::keyed_either_way,
+    key::{Rules, keyed},
     sightings::{self, Sightings},
 };
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 
 /// Packets kept per file and kind of key.
 const SAMPLE: usize = 60_000;
+/// Packets held, of both samples and of those they had before, until the latter are dropped.
+const MOST_SEEN: usize = 4 * SAMPLE;
 /// Snapshot lengths from here on cut no packet that IP allows.
 const NEVER_CUTS: u32 = 65_535;
 /// The link header that a snapshot length holds in a file whose first packets show none.
@@ -41,8 +43,6 @@ pub(super) struct Pair {
     pub(super) sent: i8,
     /// Number of the packet in the second file.
     pub(super) index: u64,
-    /// Whether both points saw the same addresses and ports.
-    same_flow: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -53,43 +53,92 @@ struct Seen {
     ttl: u8,
     /// 1 if sent by the host at this point, -1 if received by it, 0 if not told.
     sent: i8,
+}
+
+/// The first packet with a key.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Its place among the packets seen.
+    at: u32,
     /// A key that occurs twice identifies nothing.
     repeated: bool,
 }
 
 struct Sample {
-    seen: HashedMap<Seen>,
+    kept: HashedMap<Kept>,
     threshold: u64,
 }
 
 impl Sample {
-    fn new() -> Self {
-        Self { seen: HashedMap::default(), threshold: u64::MAX }
+    fn of(limit: u64) -> Self {
+        let capacity = usize::try_from(limit).unwrap_or(SAMPLE).min(SAMPLE);
+        Self { kept: HashedMap::with_capacity_and_hasher(capacity, Default::default()), threshold: u64::MAX }
     }
 
+    /// What stands for a key, if it is of the sample.
     #[inline]
-    fn add(&mut self, key: u64, seen: impl FnOnce() -> Seen) {
-        let rank = hash::mix(key, 0x5a5a);
-        if rank <= self.threshold {
-            self.keep(rank, seen());
-        }
+    fn rank(&self, key: u64) -> Option<u64> {
+        Some(hash::mix(key, 0x5a5a)).filter(|&rank| rank <= self.threshold)
     }
 
-    fn keep(&mut self, rank: u64, seen: Seen) {
-        self.seen.entry(rank).and_modify(|known| known.repeated = true).or_insert(seen);
-        while self.seen.len() > SAMPLE {
+    fn keep(&mut self, rank: u64, at: u32) {
+        let again = |known: &mut Kept| known.repeated = true;
+        self.kept.entry(rank).and_modify(again).or_insert(Kept { at, repeated: false });
+        while self.kept.len() > SAMPLE {
             self.threshold >>= 1;
             let threshold = self.threshold;
-            self.seen.retain(|&rank, _| rank <= threshold);
+            self.kept.retain(|&rank, _| rank <= threshold);
         }
     }
 }
 
 /// One file's part.
 pub(super) struct Surveyed {
+    /// Packets that one of the samples has, or had: both have most of them, and they are large.
+    seen: Vec<Seen>,
     loose: Sample,
     strict: Sample,
-    pub(super) first: Option<i64>,
+}
+
+impl Surveyed {
+    fn of(limit: u64) -> Self {
+        Self { seen: Vec::new(), loose: Sample::of(limit), strict: Sample::of(limit) }
+    }
+
+    #[inline]
+    fn add(&mut self, strict: u64, loose: u64, seen: impl FnOnce() -> Seen) {
+        let (strict, loose) = (self.strict.rank(strict), self.loose.rank(loose));
+        if strict.is_none() && loose.is_none() {
+            return;
+        }
+        let at = self.seen.len() as u32;
+        self.seen.push(seen());
+        for (sample, rank) in [(&mut self.strict, strict), (&mut self.loose, loose)] {
+            if let Some(rank) = rank {
+                sample.keep(rank, at);
+            }
+        }
+        if self.seen.len() > MOST_SEEN {
+            self.forget();
+        }
+    }
+
+    /// Drops the packets that no sample has any more.
+    #[cold]
+    fn forget(&mut self) {
+        let mut moved: Vec<Option<u32>> = vec![None; self.seen.len()];
+        let mut left = Vec::new();
+        for kept in self.strict.kept.values_mut().chain(self.loose.kept.values_mut()) {
+            let (Some(seen), Some(to)) = (self.seen.get(kept.at as usize), moved.get_mut(kept.at as usize)) else {
+                continue;
+            };
+            kept.at = *to.get_or_insert_with(|| {
+                left.push(*seen);
+                left.len() as u32 - 1
+            });
+        }
+        self.seen = left;
+    }
 }
 
 /// What the first packets of a capture show.
@@ -117,7 +166,7 @@ pub(super) fn glance(chosen: &Chosen<'_>, limit: u64) -> Result<Glance, Error> {
         if !chosen.has(packet.interface) {
             continue;
         }
-        let mut layers = Layers::EMPTY;
+        let mut layers = Layers::empty();
         let known = layers.read(packet.linktype, packet.data, packet.origlen);
         if !chosen.takes(&packet, known.then_some(&layers)) {
             continue;
@@ -169,13 +218,14 @@ pub(crate) fn named_clock(reader: &Reader) -> Option<String> {
 /// Samples up to `limit` packets stamped `from` or later.
 pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -> Result<Surveyed, Error> {
     let mut reader = chosen.open()?;
-    let mut surveyed = Surveyed { loose: Sample::new(), strict: Sample::new(), first: None };
+    let mut surveyed = Surveyed::of(limit);
+    let mut strict = keyed(&Layers::EMPTY, Rules { cover, rewritten: false });
     let mut taken = 0;
     let mut sightings = Sightings::default();
     while taken < limit && reader.advance()? {
         let packet = reader.packet();
         let Some(ts) = packet.ts_ns.filter(|&ts| ts >= from && chosen.has(packet.interface)) else { continue };
-        let mut layers = Layers::EMPTY;
+        let mut layers = Layers::empty();
         if !layers.read(packet.linktype, packet.data, packet.origlen) {
             continue;
         }
@@ -183,56 +233,100 @@ pub(super) fn survey(chosen: &Chosen<'_>, cover: usize, from: i64, limit: u64) -
             continue;
         }
         taken += 1;
-        let (strict, loose) = keyed_either_way(&layers, cover);
+        let loose = strict.read_either_way(&layers, cover);
         if let Some(place) = sightings::place(packet.linktype, packet.data, &layers)
             && sightings.again(ts, &strict, place)
         {
             continue;
         }
-        surveyed.first = surveyed.first.or(Some(ts));
         let seen = || {
             let sent = match packet.direction() {
                 Some(Direction::Outbound) => 1,
                 Some(Direction::Inbound) => -1,
                 None => 0,
             };
-            Seen { ts, index: packet.index, flow: strict.flow, ttl: strict.ttl, sent, repeated: false }
+            Seen { ts, index: packet.index, flow: strict.flow, ttl: strict.ttl, sent }
         };
-        surveyed.strict.add(strict.key, seen);
-        surveyed.loose.add(loose, seen);
+        surveyed.add(strict.key, loose, seen);
     }
     Ok(surveyed)
 }
 
-/// Pairs, in the order of the first file's time, and whether addresses are rewritten.
-pub(super) fn pair(a: &Surveyed, b: &Surveyed) -> (Vec<Pair>, bool) {
-    let loose = meet(&a.loose, &b.loose);
-    let strict = meet(&a.strict, &b.strict);
-    let rewritten = loose.iter().filter(|pair| !pair.same_flow).count();
+/// Pairs, in the order of the first file's time, and whether addresses are rewritten. Not `all`: those alone that tell
+/// a direction by themselves.
+pub(super) fn pair(a: &Surveyed, b: &Surveyed, all: bool) -> (Vec<Pair>, bool) {
+    let loose = || meet(a, b, |surveyed| &surveyed.loose);
+    let strict = || meet(a, b, |surveyed| &surveyed.strict);
+    let moved = loose().filter(|(one, other)| one.flow.bare() != other.flow.bare()).count();
     // Under translation strict keys meet at most for what is not translated.
-    if rewritten > strict.len() { (loose, true) } else { (strict, false) }
+    let rewritten = moved > 0 && moved > strict().count();
+    let pairs = if rewritten { in_order(loose(), all) } else { in_order(strict(), all) };
+    (pairs, rewritten)
 }
 
-fn meet(a: &Sample, b: &Sample) -> Vec<Pair> {
-    let threshold = a.threshold.min(b.threshold);
-    let mut pairs: Vec<_> = a
-        .seen
-        .iter()
-        .filter(|(rank, seen)| **rank <= threshold && !seen.repeated)
-        .filter_map(|(rank, one)| {
-            let other = b.seen.get(rank).filter(|seen| !seen.repeated)?;
-            Some(Pair {
-                a: one.ts,
-                b: other.ts,
-                index: other.index,
-                flow: one.flow,
-                hops: i16::from(one.ttl) - i16::from(other.ttl),
-                other_path: other.flow.path(),
-                sent: one.sent - other.sent,
-                same_flow: one.flow.bare() == other.flow.bare(),
-            })
-        })
-        .collect();
-    pairs.sort_unstable_by_key(|pair| (pair.a, pair.b));
+/// What both files have of one of their samples.
+fn meet<'s>(
+    a: &'s Surveyed,
+    b: &'s Surveyed,
+    sample: fn(&Surveyed) -> &Sample,
+) -> impl Iterator<Item = (&'s Seen, &'s Seen)> {
+    let (of_a, of_b) = (sample(a), sample(b));
+    let threshold = of_a.threshold.min(of_b.threshold);
+    let once = move |rank: u64, kept: &Kept| rank <= threshold && !kept.repeated;
+    let met = of_a.kept.iter().filter(move |(rank, kept)| once(**rank, kept)).filter_map(move |(rank, one)| {
+        let other = of_b.kept.get(rank).filter(|kept| !kept.repeated)?;
+        Some((one.at, other.at))
+    });
+    met.filter_map(|(one, other)| a.seen.get(one as usize).zip(b.seen.get(other as usize)))
+}
+
+fn in_order<'s>(met: impl Iterator<Item = (&'s Seen, &'s Seen)>, all: bool) -> Vec<Pair> {
+    let pairs = met.map(|(one, other)| Pair {
+        a: one.ts,
+        b: other.ts,
+        index: other.index,
+        flow: one.flow,
+        hops: i16::from(one.ttl) - i16::from(other.ttl),
+        other_path: other.flow.path(),
+        sent: one.sent - other.sent,
+    });
+    let mut pairs: Vec<_> = pairs.filter(|pair| all || pair.hops != 0 || pair.sent != 0).collect();
+    pairs.sort_unstable_by_key(|pair| (pair.a, pair.b, pair.index));
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million packets, whose loose keys are others than their strict ones.
+    fn long_file(first: u64) -> Surveyed {
+        let flow = keyed(&Layers::EMPTY, Rules { cover: 0, rewritten: false }).flow;
+        let mut surveyed = Surveyed::of(u64::MAX);
+        for number in first..first + 1_000_000 {
+            let seen = || Seen { ts: number.cast_signed(), index: number, flow, ttl: 64, sent: 0 };
+            surveyed.add(hash::mix(number, 1), hash::mix(number, 2), seen);
+        }
+        surveyed
+    }
+
+    #[test]
+    fn long_files_keep_few_packets_and_the_same_ones() {
+        let (a, b) = (long_file(0), long_file(500_000));
+        for surveyed in [&a, &b] {
+            // Of both samples together more than these were kept at some time.
+            assert!(surveyed.seen.len() < 3 * SAMPLE, "{}", surveyed.seen.len());
+            for sample in [&surveyed.strict, &surveyed.loose] {
+                // The last halving may have been just now: half of the sample, six sigma of 60,000 coins less.
+                assert!((29_000..=SAMPLE).contains(&sample.kept.len()), "{}", sample.kept.len());
+            }
+        }
+        let (pairs, rewritten) = pair(&a, &b, true);
+        // Half of each file's packets are in the other one.
+        assert!(!rewritten && pairs.len() > 14_000, "{}", pairs.len());
+        let same = |pair: &Pair| pair.a == pair.b && pair.a == pair.index.cast_signed();
+        assert!(pairs.iter().all(|pair| same(pair) && (500_000..1_000_000).contains(&pair.a)));
+        assert!(pairs.is_sorted_by_key(|pair| pair.a));
+        assert!(pair(&a, &b, false).0.is_empty(), "nothing tells where they went");
+    }
 }

@@ -134,8 +134,9 @@ fn compare<W: Watch>(
         }
         _ => (i64::MIN, i64::MIN, u64::MAX),
     };
-    let (pairs, rewritten) =
-        survey::pair(&survey::survey(a, cover, from_a, limit)?, &survey::survey(b, cover, from_b, limit)?);
+    let surveyed = (survey::survey(a, cover, from_a, limit)?, survey::survey(b, cover, from_b, limit)?);
+    let (pairs, rewritten) = survey::pair(&surveyed.0, &surveyed.1, offset.is_none());
+    drop(surveyed);
     let same = offset.is_some() && method != ClockMethod::Given;
     let (correction, found, ways) = match offset {
         Some(offset) => {

@@ -48,6 +48,9 @@ pub struct Layers<'a> {
     pub payload: &'a [u8],
     /// Length of that payload on the wire.
     pub payload_length: u32,
+    /// Source port in the upper half, destination port in the lower one: written and read at once, since a processor
+    /// waits for what it wrote in two parts and reads as one.
+    ports: u32,
 }
 
 /// An IP header, version 4 or 6.
@@ -92,12 +95,9 @@ pub enum Transport<'a> {
 impl Layers<'_> {
     /// Source and destination port, 0 where there are none.
     #[must_use]
+    #[inline]
     pub fn ports(&self) -> (u16, u16) {
-        match self.transport {
-            Transport::Udp { source, destination, .. } => (source, destination),
-            Transport::Tcp(tcp) => (tcp.source, tcp.destination),
-            Transport::Icmp | Transport::Other => (0, 0),
-        }
+        ((self.ports >> 16) as u16, self.ports as u16)
     }
 }
 
@@ -120,18 +120,25 @@ pub fn parse(linktype: u16, data: &[u8], origlen: u32) -> Option<Layers<'_>> {
 
 impl<'a> Layers<'a> {
     /// Of no frame.
-    pub(crate) const EMPTY: Self = Self {
-        ethertype: 0,
-        vlans: [u16::MAX; 2],
-        tunnel: None,
-        network_offset: 0,
-        network: &[],
-        network_length: 0,
-        ip: None,
-        transport: Transport::Other,
-        payload: &[],
-        payload_length: 0,
-    };
+    pub(crate) const EMPTY: Self = Self::empty();
+
+    /// The same, written field by field: of a constant every byte is copied, and this has few that count.
+    #[inline(always)]
+    pub(crate) const fn empty() -> Self {
+        Self {
+            ethertype: 0,
+            vlans: [u16::MAX; 2],
+            tunnel: None,
+            network_offset: 0,
+            network: &[],
+            network_length: 0,
+            ip: None,
+            transport: Transport::Other,
+            payload: &[],
+            payload_length: 0,
+            ports: 0,
+        }
+    }
 
     /// The same as [`parse`], in place: layers are too large to be handed on for nothing, and too many for registers,
     /// so callers do better without all of this in them. `false` where `parse` has none, and then they are of no use.
@@ -174,14 +181,15 @@ impl<'a> Layers<'a> {
         if parsed.is_none() {
             (self.network, self.network_length) = (network, length);
             self.ip = None;
-            self.hold(Transport::Other, network, length);
+            self.hold(Transport::Other, 0, network, length);
         }
         true
     }
 
     #[inline(always)]
-    fn hold(&mut self, transport: Transport<'a>, payload: &'a [u8], length: u32) {
+    fn hold(&mut self, transport: Transport<'a>, ports: u32, payload: &'a [u8], length: u32) {
         self.transport = transport;
+        self.ports = ports;
         self.payload = payload;
         self.payload_length = length;
     }
@@ -276,22 +284,24 @@ impl<'a> Layers<'a> {
                     let length = length.saturating_sub(8);
                     let held = rest.get(..length as usize).unwrap_or(rest);
                     let udp = Transport::Udp { source: field(0), destination: field(2), checksum: field(6) };
-                    return self.hold(udp, held, length);
+                    let [p0, p1, p2, p3, ..] = *header;
+                    return self.hold(udp, u32::from_be_bytes([p0, p1, p2, p3]), held, length);
                 }
             }
             Some(protocol::TCP) => {
                 if let Some(tcp) = Tcp::parse(payload) {
                     let held = payload.get(tcp.header_length..).unwrap_or_default();
                     let length = length.saturating_sub(tcp.header_length as u32);
-                    return self.hold(Transport::Tcp(tcp), held, length);
+                    let ports = u32::from(tcp.source) << 16 | u32::from(tcp.destination);
+                    return self.hold(Transport::Tcp(tcp), ports, held, length);
                 }
             }
             Some(protocol::ICMP | protocol::ICMPV6) if payload.len() >= 4 => {
-                return self.hold(Transport::Icmp, payload, length);
+                return self.hold(Transport::Icmp, 0, payload, length);
             }
             _ => {}
         }
-        self.hold(Transport::Other, payload, length);
+        self.hold(Transport::Other, 0, payload, length);
     }
 }
 

@@ -341,7 +341,8 @@ impl<W: Watch> Engine<W> {
             state = State::Arrived;
         }
         let note = partner.note.met(open.note, open.frame, open.ts).displaced(extent);
-        if self.orphans.get(other).is_empty() {
+        let number = self.pending.get(other).number(found.slot);
+        if !number.is_some_and(|number| self.orphans.get(other).may_have(number)) {
             self.pending.at(other).close_as(found.slot, state, delay, note);
         } else if let Some(settled) = self.pending.at(other).settle(found.slot, state, delay, note) {
             self.orphans.at(other).remove(&settled);

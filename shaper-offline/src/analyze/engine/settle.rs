@@ -27,19 +27,25 @@ impl<W: Watch> Engine<W> {
     /// Makes room. What has not waited its time is not lost, and where it is an arrival, what was
     /// sent before it may be what it was.
     pub(super) fn evict(&mut self, point: Point, feeds: &mut Both<Feed<'_>>) {
-        let Some(entry) = self.pending.at(point).pop() else { return };
+        let mut entry = Settled::nothing();
+        if !self.pending.at(point).pop_into(&mut entry) {
+            return;
+        }
         if entry.state == State::Open {
             self.evicted += 1;
             feeds.at(point).gaps.note(entry.ts, entry.ts);
         }
-        self.settle(point, &Settled { early: true, ..entry }, feeds);
+        entry.early = true;
+        self.settle(point, &entry, feeds);
     }
 
     /// Counts what has waited long enough.
     #[inline(never)]
     pub(super) fn settle_front(&mut self, point: Point, feeds: &mut Both<Feed<'_>>) {
-        let Some(entry) = self.pending.at(point).pop() else { return };
-        self.settle(point, &entry, feeds);
+        let mut entry = Settled::nothing();
+        if self.pending.at(point).pop_into(&mut entry) {
+            self.settle(point, &entry, feeds);
+        }
     }
 
     #[inline]
@@ -100,7 +106,7 @@ impl<W: Watch> Engine<W> {
     /// What met nothing at the other point.
     #[inline(never)]
     fn settle_open(&mut self, point: Point, entry: &Settled<W::Note>, feeds: &mut Both<Feed<'_>>) {
-        let explained = !self.orphans.get(point).is_empty() && self.orphans.at(point).remove(entry);
+        let explained = self.orphans.get(point).may_have(entry.number) && self.orphans.at(point).remove(entry);
         let way = self.paths.way(entry.path);
         if way == Some(point) {
             self.settle_sent(point, entry, feeds);

@@ -175,7 +175,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     let mut drops: u64 = 0;
     while reader.advance()? {
         let packet = reader.packet();
-        let mut layers = Layers::EMPTY;
+        let mut layers = Layers::empty();
         let known = layers.read(packet.linktype, packet.data, packet.origlen);
         if !chosen.has(packet.interface) {
             continue;

@@ -5,9 +5,12 @@
 //! memory held is the traffic of one waiting time. What is open lies in slots that are used again
 //! as soon as it is settled: the index stays as small as what is in flight, and in the cache.
 
+mod index;
+
 use std::collections::VecDeque;
 
 use super::{hash::HashedMap, watch::Note};
+use index::Index;
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +60,6 @@ struct Slot<N> {
     open: Open<N>,
     /// Its place in the log.
     number: u64,
-    /// Next head of the same bucket.
-    chain: u32,
     /// Next slot of the same key, in order of time.
     next: u32,
     /// In a head: the last slot of its key.
@@ -68,7 +69,6 @@ struct Slot<N> {
 /// The links of a slot that is closed.
 #[derive(Clone, Copy)]
 struct Links {
-    chain: u32,
     next: u32,
     last: u32,
 }
@@ -114,6 +114,30 @@ pub(super) struct Settled<N> {
     pub(super) note: N,
 }
 
+impl<N: Note> Settled<N> {
+    /// Of no packet yet.
+    pub(super) fn nothing() -> Self {
+        Self {
+            number: 0,
+            ts: 0,
+            key: 0,
+            delay: 0,
+            flow: 0,
+            path: 0,
+            state: State::Open,
+            header: 0,
+            content: 0,
+            sequence: 0,
+            length: 0,
+            identification: 0,
+            cut: false,
+            early: false,
+            frame: 0,
+            note: N::default(),
+        }
+    }
+}
+
 const NONE: u32 = u32::MAX;
 /// Open packets of one key compared by IP identification before the oldest is taken.
 const LOOK: usize = 16;
@@ -134,23 +158,15 @@ pub(super) struct Pending<N> {
     slots: Vec<Slot<N>>,
     /// Unused slots, linked by `next`.
     free: u32,
-    heads: usize,
-    buckets: Vec<u32>,
+    /// The first slot of every key.
+    heads: Index,
     /// Settled lines by key: how many, and the time of the first; kept from the first question on.
     matched: Option<HashedMap<(u32, i64)>>,
 }
 
 impl<N: Note> Pending<N> {
     pub(super) fn new() -> Self {
-        Self {
-            log: VecDeque::new(),
-            front: 0,
-            slots: Vec::new(),
-            free: NONE,
-            heads: 0,
-            buckets: vec![NONE; 1024],
-            matched: None,
-        }
+        Self { log: VecDeque::new(), front: 0, slots: Vec::new(), free: NONE, heads: Index::new(), matched: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -166,6 +182,12 @@ impl<N: Note> Pending<N> {
     #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Open<N>> {
         self.slot(slot).map(|slot| &slot.open)
+    }
+
+    /// The number of the packet in a slot.
+    #[inline]
+    pub(super) fn number(&self, slot: u32) -> Option<u64> {
+        self.slot(slot).map(|slot| slot.number)
     }
 
     #[inline]
@@ -246,22 +268,10 @@ impl<N: Note> Pending<N> {
         }
     }
 
-    #[inline]
-    fn bucket(&self, key: u64) -> usize {
-        (key >> 32) as usize & (self.buckets.len() - 1)
-    }
-
     /// Slot of the oldest open packet of a key.
     #[inline]
     fn find(&self, key: u64) -> Option<u32> {
-        let mut at = *self.buckets.get(self.bucket(key))?;
-        while let Some(slot) = self.slot(at) {
-            if slot.open.key == key {
-                return Some(at);
-            }
-            at = slot.chain;
-        }
-        None
+        self.heads.find(key, |slot| self.slot(slot).is_some_and(|slot| slot.open.key == key))
     }
 
     /// Lets a packet wait; returns its number.
@@ -270,7 +280,7 @@ impl<N: Note> Pending<N> {
         let number = self.next_number();
         let key = open.key;
         let head = self.find(key);
-        let at = self.take_slot(Slot { open, number, chain: NONE, next: NONE, last: NONE });
+        let at = self.take_slot(Slot { open, number, next: NONE, last: NONE });
         self.log.push_back(Line {
             ts: open.ts,
             key,
@@ -288,7 +298,7 @@ impl<N: Note> Pending<N> {
                     before.next = at;
                 }
             }
-            None => self.link(key, at),
+            None => self.lead(key, at),
         }
         number
     }
@@ -318,41 +328,13 @@ impl<N: Note> Pending<N> {
     }
 
     /// Makes a slot the head of its key.
-    fn link(&mut self, key: u64, at: u32) {
-        // Half of the buckets are empty, so that most of what is not there is not looked for in slots.
-        if self.heads * 2 >= self.buckets.len() {
-            self.grow();
+    #[inline]
+    fn lead(&mut self, key: u64, at: u32) {
+        if let Some(slot) = self.slot_mut(at) {
+            slot.last = at;
         }
-        let bucket = self.bucket(key);
-        let first = self.buckets.get(bucket).copied().unwrap_or(NONE);
-        if let Some(open) = self.slot_mut(at) {
-            open.chain = first;
-            open.last = at;
-        }
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            *bucket = at;
-        }
-        self.heads += 1;
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        let old = std::mem::take(&mut self.buckets);
-        self.buckets = vec![NONE; old.len() * 2];
-        for mut at in old {
-            while let Some(slot) = self.slot(at) {
-                let (key, chain) = (slot.open.key, slot.chain);
-                let bucket = self.bucket(key);
-                let first = self.buckets.get(bucket).copied().unwrap_or(NONE);
-                if let Some(open) = self.slot_mut(at) {
-                    open.chain = first;
-                }
-                if let Some(bucket) = self.buckets.get_mut(bucket) {
-                    *bucket = at;
-                }
-                at = chain;
-            }
-        }
+        let slots = &self.slots;
+        self.heads.add(key, at, |slot| slots.get(slot as usize).map_or(0, |slot| slot.open.key));
     }
 
     /// The open packet to pair with one of this key: of several the first with the same IP
@@ -381,13 +363,13 @@ impl<N: Note> Pending<N> {
     /// Settles an open packet.
     #[inline]
     pub(super) fn close_as(&mut self, slot: u32, state: State, delay: i64, note: N) {
-        let Some(&Slot { open: Open { key, ts, .. }, number, chain, next, last }) = self.slot(slot) else { return };
+        let Some(&Slot { open: Open { key, ts, .. }, number, next, last }) = self.slot(slot) else { return };
         if let Some(line) = self.at(number).and_then(|at| self.log.get_mut(at)) {
             line.state = state;
             line.value = delay;
             line.note = note;
         }
-        self.close(slot, key, Links { chain, next, last });
+        self.close(slot, key, Links { next, last });
         self.note_match(key, ts);
     }
 
@@ -416,75 +398,59 @@ impl<N: Note> Pending<N> {
         })
     }
 
-    /// Takes out the packet that has waited longest.
+    /// Takes out the packet that has waited longest. It is written in place: a processor waits for what it wrote in
+    /// parts and then copies as a whole. `false`, and nothing written, where there is none.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<Settled<N>> {
-        let line = self.log.pop_front()?;
-        let number = self.front;
+    pub(super) fn pop_into(&mut self, settled: &mut Settled<N>) -> bool {
+        let Some(line) = self.log.pop_front() else { return false };
+        settled.number = self.front;
         self.front += 1;
-        let mut settled = Settled {
-            number,
-            ts: line.ts,
-            key: line.key,
-            delay: line.value,
-            flow: line.flow,
-            path: line.path,
-            state: line.state,
-            header: 0,
-            content: 0,
-            sequence: 0,
-            length: 0,
-            identification: 0,
-            cut: false,
-            early: false,
-            frame: line.frame,
-            note: line.note,
-        };
+        settled.ts = line.ts;
+        settled.key = line.key;
+        settled.delay = line.value;
+        settled.flow = line.flow;
+        settled.path = line.path;
+        settled.state = line.state;
+        settled.frame = line.frame;
+        settled.note = line.note;
         if line.state == State::Open {
-            let slot = line.value as u32;
-            if let Some(closed) = self.slot(slot).copied() {
-                settled.header = closed.open.header;
-                settled.content = closed.open.content;
-                settled.sequence = closed.open.sequence;
-                settled.length = closed.open.length;
-                settled.identification = closed.open.identification;
-                settled.cut = closed.open.cut;
-                let Slot { chain, next, last, .. } = closed;
-                self.close(slot, closed.open.key, Links { chain, next, last });
-            }
-            settled.delay = 0;
+            self.open_up(line.value as u32, settled);
         } else {
             self.forget_match(line.key);
         }
-        Some(settled)
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn pop(&mut self) -> Option<Settled<N>> {
+        let mut settled = Settled::nothing();
+        self.pop_into(&mut settled).then_some(settled)
+    }
+
+    /// Adds what is known of an open packet alone, and takes it out of the index.
+    fn open_up(&mut self, slot: u32, settled: &mut Settled<N>) {
+        settled.delay = 0;
+        let Some(&Slot { open, next, last, .. }) = self.slot(slot) else { return };
+        settled.header = open.header;
+        settled.content = open.content;
+        settled.sequence = open.sequence;
+        settled.length = open.length;
+        settled.identification = open.identification;
+        settled.cut = open.cut;
+        self.close(slot, open.key, Links { next, last });
     }
 
     /// Takes a slot out of the index and frees it.
     #[inline]
     fn close(&mut self, slot: u32, key: u64, closed: Links) {
-        let bucket = self.bucket(key);
-        let mut before = NONE;
-        let mut head = self.buckets.get(bucket).copied().unwrap_or(NONE);
-        while let Some(other) = self.slot(head) {
-            if other.open.key == key {
-                break;
-            }
-            before = head;
-            head = other.chain;
-        }
+        let Some(head) = self.find(key) else { return };
         if head == slot {
-            // The next of the same key takes its place in the chain, or the next of the bucket.
-            let heir = if closed.next == NONE { closed.chain } else { closed.next };
+            // The next of the same key takes its place.
             if let Some(next) = self.slot_mut(closed.next) {
-                next.chain = closed.chain;
                 next.last = closed.last;
+                self.heads.replace(key, slot, Some(closed.next));
             } else {
-                self.heads -= 1;
-            }
-            if let Some(before) = self.slot_mut(before) {
-                before.chain = heir;
-            } else if let Some(bucket) = self.buckets.get_mut(bucket) {
-                *bucket = heir;
+                self.heads.replace(key, slot, None);
             }
         } else {
             let mut at = head;
