@@ -332,6 +332,8 @@ fn fate(
         }
         // No log of the receiver: its capture stands for it.
         None if reached == Some(true) => Fate::Delivered,
+        // Nobody looked where it was to arrive.
+        None if reached.is_none() && left != Some(false) => Fate::InFlight,
         _ => match (down.link.near.as_ref().map(|near| near.get(out)), reached, judge) {
             (_, Some(true), _) => Fate::LostReceiver,
             (Some(None), _, _) => Fate::LostServer,
