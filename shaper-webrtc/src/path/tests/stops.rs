@@ -59,6 +59,8 @@ fn an_uplink_that_goes_silent_is_told_once_and_not_as_the_servers() {
     assert_eq!(severity, Severity::Warning);
     assert!(text.contains("audio from client 0") && text.contains("4.0 s"), "{text}");
     assert!(found(&report, "server_stopped").is_empty());
+    // For each of two receivers.
+    assert_eq!((report.fates.lost_uplink, report.fates.not_forwarded), (2 * u64::from(HALF), 0));
 }
 
 #[test]
