@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use shaper_webrtc::load::results::{Percentiles, SUMMARY_FILE, Summary};
 use shaper_webrtc::packet_log::{self, Received, Sent, Stream};
 use shaper_webrtc::serve::{Forwarded, Record};
 
@@ -73,6 +74,23 @@ fn a_run_is_told_by_its_directory_and_file_by_file() {
     let for_people = path(&[directory]);
     let text = String::from_utf8(for_people.stdout).unwrap();
     assert!(text.contains("lost, not known where") && text.contains("audio from client 0 (SSRC 1)"), "{text}");
+}
+
+#[test]
+fn a_tester_that_was_late_is_told_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path());
+    let slip = Percentiles { count: 100, p99_ms: 35.0, ..Percentiles::default() };
+    let summary = Summary { schedule_slip: Some(slip), ..Summary::default() };
+    let file = folder.path().join(SUMMARY_FILE);
+    std::fs::write(&file, serde_json::to_string(&summary).unwrap()).unwrap();
+    let told = path(&[folder.path().to_str().unwrap()]);
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert!(text.contains("the tester was late: slip p99 35.000 ms"), "{text}");
+    std::fs::write(&file, "{").unwrap();
+    let told = path(&[folder.path().to_str().unwrap()]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(String::from_utf8(told.stderr).unwrap().contains("is not what the tester writes"));
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub struct WebRtc {
     pub received_of_expected: Option<Proportion>,
     /// The same, those that the link dropped for good left out: what stays is the server's and the tester's doing.
     pub received_but_for_link: Option<Proportion>,
-    /// From the time a sender meant a packet to leave to its arrival at a receiver's application, in milliseconds.
+    /// From the sending of a packet to its arrival at a receiver's application, in milliseconds; how late it was sent is
+    /// `slip_ms`.
     pub end_to_end_ms: Distribution,
     /// Where that went, packets sent again left out; null without captures or without the server's mapping log.
     pub split: Option<LatencySplit>,

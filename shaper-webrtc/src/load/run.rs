@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Uri;
 use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::Builder;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -165,7 +165,7 @@ pub fn run(config: LoadConfig, stop: &Stop, started: impl FnOnce(Started)) -> Re
     let server = resolve(&config.server);
     let progress: Progress = Arc::new((0..config.clients).map(|_| AtomicU64::new(0)).collect());
     let workers = Workers::start(&config, &progress, log.as_ref())?;
-    let cpu_before = resources::cpu_time();
+    let (cpu_before, used_since) = (resources::cpu_time(), Instant::now());
     let (monotonic_ns, realtime_ns) = clock::pair();
     started(Started { realtime_ns, monotonic_ns });
     let name = "signalling";
@@ -185,16 +185,18 @@ pub fn run(config: LoadConfig, stop: &Stop, started: impl FnOnce(Started)) -> Re
     runtime.shutdown_background();
     let count = workers.handles.len();
     let reports = workers.finish()?;
-    let packet_log_lost = match (log, &common.config.packet_log) {
-        (Some(log), Some(path)) => {
-            log.finish().map_err(|source| LoadError::PacketLog { path: path.clone(), source })?
+    let (mut packet_log_lost, mut packet_log_fault) = (0, None);
+    if let (Some(log), Some(path)) = (log, &common.config.packet_log) {
+        match log.finish() {
+            Ok(lost) => packet_log_lost = lost,
+            // What was measured stays.
+            Err(source) => packet_log_fault = Some(LoadError::PacketLog { path: path.clone(), source }.to_string()),
         }
-        _ => 0,
-    };
+    }
     let cpu_seconds = resources::cpu_time().saturating_sub(cpu_before).as_secs_f64();
     let tester = Tester {
         cpu_seconds,
-        cpus_used: cpu_seconds / sent_for.as_secs_f64().max(1e-3),
+        cpus_used: cpu_seconds / used_since.elapsed().as_secs_f64().max(1e-3),
         cpus: resources::cpus(),
         memory_bytes: resources::memory(),
         fds,
@@ -226,6 +228,7 @@ pub fn run(config: LoadConfig, stop: &Stop, started: impl FnOnce(Started)) -> Re
     let clients = client_results(signalled, &legs, &producers, timestamp);
     let mut summary = summary(&clients, &run);
     summary.findings = findings(&summary, &clients);
+    summary.findings.extend(packet_log_fault.map(|fault| format!("{fault}: it is not whole")));
     Ok(Outcome { clients, summary })
 }
 
@@ -254,11 +257,17 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
         Target::SimplestChat => "ws",
         Target::Whip | Target::Whep => "http",
     };
-    let url = config.server.parse::<Uri>().ok().filter(|url| url.host().is_some());
+    let url = config.server.parse::<Uri>().ok().filter(has_host_and_port);
     match url {
         Some(url) if url.scheme_str() == Some(scheme) => Ok(()),
         _ => wrong(format!("{:?} is no server for this target: {scheme}://HOST:PORT is expected", config.server)),
     }
+}
+
+/// Whether there is a host, and a port that is one if there is any.
+fn has_host_and_port(url: &Uri) -> bool {
+    let has_port = |host: &str| url.authority().is_some_and(|authority| !authority.as_str().ends_with(host));
+    url.host().is_some_and(|host| url.port_u16().is_some() || !has_port(host))
 }
 
 /// Where a server is.
@@ -337,7 +346,8 @@ async fn signalling(common: &Arc<Common>, stop: &Stop) -> Ended {
     let mut churns = Vec::new();
     let parts = parts(config);
     for (index, part) in parts.iter().cloned().enumerate() {
-        let (churn, asked) = unbounded_channel();
+        // Who is away already is not asked twice.
+        let (churn, asked) = channel(1);
         churns.push(churn);
         let client = Client::new(Arc::clone(common), index, part, is_over.clone(), asked);
         tasks.spawn(client.run(start));
@@ -353,7 +363,13 @@ async fn signalling(common: &Arc<Common>, stop: &Stop) -> Ended {
         worker.send(Command::StopSending);
     }
     let (sent_for, fds) = (start.elapsed(), resources::fds());
-    sleep(DRAIN + config.drain).await;
+    sleep(DRAIN).await;
+    // Who ends it early, or while packets may still come, does not wait for that.
+    let interrupted = tokio::select! {
+        biased;
+        () = over(&mut stopped) => true,
+        () = sleep(config.drain) => interrupted,
+    };
     ending.send_replace(true);
     let mut told: HashMap<usize, Signalled> = HashMap::new();
     let leaving = async {
@@ -380,7 +396,7 @@ async fn signalling(common: &Arc<Common>, stop: &Stop) -> Ended {
 }
 
 /// Lets clients leave and come back, one after the other, for ever.
-async fn churn(per_second: f64, from: Instant, clients: &[UnboundedSender<()>]) {
+async fn churn(per_second: f64, from: Instant, clients: &[Sender<()>]) {
     if per_second <= 0.0 {
         return std::future::pending().await;
     }
@@ -389,6 +405,6 @@ async fn churn(per_second: f64, from: Instant, clients: &[UnboundedSender<()>]) 
     for client in clients.iter().cycle() {
         sleep(every).await;
         // One that has ended does not come back.
-        let _ = client.send(());
+        let _ = client.try_send(());
     }
 }

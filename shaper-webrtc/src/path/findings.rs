@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Inputs;
+use super::capture::Point;
 use super::figures::CLOCK_NS;
 use super::result::{Direction, Finding, JoinedBy, Leg, PathReport, Severity};
+use super::stops::stops;
 use super::streams::{Streams, name_of};
 
 /// Packets that arrived and were not received: no more than one in so many may be those that a link has made too late.
@@ -16,10 +18,11 @@ const LATE_NS: u64 = 10_000_000;
 /// own doing.
 const SLOW_NS: i64 = 20_000_000;
 
-struct Notes(Vec<Finding>);
+/// Findings as they come.
+pub(super) struct Notes(Vec<Finding>);
 
 impl Notes {
-    fn add(&mut self, severity: Severity, kind: &str, text: String) {
+    pub(super) fn add(&mut self, severity: Severity, kind: &str, text: String) {
         self.0.push(Finding { severity, kind: kind.to_owned(), text });
     }
 }
@@ -30,6 +33,7 @@ pub(super) fn findings(inputs: &Inputs, streams: &Streams, report: &PathReport) 
     media(inputs, report, &mut notes);
     tester(inputs, report, &mut notes);
     completeness(inputs, streams, report, &mut notes);
+    stops(inputs, streams, &mut notes);
     losses(report, &mut notes);
     checks(report, &mut notes);
     let mut findings = notes.0;
@@ -60,7 +64,8 @@ fn media(inputs: &Inputs, report: &PathReport, notes: &mut Notes) {
         notes.add(Severity::Error, "no_media", text);
         return;
     }
-    let unknown = heard.contains(&crate::packet_log::UNKNOWN);
+    // A server that makes payloads of its own; strangers among others are not that.
+    let unknown = heard.iter().all(|from| *from == crate::packet_log::UNKNOWN);
     let wants: BTreeSet<u32> = log.streams.iter().filter(|stream| !stream.out).map(|stream| stream.client).collect();
     for (client, count) in &sent {
         // One that is alone in its room has nobody to hear or to be heard by.
@@ -163,6 +168,14 @@ fn completeness(inputs: &Inputs, streams: &Streams, report: &PathReport, notes: 
             notes.add(Severity::Warning, "capture_incomplete", text);
         }
     }
+    for point in inputs.server.iter().chain(&inputs.clients).filter(|point| is_of_another_time(inputs, point)) {
+        let text = format!(
+            "the capture at {} was not running while the packet log was written: it is of another run, or of another \
+             clock",
+            point.name
+        );
+        notes.add(Severity::Error, "foreign_capture", text);
+    }
     let missed = report.legs.iter().filter_map(|leg| leg.captures).map(|column| column.missed_near).sum::<u64>();
     if missed > 0 {
         let text = format!(
@@ -185,8 +198,13 @@ fn completeness(inputs: &Inputs, streams: &Streams, report: &PathReport, notes: 
     }
     if !streams.ambiguous.is_empty() {
         let count = streams.ambiguous.len();
-        let text = format!("{count} SSRCs stand for more than one stream: they are left out");
-        notes.add(Severity::Warning, "ambiguous_ssrc", text);
+        let (severity, text) = if report.legs.is_empty() {
+            let text = format!("all {count} SSRCs stand for more than one stream: nothing is told of any");
+            (Severity::Error, text)
+        } else {
+            (Severity::Warning, format!("{count} SSRCs stand for more than one stream: they are left out"))
+        };
+        notes.add(severity, "ambiguous_ssrc", text);
     }
     let residue = report.largest_residue_ns;
     if residue > CLOCK_NS || report.negative > 0 {
@@ -197,6 +215,17 @@ fn completeness(inputs: &Inputs, streams: &Streams, report: &PathReport, notes: 
         );
         notes.add(Severity::Error, "clocks", text);
     }
+}
+
+/// Whether a capture has nothing of the time of the packet log.
+fn is_of_another_time(inputs: &Inputs, point: &Point) -> bool {
+    let Some(log) = inputs.packets.as_ref().filter(|log| !log.clocks.is_empty()) else { return false };
+    let times = || {
+        let sent = log.sent.iter().map(|packet| packet.time_ns);
+        sent.chain(log.received.iter().map(|packet| packet.time_ns)).map(|time_ns| log.clocks.wall(time_ns))
+    };
+    let Some(((first, last), (from, to))) = times().min().zip(times().max()).zip(point.range) else { return false };
+    to < first || from > last
 }
 
 /// Who lost how much.
@@ -218,6 +247,12 @@ fn losses(report: &PathReport, notes: &mut Notes) {
             format!("{not_left} packets that the server sent ({}) never left its host", percent(not_left, forwarded));
         notes.add(Severity::Warning, "server_host_loss", text);
     }
+    let somewhere = report.fates.lost_somewhere;
+    if somewhere > 0 {
+        let share = percent(somewhere, report.fates.packets);
+        let text = format!("{somewhere} packets ({share}) did not come, and no capture tells where they were lost");
+        notes.add(Severity::Warning, "loss", text);
+    }
     let at_change = report.fates.at_change;
     if at_change > 0 {
         let text = format!(
@@ -227,13 +262,15 @@ fn losses(report: &PathReport, notes: &mut Notes) {
         );
         notes.add(Severity::Info, "at_change", text);
     }
-    let mut by_link = BTreeMap::<(Direction, &str), (u64, u64, u64)>::new();
+    let mut by_link = BTreeMap::<(Direction, &str), (u64, u64, Option<u64>)>::new();
     for leg in &report.legs {
         let Some(column) = leg.captures else { continue };
         let sum = by_link.entry((leg.direction, &leg.client)).or_default();
         sum.0 += column.lost;
         sum.1 += column.left;
-        sum.2 += leg.joined.map_or(0, |joined| joined.repaired);
+        if let Some(joined) = leg.joined {
+            *sum.2.get_or_insert(0) += joined.repaired;
+        }
     }
     for ((direction, client), (lost, left, repaired)) in by_link {
         if lost == 0 {
@@ -243,10 +280,12 @@ fn losses(report: &PathReport, notes: &mut Notes) {
             Direction::Uplink => "up",
             Direction::Downlink => "down",
         };
-        let text = format!(
-            "the link of {client} lost {lost} packets {way} ({}); {repaired} were repaired",
-            percent(lost, left)
+        let share = percent(lost, left);
+        let repaired = repaired.map_or_else(
+            || "whether they were repaired no log tells".to_owned(),
+            |repaired| format!("{repaired} were repaired"),
         );
+        let text = format!("the link of {client} lost {lost} packets {way} ({share}); {repaired}");
         notes.add(Severity::Info, "link_loss", text);
     }
 }

@@ -258,7 +258,7 @@ fn down_leg(down: &Down, streams: &Streams, said: Option<&Said>, drops: &Drops<'
         receiver: column_received,
         rtcp,
         server,
-        joined: captures.map(|_| joined),
+        joined: captures.filter(|_| received.is_some()).map(|_| joined),
         checks,
         incomplete: down.link.incomplete,
         causes: causes(drops.get(&(Direction::Downlink, down.ssrc)), &down.link, &lost),

@@ -9,7 +9,7 @@
 //! - [`logs`], [`capture`]: what is read; [`streams`]: what is known of each stream.
 //! - [`legs`]: loss on each link in three columns; [`rtcp`]: what its reports must have said.
 //! - [`rows`]: a row for each packet and receiver; [`playout`]: modelled jitter buffers.
-//! - [`findings`]: what that means in words; [`text`]: all of it for people.
+//! - [`findings`]: what that means in words; [`stops`]: what ends before its time; [`text`]: all of it for people.
 
 mod capture;
 mod clocks;
@@ -22,6 +22,7 @@ mod result;
 mod rows;
 mod rtcp;
 mod series;
+mod stops;
 mod streams;
 #[cfg(test)]
 mod tests;

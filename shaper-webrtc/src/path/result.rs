@@ -75,10 +75,12 @@ pub struct Fates {
     /// Arrived out of order where a stream began, or the server changed its layer, and were not taken: a
     /// server or receiver begins with the first packet that it gets.
     pub at_change: u64,
-    /// Cannot be told: on their way when a capture began or ended, or the receiver left.
+    /// Cannot be told: on their way when a capture began or ended, or the receiver left; or sent to somebody
+    /// whose packets neither log nor capture has.
     pub in_flight: u64,
     /// Beside those: packets that the server did not send on for a reason, such as a pause, another
-    /// layer, or video before its key frame.
+    /// layer, or video before its key frame; and what lies behind the end of a stream that stopped, of
+    /// which a finding tells.
     pub not_forwarded: u64,
 }
 

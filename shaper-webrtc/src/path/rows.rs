@@ -10,7 +10,7 @@ use super::clocks::Clocks;
 use super::figures::{CAPACITY, CLOCK_NS, budget, summary};
 use super::legs::{Crossing, Judge};
 use super::result::{Fates, Latency, Pair};
-use super::streams::{Down, Hop, Streams, Up, server_clocks};
+use super::streams::{Down, Flow, Hop, Streams, Up, server_clocks};
 
 /// Further off than the clocks of a host are from each other: what is taken that long before it arrives was taken from
 /// another packet.
@@ -200,6 +200,7 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
     for down in streams.downs.values() {
         let judge = Judge::new(&down.link);
         let ended = down.ended.unwrap_or(walk.tester_end);
+        let last_flow = down.flows.iter().max_by_key(|flow| flow.hops.iter().map(|hop| hop.time_out).max());
         for flow in &down.flows {
             let Some(up) = streams.ups.get(&flow.ssrc_in) else { continue };
             let pair = pairs.entry((up.name.clone(), down.name.clone())).or_insert_with(|| Tally::new(&budget));
@@ -249,7 +250,9 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
             // What the tester sent; without its log, what the server sent on.
             match &up.sent {
                 Some(sent) => {
-                    for (number, _) in flow.wanted.iter().flat_map(|range| sent.within(range)) {
+                    let behind = last_flow.filter(|last| last.ssrc_in == flow.ssrc_in).map(|_| unseen_end(up, flow));
+                    let behind = behind.unwrap_or_default().iter().filter(|(_, time)| walk.of_tester(*time) < ended);
+                    for (number, _) in flow.wanted.iter().flat_map(|range| sent.within(range)).chain(behind) {
                         each(*number, &mut csv)?;
                     }
                 }
@@ -269,6 +272,18 @@ pub(super) fn rows(inputs: &Inputs, streams: &Streams, mut csv: Option<&mut dyn 
     Ok(Rows { fates: all.fates, pairs: pairs.collect(), latency: all.latency(), largest_residue, negative })
 }
 
+/// Packets that were sent behind the last that the server sent on, if nothing arrived there any more: where they got lost the
+/// captures of the uplink tell. What did arrive the server may have had a reason to keep.
+fn unseen_end<'s>(up: &'s Up, flow: &Flow) -> &'s [(i64, i64)] {
+    let (Some(sent), Some(_), Some(far)) = (&up.sent, &up.link.near, &up.link.far) else { return &[] };
+    let Some((_, last)) = flow.wanted.iter().last() else { return &[] };
+    if far.range().is_some_and(|(_, arrived)| arrived > last) {
+        &[]
+    } else {
+        sent.within((last.saturating_add(1), i64::MAX))
+    }
+}
+
 struct Walk {
     tester: Clocks,
     server: Clocks,
@@ -286,8 +301,13 @@ impl Walk {
         Self { tester, server: server_clocks(inputs), tester_end }
     }
 
+    /// Wall time of a moment in the tester's log.
+    fn of_tester(&self, moment: i64) -> i64 {
+        self.tester.wall(u64::try_from(moment).unwrap_or(0))
+    }
+
     fn times(&self, up: &Up, down: &Down, number: i64, hop: Option<&Hop>, out: Option<i64>) -> Times {
-        let wall = |moment: i64| self.tester.wall(u64::try_from(moment).unwrap_or(0));
+        let wall = |moment: i64| self.of_tester(moment);
         let sent = up.sent.as_ref().and_then(|sent| sent.get(number));
         let received = down.received.as_ref().zip(out).and_then(|(received, out)| received.get(out));
         Times {
@@ -332,6 +352,8 @@ fn fate(
         }
         // No log of the receiver: its capture stands for it.
         None if reached == Some(true) => Fate::Delivered,
+        // Nobody looked where it was to arrive.
+        None if reached.is_none() && left != Some(false) => Fate::InFlight,
         _ => match (down.link.near.as_ref().map(|near| near.get(out)), reached, judge) {
             (_, Some(true), _) => Fate::LostReceiver,
             (Some(None), _, _) => Fate::LostServer,

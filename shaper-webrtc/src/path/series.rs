@@ -66,6 +66,11 @@ impl Series {
         Some((self.entries.first()?.0, self.entries.last()?.0))
     }
 
+    /// When anything was last seen.
+    pub(super) fn last_time(&self) -> Option<i64> {
+        self.entries.iter().map(|entry| entry.1).max()
+    }
+
     /// Entries whose numbers are in a range, both ends included.
     pub(super) fn within(&self, (first, last): (i64, i64)) -> &[(i64, i64)] {
         let from = self.entries.partition_point(|entry| entry.0 < first);

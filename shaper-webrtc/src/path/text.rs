@@ -39,7 +39,7 @@ impl PathReport {
             ("lost in the receiver's host", fates.lost_receiver),
             ("lost, not known where", fates.lost_somewhere),
             ("out of order at a change", fates.at_change),
-            ("in flight at an end", fates.in_flight),
+            ("in flight, or nobody looked", fates.in_flight),
         ];
         for (index, (name, count)) in lines.into_iter().enumerate() {
             // The first three are always of interest.
@@ -54,6 +54,10 @@ impl PathReport {
     }
 
     fn write_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.latency.end_to_end.or(self.latency.repaired_end_to_end).is_none() {
+            // Without captures.
+            return Ok(());
+        }
         writeln!(f, "\nWhere the milliseconds went")?;
         heads(f, 36, &["n", "mean", "p50", "p90", "p95", "p99", "max"])?;
         write_latency(f, &self.latency)?;

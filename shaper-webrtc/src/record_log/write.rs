@@ -107,19 +107,19 @@ impl<E: Entry> Batch<E> {
         self.lost_in_all.load(Ordering::Relaxed)
     }
 
-    /// Hands what there is to the writer.
+    /// Hands what there is to the writer, and with it how many records have found no room before.
     pub(crate) fn flush(&mut self) {
         if self.records.is_empty() {
             return;
         }
-        let records = std::mem::replace(&mut self.records, Vec::with_capacity(BATCH * RECORD));
+        let mut records = std::mem::replace(&mut self.records, Vec::with_capacity(BATCH * RECORD));
         let count = (records.len() / RECORD) as u64;
+        if self.lost > 0 {
+            records.extend_from_slice(&E::lost(self.lost).bytes());
+        }
         match self.sender.try_send(records) {
-            Ok(()) if self.lost > 0 => {
-                let lost = E::lost(std::mem::take(&mut self.lost));
-                self.records.extend_from_slice(&lost.bytes());
-            }
-            Ok(()) => {}
+            Ok(()) => self.lost = 0,
+            // The count is told again with the next batch.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.lost += count;
                 self.lost_in_all.fetch_add(count, Ordering::Relaxed);
@@ -192,10 +192,21 @@ mod tests {
         }
         assert_eq!(batch.lost_in_all(), 2);
         assert_eq!(receiver.recv().unwrap(), Record::Numbered(0).bytes());
+        // With room the count goes along, and without it is kept.
         batch.push(&Record::Numbered(3));
         batch.flush();
-        assert_eq!(receiver.recv().unwrap(), Record::Numbered(3).bytes());
+        batch.push(&Record::Numbered(4));
+        batch.flush();
+        assert_eq!(batch.lost_in_all(), 3);
+        let told = [Record::Numbered(3).bytes(), Record::Lost(2).bytes()].concat();
+        assert_eq!(receiver.recv().unwrap(), told);
+        batch.push(&Record::Numbered(5));
+        batch.flush();
+        batch.push(&Record::Numbered(6));
+        batch.flush();
+        let told = [Record::Numbered(5).bytes(), Record::Lost(1).bytes()].concat();
+        assert_eq!(receiver.recv().unwrap(), told);
         drop(batch);
-        assert_eq!(receiver.recv().unwrap(), Record::Lost(2).bytes());
+        assert_eq!(receiver.recv().unwrap(), Record::Lost(1).bytes());
     }
 }

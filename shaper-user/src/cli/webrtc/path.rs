@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use shaper_webrtc::load::results::{SUMMARY_FILE, Summary};
 use shaper_webrtc::packet_log::read_packet_log;
 use shaper_webrtc::path::{Inputs, MapLog, PacketLog, Point, analyse, ssrcs_of};
 use shaper_webrtc::serve::read_map_log;
@@ -50,6 +51,8 @@ struct Files {
     packet_log: Option<PathBuf>,
     server: Option<PathBuf>,
     clients: Vec<PathBuf>,
+    /// What the tester says of itself.
+    summary: Option<PathBuf>,
 }
 
 impl Files {
@@ -59,7 +62,7 @@ impl Files {
             bail!("which streams are looked for is in the logs: name a run, or --packet-log, --map-log or both");
         }
         let (map_log, packet_log) = (args.map_log.clone(), args.packet_log.clone());
-        Ok(Self { map_log, packet_log, server: args.server.clone(), clients: args.client.clone() })
+        Ok(Self { map_log, packet_log, server: args.server.clone(), clients: args.client.clone(), summary: None })
     }
 
     /// Those that a run has left.
@@ -73,6 +76,7 @@ impl Files {
                 .with_context(|| format!("cannot read {}", run.display()))?
                 .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| is_client(path)))
                 .collect(),
+            summary: file(SUMMARY_FILE),
         };
         if files.map_log.is_none() && files.packet_log.is_none() {
             bail!("{} is no directory of a WebRTC run: it has neither {MAP_LOG} nor {PACKET_LOG}", run.display());
@@ -86,6 +90,14 @@ fn is_client(path: &Path) -> bool {
     let number =
         path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix('c')?.strip_suffix(".pcapng"));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// How late the tester's frames were, at the 99th percentile.
+fn slip_p99_ns(summary: &Path) -> anyhow::Result<Option<u64>> {
+    let text = fs::read_to_string(summary).with_context(|| format!("cannot read {}", summary.display()))?;
+    let summary: Summary =
+        serde_json::from_str(&text).with_context(|| format!("{} is not what the tester writes", summary.display()))?;
+    Ok(summary.schedule_slip.map(|slip| (slip.p99_ms * 1e6) as u64))
 }
 
 pub(super) fn path(args: &PathArgs) -> anyhow::Result<Outcome> {
@@ -103,7 +115,8 @@ pub(super) fn path(args: &PathArgs) -> anyhow::Result<Outcome> {
     };
     let server = files.server.as_deref().map(open).transpose()?;
     let clients = files.clients.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let inputs = Inputs { map, packets, server, clients, ..Inputs::default() };
+    let slip_p99_ns = files.summary.as_deref().map(slip_p99_ns).transpose()?.flatten();
+    let inputs = Inputs { map, packets, server, clients, slip_p99_ns, ..Inputs::default() };
     let report = match &args.csv {
         Some(path) => {
             let written = || format!("cannot write {}", path.display());

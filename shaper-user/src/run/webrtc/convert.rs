@@ -74,14 +74,14 @@ pub(super) fn target_bitrate(clients: &[ClientResult]) -> BTreeMap<u64, f64> {
 
 /// Adds what captures and logs say together.
 pub(super) fn by_path(webrtc: &mut WebRtc, report: &PathReport) {
-    let fates = &report.fates;
-    if let Some(received) = &webrtc.received_of_expected {
-        let by_link = fates.lost_uplink + fates.lost_downlink;
-        let expected = received.of.saturating_sub(by_link).max(received.count);
-        webrtc.received_but_for_link = Some(Proportion::of(received.count, expected));
-    }
+    let is_joined = report.joined_by == path::JoinedBy::MappingLog;
+    webrtc.received_but_for_link = webrtc
+        .received_of_expected
+        .as_ref()
+        .filter(|_| is_joined)
+        .map(|received| but_for_link(received, &report.fates));
     webrtc.split = split(&report.latency);
-    webrtc.lost_by_server = (report.joined_by == path::JoinedBy::MappingLog).then_some(fates.lost_server);
+    webrtc.lost_by_server = is_joined.then_some(report.fates.lost_server);
     webrtc.losses = [(Direction::Uplink, "uplink"), (Direction::Downlink, "downlink")]
         .into_iter()
         .filter_map(|(direction, name)| {
@@ -93,6 +93,15 @@ pub(super) fn by_path(webrtc: &mut WebRtc, report: &PathReport) {
     let waits = report.playout.iter().filter_map(|playout| Some((playout.packets, playout.delay?.mean)));
     let (packets, sum) = waits.fold((0, 0.0), |(n, sum), (packets, mean)| (n + packets, sum + packets as f64 * mean));
     webrtc.jitter_buffer_modelled_ms = (packets > 0).then(|| sum / packets as f64 / NS_PER_MS);
+}
+
+/// What was received of what was expected and not lost on a link. A link also loses what was never expected, such as what
+/// is sent before a subscription begins: no more counts than what others did not lose.
+fn but_for_link(received: &Proportion, fates: &path::Fates) -> Proportion {
+    let lost = received.of.saturating_sub(received.count);
+    let by_others = fates.lost_sender + fates.lost_server + fates.lost_receiver;
+    let by_link = (fates.lost_uplink + fates.lost_downlink).min(lost.saturating_sub(by_others));
+    Proportion::of(received.count, received.of.saturating_sub(by_link))
 }
 
 fn split(latency: &path::Latency) -> Option<LatencySplit> {
@@ -132,18 +141,24 @@ fn losses<'a>(name: &str, legs: impl Iterator<Item = &'a Leg>) -> LegLosses {
     let legs: Vec<&Leg> = legs.collect();
     let checks: Vec<bool> = legs.iter().flat_map(|leg| &leg.checks).map(|check| check.holds).collect();
     let captures = || legs.iter().filter_map(|leg| leg.captures.as_ref());
+    let by_captures = sum(captures().map(|captures| captures.lost));
+    let by_receiver = sum(legs.iter().filter_map(|leg| leg.receiver.as_ref()).map(|receiver| receiver.missing));
+    let by_rtcp = sum(legs.iter().filter_map(|leg| leg.rtcp.as_ref()).map(|rtcp| rtcp.lost));
+    let is_known = by_captures.is_some() && by_receiver.is_some() && by_rtcp.is_some();
+    let all_hold = checks.iter().all(|holds| *holds);
     LegLosses {
         leg: name.to_owned(),
         sent: captures().map(|captures| captures.left).sum(),
-        by_captures: sum(captures().map(|captures| captures.lost)),
+        by_captures,
         repaired: sum(legs.iter().filter_map(|leg| leg.joined.as_ref()).map(|joined| joined.repaired)),
-        by_receiver: sum(legs.iter().filter_map(|leg| leg.receiver.as_ref()).map(|receiver| receiver.missing)),
-        by_rtcp: sum(legs.iter().filter_map(|leg| leg.rtcp.as_ref()).map(|rtcp| rtcp.lost)),
+        by_receiver,
+        by_rtcp,
         causes: legs.iter().flat_map(|leg| &leg.causes).fold(BTreeMap::new(), |mut causes, (cause, count)| {
             *causes.entry(cause.clone()).or_default() += count;
             causes
         }),
-        adds_up: (!checks.is_empty()).then(|| checks.iter().all(|holds| *holds)),
+        // Two columns that agree do not tell of the third.
+        adds_up: (!checks.is_empty() && (is_known || !all_hold)).then_some(all_hold),
     }
 }
 
@@ -214,5 +229,53 @@ pub(super) const fn severity(of: path::Severity) -> Severity {
         path::Severity::Info => Severity::Note,
         path::Severity::Warning => Severity::Warning,
         path::Severity::Error => Severity::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(rtcp: Option<path::ByRtcp>, holds: bool) -> Leg {
+        Leg {
+            direction: Direction::Uplink,
+            client: "client 0".to_owned(),
+            ssrc: 1,
+            video: false,
+            captures: Some(path::ByCaptures { left: 9, lost: 1, ..path::ByCaptures::default() }),
+            receiver: Some(path::ByReceiver { received: 8, missing: 1, ..path::ByReceiver::default() }),
+            rtcp,
+            server: None,
+            joined: None,
+            checks: vec![path::Check { what: "a".to_owned(), left: 1, right: (1, 1), holds }],
+            incomplete: false,
+            causes: BTreeMap::new(),
+            delay: None,
+        }
+    }
+
+    #[test]
+    fn columns_add_up_if_all_three_are_known() {
+        let adds_up = |legs: &[Leg]| losses("uplink", legs.iter()).adds_up;
+        let rtcp = Some(path::ByRtcp { lost: 1, ..path::ByRtcp::default() });
+        assert_eq!(adds_up(&[leg(None, true)]), None);
+        assert_eq!(adds_up(&[leg(None, false)]), Some(false), "two that differ tell");
+        assert_eq!(adds_up(&[leg(rtcp, true), leg(None, true)]), Some(true));
+        assert_eq!(adds_up(&[leg(rtcp, true), leg(None, false)]), Some(false));
+        assert_eq!(adds_up(&[]), None);
+    }
+
+    #[test]
+    fn what_a_link_lost_does_not_hide_what_others_did() {
+        let received = Proportion::of(900, 1_000);
+        let of = |fates| but_for_link(&received, &fates);
+        let fates = path::Fates { lost_uplink: 60, lost_downlink: 40, ..path::Fates::default() };
+        assert_eq!(of(fates).of, 900, "all of it is the link's");
+        assert_eq!(of(path::Fates { lost_server: 50, ..fates }).of, 950, "some of it was never expected");
+        assert_eq!(of(path::Fates { lost_downlink: 400, lost_server: 25, ..fates }).of, 925);
+        assert_eq!(of(path::Fates::default()).of, 1_000);
+        let mut webrtc = WebRtc { received_of_expected: Some(received), ..WebRtc::default() };
+        by_path(&mut webrtc, &PathReport { fates, ..PathReport::default() });
+        assert_eq!(webrtc.received_but_for_link, None, "without a mapping log nobody knows");
     }
 }

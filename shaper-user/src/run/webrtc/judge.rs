@@ -1,5 +1,6 @@
 //! From a WebRTC run's logs and captures to its part of the summary.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -102,13 +103,46 @@ fn tell(loaded: &Loaded, report: &PathReport, summary: &mut Summary) {
     for finding in &report.findings {
         summary.find(convert::severity(finding.severity), finding.text.clone());
     }
-    let by_path = |start: &str| report.findings.iter().any(|finding| finding.text.starts_with(start));
-    for finding in &loaded.findings {
-        let is_said = ["no media", "one-way"].iter().any(|start| finding.starts_with(start) && by_path(start));
-        if !is_said {
-            let is_grave =
-                ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));
-            summary.find(if is_grave { Severity::Error } else { Severity::Warning }, finding.clone());
-        }
+    for finding in loaded.findings.iter().filter(|finding| !is_said(finding, report)) {
+        let is_grave = ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));
+        summary.find(if is_grave { Severity::Error } else { Severity::Warning }, finding.clone());
+    }
+}
+
+/// Whether the path says it too: that nothing flowed, or that something flows one way, of each client that is named.
+fn is_said(finding: &str, report: &PathReport) -> bool {
+    let of_path = |start: &'static str| report.findings.iter().filter(move |other| other.text.starts_with(start));
+    if finding.starts_with("no media") {
+        return of_path("no media").next().is_some();
+    }
+    // The tester has client-1, the path client 1.
+    let named = |text: &str, dash: char| -> BTreeSet<String> {
+        let client = format!("client{dash}");
+        let parts = text.split(client.as_str()).skip(1);
+        parts.map(|part| part.chars().take_while(char::is_ascii_digit).collect()).collect()
+    };
+    let by_path: BTreeSet<String> = of_path("one-way").flat_map(|other| named(&other.text, ' ')).collect();
+    let is_whole = !finding.contains(" more ");
+    finding.starts_with("one-way") && is_whole && named(finding, '-').is_subset(&by_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use shaper_webrtc::path::Finding;
+
+    use super::*;
+
+    #[test]
+    fn one_client_that_the_path_names_does_not_hide_another() {
+        let finding =
+            |text: &str| Finding { severity: path::Severity::Error, kind: "one_way".to_owned(), text: text.to_owned() };
+        let findings = vec![finding("one-way: client 3 sends (200 packets) and gets nothing")];
+        let report = PathReport { findings, ..PathReport::default() };
+        assert!(is_said("one-way: client-3 received nothing of what was sent to the room", &report));
+        assert!(!is_said("one-way: client-3, client-4 received nothing of what was sent to the room", &report));
+        assert!(!is_said("one-way: client-3 and 4 more received nothing of what was sent to the room", &report));
+        assert!(!is_said("one-way: client-30 received nothing of what was sent to the room", &report));
+        assert!(!is_said("no media: 5 packets were sent", &report));
+        assert!(!is_said("the run was ended early by a signal", &report));
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn over_time<E>(
     target_bitrate: &BTreeMap<u64, f64>,
 ) -> Result<Vec<Second>, E> {
     let mut sent_at: HashMap<(u32, u32, u32), u64> = HashMap::new();
+    // The log is in order within a client: what came may be written down before it was sent.
+    let mut came: Vec<((u32, u32, u32), u64)> = Vec::new();
     let mut seconds: BTreeMap<u64, Filled> = BTreeMap::new();
     let second_of = |time_ns: u64| time_ns.saturating_sub(start) / SECOND_NS;
     for record in records {
@@ -41,13 +43,15 @@ pub(super) fn over_time<E>(
                 second.payload_bytes += u64::from(packet.payload_bytes);
             }
             Record::Received(packet) if !packet.duplicate => {
-                let second = seconds.entry(second_of(packet.time_ns)).or_default();
-                second.received += 1;
-                if let Some(sent) = sent_at.get(&(packet.from, packet.track, packet.number)) {
-                    second.end_to_end_ms.push(packet.time_ns.saturating_sub(*sent) as f64 / 1e6);
-                }
+                seconds.entry(second_of(packet.time_ns)).or_default().received += 1;
+                came.push(((packet.from, packet.track, packet.number), packet.time_ns));
             }
             _ => {}
+        }
+    }
+    for (of, time_ns) in came {
+        if let Some((sent, second)) = sent_at.get(&of).zip(seconds.get_mut(&second_of(time_ns))) {
+            second.end_to_end_ms.push(time_ns.saturating_sub(*sent) as f64 / 1e6);
         }
     }
     let Some(last) = seconds.last_key_value().map(|(last, _)| *last) else { return Ok(Vec::new()) };
@@ -106,6 +110,13 @@ mod tests {
         assert_eq!((third.sent, third.received, third.end_to_end_p50_ms), (0, 0, None));
         assert_eq!((fourth.sent, fourth.received, fourth.end_to_end_p50_ms), (1, 1, None));
         assert_eq!(fourth.target_bitrate, None);
+    }
+
+    #[test]
+    fn a_packet_whose_coming_is_written_down_before_its_sending_has_its_latency() {
+        let records = [received(0, 1_040, false), sent(1, 1_900), sent(0, 1_000), received(1, 1_903, false)];
+        let seconds = over_time(records.map(Ok::<_, ()>), 1_000 * MS, &BTreeMap::new()).unwrap();
+        assert_eq!((seconds[0].end_to_end_p50_ms, seconds[0].end_to_end_p95_ms), (Some(3.0), Some(40.0)));
     }
 
     #[test]

@@ -305,23 +305,28 @@ impl Client {
         }
     }
 
-    /// Asks for some of the tracks that are offered, as far as the caps allow.
-    pub(super) async fn subscribe_batch(&mut self, room: &mut Room) -> Result<(), String> {
-        if room.receive.is_none() {
-            return Ok(());
-        }
+    /// Of which kinds more tracks may be subscribed to.
+    fn free(&self, room: &Room) -> [(MediaKind, bool); 2] {
         let config = &self.common.config;
         let cap = |kind: MediaKind| match kind {
             MediaKind::Audio if config.audio => config.max_audio,
             MediaKind::Video if config.video => config.max_video,
             MediaKind::Audio | MediaKind::Video => 0,
         };
+        let count = |kind: MediaKind| {
+            room.subscribed.values().filter(|subscribed| subscribed.kind == kind).count()
+                + room.asked.iter().filter(|(offered, _)| offered.kind == kind).count()
+        };
+        [MediaKind::Audio, MediaKind::Video].map(|kind| (kind, count(kind) < cap(kind)))
+    }
+
+    /// Asks for some of the tracks that are offered, as far as the caps allow.
+    pub(super) async fn subscribe_batch(&mut self, room: &mut Room) -> Result<(), String> {
+        if room.receive.is_none() {
+            return Ok(());
+        }
         for _ in 0..BATCH {
-            let count = |kind: MediaKind| {
-                room.subscribed.values().filter(|subscribed| subscribed.kind == kind).count()
-                    + room.asked.iter().filter(|(offered, _)| offered.kind == kind).count()
-            };
-            let free = [MediaKind::Audio, MediaKind::Video].map(|kind| (kind, count(kind) < cap(kind)));
+            let free = self.free(room);
             let wanted = |offered: &Offered| free.contains(&(offered.kind, true));
             let place = room.offered.iter().position(wanted);
             let Some(offered) = place.and_then(|place| room.offered.remove(place)) else { return Ok(()) };
@@ -389,7 +394,10 @@ impl Client {
         }
         let up = room.legs().all(|leg| self.legs.all.get(&leg).is_some_and(|state| state.up));
         let sends = room.send.is_none() || room.sent;
-        let nothing_to_come = room.subscribed.is_empty() && room.asked.is_empty() && room.offered.is_empty();
+        // What is offered and not wanted does not come.
+        let free = self.free(room);
+        let wanted = room.offered.iter().any(|offered| free.contains(&(offered.kind, true)));
+        let nothing_to_come = room.subscribed.is_empty() && room.asked.is_empty() && !wanted;
         let comes = room.subscribed.values().any(|subscribed| subscribed.received);
         let nobody_sends = !room.subscribed.is_empty()
             && room.asked.is_empty()

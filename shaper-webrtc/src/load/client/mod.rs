@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ pub(crate) struct Client {
     /// True when the run is over.
     pub(crate) over: watch::Receiver<bool>,
     /// Each asks it to leave and come back.
-    pub(crate) churn: UnboundedReceiver<()>,
+    pub(crate) churn: Receiver<()>,
     pub(crate) told: Signalled,
     began: Instant,
     /// What it is at, until it is in a room.
@@ -81,7 +81,7 @@ impl Client {
         index: usize,
         part: Part,
         over: watch::Receiver<bool>,
-        churn: UnboundedReceiver<()>,
+        churn: Receiver<()>,
     ) -> Self {
         let (sender, events) = unbounded_channel();
         let told =

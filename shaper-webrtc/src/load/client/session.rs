@@ -67,7 +67,11 @@ impl Client {
                 }
             }
             tokio::select! {
-                () = sleep(AWAY) => self.told.rejoins += 1,
+                () = sleep(AWAY) => {
+                    self.told.rejoins += 1;
+                    // Asked while it was away.
+                    let _ = self.churn.try_recv();
+                }
                 () = over(&mut ending) => return Ok(()),
             }
         }

@@ -132,9 +132,8 @@ fn client(
 
 fn subscription(stream: &StreamReport, tracks: &Tracks<'_>, producers: &HashMap<String, (u32, u32)>) -> Subscription {
     let from = producers.get(&stream.producer).copied();
-    // Of several layers nobody knows which the server chooses.
-    let sender = from.filter(|_| !stream.layered).and_then(|from| tracks.get(&from).copied());
-    let expected = expected(stream, sender);
+    // Of several layers nobody knows which the server chooses: this is the smallest.
+    let expected = expected(stream, from.and_then(|from| tracks.get(&from).copied()));
     Subscription {
         producer_id: stream.producer.clone(),
         kind: stats::kind(stream.kind),

@@ -207,7 +207,8 @@ fn outbound(track: &TrackReport, target_bitrate: u64, timestamp: f64, stats: &mu
 
 fn inbound(stream: &StreamReport, timestamp: f64) -> Stat {
     let ingress = stream.ingress.as_ref();
-    let expected = stream.range.map_or(0, |(first, highest)| highest - first + 1);
+    // By RTP of this leg: what payloads number is the whole way.
+    let expected = stream.sequences.map_or(0, |(first, highest)| highest - first + 1);
     Stat::InboundRtp {
         id: format!("IT{}", stream.ssrc),
         timestamp,
@@ -228,6 +229,34 @@ fn inbound(stream: &StreamReport, timestamp: f64) -> Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_stream_misses_is_by_the_numbers_of_its_leg() {
+        let stream = StreamReport {
+            producer: String::new(),
+            kind: MediaKind::Audio,
+            mid: "0".to_owned(),
+            ssrc: 1,
+            subscribed_ns: 0,
+            ended_ns: None,
+            last_ns: 0,
+            range: Some((0, 99)),
+            unique: 50,
+            sequences: Some((1_000, 1_054)),
+            by_payload: true,
+            from: None,
+            packets: 52,
+            bytes: 0,
+            again: 2,
+            late: 0,
+            repaired: 0,
+            discarded: 0,
+            jitter: std::time::Duration::ZERO,
+            ingress: None,
+        };
+        let Stat::InboundRtp { packets_lost, .. } = inbound(&stream, 0.0) else { panic!("of another kind") };
+        assert_eq!(packets_lost, 3);
+    }
 
     #[test]
     fn names_are_those_of_the_recommendation() {

@@ -97,7 +97,7 @@ fn nobody_there_is_told_as_the_stage_of_connecting_or_resolving() {
     assert_eq!(outcome.summary.verdict, Level::Critical);
     let outcome = load(LoadConfig { server: "ws://nowhere.invalid/ws".to_owned(), ..quick.clone() });
     assert_eq!(outcome.clients[0].failed_stage, Some(Stage::Resolve));
-    for bad in ["http://127.0.0.1/ws", "ws://", "nonsense"] {
+    for bad in ["http://127.0.0.1/ws", "ws://", "nonsense", "ws://127.0.0.1:99999/ws", "ws://[::1]:99999/ws"] {
         assert!(run(LoadConfig { server: bad.to_owned(), ..quick.clone() }, &Stop::new(), |_| {}).is_err(), "{bad}");
     }
     let server = "http://127.0.0.1:1".to_owned();
@@ -119,6 +119,52 @@ fn a_run_that_is_stopped_has_what_it_measured() {
     stopping.join().unwrap();
     assert!(outcome.summary.interrupted && outcome.summary.total_packets_received > 0, "{:#?}", outcome.summary);
     assert_eq!(outcome.summary.total_errors, 0, "{:#?}", outcome.clients);
+}
+
+#[test]
+fn a_run_that_is_stopped_does_not_wait_for_its_drain() {
+    let server = serve(ServeConfig::default());
+    let drain = Duration::from_secs(3600);
+    // Before sending ends, and behind that.
+    for duration in [Duration::from_secs(3600), Duration::from_secs(1)] {
+        let stop = Stop::new();
+        let config = LoadConfig { clients: 2, video: false, duration, drain, ..config(&server) };
+        let asked = stop.clone();
+        let stopping = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(4));
+            asked.stop();
+        });
+        let outcome = run(config, &stop, |_| {}).unwrap();
+        stopping.join().unwrap();
+        assert!(outcome.summary.interrupted && outcome.summary.total_packets_received > 0, "{:#?}", outcome.summary);
+    }
+}
+
+#[test]
+fn a_packet_log_that_cannot_be_written_to_its_end_takes_no_results_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("packets");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = path.clone();
+    let reading = std::thread::spawn(move || {
+        let mut header = [0; 48];
+        std::fs::File::open(reader).unwrap().read_exact(&mut header).unwrap();
+    });
+    let server = serve(ServeConfig::default());
+    let outcome = load(LoadConfig { clients: 2, video: false, packet_log: Some(path), ..config(&server) });
+    reading.join().unwrap();
+    assert!(outcome.summary.total_packets_received > 0, "{:#?}", outcome.summary);
+    let told = |finding: &String| finding.starts_with("cannot write the packet log") && finding.contains("not whole");
+    assert!(outcome.summary.findings.iter().any(told), "{:?}", outcome.summary.findings);
+}
+
+#[test]
+fn clients_that_want_nothing_are_connected_by_what_they_send() {
+    let server = serve(ServeConfig::default());
+    let outcome = load(LoadConfig { clients: 2, max_audio: 0, max_video: 0, ..config(&server) });
+    let summary = &outcome.summary;
+    assert_eq!((summary.successful_connections, summary.total_consumers_created), (2, 0), "{summary:#?}");
+    assert!(summary.total_packets_sent > 0 && !summary.media_flowed, "{summary:#?}");
 }
 
 /// A server that answers each message of a client by the next of some texts.

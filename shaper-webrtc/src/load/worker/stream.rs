@@ -46,6 +46,8 @@ pub(crate) struct Stream {
     pub(crate) subscribed_ns: u64,
     /// CLOCK_MONOTONIC, when the subscription ended, if it was before the run.
     pub(crate) ended_ns: Option<u64>,
+    /// CLOCK_MONOTONIC, when the last packet came; that of the subscription before there is one.
+    pub(crate) last_ns: u64,
     /// By the payload, or by RTP where that does not say or [`NewStream::layered`].
     pub(crate) numbers: Numbers,
     by_payload: bool,
@@ -72,6 +74,7 @@ impl Stream {
             new,
             subscribed_ns,
             ended_ns: None,
+            last_ns: subscribed_ns,
             numbers: Numbers::default(),
             by_payload: false,
             sequences: Numbers::default(),
@@ -94,6 +97,7 @@ impl Stream {
             self.by_payload = arrival.stamp.is_some() && !self.new.layered;
         }
         self.packets += 1;
+        self.last_ns = arrival.time_ns;
         self.bytes += arrival.bytes as u64;
         self.sequences.take(arrival.sequence);
         let number = match arrival.stamp {

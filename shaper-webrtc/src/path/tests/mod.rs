@@ -5,4 +5,5 @@ mod columns;
 mod fooled;
 mod hostile;
 mod latency;
+mod stops;
 mod world;

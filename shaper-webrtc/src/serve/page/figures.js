@@ -29,6 +29,25 @@ class Meter {
   constructor(sends) {
     this.sends = sends;
     this.before = null;
+    this.reports = new Map();
+  }
+
+  // Of what was sent between two reports of a stream: they come each second for pictures, each five for sound, and what
+  // they bring belongs to all of that time.
+  lossReported(judged, streams) {
+    for (const { id, localId, timestamp, packetsLost = 0 } of judged) {
+      const before = this.reports.get(id);
+      if (before?.timestamp === timestamp) continue;
+      const packetsSent = streams.find((one) => one.id === localId)?.packetsSent ?? 0;
+      // The first is about everything until then.
+      const seconds = before ? (timestamp - before.timestamp) / 1000 : 1;
+      const lost = (packetsLost - (before?.packetsLost ?? 0)) / seconds;
+      const sent = (packetsSent - (before?.packetsSent ?? 0)) / seconds;
+      this.reports.set(id, { timestamp, packetsLost, packetsSent, lost, sent });
+    }
+    const known = [...this.reports.values()];
+    const sent = total(known, 'sent');
+    return sent > 0 ? total(known, 'lost') / sent : null;
   }
 
   async look(connection) {
@@ -40,9 +59,8 @@ class Meter {
     const judged = this.sends ? of('remote-inbound-rtp') : streams;
     const now = {
       at: performance.now(),
-      lost: total(judged, 'packetsLost'),
-      // A report of the other side's counts what came until then, loss among it.
-      came: this.sends ? total(streams, 'packetsSent') : total(streams, 'packetsReceived') + total(streams, 'packetsLost'),
+      lost: total(streams, 'packetsLost'),
+      expected: total(streams, 'packetsReceived') + total(streams, 'packetsLost'),
       bytes: total(streams, this.sends ? 'bytesSent' : 'bytesReceived'),
     };
     const before = this.before;
@@ -54,11 +72,13 @@ class Meter {
       loss: null,
       rate: null,
     };
+    let loss = this.sends ? this.lossReported(judged, streams) : null;
     if (before && now.at > before.at && now.bytes >= before.bytes) {
-      const expected = now.came - before.came;
-      if (expected > 0) figures.loss = Math.min(100, Math.max(0, ((now.lost - before.lost) / expected) * 100));
+      const expected = now.expected - before.expected;
+      if (!this.sends && expected > 0) loss = (now.lost - before.lost) / expected;
       figures.rate = ((now.bytes - before.bytes) * 8) / (now.at - before.at);
     }
+    if (loss !== null) figures.loss = Math.min(100, Math.max(0, loss * 100));
     return figures;
   }
 }
