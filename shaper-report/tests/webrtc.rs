@@ -47,6 +47,7 @@ fn sample() -> Summary {
         expected: 12_000,
         end_to_end_p50_ms: (number != 6).then_some(31.0),
         end_to_end_p95_ms: (number != 6).then_some(48.0),
+        ..Client::default()
     };
     let threshold = |what: &str, value: &str, level: &str| Threshold {
         what: what.to_owned(),
@@ -72,6 +73,7 @@ fn sample() -> Summary {
         }),
         slip_ms: Distribution::of(vec![0.1, 0.2, 0.9]),
         jitter_buffer_modelled_ms: Some(42.0),
+        server_outage: None,
         losses: vec![
             LegLosses {
                 leg: "uplink".to_owned(),

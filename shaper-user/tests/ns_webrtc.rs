@@ -137,6 +137,62 @@ fn a_server_that_is_killed_is_named_and_what_was_counted_stands() {
 }
 
 #[test]
+fn a_server_that_is_killed_and_comes_back_has_its_clients_again() {
+    on_own_host(|host| {
+        let ended = host.run(
+            "webrtc --clients 2 --ramp-up 1s --duration 24s --profile clean --audio-only --kill-server-at 5s \
+             --server-back-after 2s",
+        );
+        let summary = ended.summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let webrtc = webrtc(&summary);
+        let outage = webrtc.server_outage.as_ref().unwrap();
+        let listened = outage.listened_s.unwrap();
+        assert!(outage.killed_s > 4.0 && listened >= outage.killed_s + 2.0, "{outage:?}");
+        assert_eq!((outage.recovered.count, outage.recovered.of), (2, 2), "{:?}", webrtc.clients);
+        let shortest = outage.recovery_ms.min.unwrap();
+        assert!(shortest >= 1e3 * (listened - outage.killed_s), "{outage:?}");
+        for client in &webrtc.clients {
+            let [away] = &client.outages[..] else { panic!("{client:?}") };
+            assert!(away.reason.starts_with("signalling: ") && away.lasted_s > Some(1.0), "{away:?}");
+            assert_eq!((client.connected, client.errors.len()), (true, 1), "{client:?}");
+        }
+        let again = (outage.killed_s + outage.recovery_ms.max.unwrap() / 1e3) as usize + 1;
+        let after: u64 = webrtc.over_time[again..].iter().map(|second| second.received).sum();
+        assert!(after > 50, "nothing came back: {:?}", webrtc.over_time);
+        assert!(webrtc.over_time[6].received == 0, "the server was gone: {:?}", webrtc.over_time);
+        let told = summary.findings.iter().find(|finding| finding.text.starts_with("the server was killed")).unwrap();
+        assert!(told.text.contains("2 of 2 clients that had lost media had it again"), "{told:?}");
+        // Of both servers the log says which packet became which.
+        assert!(webrtc.losses.iter().all(|losses| losses.adds_up == Some(true)), "{:?}", webrtc.losses);
+        assert!(webrtc.used.contains_key("server-2") && ended.out.join("server-2.map").exists());
+    });
+}
+
+#[test]
+fn a_client_that_is_killed_is_given_up_by_the_server_and_the_others_go_on() {
+    on_own_host(|host| {
+        // The server waits for 30 s until it gives somebody up whose WebSocket is lost.
+        let ended =
+            host.run("webrtc --clients 3 --ramp-up 1s --duration 40s --profile clean --audio-only --kill-client 1@4s");
+        let summary = ended.summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let webrtc = webrtc(&summary);
+        let [one, killed, other] = &webrtc.clients[..] else { panic!("{:?}", webrtc.clients) };
+        assert!(killed.killed_s >= Some(4.0) && one.killed_s.is_none() && other.killed_s.is_none());
+        for client in [one, other] {
+            assert!(client.connected && client.errors.is_empty() && client.outages.is_empty(), "{client:?}");
+            // 50 packets a second of the other, and what the killed one had sent.
+            assert!(client.received == client.expected && client.received > 35 * 50, "{client:?}");
+        }
+        assert!(summary.findings.iter().any(|finding| finding.text.starts_with("client-1 was killed, as asked")));
+        assert!(webrtc.losses.iter().all(|losses| losses.adds_up == Some(true)), "{:?}", webrtc.losses);
+        let told = fs::read_to_string(ended.out.join("server.out")).unwrap();
+        assert!(told.contains(r#""shaper_webrtc_participants_lost_total":1"#), "{told}");
+    });
+}
+
+#[test]
 fn a_tester_that_is_killed_is_named() {
     on_own_host(|host| {
         let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean --audio-only");
@@ -158,7 +214,7 @@ fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
     on_own_host(|host| {
         let summary = host
             .run(
-                "webrtc --clients 2 --ramp-up 1s --duration 12s --profile clean --outage-at 5s --outage-length 3s \
+                "webrtc --clients 2 --ramp-up 1s --duration 17s --profile clean --outage-at 5s --outage-length 5s \
                  --audio-only",
             )
             .summary();
@@ -167,11 +223,69 @@ fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
         let received =
             |from: usize, to: usize| webrtc.over_time[from..to].iter().map(|second| second.received).sum::<u64>();
         assert!(received(2, 4) > 50, "{:?}", webrtc.over_time);
-        assert_eq!(received(6, 7), 0, "the link was down: {:?}", webrtc.over_time);
-        assert!(received(10, 12) > 50, "nothing came back: {:?}", webrtc.over_time);
+        assert_eq!(received(6, 9), 0, "the link was down: {:?}", webrtc.over_time);
+        assert!(received(14, 17) > 50, "nothing came back: {:?}", webrtc.over_time);
         // All links were down at once: what is lost on the way up has nothing to lose on the way down.
-        assert!(leg(webrtc, "uplink").by_captures.unwrap() > 100, "{:?}", webrtc.losses);
+        assert!(leg(webrtc, "uplink").by_captures.unwrap() > 300, "{:?}", webrtc.losses);
+        for client in &webrtc.clients {
+            assert!(client.outages.iter().all(|outage| outage.lasted_s.is_some()), "{client:?}");
+        }
         assert!(webrtc.losses.iter().all(|losses| losses.adds_up == Some(true)), "{:?}", webrtc.losses);
+    });
+}
+
+#[test]
+fn on_a_congested_link_each_client_is_connected_or_says_why_and_three_sources_agree() {
+    on_own_host(|host| {
+        let summary = host
+            .run("webrtc --clients 4 --ramp-up 2s --duration 10s --profile congested --audio-only --drain 2s")
+            .summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let webrtc = webrtc(&summary);
+        assert!(webrtc.received > 0, "{:?}", summary.findings);
+        for client in &webrtc.clients {
+            assert!(client.connected || !client.errors.is_empty(), "{client:?}");
+        }
+        for name in ["uplink", "downlink"] {
+            let losses = leg(webrtc, name);
+            assert!(losses.by_captures.unwrap() > 0 && losses.adds_up == Some(true), "{losses:?}");
+        }
+    });
+}
+
+#[test]
+fn a_scenario_has_the_load_its_timeline_and_what_is_expected() {
+    on_own_host(|host| {
+        let file = host.folder.path().join("call.toml");
+        let text = r#"
+            duration = "9s"
+            [lab]
+            [link]
+            delay = "10ms"
+            [[timeline]]
+            at = "5s"
+            delay = "60ms"
+            [[workload]]
+            webrtc = { clients = 2, ramp_up = "1s", audio_only = true }
+            [[workload]]
+            command = ["true"]
+            on = "c2"
+            [expect]
+            connected = "== 100%"
+            received = ">= 99%"
+            e2e.p50 = ["> 19ms", "< 2s"]
+            loss.c1_up = "== 0%"
+        "#;
+        fs::write(&file, text).unwrap();
+        let summary = host.run(file.to_str().unwrap()).summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        assert!(summary.expectations.iter().all(|expected| expected.held), "{:?}", summary.expectations);
+        // The five above, and that the command ends well.
+        assert_eq!(summary.expectations.len(), 6, "{:?}", summary.expectations);
+        let webrtc = webrtc(&summary);
+        let median = |second: usize| webrtc.over_time[second].end_to_end_p50_ms.unwrap();
+        assert!(median(3) + 80.0 < median(7), "{:?}", webrtc.over_time);
+        assert_eq!((summary.run.workload.as_str(), summary.programs.len()), ("webrtc", 1));
     });
 }
 
@@ -202,6 +316,10 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         (&["--duration", "0s"], "--duration 0: a run needs time"),
         (&["--levels", "1,2", "--clients", "3"], "cannot be used with"),
         (&["--profile", "wfi"], "wfi"),
+        (&["--kill-server-at", "1min"], "--kill-server-at 60s: the run is over by then"),
+        (&["--server-back-after", "1s"], "--kill-server-at"),
+        (&["--kill-client", "7"], "such as 3@5s"),
+        (&["--kill-client", "5@5s"], "--kill-client 5@5s: want a client from 0 to 4"),
     ] {
         let output = Command::new(SHAPER).args(["run", "webrtc"]).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

@@ -6,6 +6,7 @@ mod rules;
 mod scenario;
 mod source;
 mod timeline;
+mod webrtc;
 mod workload;
 
 use std::path::Path;

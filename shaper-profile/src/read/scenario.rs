@@ -62,6 +62,7 @@ pub(crate) fn scenario(
         }
     };
     let place = source.scenario_place(&root)?;
+    let place = source.place_of_load(&root, place)?;
     let profile = source.scenario_link(&root, duration, profile)?;
     let Workloads { built_in, commands } = source.workloads(&root, &place, duration)?;
     let mut scenario = Scenario {

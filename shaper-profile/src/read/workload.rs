@@ -12,10 +12,11 @@ use crate::error::Located;
 use crate::quantity::Duration;
 use crate::scenario::{BuiltIn, Command, Place, ProbeSettings, ToastSettings, Unfit};
 
-const KEYS: [&str; 9] = ["name", "command", "toast", "probe", "on", "at", "for", "background", "expect_exit"];
+const KEYS: [&str; 10] =
+    ["name", "command", "toast", "probe", "webrtc", "on", "at", "for", "background", "expect_exit"];
 const TOAST_KEYS: [&str; 7] = ["spacing", "absent", "late", "leave", "second_controller", "tempo", "clock"];
 const PROBE_KEYS: [&str; 2] = ["interval", "payload"];
-const EXAMPLE: &str =
+pub(super) const EXAMPLE: &str =
     "write [[workload]] on a line of its own, and command = [\"ping\", \"-c\", \"10\", \"b\"] below it";
 const COMMAND: &str = "command = [\"ping\", \"-c\", \"10\", \"b\"]";
 /// Commands are processes and files.
@@ -44,7 +45,7 @@ impl Source<'_> {
         for table in &tables {
             self.deny_unknown(table, &[&KEYS])?;
             let given: Vec<&str> =
-                ["command", "toast", "probe"].into_iter().filter(|key| table.get(key).is_some()).collect();
+                ["command", "toast", "probe", "webrtc"].into_iter().filter(|key| table.get(key).is_some()).collect();
             match given[..] {
                 ["command"] => {
                     let command = self.command(table, place, duration, &names)?;
@@ -67,7 +68,7 @@ impl Source<'_> {
                     all.built_in = Some(built_in);
                 }
                 _ => {
-                    let problem = format!("write one of: {COMMAND}, toast = {{}}, probe = {{}}");
+                    let problem = format!("write one of: {COMMAND}, toast = {{}}, probe = {{}}, webrtc = {{}}");
                     return Err(self.at(table.span.clone(), table.key("command"), problem));
                 }
             }
@@ -84,6 +85,9 @@ impl Source<'_> {
         let Some(settings) = self.table_of(table, kind)? else {
             return Err(self.at(table.span.clone(), table.key(kind), "is missing".to_owned()));
         };
+        if kind == "webrtc" {
+            return self.webrtc(&settings).map(BuiltIn::WebRtc);
+        }
         let mut keys = Keys::of(self, &settings);
         if kind == "probe" {
             self.deny_unknown(&settings, &[&PROBE_KEYS])?;
@@ -117,7 +121,7 @@ impl Source<'_> {
             let span = table.get(key).map_or_else(|| table.span.clone(), Spanned::span);
             let example = match key {
                 "payload" => example,
-                "absent" => format!("[\"{example}\"]"),
+                "absent" | "kill_client" => format!("[\"{example}\"]"),
                 "tempo" => format!("[{example}]"),
                 _ => format!("\"{example}\""),
             };
@@ -128,6 +132,7 @@ impl Source<'_> {
                 let peers: Vec<String> = place.hosts().into_iter().skip(1).collect();
                 toast.check(&peers, duration).map_err(unfit)
             }
+            BuiltIn::WebRtc(webrtc) => webrtc.check(duration).map_err(unfit),
             BuiltIn::Probe(probe) => {
                 probe.check().map_err(unfit)?;
                 // As many as there is time for.

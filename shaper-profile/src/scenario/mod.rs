@@ -4,6 +4,7 @@
 //! `workload` is what drives traffic, `peer` what is said of single peers.
 
 mod peer;
+mod webrtc;
 mod workload;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::quantity::{Duration, Size};
 use crate::read;
 
 pub use peer::{NoPeer, PeerAt, PeerClock};
+pub use webrtc::WebRtcSettings;
 pub use workload::{BuiltIn, Command, ExpectedExit, ProbeSettings, ToastSettings, Unfit};
 
 /// A scenario, as it was read.
@@ -148,10 +150,13 @@ impl Scenario {
     ///
     /// What cannot.
     pub fn check(&self, expectation: &Expectation) -> Result<(), crate::expectation::NoExpectation> {
+        let is_load = matches!(self.built_in, Some(BuiltIn::WebRtc(_)));
+        let hosts = self.place.hosts();
         let of_a_run = OfARun {
-            is_load: false,
-            directions: self.place.directions(),
-            peers: self.place.hosts().into_iter().skip(1).filter(|_| self.built_in.is_some()).collect(),
+            is_load,
+            // Two hosts of a load have a link each.
+            directions: if is_load { Some(Place::directions_of_star(&hosts)) } else { self.place.directions() },
+            peers: hosts.into_iter().skip(1).filter(|_| self.built_in.is_some() && !is_load).collect(),
             commands: self.commands.iter().map(|command| command.name.clone()).collect(),
         };
         of_a_run.check(expectation)
@@ -162,7 +167,9 @@ impl Scenario {
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// The file cannot be read.
-    #[error("{path}: cannot read the scenario: {source}; give the path of a TOML file, or a workload: toast, probe")]
+    #[error(
+        "{path}: cannot read the scenario: {source}; give the path of a TOML file, or a workload: toast, probe, webrtc"
+    )]
     Read {
         /// The file.
         path: String,

@@ -183,3 +183,53 @@ fn built_in_workloads_are_for_labs() {
     let of_a_link = "duration = \"2s\"\n[lab]\nhosts = 3\n[expect]\nloss.up = \"< 1%\"";
     assert!(refused(of_a_link).contains("known: a_up, a_down, b_up"), "{}", refused(of_a_link));
 }
+
+#[test]
+fn a_load_of_webrtc_clients_names_its_hosts_and_what_is_wrong_has_its_place() {
+    let text = "duration = \"20s\"\n[lab]\n[[workload]]\n";
+    let scenario = read(&format!(
+        "{text}[workload.webrtc]\nclients = 3\nlinks = 2\nramp_up = \"2s\"\nquality = \"480p\"\npublish_ratio = 0.5\n\
+         audio_only = true\nfec = false\ntimeout = \"5s\"\nkill_server_at = \"8s\"\nserver_back_after = \"2s\"\n\
+         kill_client = [\"2@9s\"]\n[capture]\npoints = [\"server\", \"c2\"]\n[expect]\ne2e.p95 = \"< 200ms\"\n\
+         connected = \">= 95%\"\nloss.c1_up = \"< 6%\""
+    ));
+    let scenario = scenario.unwrap();
+    assert_eq!(scenario.place.hosts(), ["server", "c1", "c2"]);
+    let Some(BuiltIn::WebRtc(webrtc)) = &scenario.built_in else { panic!("{:?}", scenario.built_in) };
+    let ms = Duration::from_millis;
+    assert_eq!((webrtc.clients, webrtc.links, webrtc.ramp_up), (3, 2, Some(ms(2_000))));
+    assert_eq!((webrtc.kill_server_at, webrtc.server_back_after), (Some(ms(8_000)), Some(ms(2_000))));
+    assert_eq!(webrtc.kill_clients, [(2, ms(9_000))]);
+    assert_eq!(webrtc.media, ["--publish-ratio=0.5", "--audio-only", "--quality=480p", "--timeout=5000000000ns"]);
+    let usual = read(&format!("{text}webrtc = {{ clients = 100 }}")).unwrap();
+    assert_eq!(usual.place.hosts().len(), 64);
+    // One client: two hosts, and each has a link of its own.
+    assert!(read(&format!("{text}webrtc = {{ clients = 1 }}\n[expect]\nloss.c1_down = \"< 6%\"")).is_ok());
+    for (load, begins, words) in [
+        ("{ client = 3 }", "test.toml:4:12: workload[0].webrtc.client: ", "did you mean clients?"),
+        ("{ clients = 0 }", "test.toml:4:22: workload[0].webrtc.clients: ", "clients = 5"),
+        ("{ links = 64 }", "test.toml:4:20: workload[0].webrtc.links: ", "1 to 63"),
+        ("{ quality = \"480\" }", "test.toml:4:22: workload[0].webrtc.quality: ", "480p, 720p, 1080p"),
+        ("{ fps = 500 }", "test.toml:4:18: workload[0].webrtc.fps: ", "1 to 120"),
+        ("{ publish_ratio = nan }", "test.toml:4:28: workload[0].webrtc.publish_ratio: ", "0 to 1"),
+        ("{ audio_only = 1 }", "test.toml:4:25: workload[0].webrtc.audio_only: ", "true"),
+        ("{ timeout = \"5\" }", "test.toml:4:22: workload[0].webrtc.timeout: ", "5"),
+        ("{ mode = \"panel\", publish_ratio = 1 }", "test.toml:4:19: workload[0].webrtc.mode: ", "publish_ratio"),
+        ("{ ramp_up = \"20s\" }", "test.toml:4:22: workload[0].webrtc.ramp_up: ", "\"10s\""),
+        ("{ kill_server_at = \"20s\" }", "test.toml:4:29: workload[0].webrtc.kill_server_at: ", "over by then"),
+        ("{ server_back_after = \"2s\" }", "test.toml:4:32: workload[0].webrtc.server_back_after: ", "kill_server_at"),
+        ("{ kill_client = [\"5@9s\"] }", "test.toml:4:26: workload[0].webrtc.kill_client: ", "clients are 0 to 4"),
+        ("{ kill_client = [\"x\"] }", "test.toml:4:26: workload[0].webrtc.kill_client: ", "[\"3@5s\"]"),
+        ("{}\non = \"c1\"", "test.toml:5:1: workload[0].on: ", "all hosts"),
+        ("{}\n[expect]\ndelivery = \"> 1%\"", "test.toml:6:12: expect.delivery: ", "known: loss"),
+    ] {
+        let error = refused(&format!("{text}webrtc = {load}"));
+        assert!(error.starts_with(begins) && error.contains(words), "{load}: {error}");
+    }
+    let named = refused("duration = \"2s\"\n[lab]\nhosts = 3\n[[workload]]\nwebrtc = {}");
+    assert!(named.starts_with("test.toml:3:9: lab.hosts: ") && named.contains("names its hosts itself"), "{named}");
+    let outside = refused("duration = \"2s\"\n[interfaces]\ninterface = \"eth1\"\n[[workload]]\nwebrtc = {}");
+    assert!(outside.contains("goes with [lab] alone"), "{outside}");
+    // Without such a load its figures are not known.
+    assert!(refused("duration = \"2s\"\n[lab]\n[expect]\nconnected = \"> 1%\"").contains("known: loss"));
+}

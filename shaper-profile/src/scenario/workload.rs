@@ -3,6 +3,7 @@
 use shaper_common::units::Nanos;
 
 use super::peer::{PeerAt, PeerClock};
+use super::webrtc::WebRtcSettings;
 use crate::quantity::Duration;
 
 /// A workload of ours: it lasts as long as the scenario.
@@ -12,6 +13,8 @@ pub enum BuiltIn {
     Toast(ToastSettings),
     /// A stream of numbered UDP datagrams from the first host to the second.
     Probe(ProbeSettings),
+    /// Audio and video between clients behind access links of their own.
+    WebRtc(WebRtcSettings),
 }
 
 impl BuiltIn {
@@ -21,6 +24,7 @@ impl BuiltIn {
         match self {
             Self::Toast(_) => "toast",
             Self::Probe(_) => "probe",
+            Self::WebRtc(_) => "webrtc",
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct WebRtc {
     pub thresholds: Vec<Threshold>,
     /// What server and tester used, by name.
     pub used: BTreeMap<String, Used>,
+    /// When the server was killed, as asked, and what its clients made of that; null where it was not.
+    #[serde(default)]
+    pub server_outage: Option<ServerOutage>,
     /// All clients together, a second each.
     pub over_time: Vec<Second>,
     /// Each client.
@@ -67,6 +70,30 @@ pub struct LegLosses {
     pub causes: BTreeMap<String, u64>,
     /// Whether the columns add up; null where one of them is not known.
     pub adds_up: Option<bool>,
+}
+
+/// A server that was killed in the middle of the run. Times are seconds since the first client began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerOutage {
+    /// When it was gone.
+    pub killed_s: f64,
+    /// When another one listened in its place; null where none did.
+    pub listened_s: Option<f64>,
+    /// Clients that had media again, of those that had lost it by this.
+    pub recovered: Proportion,
+    /// From the kill until each of them had media again, in milliseconds.
+    pub recovery_ms: Distribution,
+}
+
+/// A time for which the media of a client was away.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientOutage {
+    /// When it noticed, in seconds since the first client began.
+    pub at_s: f64,
+    /// Where, and why.
+    pub reason: String,
+    /// Until media flowed again, in seconds; null where it did not.
+    pub lasted_s: Option<f64>,
 }
 
 /// A figure and how good it is.
@@ -123,6 +150,12 @@ pub struct Client {
     pub connected: bool,
     /// Where it failed and why, or what went wrong later.
     pub errors: Vec<String>,
+    /// When its media was away after it had been up.
+    #[serde(default)]
+    pub outages: Vec<ClientOutage>,
+    /// When it was killed, as asked, in seconds since the first client began; null where it was not.
+    #[serde(default)]
+    pub killed_s: Option<f64>,
     /// Media packets sent.
     pub sent: u64,
     /// Media packets received, each once.

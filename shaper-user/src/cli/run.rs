@@ -1,7 +1,7 @@
 //! `shaper run`: the whole experiment.
 
 #[cfg(feature = "webrtc")]
-mod webrtc;
+pub(super) mod webrtc;
 
 use std::io::{self, IsTerminal, Write};
 

@@ -12,6 +12,11 @@ use super::Outcome;
 use super::run::{Shown, carry_out};
 use super::run_flags::RunFlags;
 use crate::run::{Plan, ProbePlan, Scene, ToastPlan, Workload, foretell_all};
+#[cfg(feature = "webrtc")]
+use {
+    super::run::webrtc::ramp_up, crate::run::WebRtcPlan, shaper_common::units::Nanos,
+    shaper_profile::quantity::Duration,
+};
 
 /// What a scenario takes beside its file.
 #[derive(Debug, ClapArgs)]
@@ -59,7 +64,7 @@ fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Resul
     let host = args.host.as_ref().map_or_else(String::new, |host| format!("-{host}"));
     let plan = Plan {
         name: format!("{}{host}", scenario.name),
-        workload: workload(scenario),
+        workload: workload(scenario)?,
         profile: scenario.profile.clone(),
         seed: scenario.seed,
         duration: scenario.duration,
@@ -74,12 +79,28 @@ fn plan(scenario: &Scenario, text: String, args: &ScenarioArgs) -> anyhow::Resul
 }
 
 /// The built-in workload, as its own flags would have it.
-fn workload(scenario: &Scenario) -> Workload {
-    match &scenario.built_in {
+fn workload(scenario: &Scenario) -> anyhow::Result<Workload> {
+    Ok(match &scenario.built_in {
         None => Workload::Commands,
         Some(BuiltIn::Probe(probe)) => Workload::Probe(ProbePlan::of(probe, probe.packets_in(scenario.duration))),
         Some(BuiltIn::Toast(toast)) => {
             Workload::Toast(ToastPlan::of(toast, scenario.place.hosts().len().saturating_sub(1)))
         }
-    }
+        #[cfg(feature = "webrtc")]
+        Some(BuiltIn::WebRtc(webrtc)) => {
+            let ramp_up = ramp_up(webrtc.clients, webrtc.ramp_up);
+            let sending = scenario.duration.0.saturating_sub(ramp_up);
+            if sending == Nanos::ZERO {
+                let (ramp_up, clients) = (Duration(ramp_up), webrtc.clients);
+                bail!(
+                    "webrtc.ramp_up: from the first of {clients} clients to the last there are {ramp_up:#}, and the run is \
+                     over by then, after {:#}; write a shorter one, or a longer duration",
+                    scenario.duration
+                );
+            }
+            Workload::WebRtc(WebRtcPlan::of(webrtc, sending.0))
+        }
+        #[cfg(not(feature = "webrtc"))]
+        Some(BuiltIn::WebRtc(_)) => bail!("workload webrtc: this program was built without the feature webrtc"),
+    })
 }

@@ -21,7 +21,7 @@ use super::interrupt::{self, go_on_building};
 use super::plan::Plan;
 use super::programs::{Programs, Ran};
 use super::progress::Progress;
-use super::roles::Roles;
+use super::roles::{Roles, ServerOutage};
 use super::stage::{Settled, Stage};
 use super::usage::Usage;
 use super::{judge, manifest};
@@ -76,6 +76,8 @@ pub(super) struct Evidence {
     pub(super) broken: Vec<String>,
     /// What some of the roles used.
     pub(super) usage: Vec<Usage>,
+    /// When a server that was to be killed was not there.
+    pub(super) server_outage: Option<ServerOutage>,
     /// What became of the scenario's commands.
     pub(super) programs: Vec<Ran>,
 }
@@ -154,6 +156,7 @@ fn gather(
     while failed.is_none() {
         let now = Nanos(clock::monotonic());
         programs.tick(now, &stage, directory, say)?;
+        roles.tick(now, &stage, directory, say)?;
         let awaited = now < end && !programs.are_over();
         let goes_on = match roles.leader_ended()? {
             Some(true) => awaited && !programs.are_none(),
@@ -196,6 +199,7 @@ fn gather(
     broken.extend(failed);
     broken.extend(overdue);
     let usage = roles.used();
+    let server_outage = roles.server_outage();
     let programs = programs.end()?;
     // Who interrupts a run does not wait out an hour of delay: it is an error already, and says what was held.
     let grace = if interrupted { DRAIN } else { longest + DRAIN };
@@ -221,6 +225,7 @@ fn gather(
         interrupted,
         broken,
         usage,
+        server_outage,
         programs,
     })
 }

@@ -42,4 +42,4 @@ pub(crate) use frames::sizing;
 pub(crate) use open_ended::OpenEnded;
 pub use plan::{Plan, RunError};
 pub use scene::{At, HostOfTwo, Scene, SceneError};
-pub use workload::{ClockInjection, ProbePlan, ToastPlan, WebRtcPlan, Workload};
+pub use workload::{ClockInjection, ProbePlan, ServerKill, ToastPlan, WebRtcPlan, Workload};

@@ -14,7 +14,7 @@ use shaper_toast::plan as toast_plan;
 use shaper_toast::units::Nanos as Time;
 
 use super::scene::Scene;
-use super::workload::{ToastPlan, Workload};
+use super::workload::{ToastPlan, WebRtcPlan, Workload};
 
 /// A run that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,14 @@ impl Plan {
             Workload::WebRtc(webrtc) if !(1..=MOST_PEERS).contains(&webrtc.links) => {
                 Err(RunError::Links { links: webrtc.links, most: MOST_PEERS })
             }
+            Workload::WebRtc(WebRtcPlan { kill: Some(kill), .. }) if kill.at_ns >= self.duration.0.0 => {
+                Err(RunError::Unfit(Unfit {
+                    key: "kill-server-at",
+                    value: Duration(Nanos(kill.at_ns)).to_string(),
+                    want: format!("the run is over by then, after {:#}", self.duration),
+                    example: Duration(Nanos(self.duration.0.0 / 2)).to_string(),
+                }))
+            }
             Workload::Toast(ToastPlan { peers, .. }) if !(1..=MOST_PEERS).contains(peers) => {
                 Err(RunError::Peers { peers: *peers, most: MOST_PEERS })
             }
@@ -147,7 +155,7 @@ impl Plan {
     #[must_use]
     pub fn lab(&self) -> LabSpec {
         let named = &self.scene.hosts;
-        if let (0, Workload::WebRtc(webrtc)) = (named.len(), &self.workload) {
+        if let Workload::WebRtc(webrtc) = &self.workload {
             return LabSpec::new(Shape::Star, webrtc.host_names());
         }
         match (named.len(), self.workload.hosts()) {

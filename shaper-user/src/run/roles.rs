@@ -1,5 +1,6 @@
 //! The processes of the workloads that are built in.
 
+mod second;
 mod webrtc;
 
 use std::os::unix::process::ExitStatusExt;
@@ -16,6 +17,8 @@ use shaper_net::role::{Role, RoleSpec};
 use shaper_net::signals::Signals;
 use shaper_profile::CompiledLink;
 
+use self::second::Second;
+pub(super) use self::second::ServerOutage;
 use super::bed::Bed;
 use super::directory::RunDirectory;
 use super::execute::{nanos, start_of};
@@ -51,11 +54,13 @@ pub(super) struct Roles {
     watched: Vec<Watched>,
     /// The leader's exit code 1 is its own judgement of what it saw, and judged with it.
     leader_judges: bool,
+    /// The server that comes after one that is killed.
+    second: Option<Second>,
 }
 
 impl Roles {
     fn new(leader: Option<Role>, others: Vec<Role>, logs: Vec<PathBuf>) -> Self {
-        Self { leader, others, logs, deadline: None, watched: Vec::new(), leader_judges: false }
+        Self { leader, others, logs, deadline: None, watched: Vec::new(), leader_judges: false, second: None }
     }
 
     /// Starts the processes; also when the first command or probe is due.
@@ -186,6 +191,27 @@ impl Roles {
     /// Whether the leader should have ended long ago.
     pub(super) fn is_overdue(&self, now: Nanos) -> bool {
         self.deadline.is_some_and(|deadline| now > deadline)
+    }
+
+    /// Kills a server whose time has come, and starts that which comes after it.
+    pub(super) fn tick(
+        &mut self,
+        now: Nanos,
+        stage: &Stage,
+        directory: &RunDirectory,
+        say: &dyn Fn(&str),
+    ) -> anyhow::Result<()> {
+        let (Some(second), Stage::Lab(bed)) = (&mut self.second, stage) else { return Ok(()) };
+        if let Some(server) = second.tick(now, &mut self.others, bed, directory, say)? {
+            self.watched.push(Watched::new(server.name(), server.pid()));
+            self.others.push(server);
+        }
+        Ok(())
+    }
+
+    /// What became of a server that was to be killed.
+    pub(super) fn server_outage(&self) -> Option<ServerOutage> {
+        self.second.as_ref().and_then(Second::outage)
     }
 
     /// Reads what the watched ones use.

@@ -12,5 +12,7 @@ pub(super) use judge::judge;
 
 /// Which packet of one leg became which of another, by the server.
 pub(super) const MAP_LOG: &str = "server.map";
+/// The same of a server that came after one that was killed.
+pub(super) const SECOND_MAP_LOG: &str = "server-2.map";
 /// Which packets clients sent and received, by the tester.
 pub(super) const PACKET_LOG: &str = "tester.packets";

@@ -1,7 +1,7 @@
 //! What drives the traffic of a run.
 
 use serde::Serialize;
-use shaper_profile::scenario::{PeerAt, PeerClock, ProbeSettings, ToastSettings};
+use shaper_profile::scenario::{PeerAt, PeerClock, ProbeSettings, ToastSettings, WebRtcSettings};
 use shaper_toast::script::Interleaved;
 
 /// Every so-many-th command is a tempo change.
@@ -94,17 +94,43 @@ pub struct WebRtcPlan {
     pub sending_ns: u64,
     /// What the tester is told beside what the run decides, as its command line has it.
     pub tester: Vec<String>,
+    /// When the server is killed, if it is.
+    pub kill: Option<ServerKill>,
+}
+
+/// A server that is killed in the middle of the run, as by a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerKill {
+    /// When, in nanoseconds since the start.
+    pub at_ns: u64,
+    /// How long after that another one is started in its place, in nanoseconds; none is if not given.
+    pub back_after_ns: Option<u64>,
 }
 
 impl WebRtcPlan {
     /// The host that the server is on.
-    pub const SERVER: &'static str = "server";
+    pub const SERVER: &'static str = WebRtcSettings::SERVER;
+
+    /// These settings; `sending_ns` is for how long all send, in nanoseconds.
+    #[must_use]
+    pub fn of(settings: &WebRtcSettings, sending_ns: u64) -> Self {
+        let kills = settings.kill_clients.iter().map(|(client, at)| format!("--kill-client={client}@{}ns", at.0.0));
+        Self {
+            clients: settings.clients,
+            links: settings.links,
+            sending_ns,
+            tester: settings.media.iter().cloned().chain(kills).collect(),
+            kill: settings.kill_server_at.map(|at| ServerKill {
+                at_ns: at.0.0,
+                back_after_ns: settings.server_back_after.map(|after| after.0.0),
+            }),
+        }
+    }
 
     /// The hosts of the lab: the server's, and one for each access link.
     #[must_use]
     pub fn host_names(&self) -> Vec<String> {
-        let clients = (1..=self.links).map(|number| format!("c{number}"));
-        std::iter::once(Self::SERVER.to_owned()).chain(clients).collect()
+        WebRtcSettings::host_names(self.links)
     }
 }
 

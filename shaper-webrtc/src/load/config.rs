@@ -108,7 +108,7 @@ pub struct LoadConfig {
     pub packet_log: Option<PathBuf>,
     /// Who makes sockets.
     pub sockets: Arc<dyn Sockets>,
-    /// Faults that tests put in.
+    /// Faults that are put in.
     pub faults: Faults,
 }
 
@@ -174,10 +174,13 @@ impl LoadConfig {
     }
 }
 
-/// Faults of the tester's own, so that tests can show that they are told apart from those of a link or
-/// a server. No flag sets them.
+/// Faults of the tester's own. Those that no flag sets are for tests, which show that they are told apart from those of a
+/// link or a server.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
+    /// Clients by number, and when they are killed, from the begin of the run: their sockets are closed without a
+    /// goodbye on WebSocket or transports, as the kernel closes those of a process that is killed.
+    pub kills: Vec<(usize, Duration)>,
     /// Each thread that handles media sleeps so long, and works so long, in turn.
     pub stall: Option<(Duration, Duration)>,
     /// Clients whose media never leaves, by number.

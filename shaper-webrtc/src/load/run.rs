@@ -243,6 +243,18 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
     if !(1..=120).contains(&config.fps) {
         return wrong(format!("{} frames a second: 1 to 120 can be sent", config.fps));
     }
+    let lasts = config.ramp_up() + config.duration;
+    for (client, at) in &config.faults.kills {
+        if *client >= config.clients {
+            return wrong(format!("client {client} cannot be killed: clients are 0 to {}", config.clients - 1));
+        }
+        if *at >= lasts {
+            let (at, lasts) = (at.as_secs_f64(), lasts.as_secs_f64());
+            return wrong(format!(
+                "client {client} cannot be killed at {at} s: the run is over by then, after {lasts} s"
+            ));
+        }
+    }
     let of_rooms = [
         (config.simulcast, "simulcast"),
         (config.churn_per_second > 0.0, "churn"),

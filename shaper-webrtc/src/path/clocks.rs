@@ -28,6 +28,12 @@ impl Clocks {
         }
     }
 
+    /// Adds those of a later log on the same host.
+    pub(super) fn follow(&mut self, next: Self) {
+        self.pairs.extend(next.pairs);
+        self.pairs.sort_unstable();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }

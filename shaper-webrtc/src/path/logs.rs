@@ -42,6 +42,46 @@ impl MapLog {
         Ok(log)
     }
 
+    /// One log of those of servers that came in each other's place on one host, in that order; none of none.
+    ///
+    /// # Errors
+    ///
+    /// The first one among them.
+    pub fn in_turn<E>(logs: impl IntoIterator<Item = Result<Self, E>>) -> Result<Option<Self>, E> {
+        let mut all: Option<Self> = None;
+        for log in logs {
+            let log = log?;
+            match &mut all {
+                Some(all) => all.follow(log),
+                None => all = Some(log),
+            }
+        }
+        Ok(all)
+    }
+
+    fn follow(&mut self, next: Self) {
+        // Each counts its legs from 0.
+        let legs = self.participants.keys().copied();
+        let legs = legs.chain(self.forwarded.iter().flat_map(|packet| [packet.leg_in, packet.leg_out]));
+        let first = legs.max().map_or(0, |last| last.saturating_add(1));
+        let shifted = |leg: u32| leg.saturating_add(first);
+        let forwarded = next.forwarded.into_iter().map(|packet| Forwarded {
+            leg_in: shifted(packet.leg_in),
+            leg_out: shifted(packet.leg_out),
+            ..packet
+        });
+        self.forwarded.extend(forwarded);
+        // Of what is sent again the leg that it came in at is not known.
+        let again = next.retransmitted.into_iter();
+        self.retransmitted.extend(again.map(|packet| Forwarded { leg_out: shifted(packet.leg_out), ..packet }));
+        let reported = next.reported.into_iter();
+        self.reported.extend(reported.map(|said| serve::Reported { leg_out: shifted(said.leg_out), ..said }));
+        let participants = next.participants.into_iter();
+        self.participants.extend(participants.map(|(leg, participant)| (shifted(leg), participant)));
+        self.clocks.follow(next.clocks);
+        self.lost = self.lost.saturating_add(next.lost);
+    }
+
     /// All SSRCs that it names.
     fn ssrcs(&self) -> impl Iterator<Item = u32> + '_ {
         let forwarded = self.forwarded.iter().flat_map(|packet| [packet.ssrc_in, packet.ssrc_out]);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::auth::Tokens;
 use super::config::ServeConfig;
 use super::ids::{Id, secret};
-use super::metrics::{Metrics, take};
+use super::metrics::{Metrics, add, take};
 use super::rooms::{Access, Consumed, Produced, Rooms};
 use super::shard::ShardHandle;
 use super::shard::command::{Command, Flow, LegNumber, Owner, Reply, ShardEvent};
@@ -157,6 +157,7 @@ impl Control {
             rooms.participants.iter().filter(|(_, of)| gone(&of.access)).map(|(id, _)| *id).collect()
         };
         for participant in overdue {
+            add(&self.metrics.participants_lost, 1);
             self.leave(participant);
         }
     }

@@ -31,6 +31,8 @@ metrics! {
     rooms, "shaper_webrtc_rooms", "gauge";
     /// Participants that there are, WHIP and WHEP clients among them.
     participants, "shaper_webrtc_participants", "gauge";
+    /// Participants that were given up because their WebSocket was lost and not taken up again in time.
+    participants_lost, "shaper_webrtc_participants_lost_total", "counter";
     /// HTTP connections and WebSockets that are open.
     connections, "shaper_webrtc_http_connections", "gauge";
     /// Transports that there are.

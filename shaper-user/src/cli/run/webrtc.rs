@@ -7,16 +7,14 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
+use shaper_profile::scenario::{Unfit, WebRtcSettings};
 use shaper_report::text;
 use shaper_webrtc::load::LoadConfig;
 
 use super::{Common, Shown, perform, plan, show};
 use crate::cli::Outcome;
 use crate::cli::webrtc::media_flags::MediaFlags;
-use crate::run::{Plan, RunError, WebRtcPlan, Workload, default_directory};
-
-/// As many access links as a lab has: more clients than that share them.
-const MOST_LINKS: usize = 63;
+use crate::run::{Plan, RunError, ServerKill, WebRtcPlan, Workload, default_directory};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct WebRtcArgs {
@@ -37,27 +35,53 @@ pub(super) struct WebRtcArgs {
     /// Access links that the clients take turns on [default: one each, as far as the lab goes]
     #[arg(long, value_name = "N")]
     links: Option<usize>,
+    /// Kill the server so long after the first client began, as a crash would
+    #[arg(long, value_name = "TIME")]
+    kill_server_at: Option<Duration>,
+    /// Start another in its place so long after that [default: none]
+    #[arg(long, value_name = "TIME", requires = "kill_server_at")]
+    server_back_after: Option<Duration>,
     #[command(flatten, next_help_heading = "Media")]
     media: MediaFlags,
 }
 
 impl WebRtcArgs {
     fn plan(&self, clients: usize) -> anyhow::Result<Plan> {
-        let links = self.links.unwrap_or(clients.min(MOST_LINKS));
-        let ramp_up = self.ramp_up.map(|Duration(Nanos(ns))| time::Duration::from_nanos(ns));
-        let ramp_up = LoadConfig { clients, ramp_up, ..LoadConfig::default() }.ramp_up();
-        let ramp_up = Nanos(u64::try_from(ramp_up.as_nanos()).unwrap_or(u64::MAX));
+        let links = self.links.unwrap_or(clients.min(WebRtcSettings::MOST_LINKS));
+        let ramp_up = ramp_up(clients, self.ramp_up);
         let Duration(sending) = self.duration;
         if self.duration.is_zero() {
             return Err(RunError::NoDuration(self.duration.to_string()).into());
         }
-        let workload =
-            Workload::WebRtc(WebRtcPlan { clients, links, sending_ns: sending.0, tester: self.media.arguments() });
-        let plan = plan(&self.common, workload, Duration(ramp_up.saturating_add(sending)))?;
+        let back_after_ns = self.server_back_after.map(|after| after.0.0);
+        let kill = self.kill_server_at.map(|at| ServerKill { at_ns: at.0.0, back_after_ns });
+        let tester = self.media.arguments();
+        let lasts = ramp_up.saturating_add(sending);
+        for (client, at) in self.media.kills() {
+            let at = Duration(Nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)));
+            if *client >= clients || at.0 >= lasts {
+                return Err(RunError::Unfit(Unfit {
+                    key: "kill-client",
+                    value: format!("{client}@{at}"),
+                    want: format!("want a client from 0 to {}, before the run is over", clients.saturating_sub(1)),
+                    example: format!("0@{}", Duration(Nanos(lasts.0 / 2))),
+                })
+                .into());
+            }
+        }
+        let workload = Workload::WebRtc(WebRtcPlan { clients, links, sending_ns: sending.0, tester, kill });
+        let plan = plan(&self.common, workload, Duration(lasts))?;
         plan.check()?;
         plan.check_expectations(&plan.scene.expect).context("--expect")?;
         Ok(plan)
     }
+}
+
+/// From the first of so many clients to the last, as asked for or by their number.
+pub(in crate::cli) fn ramp_up(clients: usize, asked: Option<Duration>) -> Nanos {
+    let ramp_up = asked.map(|Duration(Nanos(ns))| time::Duration::from_nanos(ns));
+    let ramp_up = LoadConfig { clients, ramp_up, ..LoadConfig::default() }.ramp_up();
+    Nanos(u64::try_from(ramp_up.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Runs one level, or all: a level that does not hold says so, and does not end those that follow.

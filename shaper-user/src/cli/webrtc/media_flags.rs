@@ -6,7 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{Args as ClapArgs, ValueEnum};
 use shaper_common::units::Nanos;
 use shaper_profile::quantity::Duration;
-use shaper_webrtc::load::{LoadConfig, Quality};
+use shaper_webrtc::load::{Faults, LoadConfig, Quality};
 
 /// Who sends what to whom, and how.
 #[derive(Clone, Debug, PartialEq, ClapArgs)]
@@ -59,6 +59,10 @@ pub(in crate::cli) struct MediaFlags {
     /// Restart ICE on each transport so often
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     ice_restart_every: Option<StdDuration>,
+    /// Kill a client so long after the first one began, such as 3@5s: its sockets are closed without a goodbye; clients
+    /// count from 0, and the flag may be given again
+    #[arg(long, value_name = "CLIENT@TIME", value_parser = kill)]
+    kill_client: Vec<(usize, StdDuration)>,
     /// How long each stage of a client may take
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = seconds)]
     timeout: StdDuration,
@@ -112,6 +116,13 @@ pub(super) fn seconds(text: &str) -> Result<StdDuration, String> {
     Ok(StdDuration::from_nanos(nanos))
 }
 
+/// A client and a time.
+fn kill(text: &str) -> Result<(usize, StdDuration), String> {
+    let wanted = || "a client and a time are expected, such as 3@5s".to_owned();
+    let (client, at) = text.split_once('@').ok_or_else(wanted)?;
+    Ok((client.parse().map_err(|_| wanted())?, seconds(at)?))
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a number from 0 to 1 is expected, such as 0.1".to_owned())
@@ -148,8 +159,14 @@ impl MediaFlags {
             churn_per_second: self.churn_rate,
             ice_restart_every: self.ice_restart_every,
             workers: self.workers.map(usize::from),
+            faults: Faults { kills: self.kill_client.clone(), ..Faults::default() },
             ..LoadConfig::default()
         })
+    }
+
+    /// Clients that are killed, and when.
+    pub(in crate::cli) fn kills(&self) -> &[(usize, StdDuration)] {
+        &self.kill_client
     }
 
     /// The same as words of a command line.
@@ -171,6 +188,7 @@ impl MediaFlags {
             fec,
             churn_rate,
             ice_restart_every,
+            kill_client,
             timeout,
             drain,
             workers,
@@ -201,7 +219,11 @@ impl MediaFlags {
         ];
         // One word each: a room may be called --json.
         let valued = valued.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
-        valued.chain(flags.into_iter().filter(|(_, set)| **set).map(|(name, _)| format!("--{name}"))).collect()
+        let kills = kill_client.iter().map(|(client, at)| format!("--kill-client={client}@{}", written(*at)));
+        valued
+            .chain(kills)
+            .chain(flags.into_iter().filter(|(_, set)| **set).map(|(name, _)| format!("--{name}")))
+            .collect()
     }
 }
 
@@ -213,6 +235,7 @@ fn written(time: StdDuration) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use shaper_profile::scenario::{self, BuiltIn};
 
     use super::*;
 
@@ -228,7 +251,7 @@ mod tests {
             "",
             "--mode webinar --quality 480p --audio-only --room --json --workers 3",
             "--publish-ratio 0.125 --video-only --fps 15 --max-audio 7 --max-video 2 --timeout 2.5s --drain 300ms",
-            "--fixed-bitrate --simulcast --dtx --fec --churn-rate 0.25 --ice-restart-every 7 --rooms 4",
+            "--fixed-bitrate --simulcast --dtx --fec --churn-rate 0.25 --ice-restart-every 7 --rooms 4 --kill-client 3@5 --kill-client 0@1.5s",
         ] {
             let line = line.replace("--room --json", "--room=--json");
             let read = Line::try_parse_from(std::iter::once("x").chain(line.split_whitespace())).unwrap().media;
@@ -238,9 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_scenario_can_say_is_a_flag() {
+        let text = "duration = \"20s\"\n[lab]\n[[workload]]\n[workload.webrtc]\nroom = \"--json\"\nrooms = 2\n\
+                    max_audio = 3\nmax_video = 2\nquality = \"1080p\"\nfps = 15\nfixed_bitrate = true\nsimulcast = true\n\
+                    dtx = true\nfec = true\nchurn_rate = 0.5\nice_restart_every = \"7s\"\ntimeout = \"5s\"\n\
+                    drain = \"300ms\"\nkill_client = [\"3@5s\"]\n";
+        for more in ["mode = \"panel\"\naudio_only = true\n", "publish_ratio = 0.5\nvideo_only = true\n"] {
+            let (text, none) = (format!("{text}{more}"), std::path::Path::new(""));
+            let scenario = scenario::parse("test.toml", none, "test", &text, &shaper_profile::presets::load).unwrap();
+            let Some(BuiltIn::WebRtc(webrtc)) = &scenario.built_in else { panic!("{:?}", scenario.built_in) };
+            let told = crate::run::WebRtcPlan::of(webrtc, 1).tester;
+            let read = Line::try_parse_from(std::iter::once("x".to_owned()).chain(told.clone())).unwrap().media;
+            // Each of them, and nothing else: what is left is as by default.
+            assert_eq!(told.len(), 17, "{told:?}");
+            assert!(told.iter().all(|flag| read.arguments().contains(flag)), "{told:?}");
+        }
+    }
+
+    #[test]
     fn times_are_seconds_or_have_a_unit() {
         assert_eq!(seconds("30").unwrap(), StdDuration::from_secs(30));
         assert_eq!(seconds("250ms").unwrap(), StdDuration::from_millis(250));
+        assert!(kill("3").is_err() && kill("a@5").is_err() && kill("3@soon").is_err());
         assert!(seconds("-1").is_err() && seconds("soon").is_err());
         assert!(share("1.1").is_err() && rate("nan").is_err());
     }

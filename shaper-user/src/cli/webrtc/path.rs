@@ -16,6 +16,7 @@ use super::super::Outcome;
 
 /// What `shaper run webrtc` calls its files.
 const MAP_LOG: &str = "server.map";
+const SECOND_MAP_LOG: &str = "server-2.map";
 const PACKET_LOG: &str = "tester.packets";
 const SERVER: &str = "server.pcapng";
 
@@ -24,9 +25,9 @@ pub(super) struct PathArgs {
     /// The directory of a WebRTC run, which has all of these
     #[arg(value_name = "RUN", conflicts_with_all = ["map_log", "packet_log", "server", "client"])]
     run: Option<PathBuf>,
-    /// The server's mapping log; without it each leg is told by itself
+    /// The server's mapping log; without it each leg is told by itself. Again for a server that came in its place
     #[arg(long, value_name = "FILE")]
-    map_log: Option<PathBuf>,
+    map_log: Vec<PathBuf>,
     /// The tester's packet log
     #[arg(long, value_name = "FILE")]
     packet_log: Option<PathBuf>,
@@ -47,7 +48,7 @@ pub(super) struct PathArgs {
 /// What is read.
 #[derive(Default)]
 struct Files {
-    map_log: Option<PathBuf>,
+    map_logs: Vec<PathBuf>,
     packet_log: Option<PathBuf>,
     server: Option<PathBuf>,
     clients: Vec<PathBuf>,
@@ -58,18 +59,18 @@ struct Files {
 impl Files {
     /// Those that are named.
     fn named(args: &PathArgs) -> anyhow::Result<Self> {
-        if args.map_log.is_none() && args.packet_log.is_none() {
+        if args.map_log.is_empty() && args.packet_log.is_none() {
             bail!("which streams are looked for is in the logs: name a run, or --packet-log, --map-log or both");
         }
-        let (map_log, packet_log) = (args.map_log.clone(), args.packet_log.clone());
-        Ok(Self { map_log, packet_log, server: args.server.clone(), clients: args.client.clone(), summary: None })
+        let (map_logs, packet_log) = (args.map_log.clone(), args.packet_log.clone());
+        Ok(Self { map_logs, packet_log, server: args.server.clone(), clients: args.client.clone(), summary: None })
     }
 
     /// Those that a run has left.
     fn of_run(run: &Path) -> anyhow::Result<Self> {
         let file = |name| Some(run.join(name)).filter(|path: &PathBuf| path.exists());
         let files = Self {
-            map_log: file(MAP_LOG),
+            map_logs: [MAP_LOG, SECOND_MAP_LOG].into_iter().filter_map(file).collect(),
             packet_log: file(PACKET_LOG),
             server: file(SERVER),
             clients: fs::read_dir(run)
@@ -78,7 +79,7 @@ impl Files {
                 .collect(),
             summary: file(SUMMARY_FILE),
         };
-        if files.map_log.is_none() && files.packet_log.is_none() {
+        if files.map_logs.is_empty() && files.packet_log.is_none() {
             bail!("{} is no directory of a WebRTC run: it has neither {MAP_LOG} nor {PACKET_LOG}", run.display());
         }
         Ok(files)
@@ -106,7 +107,7 @@ pub(super) fn path(args: &PathArgs) -> anyhow::Result<Outcome> {
         None => Files::named(args)?,
     };
     files.clients.sort();
-    let map = files.map_log.as_deref().map(|path| MapLog::collect(read_map_log(path)?)).transpose()?;
+    let map = MapLog::in_turn(files.map_logs.iter().map(|path| MapLog::collect(read_map_log(path)?)))?;
     let packets = files.packet_log.as_deref().map(|path| PacketLog::collect(read_packet_log(path)?)).transpose()?;
     let ssrcs = ssrcs_of(map.as_ref(), packets.as_ref());
     let open = |path: &Path| {

@@ -93,6 +93,7 @@ fn evidence(plan: &Plan, ran: impl Fn(Params) -> Params) -> Evidence {
         ending: Nanos(u64::MAX),
         broken: Vec::new(),
         usage: Vec::new(),
+        server_outage: None,
         programs: Vec::new(),
     }
 }

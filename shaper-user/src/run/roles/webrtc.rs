@@ -16,6 +16,7 @@ use shaper_net::signals::Signals;
 use shaper_profile::quantity;
 
 use super::Roles;
+use super::second::{Second, State};
 use crate::run::bed::Bed;
 use crate::run::directory::RunDirectory;
 use crate::run::execute::nanos;
@@ -23,7 +24,7 @@ use crate::run::interrupt::go_on_building;
 use crate::run::plan::Plan;
 use crate::run::programs::{error_name, output_name};
 use crate::run::usage::Watched;
-use crate::run::webrtc::{MAP_LOG, PACKET_LOG};
+use crate::run::webrtc::{MAP_LOG, PACKET_LOG, SECOND_MAP_LOG};
 use crate::run::workload::WebRtcPlan;
 
 /// Where the server listens for HTTP and WebSockets.
@@ -50,19 +51,23 @@ impl Roles {
         raise_descriptors()?;
         let address = bed.lab()?.host(WebRtcPlan::SERVER)?.ipv4;
         let signalling = SocketAddr::from((address, SIGNALLING_PORT));
-        let server = [
-            "webrtc".into(),
-            "serve".into(),
-            "--json".into(),
-            "--listen".into(),
-            signalling.to_string().into(),
-            "--media-port".into(),
-            MEDIA_PORT.to_string().into(),
-            "--map-log".into(),
-            directory.file(MAP_LOG).into(),
-        ];
+        let server = |map_log: &str| {
+            vec![
+                "webrtc".into(),
+                "serve".into(),
+                "--json".into(),
+                "--listen".into(),
+                signalling.to_string().into(),
+                "--media-port".into(),
+                MEDIA_PORT.to_string().into(),
+                "--map-log".into(),
+                directory.file(map_log).into(),
+            ]
+        };
         let on = bed.lab()?.netns(WebRtcPlan::SERVER)?.another()?;
-        let mut server = spawn(bed, directory, signals, &on, WebRtcPlan::SERVER, server.into())?;
+        let arguments = server(SECOND_MAP_LOG);
+        go_on_building(signals)?;
+        let mut server = spawn(bed, directory, &on, WebRtcPlan::SERVER, server(MAP_LOG))?;
         wait_until_up(&mut server, &on, signalling, directory, signals)?;
 
         let start = Nanos(clock::monotonic().saturating_add(nanos(LEAD)));
@@ -92,14 +97,16 @@ impl Roles {
         }
         tester.extend(webrtc.tester.iter().map(OsString::from));
         let first = of_clients().next().context("the lab has no host for a client")?;
-        let on = bed.lab()?.netns(first)?.another()?;
-        let leader = spawn(bed, directory, signals, &on, "tester", tester)?;
+        let of_tester = bed.lab()?.netns(first)?.another()?;
+        go_on_building(signals)?;
+        let leader = spawn(bed, directory, &of_tester, "tester", tester)?;
         let watched = vec![Watched::new(WebRtcPlan::SERVER, server.pid()), Watched::new("tester", leader.pid())];
         let end = start.saturating_add(plan.duration.0);
         let roles = Self {
             deadline: Some(end.saturating_add(OVERTIME)),
             watched,
             leader_judges: true,
+            second: webrtc.kill.map(|kill| Second { kill, start, on, at: signalling, arguments, state: State::Due }),
             ..Self::new(Some(leader), vec![server], Vec::new())
         };
         Ok((roles, start))
@@ -110,15 +117,13 @@ fn time(ns: u64) -> OsString {
     quantity::Duration(Nanos(ns)).to_string().into()
 }
 
-fn spawn(
+pub(super) fn spawn(
     bed: &Bed,
     directory: &RunDirectory,
-    signals: Signals,
     on: &NetNs,
     name: &str,
     arguments: Vec<OsString>,
 ) -> anyhow::Result<Role> {
-    go_on_building(signals)?;
     let mut spec = RoleSpec::new(name, arguments);
     spec.stdout = directory.make(&output_name(name))?.into();
     spec.stderr = directory.make(&error_name(name))?.into();
@@ -133,7 +138,6 @@ fn wait_until_up(
     directory: &RunDirectory,
     signals: Signals,
 ) -> anyhow::Result<()> {
-    const TRY_FOR: Duration = Duration::from_millis(200);
     let begun = Instant::now();
     loop {
         go_on_building(signals)?;
@@ -143,7 +147,7 @@ fn wait_until_up(
                 words_of(&directory.file(&error_name(server.name())))
             );
         }
-        if on.run(|| TcpStream::connect_timeout(&at, TRY_FOR))?.is_ok() {
+        if listens(on, at)? {
             return Ok(());
         }
         if begun.elapsed() > UP_WITHIN {
@@ -151,6 +155,12 @@ fn wait_until_up(
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether somebody takes connections there.
+pub(super) fn listens(on: &NetNs, at: SocketAddr) -> anyhow::Result<bool> {
+    const TRY_FOR: Duration = Duration::from_millis(200);
+    Ok(on.run(|| TcpStream::connect_timeout(&at, TRY_FOR))?.is_ok())
 }
 
 /// The last line that a process wrote on its standard error, for an error of ours.

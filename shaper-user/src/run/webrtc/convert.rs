@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use shaper_common::units::Nanos;
 use shaper_report::stats::{Distribution, Missing, Proportion};
-use shaper_report::summary::{Client, LatencySplit, LegLosses, Severity, Stage, Threshold, Used, WebRtc};
-use shaper_webrtc::load::results::{ClientResult, Percentiles, Summary as Loaded};
+use shaper_report::summary::{
+    Client, ClientOutage, LatencySplit, LegLosses, ServerOutage, Severity, Stage, Threshold, Used, WebRtc,
+};
+use shaper_webrtc::load::results::{ClientResult, Outage, Percentiles, Summary as Loaded};
 use shaper_webrtc::path::{self, Direction, Leg, PathReport};
 
+use crate::run::roles as run;
 use crate::run::usage::{Sample, Usage};
 use crate::run::workload::WebRtcPlan;
 
 const NS_PER_MS: f64 = 1e6;
+const NS_PER_S: f64 = 1e9;
+/// A client may notice a kill before the run has seen the process to be gone.
+const NOTICED_AHEAD_S: f64 = 0.25;
 
 /// A distribution by its percentiles; what it does not have stays unknown.
 fn distribution(of: Option<&Percentiles>) -> Distribution {
@@ -52,11 +59,34 @@ fn of_client(client: &ClientResult, plan: &WebRtcPlan) -> Client {
         host: format!("c{}", client.client as usize % plan.links.max(1) + 1),
         connected: client.connection_successful,
         errors: client.errors.clone(),
+        outages: client.outages.iter().map(away).collect(),
+        killed_s: client.killed_after_seconds,
         sent: client.total_packets_sent,
         received: client.total_packets_received,
         expected: client.packets_expected,
         end_to_end_p50_ms: client.e2e.map(|e2e| e2e.p50_ms),
         end_to_end_p95_ms: client.e2e.map(|e2e| e2e.p95_ms),
+    }
+}
+
+fn away(outage: &Outage) -> ClientOutage {
+    ClientOutage { at_s: outage.at_seconds, reason: outage.reason.clone(), lasted_s: outage.seconds }
+}
+
+/// What clients made of a server that was killed. `started` is when the first of them began, in the same nanoseconds.
+pub(super) fn server_outage(killed: &run::ServerOutage, started: u64, clients: &[ClientResult]) -> ServerOutage {
+    let since_start = |at: Nanos| at.0.cast_signed().saturating_sub(started.cast_signed()) as f64 / NS_PER_S;
+    let killed_s = since_start(killed.killed);
+    // Who had lost media before that, and not had it again, has not lost it by this.
+    let by_this = |outage: &&Outage| outage.at_seconds >= killed_s - NOTICED_AHEAD_S;
+    let lost: Vec<&Outage> = clients.iter().filter_map(|client| client.outages.iter().find(by_this)).collect();
+    let back = lost.iter().filter_map(|outage| Some((outage.at_seconds + outage.seconds? - killed_s) * 1e3));
+    let back: Vec<f64> = back.collect();
+    ServerOutage {
+        killed_s,
+        listened_s: killed.listened.map(since_start),
+        recovered: Proportion::of(back.len() as u64, lost.len() as u64),
+        recovery_ms: Distribution::of(back),
     }
 }
 

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
-use shaper_report::summary::{Severity, Summary};
+use shaper_report::summary::{ServerOutage, Severity, Summary};
 use shaper_webrtc::load::results::{ClientResult, RESULTS_FILE, SUMMARY_FILE, Summary as Loaded};
 use shaper_webrtc::packet_log::read_packet_log;
 use shaper_webrtc::path::{self, Inputs, MapLog, PacketLog, PathReport, Point, ssrcs_of};
 use shaper_webrtc::serve::read_map_log;
 
 use super::over_time::over_time;
-use super::{MAP_LOG, PACKET_LOG, convert};
+use super::{MAP_LOG, PACKET_LOG, SECOND_MAP_LOG, convert};
 use crate::run::directory::RunDirectory;
 use crate::run::execute::{Evidence, capture_name};
 use crate::run::programs::error_name;
@@ -50,7 +50,12 @@ pub(in crate::run) fn judge(
     directory.write(PATH_FILE, json.as_bytes())?;
     convert::by_path(&mut webrtc, &report);
     webrtc.thresholds = convert::thresholds(&webrtc, &loaded);
-    tell(&loaded, &report, summary);
+    if let Some(killed) = &evidence.server_outage {
+        let outage = convert::server_outage(killed, loaded.started_monotonic_ns, &clients);
+        tell_outage(&outage, summary);
+        webrtc.server_outage = Some(outage);
+    }
+    tell(&loaded, &report, evidence.server_outage.is_some(), summary);
     for losses in webrtc.losses.iter().filter(|losses| losses.adds_up == Some(false)) {
         let text = format!(
             "what captures, receivers and RTCP say of the {}s' losses does not add up: which of them, and by how much, \
@@ -61,6 +66,31 @@ pub(in crate::run) fn judge(
     }
     summary.webrtc = Some(webrtc);
     Ok(())
+}
+
+/// Says that the server was killed, and what its clients made of it.
+fn tell_outage(outage: &ServerOutage, summary: &mut Summary) {
+    let killed = format!("the server was killed {:.1} s into the run, as asked", outage.killed_s);
+    let ServerOutage { recovered, recovery_ms, .. } = outage;
+    let again = match (outage.listened_s, recovery_ms.p50, recovery_ms.max) {
+        (None, ..) => "no other listened in its place".to_owned(),
+        (Some(listened), Some(p50), Some(max)) => format!(
+            "another listened {:.1} s later; {} of {} clients that had lost media had it again, after {:.1} s in the \
+             median and {:.1} s at most",
+            listened - outage.killed_s,
+            recovered.count,
+            recovered.of,
+            p50 / 1e3,
+            max / 1e3,
+        ),
+        (Some(listened), ..) => format!(
+            "another listened {:.1} s later; none of {} clients that had lost media had it again",
+            listened - outage.killed_s,
+            recovered.of
+        ),
+    };
+    let is_whole = recovered.count == recovered.of && recovered.of > 0;
+    summary.find(if is_whole { Severity::Note } else { Severity::Warning }, format!("{killed}: {again}"));
 }
 
 /// The tester's two files, if it has come to write them.
@@ -79,8 +109,10 @@ fn json<T: DeserializeOwned>(file: &Path) -> anyhow::Result<T> {
 
 /// The ways of all packets, by logs and captures.
 fn path_of(loaded: &Loaded, evidence: &Evidence, directory: &RunDirectory) -> anyhow::Result<PathReport> {
-    let [map, packets] = [MAP_LOG, PACKET_LOG].map(|name| directory.file(name));
-    let map = map.exists().then(|| MapLog::collect(read_map_log(&map)?)).transpose()?;
+    let packets = directory.file(PACKET_LOG);
+    let maps = [MAP_LOG, SECOND_MAP_LOG].map(|name| directory.file(name));
+    let map =
+        MapLog::in_turn(maps.iter().filter(|file| file.exists()).map(|file| MapLog::collect(read_map_log(file)?)))?;
     let packets = packets.exists().then(|| PacketLog::collect(read_packet_log(&packets)?)).transpose()?;
     let ssrcs = ssrcs_of(map.as_ref(), packets.as_ref());
     let (mut server, mut clients) = (None, Vec::new());
@@ -99,9 +131,14 @@ fn path_of(loaded: &Loaded, evidence: &Evidence, directory: &RunDirectory) -> an
 }
 
 /// Says what tester and path found; what both found once, in the words of the path, which sees more.
-fn tell(loaded: &Loaded, report: &PathReport, summary: &mut Summary) {
+fn tell(loaded: &Loaded, report: &PathReport, is_killed: bool, summary: &mut Summary) {
     for finding in &report.findings {
-        summary.find(convert::severity(finding.severity), finding.text.clone());
+        // A server that was killed has stopped, as asked.
+        let severity = match finding.severity {
+            path::Severity::Error if is_killed && finding.kind == "server_stopped" => Severity::Warning,
+            severity => convert::severity(severity),
+        };
+        summary.find(severity, finding.text.clone());
     }
     for finding in loaded.findings.iter().filter(|finding| !is_said(finding, report)) {
         let is_grave = ["no media", "one-way", "this host cannot carry"].iter().any(|start| finding.starts_with(start));

@@ -55,6 +55,8 @@ pub(crate) struct Room {
     /// Since when its transports may connect.
     since: Instant,
     pub(super) sent: bool,
+    /// Whether its transports have been up with media on them.
+    pub(super) connected: bool,
     /// Not subscribed to yet.
     offered: VecDeque<Offered>,
     /// Asked for, and since when.
@@ -65,6 +67,11 @@ pub(crate) struct Room {
 impl Room {
     pub(super) fn legs(&self) -> impl Iterator<Item = LegNumber> + use<> {
         self.send.into_iter().chain(self.receive)
+    }
+
+    /// Whether anything was received.
+    pub(super) fn heard(&self) -> bool {
+        self.subscribed.values().any(|subscribed| subscribed.received)
     }
 
     fn offer(&mut self, participant: &str, producer: &str, kind: MediaKind) {
@@ -152,6 +159,7 @@ impl Client {
             receive: None,
             since: Instant::now(),
             sent: false,
+            connected: false,
             offered: VecDeque::new(),
             asked: VecDeque::new(),
             subscribed: HashMap::new(),
@@ -388,22 +396,29 @@ impl Client {
     }
 
     /// Whether transports are up and media flows.
-    pub(super) fn check_connected(&mut self, room: &Room) {
-        if self.told.connected_after.is_some() {
+    pub(super) fn check_connected(&mut self, room: &mut Room) {
+        if room.connected && self.out.is_none() {
             return;
         }
-        let up = room.legs().all(|leg| self.legs.all.get(&leg).is_some_and(|state| state.up));
+        let up = room.legs().all(|leg| self.legs.all.get(&leg).is_some_and(|state| state.up && state.ice_up));
         let sends = room.send.is_none() || room.sent;
         // What is offered and not wanted does not come.
         let free = self.free(room);
         let wanted = room.offered.iter().any(|offered| free.contains(&(offered.kind, true)));
         let nothing_to_come = room.subscribed.is_empty() && room.asked.is_empty() && !wanted;
-        let comes = room.subscribed.values().any(|subscribed| subscribed.received);
+        let comes = room.heard();
         let nobody_sends = !room.subscribed.is_empty()
             && room.asked.is_empty()
             && room.subscribed.keys().all(|producer| !self.sends(producer));
-        if up && sends && (comes || nothing_to_come || nobody_sends || room.receive.is_none()) {
+        if !up || !sends {
+            return;
+        }
+        if comes || nothing_to_come || nobody_sends || room.receive.is_none() {
+            room.connected = true;
             self.connected();
+        }
+        if comes || self.out.as_ref().is_some_and(|out| !out.heard) {
+            self.back();
         }
     }
 }

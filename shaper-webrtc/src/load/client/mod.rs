@@ -1,6 +1,7 @@
 //! Clients: one task each on the signalling thread. What they do with media, workers do.
 
 pub(crate) mod chat;
+mod outage;
 mod sdp;
 mod session;
 mod tracks;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::outage::Out;
 use super::config::{LoadConfig, Target};
 use super::failure::{Failure, Stage};
 use super::plan::Part;
@@ -51,7 +53,13 @@ pub(crate) struct Client {
     /// Each asks it to leave and come back.
     pub(crate) churn: Receiver<()>,
     pub(crate) told: Signalled,
+    /// When the run began.
+    start: Instant,
     began: Instant,
+    /// Since when media is away, if it is.
+    out: Option<Out>,
+    /// Since when a WebSocket is lost that has not been taken up.
+    signalling_lost: Option<Instant>,
     /// What it is at, until it is in a room.
     at: Stage,
     /// The number of the next track: of this client's no two are the same.
@@ -94,7 +102,10 @@ impl Client {
             over,
             churn,
             told,
+            start: Instant::now(),
             began: Instant::now(),
+            out: None,
+            signalling_lost: None,
             at: Stage::Connect,
             next_track: AtomicU32::new(0),
             legs,
@@ -103,15 +114,39 @@ impl Client {
 
     /// Begins when it is to, and runs until the run is over or it has failed.
     pub(crate) async fn run(mut self, start: Instant) -> Signalled {
+        self.start = start;
         let begins = start + self.part.begins;
         tokio::select! {
             () = tokio::time::sleep_until(begins) => {}
             () = over(&mut self.over) => return self.told,
         }
         self.began = Instant::now();
-        if let Err(failure) = self.live().await {
-            self.fail(&failure);
+        let kill = self.common.config.faults.kills.iter().filter(|(client, _)| *client == self.index);
+        let kill = kill.map(|(_, at)| start + *at).min();
+        let killed = async {
+            match kill {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        // What it was at is dropped in the middle, and with it its WebSocket.
+        let lived = tokio::select! {
+            biased;
+            () = killed => None,
+            lived = self.live() => Some(lived),
+        };
+        match lived {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                self.settle();
+                self.fail(&failure);
+            }
+            None => {
+                self.told.killed_after = Some(start.elapsed().as_secs_f64());
+                self.close_legs();
+            }
         }
+        self.settle();
         self.told
     }
 
@@ -151,6 +186,11 @@ impl Client {
     /// Notes a failure: the first has the stage.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.told.failed_stage.get_or_insert(failure.stage);
+        self.note(failure);
+    }
+
+    /// Notes what went wrong, and may be over.
+    fn note(&mut self, failure: &Failure) {
         if self.told.errors.len() < ERRORS {
             self.told.errors.push(failure.to_string());
         }

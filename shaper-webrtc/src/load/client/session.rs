@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 enum Left {
     Over,
     Churned,
+    /// What it had there is lost.
+    Lost,
 }
 
 impl Client {
@@ -36,12 +38,15 @@ impl Client {
                 entered = self.enter(server) => entered,
                 () = over(&mut ending) => {
                     // One that comes back has been there.
-                    if self.told.rejoins > 0 {
+                    if self.told.rejoins > 0 || self.out.is_some() {
                         return Ok(());
                     }
                     Err(Failure::new(self.at(), "not done when the run ended"))
                 }
             };
+            if entered.is_ok() && self.out.is_some() {
+                self.told.rejoins += 1;
+            }
             let left = match entered {
                 Ok(mut room) => match self.stay(&mut room, server).await {
                     Ok(left) => {
@@ -51,13 +56,33 @@ impl Client {
                         room.leave().await;
                         Ok(left)
                     }
+                    // It was up, and comes back like somebody who opens the page again.
+                    Err(failure) if room.connected && !self.is_over() => {
+                        let since = self.signalling_lost.take().unwrap_or_else(Instant::now);
+                        self.lost(&failure, since, room.heard());
+                        room.leave().await;
+                        Ok(Left::Lost)
+                    }
                     Err(failure) => Err(failure),
                 },
+                // A server that is coming back does not listen yet.
+                Err(failure) if failure.stage == Stage::Connect && self.may_come_back() => Ok(Left::Lost),
                 Err(failure) => Err(failure),
             };
             match left {
                 Ok(Left::Over) => return Ok(()),
                 Ok(Left::Churned) => self.close_legs(),
+                Ok(Left::Lost) => {
+                    self.close_legs();
+                    if !self.may_come_back() {
+                        return Ok(());
+                    }
+                    tokio::select! {
+                        () = sleep(AGAIN) => {}
+                        () = over(&mut ending) => return Ok(()),
+                    }
+                    continue;
+                }
                 Err(failure) => {
                     // At the end all legs are closed together.
                     if !self.is_over() {
@@ -75,6 +100,11 @@ impl Client {
                 () = over(&mut ending) => return Ok(()),
             }
         }
+    }
+
+    /// Whether there is time for another attempt to have media again.
+    fn may_come_back(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| out.since.elapsed() + AGAIN < self.timeout())
     }
 
     /// Sends nothing more, so that nothing is dropped on its way when tracks end.
@@ -142,7 +172,11 @@ impl Client {
                 return Err(Failure::new(stage, format!("the transport has ended: {reason}")));
             }
             Happened::IceDown if of_room => {
-                self.fail(&Failure::new(Stage::Ice, "connectivity checks are not answered any more"));
+                let failure = Failure::new(Stage::Ice, "connectivity checks are not answered any more");
+                match room.connected {
+                    true => self.lost(&failure, Instant::now(), room.heard()),
+                    false => self.fail(&failure),
+                }
             }
             Happened::Sent if of_room => room.sent = true,
             Happened::Received { producer } if of_room => {
@@ -167,6 +201,7 @@ impl Client {
     /// Takes up a WebSocket that was lost, as long as a stage may take.
     async fn take_up(&mut self, room: &mut Room, server: SocketAddr, lost: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout();
+        self.signalling_lost = Some(Instant::now());
         let mut ending = self.over.clone();
         let mut last = "no attempt".to_owned();
         loop {
@@ -179,6 +214,7 @@ impl Client {
             match attempt {
                 Ok(()) => {
                     self.told.reconnects += 1;
+                    self.signalling_lost = None;
                     return Ok(());
                 }
                 Err(failure) if failure.stage != Stage::Connect || Instant::now() + AGAIN >= deadline => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::expected::{Tracks, expected, tracks};
 use super::stats::{self, of_leg};
-use super::{ClientResult, Percentiles, Second, SlipOfClient, Subscription};
+use super::{ClientResult, Outage, Percentiles, Second, SlipOfClient, Subscription};
 use crate::load::failure::Stage;
 use crate::load::latency::Latency;
 use crate::load::worker::leg::Slip;
@@ -25,6 +25,8 @@ pub(crate) struct Signalled {
     pub(crate) reconnects: u64,
     pub(crate) ice_restarts: u64,
     pub(crate) rejoins: u64,
+    pub(crate) outages: Vec<Outage>,
+    pub(crate) killed_after: Option<f64>,
 }
 
 impl Percentiles {
@@ -83,6 +85,8 @@ fn client(
         reconnects: of.reconnects,
         ice_restarts: of.ice_restarts,
         rejoins: of.rejoins,
+        outages: of.outages,
+        killed_after_seconds: of.killed_after,
         ..ClientResult::default()
     };
     let (mut slip, mut skipped, mut e2e) = (Slip::default(), 0, Latency::default());

@@ -1,6 +1,6 @@
 //! What is to be known before the figures of a run are believed.
 
-use super::{ClientResult, Percentiles, Summary};
+use super::{ClientResult, Outage, Percentiles, Summary};
 
 /// Above this the schedule does not hold, in milliseconds.
 pub(super) const SLIP_MS: f64 = 20.0;
@@ -17,6 +17,22 @@ fn listed<'c>(clients: impl Iterator<Item = &'c ClientResult>) -> Option<String>
         count if count > NAMED => Some(format!("{} and {} more", named.join(", "), count - NAMED)),
         _ => Some(named.join(", ")),
     }
+}
+
+/// What is said of media that was away.
+fn outages(clients: &[ClientResult]) -> Option<String> {
+    let lost = || clients.iter().filter(|client| !client.outages.is_empty());
+    let who = listed(lost())?;
+    let all: Vec<&Outage> = lost().flat_map(|client| &client.outages).collect();
+    let over: Vec<f64> = all.iter().filter_map(|outage| outage.seconds).collect();
+    let longest = over.iter().copied().reduce(f64::max);
+    let longest = longest.map(|longest| format!(", after {longest:.1} s at most")).unwrap_or_default();
+    let reason = all.first().map(|outage| outage.reason.as_str()).unwrap_or_default();
+    Some(format!(
+        "{who} lost media that had flowed, {} times in all, and had it again {} times{longest}; the first: {reason}",
+        all.len(),
+        over.len()
+    ))
 }
 
 /// The findings, the gravest first.
@@ -54,6 +70,10 @@ pub(crate) fn findings(summary: &Summary, clients: &[ClientResult]) -> Vec<Strin
         findings.push(format!(
             "{failed_to_send} datagrams were not taken by this host's sockets: losses of the tester's own"
         ));
+    }
+    findings.extend(outages(clients));
+    if let Some(who) = listed(clients.iter().filter(|client| client.killed_after_seconds.is_some())) {
+        findings.push(format!("{who} was killed, as asked: its sockets were closed without a word"));
     }
     for (stage, count) in &summary.failed_stages {
         let first = clients.iter().find(|client| client.failed_stage == Some(*stage));

@@ -109,6 +109,18 @@ pub struct Subscription {
     pub jitter: f64,
 }
 
+/// A time for which the media of a client was away.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outage {
+    /// When that was noticed, in seconds from the begin of the run.
+    pub at_seconds: f64,
+    /// Where, and why.
+    pub reason: String,
+    /// From then until media flowed again; none where it did not.
+    pub seconds: Option<f64>,
+}
+
 /// What came of a client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,8 +178,14 @@ pub struct ClientResult {
     pub reconnects: u64,
     /// How often ICE was restarted.
     pub ice_restarts: u64,
-    /// How often it left and came back.
+    /// How often it left, or was lost, and came back.
     pub rejoins: u64,
+    /// When its media was away after it had been up.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
+    /// When it was killed because that was asked for, in seconds from the begin of the run.
+    #[serde(default)]
+    pub killed_after_seconds: Option<f64>,
     /// Each subscription.
     pub subscriptions: Vec<Subscription>,
     /// W3C's statistics, as they were last, each with its `type`.

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite;
 use super::{config, load, serve};
 use crate::load::results::Level;
 use crate::load::{Faults, LoadConfig, Stage, Stop, Target, run};
-use crate::serve::{Limits, ServeConfig};
+use crate::serve::{Limits, ServeConfig, Server};
 
 /// Longer than any of these takes on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -68,6 +68,52 @@ fn a_server_that_ends_in_the_middle_is_named_and_the_counts_are_complete() {
     assert!(
         finding(&outcome.summary.findings, "5 clients failed at").is_some() || outcome.summary.failed_stages.len() > 1
     );
+}
+
+#[test]
+fn a_server_that_comes_back_has_its_clients_again_and_how_long_they_were_away_is_told() {
+    let server = serve(ServeConfig::default());
+    let listen = server.listening();
+    let config = LoadConfig { clients: 3, duration: Duration::from_secs(12), video: false, ..config(&server) };
+    let running = std::thread::spawn(move || load(config));
+    std::thread::sleep(Duration::from_secs(3));
+    server.stop().unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let again = Server::start(ServeConfig { listen, pin: false, ..ServeConfig::default() }).unwrap();
+    let outcome = running.join().unwrap();
+    again.stop().unwrap();
+    for client in &outcome.clients {
+        let [outage] = &client.outages[..] else { panic!("{client:#?}") };
+        assert!(outage.seconds.is_some_and(|seconds| seconds >= 1.0), "{outage:?}");
+        assert_eq!((client.failed_stage, client.rejoins), (None, 1), "{client:#?}");
+        // Two of audio of each of the others, before and after.
+        assert_eq!(client.subscriptions.len(), 4, "{client:#?}");
+        assert!(client.subscriptions.iter().all(|subscription| subscription.received > 0), "{client:#?}");
+    }
+    let summary = &outcome.summary;
+    assert_eq!((summary.packets_lost, summary.total_errors), (0, 3), "{summary:#?}");
+    let told = finding(&summary.findings, "client-0, client-1, client-2 lost media that had flowed").unwrap();
+    assert!(told.contains("3 times in all, and had it again 3 times"), "{told}");
+}
+
+#[test]
+fn a_client_that_is_killed_is_named_and_the_others_lose_nothing() {
+    let server = serve(ServeConfig::default());
+    let faults = Faults { kills: vec![(1, Duration::from_secs(3))], ..Faults::default() };
+    let outcome = load(LoadConfig { clients: 3, duration: Duration::from_secs(5), faults, ..config(&server) });
+    let [one, killed, other] = &outcome.clients[..] else { panic!("{outcome:#?}") };
+    assert!(killed.killed_after_seconds.is_some_and(|at| at >= 3.0) && killed.errors.is_empty(), "{killed:#?}");
+    for client in [one, other] {
+        assert!(client.killed_after_seconds.is_none() && client.outages.is_empty() && client.errors.is_empty());
+        assert_eq!((client.packets_lost, client.subscriptions.len()), (0, 4), "{client:#?}");
+        assert!(client.total_packets_sent > killed.total_packets_sent, "{client:#?}");
+    }
+    assert!(finding(&outcome.summary.findings, "client-1 was killed, as asked").is_some(), "{:?}", outcome.summary);
+    for (kill, told) in [((3, Duration::ZERO), "clients are 0 to 2"), ((0, Duration::from_secs(9)), "over by then")] {
+        let faults = Faults { kills: vec![kill], ..Faults::default() };
+        let wrong = LoadConfig { clients: 3, faults, ..config(&server) };
+        assert!(run(wrong, &Stop::new(), |_| {}).unwrap_err().to_string().contains(told), "{told}");
+    }
 }
 
 #[test]
