@@ -240,7 +240,12 @@ impl Shard {
                     return;
                 }
                 Ok(Output::Transmit(datagram)) => self.transmit(leg, datagram.destination, &datagram.contents),
-                Ok(Output::Event(event)) => self.event(leg, event, now),
+                Ok(Output::Event(event)) => {
+                    self.event(leg, event, now);
+                    if leg.failed {
+                        return;
+                    }
+                }
                 Err(reason) => {
                     self.fail(leg, reason);
                     return;
