@@ -63,6 +63,64 @@ fn two_pages_see_and_hear_each_other() {
     server.stop().unwrap();
 }
 
+const TOLD: &str = "document.getElementById('told').textContent";
+
+#[test]
+fn a_page_whose_connection_is_lost_takes_its_stay_up_again_while_media_goes_on() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let ann = browser.open(&page(&server, "ann"));
+    let bob = browser.open(&page(&server, "bob"));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+    }
+    browser.evaluate(&ann, "sockets[0].close()");
+    browser.until(&ann, &format!("{TOLD} === 'Back in the room test.'"));
+    assert_eq!(browser.evaluate(&ann, "[sockets.length, connections.length]"), serde_json::json!([2, 2]));
+    let received = |stats: &[serde_json::Value]| figure(stats, "inbound-rtp", "audio", "packetsReceived");
+    for tab in [&ann, &bob] {
+        let before = received(&browser.stats(tab));
+        browser.until_stats(tab, "heard still", |stats| received(stats) > before + 20.0);
+        assert_eq!(browser.complaints(tab), [""; 0]);
+    }
+    // What comes now is heard of.
+    browser.evaluate(&bob, "document.getElementById('leave').click()");
+    browser.until(&ann, "document.querySelectorAll('#people figure').length === 1");
+    browser.evaluate(&ann, "sockets[1].close()");
+    browser.until(&ann, &format!("sockets.length === 3 && {TOLD} === 'Back in the room test.'"));
+    drop(browser);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_page_joins_anew_when_the_server_has_begun_anew() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let ann = browser.open(&page(&server, "ann"));
+    let bob = browser.open(&page(&server, "bob"));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+        browser.evaluate(tab, "connections.length = 0");
+    }
+    let listen = server.listening();
+    server.stop().unwrap();
+    browser.until(&ann, &format!("{TOLD}.includes('trying again')"));
+    let server = Server::start(ServeConfig { listen, pin: false, page: true, ..ServeConfig::default() }).unwrap();
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard again", plays);
+        browser.until(tab, &format!("{TOLD} === 'In the room test.'"));
+        browser.until(tab, "document.querySelectorAll('#people figure').length === 2");
+    }
+    drop(browser);
+    server.stop().unwrap();
+}
+
 /// A few lines of script that publish by WHIP and play by WHEP, in a page of the server's that has joined nothing: `publish` and `play` make a session at an address, and say
 /// where it is.
 const SMALL_PAGE: &str = "
