@@ -52,6 +52,7 @@ class Room {
         this.goOn(result);
         return;
       }
+      socket.close();
     }
     this.trying = false;
     this.shows.told(`${why.message}: join again`, true);
