@@ -5,6 +5,7 @@
 //! comes in is handled at once, and written to the legs that it goes out on; these are driven when the
 //! batch is through, so that each is touched once for many packets.
 
+pub(crate) mod alone;
 pub(crate) mod command;
 mod commands;
 mod consume;
