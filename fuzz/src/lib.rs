@@ -23,6 +23,7 @@ pub mod tables;
 pub mod toast;
 pub mod two_points;
 mod unnamed;
+pub mod webrtc;
 
 /// What takes any bytes and panics where something does not hold.
 pub type Target = fn(&[u8]);
@@ -56,6 +57,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("toast_wire", toast::wire),
     ("trace", tables::trace),
     ("two_points", two_points::compare),
+    ("webrtc_logs", webrtc::logs),
+    ("webrtc_media", webrtc::media),
+    ("webrtc_offer", webrtc::offer),
+    ("webrtc_signal", webrtc::signal),
 ];
 
 /// The program of a target.

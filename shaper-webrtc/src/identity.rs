@@ -22,7 +22,11 @@ pub(crate) struct Identity {
 impl Identity {
     /// None if no certificate can be made.
     pub(crate) fn generate() -> Option<Self> {
-        let provider = Arc::new(from_feature_flags());
+        cfg!(feature = "aws-lc-rs").then(from_feature_flags).and_then(|provider| Self::of(Arc::new(provider)))
+    }
+
+    /// One whose crypto is another's; none if that makes no certificate.
+    pub(crate) fn of(provider: Arc<CryptoProvider>) -> Option<Self> {
         let certificate = provider.dtls_provider.generate_certificate()?;
         Some(Self { provider, certificate })
     }

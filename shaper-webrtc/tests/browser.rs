@@ -8,7 +8,7 @@ mod chromium;
 
 use std::net::SocketAddr;
 
-use chromium::{Browser, figure, plays, there_is_a_browser};
+use chromium::{Browser, Tab, figure, plays, there_is_a_browser};
 use shaper_webrtc::serve::{ServeConfig, Server};
 
 /// Starts a server on ports that are free.
@@ -63,8 +63,66 @@ fn two_pages_see_and_hear_each_other() {
     server.stop().unwrap();
 }
 
+const TOLD: &str = "document.getElementById('told').textContent";
+
+#[test]
+fn a_page_whose_connection_is_lost_takes_its_stay_up_again_while_media_goes_on() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let ann = browser.open(&page(&server, "ann"));
+    let bob = browser.open(&page(&server, "bob"));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+    }
+    browser.evaluate(&ann, "sockets[0].close()");
+    browser.until(&ann, &format!("{TOLD} === 'Back in the room test.'"));
+    assert_eq!(browser.evaluate(&ann, "[sockets.length, connections.length]"), serde_json::json!([2, 2]));
+    let received = |stats: &[serde_json::Value]| figure(stats, "inbound-rtp", "audio", "packetsReceived");
+    for tab in [&ann, &bob] {
+        let before = received(&browser.stats(tab));
+        browser.until_stats(tab, "heard still", |stats| received(stats) > before + 20.0);
+        assert_eq!(browser.complaints(tab), [""; 0]);
+    }
+    // What comes now is heard of.
+    browser.evaluate(&bob, "document.getElementById('leave').click()");
+    browser.until(&ann, "document.querySelectorAll('#people figure').length === 1");
+    browser.evaluate(&ann, "sockets[1].close()");
+    browser.until(&ann, &format!("sockets.length === 3 && {TOLD} === 'Back in the room test.'"));
+    drop(browser);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_page_joins_anew_when_the_server_has_begun_anew() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let ann = browser.open(&page(&server, "ann"));
+    let bob = browser.open(&page(&server, "bob"));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+        browser.evaluate(tab, "connections.length = 0");
+    }
+    let listen = server.listening();
+    server.stop().unwrap();
+    browser.until(&ann, &format!("{TOLD}.includes('trying again')"));
+    let server = Server::start(ServeConfig { listen, pin: false, page: true, ..ServeConfig::default() }).unwrap();
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard again", plays);
+        browser.until(tab, &format!("{TOLD} === 'In the room test.'"));
+        browser.until(tab, "document.querySelectorAll('#people figure').length === 2");
+    }
+    drop(browser);
+    server.stop().unwrap();
+}
+
 /// A few lines of script that publish by WHIP and play by WHEP, in a page of the server's that has joined nothing: `publish` and `play` make a session at an address, and say
-/// where it is.
+/// where it is; `publish` may be given layers.
 const SMALL_PAGE: &str = "
     globalThis.negotiate = async (connection, address) => {
       await connection.setLocalDescription();
@@ -74,14 +132,14 @@ const SMALL_PAGE: &str = "
       await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
       return new URL(answer.headers.get('location'), address).href;
     };
-    globalThis.publish = (address) => {
+    globalThis.publish = (address, layers) => {
       const canvas = document.createElement('canvas');
-      [canvas.width, canvas.height] = [160, 120];
+      [canvas.width, canvas.height] = layers ? [640, 360] : [160, 120];
       const context = canvas.getContext('2d');
       let count = 0;
       setInterval(() => {
         context.fillStyle = `hsl(${(count += 7)} 60% 50%)`;
-        context.fillRect(0, 0, 160, 120);
+        context.fillRect(0, 0, canvas.width, canvas.height);
       }, 100);
       const sound = new AudioContext();
       const [tone, out] = [sound.createOscillator(), sound.createMediaStreamDestination()];
@@ -89,7 +147,9 @@ const SMALL_PAGE: &str = "
       tone.start();
       const connection = new RTCPeerConnection();
       for (const stream of [out.stream, canvas.captureStream(10)]) {
-        connection.addTransceiver(stream.getTracks()[0], { direction: 'sendonly' });
+        const [track] = stream.getTracks();
+        const sendEncodings = (track.kind === 'video' && layers) || [{}];
+        connection.addTransceiver(track, { direction: 'sendonly', sendEncodings });
       }
       return negotiate(connection, address);
     };
@@ -105,6 +165,43 @@ const SMALL_PAGE: &str = "
     };
     true";
 
+/// A page with a session at an endpoint, and the address of that.
+fn session(browser: &mut Browser, server: &Server, endpoint: &str, does: &str, more: &str) -> (Tab, String) {
+    let tab = browser.open(&format!("http://{}/", server.listening()));
+    browser.until(&tab, "document.readyState === 'complete'");
+    browser.evaluate(&tab, SMALL_PAGE);
+    let made = browser.evaluate(&tab, &format!("{does}('http://{}/{endpoint}/room'{more})", server.listening()));
+    let address = made.as_str().unwrap().to_owned();
+    (tab, address)
+}
+
+#[test]
+fn a_browser_publishes_layers_by_whip_and_the_largest_is_played() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let mut browser = Browser::start(None);
+    let layers = ", [{ rid: 'q', scaleResolutionDownBy: 2 }, { rid: 'f' }]";
+    let (publisher, _) = session(&mut browser, &server, "whip", "publish", layers);
+    browser.until_stats(&publisher, "both layers sent", |stats| {
+        ["q", "f"].iter().all(|rid| {
+            stats.iter().any(|one| {
+                one["type"] == "outbound-rtp" && one["rid"] == *rid && one["framesEncoded"].as_f64() > Some(5.0)
+            })
+        })
+    });
+    let (player, _) = session(&mut browser, &server, "whep", "play", "");
+    browser.until_stats(&player, "the large layer", |stats| {
+        plays(stats) && figure(stats, "inbound-rtp", "video", "frameWidth") == 640.0
+    });
+    for tab in [&publisher, &player] {
+        assert_eq!(browser.complaints(tab), [""; 0]);
+    }
+    drop(browser);
+    server.stop().unwrap();
+}
+
 #[test]
 fn a_browser_publishes_by_whip_and_another_page_plays_by_whep() {
     if !there_is_a_browser() {
@@ -112,16 +209,9 @@ fn a_browser_publishes_by_whip_and_another_page_plays_by_whep() {
     }
     let server = serve();
     let mut browser = Browser::start(None);
-    let mut sessions = Vec::new();
     // Who plays is there first, and is fed when there is something.
-    for (endpoint, does) in [("whep", "play"), ("whip", "publish")] {
-        let tab = browser.open(&format!("http://{}/", server.listening()));
-        browser.until(&tab, "document.readyState === 'complete'");
-        browser.evaluate(&tab, SMALL_PAGE);
-        let made = browser.evaluate(&tab, &format!("{does}('http://{}/{endpoint}/room')", server.listening()));
-        sessions.push((tab, made.as_str().unwrap().to_owned()));
-    }
-    let [(player, played), (publisher, published)] = sessions.as_slice() else { panic!("{}", sessions.len()) };
+    let (player, played) = &session(&mut browser, &server, "whep", "play", "");
+    let (publisher, published) = &session(&mut browser, &server, "whip", "publish", "");
     let stats = browser.until_stats(player, "seen and heard", plays);
     assert_eq!(figure(&stats, "inbound-rtp", "video", "frameWidth"), 160.0);
     for (tab, session) in [(publisher, published), (player, played)] {

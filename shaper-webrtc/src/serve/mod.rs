@@ -54,6 +54,7 @@ pub use self::map_log::{Forwarded, MapLogError, RECORD, Record, Reported, map_lo
 use self::metrics::Metrics;
 pub use self::page::Shape;
 use self::shard::ShardHandle;
+pub use self::shard::alone::{LoneChange, LoneConsumer, LoneShard, LoneTrack, LoneTransport};
 use self::shard::command::Command;
 use crate::identity::Identity;
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
@@ -283,12 +282,12 @@ async fn patch(
 }
 
 /// What is needed of an SDP fragment (RFC 8840, section 9).
-struct Fragment {
-    has_credentials: bool,
+pub(crate) struct Fragment {
+    pub(crate) has_credentials: bool,
 }
 
 impl Fragment {
-    fn read(fragment: &Bytes) -> Result<Self, Refusal> {
+    pub(crate) fn read(fragment: &[u8]) -> Result<Self, Refusal> {
         let bad = || Refusal::new(StatusCode::BAD_REQUEST, "the body is no SDP fragment\n");
         let fragment = std::str::from_utf8(fragment).map_err(|_| bad())?;
         let lines = || fragment.lines().map(str::trim_end).filter(|line| !line.is_empty());
@@ -321,11 +320,11 @@ mod tests {
 
     #[test]
     fn fragments_are_lines_of_sdp() {
-        let read = |text: &'static str| Fragment::read(&Bytes::from_static(text.as_bytes()));
+        let read = |text: &'static str| Fragment::read(text.as_bytes());
         let restart = read("a=ice-ufrag:x\r\na=ice-pwd:y\r\nm=audio 9 RTP/AVP 0\r\n");
         assert!(restart.is_ok_and(|fragment| fragment.has_credentials));
         assert!(read("a=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\n").is_ok_and(|of| !of.has_credentials));
         assert!(read("hello").is_err());
-        assert!(Fragment::read(&Bytes::from_static(&[0xff])).is_err());
+        assert!(Fragment::read(&[0xff]).is_err());
     }
 }

@@ -110,7 +110,7 @@ impl Browser {
         self.complaints.push(complaint.to_string());
     }
 
-    /// Opens an address; `connections` there are all that the page makes.
+    /// Opens an address; `connections` there are all that the page makes, and `sockets` all of its WebSockets.
     pub(crate) fn open(&mut self, address: &str) -> Tab {
         let target = self.ask(None, "Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
         let attach = json!({"targetId": target, "flatten": true});
@@ -120,7 +120,9 @@ impl Browser {
             self.ask(Some(&tab), domain, &json!({}));
         }
         let source = "globalThis.connections = []; globalThis.RTCPeerConnection = class extends RTCPeerConnection { \
-                      constructor(...all) { super(...all); connections.push(this); } };";
+                      constructor(...all) { super(...all); connections.push(this); } }; \
+                      globalThis.sockets = []; globalThis.WebSocket = class extends WebSocket { \
+                      constructor(...all) { super(...all); sockets.push(this); } };";
         self.ask(Some(&tab), "Page.addScriptToEvaluateOnNewDocument", &json!({"source": source}));
         self.ask(Some(&tab), "Page.navigate", &json!({"url": address}));
         tab

@@ -77,15 +77,33 @@ async function join() {
   try {
     media = byId('source-fake').checked ? fake(picture, name) : await devices(picture);
     charts.forEach((chart) => chart.clear());
-    meters = { sent: new Meter(true), received: new Meter(false) };
-    const mine = new Room({ people: showPeople, told: tell, closed: () => { if (room === mine) closed(); } });
-    room = mine;
-    addTile('me', name, media.stream, true);
+  } catch (error) {
+    tell(error.message, true);
+    closed();
+    return;
+  }
+  await stay(roomId, name);
+}
+
+// Enters the room with the media that there is, and again if the server has forgotten us.
+async function stay(roomId, name) {
+  meters = { sent: new Meter(true), received: new Meter(false) };
+  byId('people').replaceChildren();
+  const ours = (act) => (...all) => { if (room === mine) act(...all); };
+  const mine = new Room({
+    people: ours(showPeople), told: ours(tell), closed: ours(closed), again: ours(() => stay(roomId, name)),
+  });
+  const before = room;
+  room = mine;
+  before?.close();
+  addTile('me', name, media.stream, true);
+  try {
     await mine.join(roomId, name, media.stream);
     tell(`In the room ${roomId}.`);
   } catch (error) {
+    if (room !== mine) return;
     tell(error.message, true);
-    if (room) room.leave();
+    mine.leave();
     closed();
   }
 }

@@ -1,10 +1,13 @@
+// The server is not there any more; another connection may find it.
+class Lost extends Error {}
+
 // The WebSocket, in the SimplestChat dialect: one request at a time, since answers bear no ids.
 class Chat {
   static ANSWERS = {
     joinRoom: 'roomJoined', getRouterRtpCapabilities: 'routerRtpCapabilities',
     createSendTransport: 'transportCreated', createRecvTransport: 'transportCreated',
     connectTransport: 'transportConnected', produce: 'producerCreated', consume: 'consumerCreated',
-    resumeConsumer: 'consumerResumed',
+    resumeConsumer: 'consumerResumed', reconnect: 'reconnectResult',
   };
 
   // `heard` gets events and what belongs to no request, `ended` the reason once the socket is gone.
@@ -17,7 +20,7 @@ class Chat {
     this.open = new Promise((resolve, reject) => {
       this.socket.onopen = resolve;
       this.socket.onclose = (event) => {
-        const why = new Error(event.reason || 'the connection to the server is lost');
+        const why = new Lost(event.reason || 'the connection to the server is lost');
         reject(why);
         this.waiting?.reject(why);
         this.waiting = null;
@@ -43,7 +46,7 @@ class Chat {
   // Sends a request once all before it are answered: its answer.
   ask(message) {
     const asked = this.last.then(() => this.open).then(() => new Promise((resolve, reject) => {
-      if (this.socket.readyState !== WebSocket.OPEN) throw new Error('the connection to the server is lost');
+      if (this.socket.readyState !== WebSocket.OPEN) throw new Lost('the connection to the server is lost');
       this.waiting = { answer: Chat.ANSWERS[message.type], resolve, reject };
       this.socket.send(JSON.stringify(message));
     }));

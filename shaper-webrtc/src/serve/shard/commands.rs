@@ -78,7 +78,7 @@ impl Shard {
         self.stopping = true;
     }
 
-    fn close_leg(&mut self, number: LegNumber, now: Instant) {
+    pub(super) fn close_leg(&mut self, number: LegNumber, now: Instant) {
         let Some(mut leg) = self.take_leg(number) else { return };
         let closed = guard::guarded(|| leg.rtc.close().map_err(|error| error.to_string()))
             .and_then(|()| guard::handle_input(&mut leg.rtc, Input::Timeout(now)));
@@ -89,7 +89,7 @@ impl Shard {
         self.remove_leg(number);
     }
 
-    fn connect(&mut self, number: LegNumber, dtls: &DtlsParameters) -> Result<(), String> {
+    pub(super) fn connect(&mut self, number: LegNumber, dtls: &DtlsParameters) -> Result<(), String> {
         let remote = fingerprint(dtls)?;
         let leg = self.leg(number).ok_or(GONE)?;
         if leg.dtls_started {
@@ -97,15 +97,17 @@ impl Shard {
         }
         // The side that the client leaves to us is the server's: in this dialect clients begin.
         let active = dtls.role == DtlsRole::Server;
-        let mut api = leg.rtc.direct_api();
-        api.set_remote_fingerprint(remote);
-        api.start_dtls(active).map_err(|error| format!("cannot start DTLS: {error}"))?;
+        leg.rtc.direct_api().set_remote_fingerprint(remote);
         leg.dtls_started = true;
+        leg.begins_dtls = active && !leg.ice_up;
+        if !leg.begins_dtls {
+            leg.start_dtls(active)?;
+        }
         self.mark(number);
         Ok(())
     }
 
-    fn restart_ice(&mut self, number: LegNumber) -> Result<IceParameters, String> {
+    pub(super) fn restart_ice(&mut self, number: LegNumber) -> Result<IceParameters, String> {
         let new = IceCreds::new();
         let leg = self.leg(number).ok_or(GONE)?;
         let replaced = leg.restart.replace(new.clone());

@@ -9,6 +9,7 @@ use str0m::ice::IceCreds;
 use str0m::media::Mid;
 
 use super::command::{Flow, LegNumber, Owner};
+use crate::guard;
 use crate::serve::ids::Id;
 use crate::serve::rewrite::Rewriter;
 
@@ -41,6 +42,10 @@ pub(crate) struct Leg {
     /// How many there have been.
     addresses_ever: u32,
     pub(crate) dtls_started: bool,
+    /// Whether it is ours to begin DTLS, as soon as ICE is up: what is sent before that reaches nobody, and DTLS gives
+    /// up after five flights.
+    pub(crate) begins_dtls: bool,
+    pub(crate) ice_up: bool,
     pub(crate) connected: bool,
     /// Since when it is not connected.
     pub(crate) down_since: Option<Instant>,
@@ -86,6 +91,8 @@ impl Leg {
             addresses: Vec::new(),
             addresses_ever: 0,
             dtls_started: false,
+            begins_dtls: false,
+            ice_up: false,
             connected: false,
             down_since: Some(now),
             due: now,
@@ -103,6 +110,13 @@ impl Leg {
             estimate: None,
             rtt: None,
         }
+    }
+
+    /// Begins DTLS, or lets the client.
+    pub(crate) fn start_dtls(&mut self, active: bool) -> Result<(), String> {
+        guard::guarded(|| {
+            self.rtc.direct_api().start_dtls(active).map_err(|error| format!("cannot start DTLS: {error}"))
+        })
     }
 
     /// Remembers an address; what is forgotten for it is given back.

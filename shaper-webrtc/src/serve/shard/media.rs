@@ -37,11 +37,20 @@ impl Shard {
                     self.want_key_frame(consumer, Some(leg), now);
                 }
             }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => leg.down_since = Some(now),
-            Event::IceConnectionStateChange(IceConnectionState::Connected | IceConnectionState::Completed)
-                if leg.connected =>
-            {
-                leg.down_since = None;
+            // One that has not been connected is late from its beginning.
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if leg.connected => {
+                leg.down_since = Some(now);
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Connected | IceConnectionState::Completed) => {
+                leg.ice_up = true;
+                if leg.connected {
+                    leg.down_since = None;
+                }
+                if std::mem::take(&mut leg.begins_dtls)
+                    && let Err(reason) = leg.start_dtls(true)
+                {
+                    self.fail(leg, reason);
+                }
             }
             Event::Closed => self.ending.push((leg.number, "closed by the client".to_owned())),
             _ => {}

@@ -5,6 +5,7 @@
 //! comes in is handled at once, and written to the legs that it goes out on; these are driven when the
 //! batch is through, so that each is touched once for many packets.
 
+pub(crate) mod alone;
 pub(crate) mod command;
 mod commands;
 mod consume;
@@ -240,7 +241,12 @@ impl Shard {
                     return;
                 }
                 Ok(Output::Transmit(datagram)) => self.transmit(leg, datagram.destination, &datagram.contents),
-                Ok(Output::Event(event)) => self.event(leg, event, now),
+                Ok(Output::Event(event)) => {
+                    self.event(leg, event, now);
+                    if leg.failed {
+                        return;
+                    }
+                }
                 Err(reason) => {
                     self.fail(leg, reason);
                     return;

@@ -82,7 +82,9 @@ impl Shard {
         for encoding in encodings {
             if let Some(ssrc) = encoding.ssrc {
                 let rid = encoding.rid.as_deref().map(Rid::from);
-                api.expect_stream_rx(ssrc.into(), encoding.rtx.map(|rtx| rtx.ssrc.into()), mid, rid);
+                let stream = api.expect_stream_rx(ssrc.into(), encoding.rtx.map(|rtx| rtx.ssrc.into()), mid, rid);
+                // Signalling names no NACK for sound.
+                stream.suppress_nack(kind == MediaKind::Audio);
             }
         }
         leg.announced.extend(announced(encodings));

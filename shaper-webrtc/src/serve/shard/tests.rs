@@ -4,6 +4,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::command::{Flow, Owner};
 use super::*;
+use crate::signal::transport::{DtlsParameters, DtlsRole};
 
 /// A shard that no thread runs, and what it tells.
 fn shard() -> (Shard, UnboundedReceiver<ShardEvent>) {
@@ -42,6 +43,38 @@ fn a_leg_that_has_failed_is_not_found_any_more_and_is_buried() {
     assert!(matches!(&event, ShardEvent::LegDown { transport: Id(3), reason, .. } if reason == "broken"), "{event:?}");
     assert!(shard.legs.iter().all(Option::is_none) && shard.by_ufrag.is_empty());
     assert_eq!(shard.metrics.legs.load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+/// When a transport ends at which nothing ever comes, and why.
+fn given_up(role: Option<DtlsRole>) -> (Duration, String) {
+    let (mut shard, mut told) = shard();
+    let start = Instant::now();
+    let owner = Owner { room: Id(1), participant: Id(2), transport: Id(3) };
+    let opened = shard.open(owner, Flow::In, start).unwrap();
+    if let Some(role) = role {
+        shard.connect(opened.leg, &DtlsParameters { role, ..opened.dtls }).unwrap();
+    }
+    for tick in 0..600 {
+        let passed = Duration::from_millis(100) * tick;
+        let now = start + passed;
+        shard.expire(now);
+        shard.drive_dirty(now);
+        shard.tick(now);
+        shard.drive_dirty(now);
+        shard.bury();
+        if let Ok(ShardEvent::LegDown { reason, .. }) = told.try_recv() {
+            return (passed, reason);
+        }
+    }
+    panic!("never");
+}
+
+#[test]
+fn a_transport_that_never_connects_ends_after_the_limit_whoever_is_to_begin_dtls() {
+    for role in [None, Some(DtlsRole::Auto), Some(DtlsRole::Client), Some(DtlsRole::Server)] {
+        let (passed, reason) = given_up(role);
+        assert_eq!((passed, &*reason), (Duration::from_secs(30), "not connected within 30 s"), "{role:?}");
+    }
 }
 
 #[test]

@@ -200,6 +200,21 @@ fn what_is_lost_on_the_way_to_the_server_is_asked_for_by_it_and_sent_on() {
 }
 
 #[test]
+fn lost_sound_is_not_asked_for_since_signalling_names_no_nack_for_it() {
+    let server = serve(ServeConfig::default());
+    let mut pair = Pair::connect(&server);
+    let (mut audio, mut video) = (lose_nth(AUDIO, 10), lose_nth(VIDEO, 10));
+    pair.out.lost_out = Box::new(move |datagram| audio(datagram) || video(datagram));
+    pair.publish(0, 100);
+    pair.pump_until_received(99, 100);
+    let asked = |out: &Peer, mid: &str| out.nacks.get(&mid.into()).copied().unwrap_or_default();
+    pump_until("video asked for", [&mut pair.out, &mut pair.input], |[out, _]| asked(out, "1").0 > 0);
+    let told = asked(&pair.out, "0").1;
+    pump_until("what is told next of sound", [&mut pair.out, &mut pair.input], |[out, _]| asked(out, "0").1 > told + 1);
+    assert_eq!(asked(&pair.out, "0").0, 0);
+}
+
+#[test]
 fn a_fault_of_the_servers_own_loses_packets_that_nobody_can_repair() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("map");

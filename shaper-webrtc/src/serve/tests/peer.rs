@@ -1,6 +1,6 @@
 //! A client's side of a transport.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ use crate::signal::transport::{DtlsParameters, DtlsRole, IceCandidate, IceParame
 /// What is waited for longer than this does not come.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How often a peer's statistics are looked at.
+const STATS_EVERY: Duration = Duration::from_millis(200);
+
 /// Whether a datagram is lost.
 pub(super) type Loss = Box<dyn FnMut(&[u8]) -> bool>;
 
@@ -30,6 +33,8 @@ pub(super) struct Peer {
     pub(super) closed: bool,
     pub(super) received: Vec<RtpPacket>,
     pub(super) key_frames_asked: VecDeque<KeyframeRequest>,
+    /// How often the server has asked for packets, by media section, and how often that was told.
+    pub(super) nacks: HashMap<Mid, (u64, u32)>,
     /// Which datagrams to the server are lost.
     pub(super) lost_out: Loss,
     /// Which from it.
@@ -46,7 +51,8 @@ impl Peer {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let local = socket.local_addr().unwrap();
-        let mut builder = Rtc::builder().set_rtp_mode(true).set_extension_map(extensions);
+        let mut builder =
+            Rtc::builder().set_rtp_mode(true).set_stats_interval(Some(STATS_EVERY)).set_extension_map(extensions);
         set_codecs(builder.codec_config());
         let mut rtc = builder.build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
@@ -58,6 +64,7 @@ impl Peer {
             closed: false,
             received: Vec::new(),
             key_frames_asked: VecDeque::new(),
+            nacks: HashMap::new(),
             lost_out: Box::new(|_| false),
             lost_in: Box::new(|_| false),
         }
@@ -135,6 +142,11 @@ impl Peer {
                 Output::Event(Event::Connected) => self.connected = true,
                 Output::Event(Event::Closed) => self.closed = true,
                 Output::Event(Event::RtpPacket(packet)) => self.received.push(packet),
+                Output::Event(Event::MediaEgressStats(stats)) => {
+                    let (nacks, told) = self.nacks.entry(stats.mid).or_default();
+                    *nacks = stats.nacks;
+                    *told += 1;
+                }
                 Output::Event(Event::KeyframeRequest(request)) => self.key_frames_asked.push_back(request),
                 Output::Event(_) => {}
             }
