@@ -35,13 +35,17 @@ const OUTER: f64 = 0.01;
 const LEAST_IN_BLOCK: usize = 30;
 /// Delays of their own that make a sample where the order was kept, and the share of them of which no more than that they are
 /// small may be known before a shape is fitted beside it.
-const LEAST_OWN: usize = 200;
+const LEAST_OWN: usize = 100;
 const UNKNOWN: f64 = 0.005;
 /// Correlations that are larger by this than those that a kept order makes by itself are the link's.
 const MORE_THAN_ORDER: f64 = 0.05;
-/// The range from the smallest delay to the 95 % quantile in so many parts: a cut puts more than this share of packets into
-/// the first, and several times what is in the second.
+/// The largest distance of a constant: half of the packets are to lie at it, however little so few packets say.
+const NO_CONSTANT: f64 = 0.25;
+/// The range from the smallest delay to the 95 % quantile in so many parts, or in narrower ones down to the resolution: a cut
+/// puts more than this share of packets into the first, and several times what is in the second, by more than so many of its
+/// standard deviations.
 const PARTS: f64 = 50.0;
+const CUT_CERTAIN: f64 = 3.0;
 const CUT_SHARE: f64 = 0.03;
 const CUT_TIMES: f64 = 3.0;
 
@@ -214,6 +218,10 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
                 interval: over_blocks(value, &in_blocks.iter().map(of).collect::<Vec<_>>()),
             };
             let mut parameters = vec![parameter("delay_ns", shaped.delay, |shaped| shaped.delay)];
+            // What is the hosts' own may be in what was measured, and makes delays longer.
+            if let Some(interval) = parameters.first_mut().and_then(|delay| delay.interval.as_mut()) {
+                interval.low = (interval.low - options.resolution_ns as f64).max(0.0);
+            }
             if shape != Shape::Constant {
                 parameters.push(parameter("jitter_ns", shaped.jitter, |shaped| shaped.jitter));
             }
@@ -231,7 +239,8 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         absolute: series.absolute,
         base_ns,
         mean_ns: all.iter().map(|delay| *delay as f64).sum::<f64>() / all.len() as f64,
-        cut_share: cut.map(|cut| cut.share),
+        // What lies beside a constant was no jitter.
+        cut_share: cut.filter(|_| shape != Some(Shape::Constant)).map(|cut| cut.share),
         resolution_ns: options.resolution_ns,
         noise,
         chosen,
@@ -298,7 +307,10 @@ fn choose(candidates: &[DelayCandidate], noise: f64) -> usize {
     let of = |simple: bool| {
         let named = candidates.iter().enumerate();
         named
-            .filter(|(_, one)| one.shape.is_some_and(|shape| (shape == Shape::Constant) == simple) && one.ks <= within)
+            .filter(|(_, one)| {
+                let within = if simple { within.min(NO_CONSTANT) } else { within };
+                one.shape.is_some_and(|shape| (shape == Shape::Constant) == simple) && one.ks <= within
+            })
             .min_by(|(_, one), (_, other)| {
                 (one.ks, one.wasserstein_ms)
                     .partial_cmp(&(other.ks, other.wasserstein_ms))
@@ -313,18 +325,24 @@ fn choose(candidates: &[DelayCandidate], noise: f64) -> usize {
 fn cut(sorted: &[i64], resolution: i64) -> Option<Cut> {
     let (least, n) = (*sorted.first()?, sorted.len());
     let most = *sorted.get(n * 95 / 100)?;
-    let part = ((most.saturating_sub(least) as f64 / PARTS) as i64).max(resolution);
-    if most.saturating_sub(least) < part.saturating_mul(8) {
+    let widest = ((most.saturating_sub(least) as f64 / PARTS) as i64).max(resolution);
+    if most.saturating_sub(least) < widest.saturating_mul(8) {
         return None;
     }
-    let up_to = |parts: i64| {
-        let end = least.saturating_add(part.saturating_mul(parts));
-        sorted.partition_point(|delay| *delay <= end) as f64 / n as f64
-    };
-    let (first, second) = (up_to(1), up_to(2) - up_to(1));
-    let found = first > CUT_SHARE && first > CUT_TIMES * second && first < 0.9;
-    // In the first part lies what was cut, and as much besides as in the second.
-    found.then_some(Cut { floor: least as f64, share: first - second })
+    // Where a shape is steep a wide part holds as much beside what was cut, and where hosts are late a narrow one misses some.
+    let parts = std::iter::successors(Some(resolution.max(1)), |part| Some(part.saturating_mul(2)));
+    parts.take_while(|part| *part < widest).chain([widest]).find_map(|part| {
+        let up_to = |parts: i64| {
+            let end = least.saturating_add(part.saturating_mul(parts));
+            sorted.partition_point(|delay| *delay <= end) as f64
+        };
+        let (first, second) = (up_to(1), up_to(2) - up_to(1));
+        let certain = CUT_CERTAIN * (first + CUT_TIMES * CUT_TIMES * second).sqrt();
+        let share = first / n as f64;
+        let found = share > CUT_SHARE && share < 0.9 && first - CUT_TIMES * second > certain;
+        // In the first part lies what was cut, and as much besides as in the second.
+        found.then_some(Cut { floor: least as f64, share: (first - second) / n as f64 })
+    })
 }
 
 /// A shape fitted to a sample: base and jitter by least squares of the sample's quantiles on the shape's, where nothing is
