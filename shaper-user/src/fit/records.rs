@@ -63,7 +63,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
         link.impairs |= fate == Fate::Lost || fate.delay_ns().is_some_and(|delay| delay > 0);
         let [forward, back] = &mut link.ways;
         let bytes = length.and_then(|place| cells.get(place)?.parse().ok());
-        if direction % 2 == 0 { forward } else { back }.push(arrival, fate, bytes);
+        if direction.is_multiple_of(2) { forward } else { back }.push(arrival, fate, bytes);
     }
     let several = links.len() > 1;
     let of_all: u64 = links.values().map(|link| link.packets).sum();

@@ -43,8 +43,10 @@ fn presets_come_back_within_their_intervals() {
         let (loss, delay) = known(truth);
         hold_to(&fit["loss"]["chosen"]["parameters"], &loss, 0.0, name);
         let found = &profile.link.a_to_b;
-        // A tenth of its jitter is cut.
-        assert_eq!(fit["delay"]["cut_share"].is_null(), name != "wifi-bad", "{name}: {fit}");
+        // A tenth of its packets would be faster than nothing.
+        if name == "wifi-bad" {
+            assert!(!fit["delay"]["cut_share"].is_null(), "{fit}");
+        }
         hold_to(&fit["delay"]["parameters"], &delay, 1_000.0, name);
         if !truth.jitter.is_zero() {
             assert_eq!(found.distribution, truth.distribution, "{name}: {fit}");

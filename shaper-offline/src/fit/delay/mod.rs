@@ -125,6 +125,21 @@ pub struct DelayFit {
 struct Cut {
     floor: f64,
     share: f64,
+    /// How wide the part is that it was found in; `None` where what lies there is not known to be all that was cut.
+    part: Option<i64>,
+}
+
+impl Cut {
+    /// The same of another sample: how much of it lies there.
+    fn of(self, sorted: &[i64]) -> Self {
+        let Some(part) = self.part else { return self };
+        let up_to = |parts: i64| {
+            let end = (self.floor as i64).saturating_add(part.saturating_mul(parts));
+            sorted.partition_point(|delay| *delay <= end) as f64
+        };
+        let (first, second) = (up_to(1), up_to(2) - up_to(1));
+        Self { share: (first - second).max(0.0) / sorted.len().max(1) as f64, ..self }
+    }
 }
 
 /// Fits the delays; `None` where fewer than a fit takes are known.
@@ -179,7 +194,7 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     let worth = |own: &Own| (own.worth * correlation.worth).max(1.0);
     let noise = KS_BOUND * (1.0 / worth(&train) + 1.0 / worth(&test)).sqrt();
     let cut = cut(&whole.sorted, options.resolution_ns).filter(|_| whole.unknown < UNKNOWN);
-    let limit = |own: &Own| own.unknown_part().or(cut);
+    let limit = |own: &Own| own.unknown_part().or_else(|| Some(cut?.of(&own.sorted)));
 
     let mut candidates: Vec<DelayCandidate> = Vec::new();
     for shape in Shape::ALL {
@@ -256,7 +271,7 @@ impl Own {
     /// The smallest ones, where too little is known of them: a shape is fitted to the others, as beside a cut.
     fn unknown_part(&self) -> Option<Cut> {
         let floor = *self.sorted.first()? as f64;
-        (self.unknown >= UNKNOWN).then_some(Cut { floor, share: self.unknown })
+        (self.unknown >= UNKNOWN).then_some(Cut { floor, share: self.unknown, part: None })
     }
 }
 
@@ -278,7 +293,9 @@ fn is_correlated(
     let mut delays: Vec<i64> = anew.packets.iter().filter_map(|packet| packet.fate.delay_ns()).collect();
     delays.sort_unstable();
     let by_order = correlation::fit(&anew, &correlation::scores(&anew, &delays), test_blocks, options);
-    let allowed = MORE_THAN_ORDER + 3.3 / (delays.len().max(1) as f64).sqrt();
+    // Neighbours that hang together say less than as many independent ones.
+    let worth = delays.len() as f64 * measured.worth.min(by_order.worth);
+    let allowed = MORE_THAN_ORDER + 3.3 / worth.max(1.0).sqrt();
     measured.lags.iter().zip(&by_order.lags).any(|(measured, by_order)| measured.scores > by_order.scores + allowed)
 }
 
@@ -341,12 +358,13 @@ fn cut(sorted: &[i64], resolution: i64) -> Option<Cut> {
         let share = first / n as f64;
         let found = share > CUT_SHARE && share < 0.9 && first - CUT_TIMES * second > certain;
         // In the first part lies what was cut, and as much besides as in the second.
-        found.then_some(Cut { floor: least as f64, share: (first - second) / n as f64 })
+        found.then_some(Cut { floor: least as f64, share: (first - second) / n as f64, part: Some(part) })
     })
 }
 
 /// A shape fitted to a sample: base and jitter by least squares of the sample's quantiles on the shape's, where nothing is
-/// cut.
+/// cut. What was cut says where the shape passes the smallest delay, and more surely than all quantiles behind it: where the
+/// shape is steep a small difference of its base cuts much more or less.
 fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     let n = sorted.len();
     let at = |share: f64| sorted.get(((share * n as f64) as usize).min(n.saturating_sub(1))).map_or(0.0, |x| *x as f64);
@@ -358,9 +376,13 @@ fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     let share = |point: usize| from + (to - from) * (point as f64 + 0.5) / SHARES as f64;
     let points = (0..SHARES).map(|point| (shape.quantile(share(point)), at(share(point))));
     let (mut x, mut y) = (0.0, 0.0);
+    let passes = cut.filter(|cut| cut.part.is_some() && cut.share > 0.0);
     for (of_shape, of_sample) in points.clone() {
         x += of_shape / SHARES as f64;
         y += of_sample / SHARES as f64;
+    }
+    if let Some(cut) = passes {
+        (x, y) = (shape.quantile(cut.share), cut.floor);
     }
     let (mut square, mut product) = (0.0, 0.0);
     for (of_shape, of_sample) in points {

@@ -85,6 +85,12 @@ fn jitter_that_is_cut_where_it_is_steepest_is_told_from_its_cut() {
         assert!(fit.accepted, "{:#?}", fit.candidates);
         holds(&fit, &truth);
     }
+    // Of a few hundreds that did not wait for others in a kept order it is told as well.
+    let few = fitted_to(&in_order(simulate(&truth, 4_000, 10.0, None, 2)));
+    assert!(few.order.taken_off && few.cut_share.is_some(), "{few:#?}");
+    let DelayModel::Shaped { shape, delay_ns, jitter_ns } = few.chosen else { panic!("{:#?}", few.candidates) };
+    assert_eq!(shape, Shape::Pareto, "{:#?}", few.candidates);
+    assert!((delay_ns / truth.delay - 1.0).abs() < 0.15 && (jitter_ns / truth.jitter - 1.0).abs() < 0.15, "{few:#?}");
     // Without a cut none is seen.
     let whole = Shaped { delay: 30.0 * MS, jitter: 5.0 * MS, floor: None, ..truth };
     assert_eq!(fitted_to(&simulate(&whole, 40_000, 20.0, None, 1)).cut_share, None);
