@@ -36,6 +36,8 @@ const LEAST_IN_BLOCK: usize = 30;
 /// Delays of their own that make a sample where the order was kept, and the share of them of which no more than that they are
 /// small may be known before a shape is fitted beside it.
 const LEAST_OWN: usize = 100;
+/// Delays of their own at the smallest one that make a cut where the order was kept.
+const SEEN: usize = 10;
 const UNKNOWN: f64 = 0.005;
 /// Correlations that are larger by this than those that a kept order makes by itself are the link's.
 const MORE_THAN_ORDER: f64 = 0.05;
@@ -193,7 +195,13 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     }
     let worth = |own: &Own| (own.worth * correlation.worth).max(1.0);
     let noise = KS_BOUND * (1.0 / worth(&train) + 1.0 / worth(&test)).sqrt();
-    let cut = cut(&whole.sorted, options.resolution_ns).filter(|_| whole.unknown < UNKNOWN);
+    // Where packets waited one that did not may stand for many: that a part is full of them says nothing then.
+    let is_seen = |cut: &Cut| {
+        let end = (cut.floor as i64).saturating_add(cut.part.unwrap_or(0));
+        let there = marked.iter().flatten().filter(|one| one.is_own_up_to(end.saturating_add(shift))).count();
+        !is_own || there >= SEEN
+    };
+    let cut = cut(&whole.sorted, options.resolution_ns).filter(|cut| whole.unknown < UNKNOWN && is_seen(cut));
     let limit = |own: &Own| own.unknown_part().or_else(|| Some(cut?.of(&own.sorted)));
 
     let mut candidates: Vec<DelayCandidate> = Vec::new();
