@@ -5,7 +5,7 @@
 use std::{fs, net::Ipv4Addr};
 
 use shaper_offline::{
-    analyze::{BeganBy, Description, Options, ProtocolPackets, one_point},
+    analyze::{BeganBy, Description, Options, ProtocolPackets, Severity, one_point},
     recognise::Protocol,
 };
 
@@ -155,6 +155,53 @@ fn one_flow_carries_several_protocols() {
     assert_eq!(found.ptp[&24]["announce"], 1);
     let totals: Vec<_> = found.protocols.iter().map(|seen| (seen.protocol, seen.packets, seen.flows)).collect();
     assert_eq!(totals, [(Protocol::Stun, 6, 2), (Protocol::Dtls, 1, 1), (Protocol::Ptp, 1, 1)]);
+}
+
+#[test]
+fn rtcp_is_a_protocol_of_its_flow_on_a_port_of_its_own_and_on_that_of_rtp() {
+    let rtp = |number: u16| {
+        let mut rtp = vec![0x80, 0];
+        rtp.extend(number.to_be_bytes());
+        rtp.extend((u32::from(number) * 160).to_be_bytes());
+        rtp.extend([0, 0, 0, 9]);
+        rtp.resize(172, 0xd5);
+        rtp
+    };
+    // A receiver's report without a block, and what only begins like one.
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    let no_report = [0x80, 201, 0, 9, 1, 2, 3, 4];
+    let mut frames = Vec::new();
+    for number in 0..20_u16 {
+        frames.push((i64::from(number) * 20 * MS, udp((A.0, 5_000), (B.0, 5_004), &rtp(number))));
+    }
+    for (ms, ports) in [(401, (5_004, 5_000)), (402, (5_005, 5_001)), (403, (5_005, 5_001))] {
+        frames.push((ms * MS, udp((B.0, ports.0), (A.0, ports.1), &report)));
+    }
+    frames.push((404 * MS, udp((B.0, 5_005), (A.0, 5_001), &no_report)));
+    let found = described(&frames, 65_535);
+    let of = |protocol, packets| ProtocolPackets { protocol, packets };
+    let protocols: Vec<_> = found.conversations.iter().map(|one| one.protocols.clone()).collect();
+    assert_eq!(protocols, [vec![of(Protocol::Rtp, 20), of(Protocol::Rtcp, 1)], vec![of(Protocol::Rtcp, 2)]]);
+    assert_eq!(found.rtp.rtcp.datagrams, 3);
+    let text = found.to_string();
+    assert!(text.contains("Packets recognised: RTP 20, RTCP 3."), "{text}");
+    assert!(text.lines().any(|row| row.contains("  RTCP ") && row.contains("10.0.0.2:5005")), "{text}");
+}
+
+#[test]
+fn findings_say_how_grave_they_are_and_are_sentences_in_json() {
+    let mut frames = transfer();
+    frames.push((0, vec![2; 10]));
+    let found = described(&frames, 65_535);
+    let grave = |words: &str| {
+        let finding = found.findings.iter().find(|finding| finding.text.contains(words));
+        finding.unwrap_or_else(|| panic!("no {words}: {:?}", found.findings)).severity
+    };
+    assert_eq!(grave("retransmissions"), Severity::Note);
+    assert_eq!(grave("of an unknown link type"), Severity::Warning);
+    assert_eq!(described(&[], 65_535).findings[0].severity, Severity::Error);
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["findings"][0], found.findings[0].text.as_str());
 }
 
 #[test]

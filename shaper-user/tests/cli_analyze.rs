@@ -129,6 +129,7 @@ fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
         (&["a.pcapng", "none.pcapng"], "none.pcapng holds no packet: check its interface"),
         (&["a.pcapng", "b.pcapng", "--filter", "tcp"], "The filter leaves none of the 20 packets of a.pcapng"),
         (&["a.pcapng", "--flow", "TCP"], "the filter leaves no packet"),
+        (&["none.pcapng"], "none.pcapng: holds no packet: check its interface"),
         (&["a.pcapng", "--flow", "ten"], "names no flow"),
         (&["a.pcapng", "a.pcapng"], "given twice"),
         (&["a.pcapng", "b.pcapng", "--filter", "prot 7"], "prot"),
@@ -137,6 +138,14 @@ fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+        // What is not the case is not told beside.
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let not = if words.contains("ilter") || arguments.contains(&"--flow") {
+            ["recognised in both", "holds no packet"]
+        } else {
+            ["filter leaves", "no such"]
+        };
+        assert!(not.iter().all(|words| !stdout.contains(words)), "{arguments:?}: {stdout}");
     }
 }
 

@@ -75,6 +75,23 @@ fn a_page_has_the_findings_first_and_a_plot_of_each_kind() {
 }
 
 #[test]
+fn findings_of_one_capture_have_their_severity_on_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, _] = captures("wifi");
+    let whole = fs::read(&a).unwrap();
+    // Cut within its last block.
+    fs::write(folder.path().join("cut.pcapng"), &whole[..whole.len() - 7]).unwrap();
+    let output = shaper(folder.path(), &["analyze", "cut.pcapng", "--html", "cut.html"]);
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(folder.path().join("cut.html")).unwrap();
+    let grave = |class: &str, words: &str| {
+        let rows = page.split("<li class=\"").skip(1);
+        rows.filter(|row| row.starts_with(&format!("{class}\">"))).any(|row| row.contains(words))
+    };
+    assert!(grave("warning", "cut off at byte") && grave("note", "Packets recognised"), "{page}");
+}
+
+#[test]
 fn what_a_page_is_of_is_chosen_as_for_any_other_output() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = captures("wifi");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::result::Way;
 
@@ -135,6 +135,41 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.within(["A", "B"]).fmt(f)
+    }
+}
+
+/// A finding of one capture: a sentence, and how grave it is. In JSON it is the sentence alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// How grave it is.
+    pub severity: Severity,
+    /// One sentence, or a few.
+    pub text: String,
+}
+
+impl Sentence {
+    pub(super) fn error(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, text: text.into() }
+    }
+
+    pub(super) fn warning(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, text: text.into() }
+    }
+
+    pub(super) fn note(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, text: text.into() }
+    }
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Sentence {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }
 

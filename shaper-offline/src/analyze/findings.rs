@@ -4,7 +4,7 @@ use super::{
     clock::ClockMethod,
     examples::{Examples, Shown},
     finding::{Finding, FindingKind as Kind, Severity},
-    result::{Analysis, Damage, Figures, Way},
+    result::{Analysis, Damage, Figures, FileFound, Way},
     text::{duration, percent, place},
 };
 use crate::pcapfile::Compression;
@@ -35,7 +35,7 @@ pub(super) fn findings(analysis: &Analysis, examined: &Examined<'_>) -> Vec<Find
             found.push(Finding::new(Kind::Damaged, Severity::Error, text));
         }
     }
-    let seen = analysis.files.iter().all(|file| file.packets > file.filtered);
+    let seen = analysis.files.iter().all(|file| file.packets > 0 && !leaves_none(file));
     if seen && !analysis.has_shared() {
         found.push(Finding::new(
             Kind::NothingShared,
@@ -253,12 +253,15 @@ pub(super) fn seen_again(path: &str, count: u64) -> String {
     )
 }
 
+/// Whether the filter left out all that could be compared.
+fn leaves_none(file: &FileFound) -> bool {
+    file.filtered > 0 && file.filtered == file.packets - file.bypassed - file.untimed - file.leapt - file.unparsed
+}
+
 fn captures(found: &mut Vec<Finding>, analysis: &Analysis) {
     for file in &analysis.files {
         let path = &file.name();
-        if file.filtered > 0
-            && file.filtered == file.packets - file.bypassed - file.untimed - file.leapt - file.unparsed
-        {
+        if leaves_none(file) {
             let text = format!(
                 "The filter leaves none of the {} packets of {path}: try it with fewer conditions, and look at the \
                  flows that `shaper analyze {}` lists.",

@@ -44,7 +44,7 @@ use thiserror::Error;
 pub use capture::{Capture, Predicate};
 pub use clock::{Clock, ClockFound, ClockMethod, ClockStep};
 pub use density::{Displacement, ReorderDensity};
-pub use finding::{Finding, FindingKind, Severity};
+pub use finding::{Finding, FindingKind, Sentence, Severity};
 pub use flow::FlowKey;
 pub use key::Tier;
 pub use one::{

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::text::{duration, percent};
+use super::{
+    finding::Sentence,
+    text::{duration, percent},
+};
 use crate::rtp::{RtpFound, RtpStream};
 
 /// Streams that have a sentence of their own; the others are counted in one.
@@ -13,40 +16,46 @@ const SHOWN: usize = 20;
 const MS: f64 = 1e6;
 
 /// What matters about the streams, those that lost the most first.
-pub(super) fn sentences(found: &RtpFound) -> Vec<String> {
+pub(super) fn sentences(found: &RtpFound) -> Vec<Sentence> {
     let mut told = Vec::new();
     let mut losing: Vec<_> = found.streams.iter().filter(|stream| stream.missing > 0).collect();
     losing.sort_by(|x, y| y.loss_ratio.total_cmp(&x.loss_ratio));
     told.extend(losing.iter().take(TOLD).map(|stream| {
         let longest = stream.bursts.longest_loss_run;
         let packets = if longest == 1 { "packet" } else { "packets" };
-        format!(
+        Sentence::note(format!(
             "RTP stream {:#010x} ({}) lost {} of {} packets ({}), longest loss run {longest} {packets}.",
             stream.ssrc,
             stream.flow,
             stream.missing,
             stream.expected,
             percent(stream.loss_ratio)
-        )
+        ))
     }));
     let more = losing.len().saturating_sub(TOLD);
     if more > 0 {
-        told.push(format!("{more} RTP streams more lost packets."));
+        told.push(Sentence::note(format!("{more} RTP streams more lost packets.")));
     }
     let anew: Vec<_> = found.streams.iter().filter(|stream| stream.restarts > 0).collect();
     if let [stream, more @ ..] = anew.as_slice() {
         let others = if more.is_empty() { String::new() } else { format!(", and so did {} others", more.len()) };
-        told.push(format!(
+        told.push(Sentence::warning(format!(
             "RTP stream {:#010x} began numbering anew {}{others}: what was lost around that is not known.",
             stream.ssrc,
             if stream.restarts == 1 { "once".to_owned() } else { format!("{} times", stream.restarts) }
-        ));
+        )));
     }
     if found.untracked > 0 {
-        told.push(format!("{} RTP packets are of streams beyond those that are followed.", found.untracked));
+        told.push(Sentence::warning(format!(
+            "{} RTP packets are of streams beyond those that are followed.",
+            found.untracked
+        )));
     }
     if found.rtcp.encrypted > 0 {
-        told.push(format!("{} RTCP datagrams are encrypted: what they report is not known.", found.rtcp.encrypted));
+        told.push(Sentence::note(format!(
+            "{} RTCP datagrams are encrypted: what they report is not known.",
+            found.rtcp.encrypted
+        )));
     }
     told
 }

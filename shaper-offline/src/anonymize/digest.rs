@@ -12,6 +12,7 @@ pub(super) const MAC: u8 = 2;
 pub(super) const SSRC: u8 = 3;
 pub(super) const PATH: u8 = 4;
 pub(super) const NAME: u8 = 5;
+pub(super) const FRAGMENT: u8 = 6;
 
 /// Content of up to so many bytes is enciphered within its own length, so that different content stays different.
 pub(super) const SHORT: usize = 11;

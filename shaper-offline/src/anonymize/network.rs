@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Anonymizer, frame::Frame};
+use super::{Anonymizer, digest, frame::Frame};
 use crate::packet::{Layers, Transport, protocol};
 
 /// No operation, of IPv4 and of TCP alike.
 const NOP: u8 = 1;
 const END: u8 = 0;
+/// The extension header of fragments (RFC 8200 section 4.5).
+const FRAGMENT: u8 = 44;
 /// Options of TCP that stay: MSS, window scale, SACK permitted, SACK, timestamps. Others hold cookies and addresses.
 const OPTIONS: [u8; 5] = [2, 3, 4, 5, 8];
 
@@ -43,7 +45,7 @@ fn ipv4(by: &mut Anonymizer, frame: &mut Frame<'_>, at: usize, end: usize) {
     for place in at + 20..options.min(end) {
         frame.put(place, &[NOP]);
     }
-    extensions(frame, protocol::AUTHENTICATION, options, end);
+    extensions(by, frame, protocol::AUTHENTICATION, options, end);
 }
 
 fn ipv6(by: &mut Anonymizer, frame: &mut Frame<'_>, at: usize, end: usize) {
@@ -59,27 +61,32 @@ fn ipv6(by: &mut Anonymizer, frame: &mut Frame<'_>, at: usize, end: usize) {
         }
     }
     if let Some([next]) = frame.chunk(at + 6) {
-        extensions(frame, next, at + 40, end);
+        extensions(by, frame, next, at + 40, end);
     }
 }
 
-/// Extension headers (RFC 8200 section 4, RFC 4302): how they follow each other stays, and what makes fragments whole.
-fn extensions(frame: &mut Frame<'_>, mut kind: u8, mut at: usize, end: usize) {
+/// Extension headers (RFC 8200 section 4, RFC 4302): how they follow each other stays, and what makes fragments whole, by a
+/// number that hosts may count up over all that they send.
+fn extensions(by: &Anonymizer, frame: &mut Frame<'_>, mut kind: u8, mut at: usize, end: usize) {
     while at < end {
         let Some([next, length]) = frame.chunk(at) else { return };
         let size = match kind {
-            44 => 8,
+            FRAGMENT => 8,
             protocol::AUTHENTICATION => (usize::from(length) + 2) * 4,
             0 | 43 | 60 | 135 | 139 | 140 => (usize::from(length) + 1) * 8,
             _ => return,
         };
         let kept = match kind {
-            44 => 8,
+            FRAGMENT => 4,
             // Type of routing, and how many segments are left.
             43 => 4,
             _ => 2,
         };
         frame.copy(at..(at + kept).min(end));
+        if let (FRAGMENT, Some(number)) = (kind, frame.chunk(at + 4).filter(|_| at + size <= end)) {
+            let mapped = by.digest.number(digest::FRAGMENT, u32::from_be_bytes(number));
+            frame.put(at + 4, &mapped.to_be_bytes());
+        }
         (kind, at) = (next, at + size);
     }
 }

@@ -100,6 +100,10 @@ fn addresses_with_a_meaning_stay_and_nothing_becomes_one() {
     assert_eq!(solicited.segments()[..7], [0xff02, 0, 0, 0, 0, 1, solicited.segments()[6]]);
     assert_eq!(solicited.segments()[6] >> 8, 0xff);
     assert_ne!(solicited, "ff02::1:ffaa:bbcc".parse::<Ipv6Addr>().unwrap());
+    // And the last 24 bits of a digest of a host's name.
+    let named = by.ipv6("ff02::2:ffab:cdef".parse().unwrap());
+    assert_eq!(named.segments()[..6], [0xff02, 0, 0, 0, 0, 2]);
+    assert!(named.segments()[6] >> 8 == 0xff && named != "ff02::2:ffab:cdef".parse::<Ipv6Addr>().unwrap());
     let of_prefix = by.ipv6("ff3e:40:2001:db8:1234:5678:0:1".parse().unwrap());
     assert_eq!(of_prefix.segments()[0], 0xff3e);
     assert_ne!(of_prefix.segments()[2..6], [0x2001, 0xdb8, 0x1234, 0x5678]);
@@ -197,6 +201,57 @@ fn headers_stay_with_right_checksums_and_payload_goes() {
     let mut wrong = frame;
     wrong[40] ^= 0x55;
     assert_eq!(anew(linktype::ETHERNET, &wrong)[40..42], [0, 0]);
+}
+
+#[test]
+fn extension_headers_and_options_keep_their_lengths_and_lose_what_they_hold() {
+    let secret: [u8; 16] = *b"a home address..";
+    let datagram = &udp(b"longer than eleven bytes, and a secret")[34..];
+    let options = [&[17, 2, 1, 2, 0, 0, 0xc9, 16][..], &secret].concat();
+    let hop_by_hop = [&[60, 2, 0x1e, 16][..], &secret, &[1, 2, 0, 0], &options].concat();
+    let routing = [&[17, 4, 4, 1, 1, 0, 0x12, 0x34][..], &secret, &secret].concat();
+    let authenticated = [&[17, 4, 0, 0, 0xde, 0xad, 0xbe, 0xef, 0, 0, 0, 7][..], &secret[..12]].concat();
+    let mobility = [&[17, 2, 1, 0, 0, 0, 0, 0][..], &secret].concat();
+    let headers = [(60, &options), (0, &hop_by_hop), (43, &routing), (51, &authenticated), (135, &mobility)];
+    let behind = |next: u8, headers: &[u8], label: [u8; 3]| {
+        let length = (headers.len() + datagram.len()) as u16;
+        let mut frame =
+            [&MAC_B[..], &MAC_A, &[0x86, 0xdd, 0x60 | label[0] >> 4, label[0], label[1], label[2]]].concat();
+        frame.extend(length.to_be_bytes());
+        frame.extend([next, 64]);
+        frame.extend([&[0x20, 1, 0xd, 0xb8][..], &secret[..12], &[0x20, 1, 0xd, 0xb8], &secret[4..]].concat());
+        frame.extend([headers, datagram].concat());
+        frame
+    };
+    for (next, header) in headers {
+        let frame = behind(next, header, [0xa, 0xbc, 0xde]);
+        let out = anew(linktype::ETHERNET, &frame);
+        let [was, is] = [&frame, &out].map(|bytes| packet::parse(1, bytes, bytes.len() as u32).unwrap());
+        assert_eq!((was.ports(), was.ip.unwrap().header_length), (is.ports(), is.ip.unwrap().header_length), "{next}");
+        // Behind a mobility header nothing is looked for.
+        assert_eq!(was.ports() == (5004, 6000), next != 135, "{next}");
+        for bytes in [&secret[..4], &secret[8..12], &[0xde, 0xad], &[0x12, 0x34], &MAC_A, &[0xbc, 0xde]] {
+            assert!(!out.windows(bytes.len()).any(|window| window == bytes), "{next}: {bytes:x?} in {out:x?}");
+        }
+    }
+    // Which fragments are of one packet can be told, and nothing else by their number.
+    let fragments = [[1, 0xfe, 0xed], [1, 0xfe, 0xed], [1, 0xfe, 0xee]].map(|[more, high, low]| {
+        let out = anew(linktype::ETHERNET, &behind(44, &[17, 0, 0, more, 0, 0, high, low], [0; 3]));
+        (out[54..58].to_vec(), out[58..62].to_vec())
+    });
+    assert_eq!(fragments[0].0, [17, 0, 0, 1]);
+    assert!(fragments[0].1 == fragments[1].1 && fragments[0].1 != fragments[2].1, "{fragments:x?}");
+    assert_ne!(fragments[0].1, [0, 0, 0xfe, 0xed]);
+    // Routes that were recorded, and stamps of hosts, are options of IPv4.
+    let mut frame = udp(b"longer than eleven bytes");
+    frame[14] = 0x48;
+    let total = frame.len() as u16 - 14 + 12;
+    frame[16..18].copy_from_slice(&total.to_be_bytes());
+    let route = [&[7, 11, 12][..], &HOST_A, &HOST_B, &[0]].concat();
+    drop(frame.splice(34..34, route));
+    let out = anew(linktype::ETHERNET, &frame);
+    assert!(!has_originals(&out) && out[34..46] == [1; 12], "{out:x?}");
+    assert_eq!(packet::parse(1, &out, out.len() as u32).unwrap().ports(), (5004, 6000));
 }
 
 #[test]

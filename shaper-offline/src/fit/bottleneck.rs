@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::blocks::{fitted, held_out};
 use super::delay::over_blocks;
-use super::{Observed, Options, Series};
+use super::{Fate, Observed, Options, Series};
 use crate::stats::Interval;
 
 /// Pairs of packets that say something of the rate, at least, in either half of the blocks.
@@ -37,6 +37,24 @@ pub struct Bottleneck {
     /// The wait at which packets are lost, where most of them are lost at about the longest: the length of the queue in
     /// nanoseconds.
     pub queue_ns: Option<i64>,
+}
+
+impl Bottleneck {
+    /// Sees to it that nothing is known of packets that met a full queue, where losses tell that it has an end.
+    pub(super) fn leave_out(&self, series: &mut Series) {
+        let base = series.packets.iter().filter_map(|packet| packet.fate.delay_ns()).min();
+        let (Some(base), Some(_)) = (base, self.queue_ns) else { return };
+        let full = (FULL * self.longest_wait_ns as f64) as i64;
+        let mut came: Option<i64> = None;
+        for packet in &mut series.packets {
+            let arrival = packet.fate.delay_ns().map(|delay| packet.sent_ns.saturating_add(delay));
+            came = arrival.or(came);
+            let waits = came.map(|came| came.saturating_sub(packet.sent_ns).saturating_sub(base));
+            if waits.is_some_and(|wait| wait > full) {
+                packet.fate = Fate::Unknown;
+            }
+        }
+    }
 }
 
 /// Two packets, the second of which waited for the first.
@@ -137,7 +155,6 @@ fn median(values: &mut [f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fit::Fate;
     use crate::fit::draws::Draws;
 
     /// Packets that are sent at such distances and take so long, each given by its number and the arrival of the last one.

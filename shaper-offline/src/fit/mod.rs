@@ -97,9 +97,10 @@ pub struct Fit {
     pub loss: LossFit,
     /// How long they take; `None` where too few delays are known.
     pub delay: Option<DelayFit>,
-    /// What looks like outages, which are not fitted: their losses are among those of `loss`.
+    /// What looks like outages, which are not fitted: their losses are not among those of `loss`.
     pub outages: Option<Outages>,
-    /// What looks like a bottleneck, which is not fitted: its delays are among those of `delay`.
+    /// What looks like a bottleneck, which is not fitted: its delays are among those of `delay`, and what met a queue that was
+    /// full is not in `loss`.
     pub bottleneck: Option<Bottleneck>,
 }
 
@@ -125,7 +126,7 @@ pub fn fit(series: &Series, options: &Options) -> Result<Fit, FitError> {
         return Err(FitError::Negative { delay_ns });
     }
     let blocks = blocks::split(packets, lost);
-    let loss = loss::fit(series, &blocks, options);
+    let mut loss = loss::fit(series, &blocks, options);
     let delay = delay::fit(series, &blocks, options);
     let span_ns = match (series.packets.first(), series.packets.last()) {
         (Some(first), Some(last)) if series.timed => Some(last.sent_ns.saturating_sub(first.sent_ns)),
@@ -133,5 +134,12 @@ pub fn fit(series: &Series, options: &Options) -> Result<Fit, FitError> {
     };
     let outages = outage::find(series, loss.accepted);
     let bottleneck = bottleneck::find(series, &blocks, options);
+    let has_end = bottleneck.is_some_and(|bottleneck| bottleneck.queue_ns.is_some());
+    if outages.is_some() || has_end {
+        let mut rest = series.clone();
+        bottleneck.iter().for_each(|bottleneck| bottleneck.leave_out(&mut rest));
+        outages.iter().for_each(|outages| outages.leave_out(&mut rest));
+        loss = loss::fit(&rest, &blocks, options);
+    }
     Ok(Fit { packets, arrived, lost, unknown, span_ns, blocks: blocks.len(), loss, delay, outages, bottleneck })
 }

@@ -1,8 +1,8 @@
-//! Outages: stretches in which nothing arrives, that no loss packet by packet makes. They are told, not fitted.
+//! Outages: stretches in which nothing arrives, that no loss packet by packet makes. They are told and left out, not fitted.
 
 use serde::Serialize;
 
-use super::Series;
+use super::{Fate, Series};
 
 /// Packets lost in a row, and the time without an arrival, from which on a stretch may be one.
 const PACKETS: u64 = 10;
@@ -53,6 +53,24 @@ pub struct Outages {
     pub per_second: f64,
     /// The first 100 of them.
     pub found: Vec<Outage>,
+    /// When each began, and how long it lasted, from the first packet of the series on, in nanoseconds.
+    #[serde(skip)]
+    stretches: Vec<(i64, i64)>,
+}
+
+impl Outages {
+    /// Sees to it that nothing is known of packets that were lost in them.
+    pub(super) fn leave_out(&self, series: &mut Series) {
+        let first = series.packets.first().map_or(0, |packet| packet.sent_ns);
+        let mut stretches = self.stretches.iter().copied().peekable();
+        for packet in &mut series.packets {
+            let at = packet.sent_ns.saturating_sub(first);
+            while stretches.next_if(|(from, length)| at >= from.saturating_add(*length)).is_some() {}
+            if packet.fate == Fate::Lost && stretches.peek().is_some_and(|(from, _)| at >= *from) {
+                packet.fate = Fate::Unknown;
+            }
+        }
+    }
 }
 
 /// Looks for outages; `accepted` says whether the fitted losses are no further away than chance takes them.
@@ -103,6 +121,7 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
         longest_ns: found.iter().map(|run| run.length_ns).max()?,
         every_ns: every.map(|(mean, _)| mean as i64),
         per_second: found.len() as f64 / (span as f64 / 1e9),
+        stretches: found.iter().map(|run| (run.from_ns, run.length_ns)).collect(),
         found: found.into_iter().take(LISTED).collect(),
     })
 }
@@ -146,7 +165,7 @@ fn spread(values: &[f64]) -> Option<(f64, f64)> {
 mod tests {
     use super::*;
     use crate::fit::draws::Draws;
-    use crate::fit::{Fate, Observed, Options};
+    use crate::fit::{LossKind, Observed, Options};
 
     /// Packets 10 ms apart.
     fn series(packets: usize, mut lost: impl FnMut(usize) -> bool) -> Series {
@@ -176,6 +195,11 @@ mod tests {
             assert!((found.length_ns as f64 / 1e9 - length).abs() < 0.03, "{found:?}");
         }
         assert!((outages.per_second - 0.02).abs() < 1e-3 && outages.every_ns.is_none());
+        // What is lost beside is fitted alone.
+        let loss = crate::fit::fit(&series, &Options::default()).unwrap().loss;
+        let ratio = loss.chosen.parameters[0].interval.unwrap();
+        assert!(loss.chosen.kind == LossKind::Independent && loss.longest_burst < 5, "{loss:#?}");
+        assert!(ratio.low < 0.02 && ratio.high > 0.02 && ratio.high < 0.025, "{ratio:?}");
     }
 
     #[test]

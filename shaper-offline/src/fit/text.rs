@@ -57,7 +57,7 @@ impl fmt::Display for Outages {
             Some(every) => write!(f, ", one every {:.3} s", seconds(every))?,
             None => write!(f, ", {:.4} a second", self.per_second)?,
         }
-        write!(f, ": looks like outages, not fitted as such")
+        write!(f, ": looks like outages, not fitted as such, and left out of the loss")
     }
 }
 
@@ -75,7 +75,13 @@ impl fmt::Display for Bottleneck {
         let ms = |ns: i64| ns as f64 / 1e6;
         write!(f, ", not fitted; packets wait up to {:.1} ms", ms(self.longest_wait_ns))?;
         match self.queue_ns {
-            Some(wait) => write!(f, ", and are lost where {:.1} ms are queued", ms(wait)),
+            Some(wait) => {
+                write!(
+                    f,
+                    ", and are lost where {:.1} ms are queued: what was sent then is left out of the loss",
+                    ms(wait)
+                )
+            }
             None => Ok(()),
         }
     }

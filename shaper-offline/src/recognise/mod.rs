@@ -44,6 +44,8 @@ pub enum Protocol {
     RtpMidi,
     /// Streams of RTP (RFC 3550), which no single datagram tells.
     Rtp,
+    /// RTCP (RFC 3550), encrypted as well, which counts by what else its hosts send each other.
+    Rtcp,
     /// Open Sound Control 1.0.
     Osc,
     /// TOAST version 2 and its discovery.
@@ -54,7 +56,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Stun,
         Self::TurnChannelData,
         Self::Dtls,
@@ -65,6 +67,7 @@ impl Protocol {
         Self::AbletonLink,
         Self::RtpMidi,
         Self::Rtp,
+        Self::Rtcp,
         Self::Osc,
         Self::Toast,
         Self::ToastIncompatible,
@@ -90,6 +93,7 @@ impl Protocol {
             Self::AbletonLink => "Ableton Link",
             Self::RtpMidi => "RTP-MIDI",
             Self::Rtp => "RTP",
+            Self::Rtcp => "RTCP",
             Self::Osc => "OSC",
             Self::Toast => "TOAST",
             Self::ToastIncompatible => "other TOAST",

@@ -99,14 +99,12 @@ impl Default for Rtp {
 
 impl Rtp {
     /// A UDP datagram of the flow of this number; numbers are to be small, as there is a place for
-    /// each below the largest. `length` is the payload's length on the wire.
+    /// each below the largest. `length` is the payload's length on the wire. Whether it counts as RTCP; what is RTP is known
+    /// only in the end.
     #[inline]
-    pub fn datagram(&mut self, number: usize, flow: &FlowKey, payload: &[u8], length: u32, ts_ns: Option<i64>) {
+    pub fn datagram(&mut self, number: usize, flow: &FlowKey, payload: &[u8], length: u32, ts_ns: Option<i64>) -> bool {
         let Some(header) = Header::parse(payload, length) else {
-            if header::is_rtcp(payload) {
-                self.rtcp.datagram(flow, payload, length, ts_ns);
-            }
-            return;
+            return header::is_rtcp(payload) && self.rtcp.datagram(flow, payload, length, ts_ns);
         };
         let arrival = Arrival { ts_ns, header, length };
         if let Some(state) = self.flows.get(number)
@@ -114,9 +112,10 @@ impl Rtp {
             && let Some(entry) = self.streams.get_mut(state.stream as usize)
         {
             entry.stream.add(&arrival);
-            return;
+            return false;
         }
         self.other(number, flow, &arrival);
+        false
     }
 
     /// A source that is not the one of the packet before.

@@ -100,7 +100,7 @@ fn one_capture_is_told_up_to_the_damage_and_the_damage_first() {
         let found = one_point(&path, &Options::default()).unwrap();
         assert_eq!((found.packets, found.cut_at), (BEFORE, None), "{}", path.display());
         assert_eq!(found.damage.as_ref().map(|damage| damage.at), Some(at), "{}", path.display());
-        assert!(found.findings[0].contains(&format!("byte {at}")), "{:?}", found.findings);
+        assert!(found.findings[0].text.contains(&format!("byte {at}")), "{:?}", found.findings);
         assert_eq!(found.flows[0].packets, BEFORE);
     }
 }

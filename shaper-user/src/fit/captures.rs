@@ -1,10 +1,13 @@
-//! The captures of two points: what became of each packet between them.
+//! The captures of two points: what became of each packet between them; and where a run wrote them, when each was due.
 
 use std::path::Path;
 
-use shaper_offline::analyze::{self, Analysis, Clock, Ending, FindingKind, Options, PacketRecord, Severity, Sink, Way};
+use shaper_offline::analyze::{
+    self, Analysis, Clock, ClockMethod, Ending, FindingKind, Options, PacketRecord, Severity, Sink, Way,
+};
 use shaper_offline::fit::{Fate, Series};
 
+use super::due::Due;
 use super::measured::{Measured, Packets};
 use crate::cut::Cut;
 
@@ -13,14 +16,32 @@ use crate::cut::Cut;
 struct Collected {
     ways: [Packets; 2],
     ending: Ending,
+    /// What a run wrote into the first and the second capture.
+    due: Option<[Due; 2]>,
+    told: Told,
+}
+
+/// What the comments of a run said.
+#[derive(Default)]
+struct Told {
+    /// How late packets left, in nanoseconds.
+    late: Vec<i64>,
+    /// Packets that arrived and of which it is not known.
+    unknown: u64,
+    /// Packets that met a link that was down.
+    down: u64,
 }
 
 impl Sink for Collected {
     fn packet(&mut self, packet: &PacketRecord<'_>) {
         let (Some(way), Some(sent)) = (packet.way, packet.sent()) else { return };
         let fate = match packet.fate {
-            analyze::Fate::Matched => packet.delay_ns.map_or(Fate::Untimed, Fate::Arrived),
+            analyze::Fate::Matched => self.delay(packet).map_or(Fate::Untimed, Fate::Arrived),
             analyze::Fate::Corrupted => Fate::Untimed,
+            analyze::Fate::Lost if self.was_down(way, sent.frame) => {
+                self.told.down += 1;
+                Fate::Unknown
+            }
             analyze::Fate::Lost => Fate::Lost,
             analyze::Fate::Unmatched | analyze::Fate::Edge => Fate::Unknown,
             analyze::Fate::Duplicate | analyze::Fate::ArrivalOnly | analyze::Fate::Uncounted => return,
@@ -36,6 +57,30 @@ impl Sink for Collected {
 }
 
 impl Collected {
+    /// The delay of a packet that arrived: where a run wrote when it was due, until then.
+    fn delay(&mut self, packet: &PacketRecord<'_>) -> Option<i64> {
+        let measured = packet.delay_ns?;
+        let Some([of_a, of_b]) = &self.due else { return Some(measured) };
+        let (sent, arrived) = (packet.sent()?, packet.arrived()?);
+        let due = if packet.way == Some(Way::AToB) { of_b } else { of_a };
+        match due.of(arrived.frame) {
+            Some((due, late)) => {
+                self.told.late.push(late);
+                // Both clocks are read one after the other, so that what is not delayed may seem to be due before.
+                Some(due.saturating_sub(sent.ts_ns).max(0))
+            }
+            None => {
+                self.told.unknown += 1;
+                Some(measured)
+            }
+        }
+    }
+
+    fn was_down(&self, way: Way, frame: Option<u64>) -> bool {
+        let Some([of_a, of_b]) = &self.due else { return false };
+        if way == Way::AToB { of_a } else { of_b }.was_down(frame)
+    }
+
     /// The series, with what is known only at the end.
     fn series(self, absolute: bool) -> [Series; 2] {
         let Ending { shift_ns, a_to_b_unproven, b_to_a_unproven } = self.ending;
@@ -68,12 +113,47 @@ fn warnings(analysis: &Analysis) -> impl Iterator<Item = String> {
     warns.filter(move |finding| !said(finding.kind)).map(|finding| finding.text.clone())
 }
 
-pub(super) fn read(a: &Path, b: &Path, same_clock: bool) -> anyhow::Result<Measured> {
+impl Told {
+    /// What is to be known of it.
+    fn notes(mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        self.late.sort_unstable();
+        let at =
+            |hundredths: usize| self.late.get(self.late.len() * hundredths / 100).map_or(0.0, |ns| *ns as f64 / 1e6);
+        if !self.late.is_empty() {
+            notes.push(format!(
+                "delays are until packets were due: how late the run's own machinery released them, {:.3} ms in the median \
+                 and {:.3} ms at 99 %, is no delay of the link; name both captures to fit what they measured",
+                at(50),
+                at(99)
+            ));
+            if self.unknown > 0 {
+                notes.push(format!(
+                    "of {} packets the run does not tell when they were due: their delays are as captured",
+                    self.unknown
+                ));
+            }
+        }
+        if self.down > 0 {
+            notes.push(format!("{} packets met an outage and were left out: outages are not fitted", self.down));
+        }
+        notes
+    }
+}
+
+/// Reads two captures; of those that a run wrote, `of_run`, also when packets were due.
+pub(super) fn read(a: &Path, b: &Path, same_clock: bool, of_run: bool) -> anyhow::Result<Measured> {
     let clock = if same_clock { Clock::Same } else { Clock::Estimate };
     let options = Options { clock, ..Options::default() };
-    let mut collected = Collected::default();
+    let due = if of_run { Some([Due::read(a)?, Due::read(b)?]) } else { None };
+    let mut collected = Collected { due, ..Collected::default() };
     let analysis = analyze::two_points_into(a, b, &options, &mut collected)?;
+    // By two clocks what was due and what was sent are not of one time.
+    if of_run && !matches!(analysis.clock.method, ClockMethod::SameHost | ClockMethod::SameHostByFiles) {
+        return read(a, b, same_clock, false);
+    }
     let mut notes: Vec<String> = collected.ways.iter().filter_map(Packets::left_out).collect();
+    notes.extend(std::mem::take(&mut collected.told).notes());
     notes.extend(warnings(&analysis));
     let cuts: Vec<Cut> = analysis.files.iter().filter_map(Cut::of_file).collect();
     notes.extend(cuts.iter().map(|cut| format!("{}; what stands before it was fitted", cut.place())));

@@ -103,7 +103,7 @@ impl Measured {
         match (kind(a)?, b) {
             (Kind::Capture, Some(b)) => {
                 given.without_interval("a capture")?;
-                captures::read(a, b, given.same_clock)
+                captures::read(a, b, given.same_clock, false)
             }
             (Kind::Capture, None) => bail!(
                 "{}: a capture of one point says nothing of the link: name the capture at the other end too",
@@ -126,7 +126,7 @@ impl Measured {
         given.without_interval("a run")?;
         let [a, b] = ["a.pcapng", "b.pcapng"].map(|name| directory.join(name));
         if a.is_file() && b.is_file() {
-            return captures::read(&a, &b, given.same_clock);
+            return captures::read(&a, &b, given.same_clock, true);
         }
         let table: PathBuf = directory.join(records::FILE);
         if !table.is_file() {

@@ -3,6 +3,7 @@
 
 mod captures;
 mod delays;
+mod due;
 mod irtt;
 mod measured;
 mod profile;

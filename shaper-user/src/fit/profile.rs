@@ -166,7 +166,7 @@ fn hints(fit: &Fit) -> Vec<String> {
             ),
             _ => format!("rate = \"{rate}/s\", length = \"{length}\""),
         };
-        lines.push(format!("  [outages] {key} would say so; their losses are in the loss below"));
+        lines.push(format!("  [outages] {key} would say so; their losses are not in the loss below"));
     }
     if let Some(bottleneck) = &fit.bottleneck
         && let Some(rate) = bottleneck.rate_bps
@@ -174,7 +174,7 @@ fn hints(fit: &Fit) -> Vec<String> {
         let queue =
             bottleneck.queue_ns.map_or_else(String::new, |queue| format!(", queue = \"{}\"", duration(queue as f64)));
         let rate = (rate / 1e3).round();
-        lines.push(format!("  rate = \"{rate}kbit\"{queue} would say so; the waiting is in the delay below"));
+        lines.push(format!("  rate = \"{rate}kbit\"{queue} would say so; the waiting is in the delay below, and what met a full queue is not in the loss"));
     }
     lines
 }

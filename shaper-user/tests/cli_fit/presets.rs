@@ -43,10 +43,9 @@ fn presets_come_back_within_their_intervals() {
         let (loss, delay) = known(truth);
         hold_to(&fit["loss"]["chosen"]["parameters"], &loss, 0.0, name);
         let found = &profile.link.a_to_b;
-        // Its Pareto jitter is cut where that is steepest: the cut is not told from it, and a table stands for both.
+        // A tenth of its packets would be faster than nothing.
         if name == "wifi-bad" {
-            assert!(found.distribution.is_table(), "{fit}");
-            continue;
+            assert!(!fit["delay"]["cut_share"].is_null(), "{fit}");
         }
         hold_to(&fit["delay"]["parameters"], &delay, 1_000.0, name);
         if !truth.jitter.is_zero() {
@@ -103,6 +102,8 @@ fn outages_of_presets_are_told_with_their_lengths() {
             profile.contains("looks like outages, not fitted as such") && profile.contains("#   [outages] "),
             "{profile}"
         );
+        // What is lost beside them comes back.
+        hold_to(&told["a_to_b"]["loss"]["chosen"]["parameters"], &known(&preset.link.a_to_b).0, 0.0, name);
     }
 }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::{
     Options, Result,
     capture::{Capture, Chosen},
+    finding::Sentence,
     flow::FlowKey,
     key::{Keyed, Rules, keyed},
     result::Damage,
@@ -48,7 +49,7 @@ pub struct Description {
     /// Version of this form: it grows where a name goes or changes its meaning.
     pub schema_version: u32,
     /// What matters, one sentence each.
-    pub findings: Vec<String>,
+    pub findings: Vec<Sentence>,
     /// Path as given.
     pub path: String,
     /// How the file is compressed, if it is.
@@ -205,8 +206,10 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
                     sessions.see(FlowKey::of(&layers), layers.payload, layers.payload_length, packet.ts_ns);
                 }
                 (None | Some(Protocol::RtpMidi), Some(at)) => {
-                    if let Some(seen) = flows.all.get(at) {
-                        rtp.datagram(at, &seen.flow, layers.payload, layers.payload_length, packet.ts_ns);
+                    if let Some(seen) = flows.all.get(at)
+                        && rtp.datagram(at, &seen.flow, layers.payload, layers.payload_length, packet.ts_ns)
+                    {
+                        protocols.rtcp(at);
                     }
                 }
                 _ => {}
@@ -242,7 +245,7 @@ pub fn one_point_of(capture: &Capture<'_>, options: &Options) -> Result<Descript
     if let Some(key) = &options.anonymize {
         Anonymizer::new(key).description(&mut found);
     }
-    found.findings = found.sentences();
+    found.findings = found.sentences(chosen.point.is_some());
     Ok(found)
 }
 

@@ -67,6 +67,13 @@ impl Protocols {
         Some(found)
     }
 
+    /// A datagram of a flow was RTCP.
+    pub(super) fn rtcp(&mut self, at: usize) {
+        if let Some(watch) = self.watches.get_mut(at) {
+            watch.add(Protocol::Rtcp);
+        }
+    }
+
     /// Looks at a frame that is neither UDP nor TCP.
     pub(super) fn frame(&mut self, at: usize, layers: Layers<'_>, ts: Option<i64>) {
         if layers.ethertype != recognise::PTP_ETHERTYPE

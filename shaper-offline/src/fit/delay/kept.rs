@@ -15,6 +15,13 @@ pub(super) struct Measured {
     held: bool,
 }
 
+impl Measured {
+    /// Whether it was no longer than this, and did not wait.
+    pub(super) const fn is_own_up_to(self, delay: i64) -> bool {
+        !self.held && self.delay <= delay
+    }
+}
+
 /// Marks the packets that arrived no more than the resolution behind an earlier one; `None` where the delay is not known.
 pub(super) fn marked(series: &Series, options: &Options) -> Vec<Option<Measured>> {
     let mut latest: Option<i64> = None;

@@ -35,13 +35,19 @@ const OUTER: f64 = 0.01;
 const LEAST_IN_BLOCK: usize = 30;
 /// Delays of their own that make a sample where the order was kept, and the share of them of which no more than that they are
 /// small may be known before a shape is fitted beside it.
-const LEAST_OWN: usize = 200;
+const LEAST_OWN: usize = 100;
+/// Delays of their own at the smallest one that make a cut where the order was kept.
+const SEEN: usize = 10;
 const UNKNOWN: f64 = 0.005;
 /// Correlations that are larger by this than those that a kept order makes by itself are the link's.
 const MORE_THAN_ORDER: f64 = 0.05;
-/// The range from the smallest delay to the 95 % quantile in so many parts: a cut puts more than this share of packets into
-/// the first, and several times what is in the second.
+/// The largest distance of a constant: half of the packets are to lie at it, however little so few packets say.
+const NO_CONSTANT: f64 = 0.25;
+/// The range from the smallest delay to the 95 % quantile in so many parts, or in narrower ones down to the resolution: a cut
+/// puts more than this share of packets into the first, and several times what is in the second, by more than so many of its
+/// standard deviations.
 const PARTS: f64 = 50.0;
+const CUT_CERTAIN: f64 = 3.0;
 const CUT_SHARE: f64 = 0.03;
 const CUT_TIMES: f64 = 3.0;
 
@@ -121,6 +127,21 @@ pub struct DelayFit {
 struct Cut {
     floor: f64,
     share: f64,
+    /// How wide the part is that it was found in; `None` where what lies there is not known to be all that was cut.
+    part: Option<i64>,
+}
+
+impl Cut {
+    /// The same of another sample: how much of it lies there.
+    fn of(self, sorted: &[i64]) -> Self {
+        let Some(part) = self.part else { return self };
+        let up_to = |parts: i64| {
+            let end = (self.floor as i64).saturating_add(part.saturating_mul(parts));
+            sorted.partition_point(|delay| *delay <= end) as f64
+        };
+        let (first, second) = (up_to(1), up_to(2) - up_to(1));
+        Self { share: (first - second).max(0.0) / sorted.len().max(1) as f64, ..self }
+    }
 }
 
 /// Fits the delays; `None` where fewer than a fit takes are known.
@@ -174,8 +195,14 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     }
     let worth = |own: &Own| (own.worth * correlation.worth).max(1.0);
     let noise = KS_BOUND * (1.0 / worth(&train) + 1.0 / worth(&test)).sqrt();
-    let cut = cut(&whole.sorted, options.resolution_ns).filter(|_| whole.unknown < UNKNOWN);
-    let limit = |own: &Own| own.unknown_part().or(cut);
+    // Where packets waited one that did not may stand for many: that a part is full of them says nothing then.
+    let is_seen = |cut: &Cut| {
+        let end = (cut.floor as i64).saturating_add(cut.part.unwrap_or(0));
+        let there = marked.iter().flatten().filter(|one| one.is_own_up_to(end.saturating_add(shift))).count();
+        !is_own || there >= SEEN
+    };
+    let cut = cut(&whole.sorted, options.resolution_ns).filter(|cut| whole.unknown < UNKNOWN && is_seen(cut));
+    let limit = |own: &Own| own.unknown_part().or_else(|| Some(cut?.of(&own.sorted)));
 
     let mut candidates: Vec<DelayCandidate> = Vec::new();
     for shape in Shape::ALL {
@@ -214,6 +241,10 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
                 interval: over_blocks(value, &in_blocks.iter().map(of).collect::<Vec<_>>()),
             };
             let mut parameters = vec![parameter("delay_ns", shaped.delay, |shaped| shaped.delay)];
+            // What is the hosts' own may be in what was measured, and makes delays longer.
+            if let Some(interval) = parameters.first_mut().and_then(|delay| delay.interval.as_mut()) {
+                interval.low = (interval.low - options.resolution_ns as f64).max(0.0);
+            }
             if shape != Shape::Constant {
                 parameters.push(parameter("jitter_ns", shaped.jitter, |shaped| shaped.jitter));
             }
@@ -231,7 +262,8 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         absolute: series.absolute,
         base_ns,
         mean_ns: all.iter().map(|delay| *delay as f64).sum::<f64>() / all.len() as f64,
-        cut_share: cut.map(|cut| cut.share),
+        // What lies beside a constant was no jitter.
+        cut_share: cut.filter(|_| shape != Some(Shape::Constant)).map(|cut| cut.share),
         resolution_ns: options.resolution_ns,
         noise,
         chosen,
@@ -247,7 +279,7 @@ impl Own {
     /// The smallest ones, where too little is known of them: a shape is fitted to the others, as beside a cut.
     fn unknown_part(&self) -> Option<Cut> {
         let floor = *self.sorted.first()? as f64;
-        (self.unknown >= UNKNOWN).then_some(Cut { floor, share: self.unknown })
+        (self.unknown >= UNKNOWN).then_some(Cut { floor, share: self.unknown, part: None })
     }
 }
 
@@ -269,7 +301,9 @@ fn is_correlated(
     let mut delays: Vec<i64> = anew.packets.iter().filter_map(|packet| packet.fate.delay_ns()).collect();
     delays.sort_unstable();
     let by_order = correlation::fit(&anew, &correlation::scores(&anew, &delays), test_blocks, options);
-    let allowed = MORE_THAN_ORDER + 3.3 / (delays.len().max(1) as f64).sqrt();
+    // Neighbours that hang together say less than as many independent ones.
+    let worth = delays.len() as f64 * measured.worth.min(by_order.worth);
+    let allowed = MORE_THAN_ORDER + 3.3 / worth.max(1.0).sqrt();
     measured.lags.iter().zip(&by_order.lags).any(|(measured, by_order)| measured.scores > by_order.scores + allowed)
 }
 
@@ -298,7 +332,10 @@ fn choose(candidates: &[DelayCandidate], noise: f64) -> usize {
     let of = |simple: bool| {
         let named = candidates.iter().enumerate();
         named
-            .filter(|(_, one)| one.shape.is_some_and(|shape| (shape == Shape::Constant) == simple) && one.ks <= within)
+            .filter(|(_, one)| {
+                let within = if simple { within.min(NO_CONSTANT) } else { within };
+                one.shape.is_some_and(|shape| (shape == Shape::Constant) == simple) && one.ks <= within
+            })
             .min_by(|(_, one), (_, other)| {
                 (one.ks, one.wasserstein_ms)
                     .partial_cmp(&(other.ks, other.wasserstein_ms))
@@ -313,22 +350,29 @@ fn choose(candidates: &[DelayCandidate], noise: f64) -> usize {
 fn cut(sorted: &[i64], resolution: i64) -> Option<Cut> {
     let (least, n) = (*sorted.first()?, sorted.len());
     let most = *sorted.get(n * 95 / 100)?;
-    let part = ((most.saturating_sub(least) as f64 / PARTS) as i64).max(resolution);
-    if most.saturating_sub(least) < part.saturating_mul(8) {
+    let widest = ((most.saturating_sub(least) as f64 / PARTS) as i64).max(resolution);
+    if most.saturating_sub(least) < widest.saturating_mul(8) {
         return None;
     }
-    let up_to = |parts: i64| {
-        let end = least.saturating_add(part.saturating_mul(parts));
-        sorted.partition_point(|delay| *delay <= end) as f64 / n as f64
-    };
-    let (first, second) = (up_to(1), up_to(2) - up_to(1));
-    let found = first > CUT_SHARE && first > CUT_TIMES * second && first < 0.9;
-    // In the first part lies what was cut, and as much besides as in the second.
-    found.then_some(Cut { floor: least as f64, share: first - second })
+    // Where a shape is steep a wide part holds as much beside what was cut, and where hosts are late a narrow one misses some.
+    let parts = std::iter::successors(Some(resolution.max(1)), |part| Some(part.saturating_mul(2)));
+    parts.take_while(|part| *part < widest).chain([widest]).find_map(|part| {
+        let up_to = |parts: i64| {
+            let end = least.saturating_add(part.saturating_mul(parts));
+            sorted.partition_point(|delay| *delay <= end) as f64
+        };
+        let (first, second) = (up_to(1), up_to(2) - up_to(1));
+        let certain = CUT_CERTAIN * (first + CUT_TIMES * CUT_TIMES * second).sqrt();
+        let share = first / n as f64;
+        let found = share > CUT_SHARE && share < 0.9 && first - CUT_TIMES * second > certain;
+        // In the first part lies what was cut, and as much besides as in the second.
+        found.then_some(Cut { floor: least as f64, share: (first - second) / n as f64, part: Some(part) })
+    })
 }
 
 /// A shape fitted to a sample: base and jitter by least squares of the sample's quantiles on the shape's, where nothing is
-/// cut.
+/// cut. What was cut says where the shape passes the smallest delay, and more surely than all quantiles behind it: where the
+/// shape is steep a small difference of its base cuts much more or less.
 fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     let n = sorted.len();
     let at = |share: f64| sorted.get(((share * n as f64) as usize).min(n.saturating_sub(1))).map_or(0.0, |x| *x as f64);
@@ -340,9 +384,13 @@ fn shaped(shape: Shape, sorted: &[i64], cut: Option<Cut>) -> Shaped {
     let share = |point: usize| from + (to - from) * (point as f64 + 0.5) / SHARES as f64;
     let points = (0..SHARES).map(|point| (shape.quantile(share(point)), at(share(point))));
     let (mut x, mut y) = (0.0, 0.0);
+    let passes = cut.filter(|cut| cut.part.is_some() && cut.share > 0.0);
     for (of_shape, of_sample) in points.clone() {
         x += of_shape / SHARES as f64;
         y += of_sample / SHARES as f64;
+    }
+    if let Some(cut) = passes {
+        (x, y) = (shape.quantile(cut.share), cut.floor);
     }
     let (mut square, mut product) = (0.0, 0.0);
     for (of_shape, of_sample) in points {

@@ -75,6 +75,49 @@ fn jitter_that_is_cut_at_the_smallest_delay_is_found_whole() {
 }
 
 #[test]
+fn jitter_that_is_cut_where_it_is_steepest_is_told_from_its_cut() {
+    // A tenth of the packets, where the tail begins that has the most of them.
+    let truth = Shaped { shape: Shape::Pareto, delay: 21.0 * MS, jitter: 39.0 * MS, floor: Some(0.0) };
+    for seed in 1..=3 {
+        let fit = fitted_to(&simulate(&truth, 40_000, 20.0, None, seed));
+        assert!((fit.cut_share.unwrap() - truth.cdf(0.0)).abs() < 0.01, "{:?}", fit.cut_share);
+        assert!(matches!(fit.chosen, DelayModel::Shaped { shape: Shape::Pareto, .. }), "{:#?}", fit.candidates);
+        assert!(fit.accepted, "{:#?}", fit.candidates);
+        holds(&fit, &truth);
+    }
+    // Of a few hundreds that did not wait for others in a kept order it is told as well.
+    let few = fitted_to(&in_order(simulate(&truth, 4_000, 10.0, None, 2)));
+    assert!(few.order.taken_off && few.cut_share.is_some(), "{few:#?}");
+    let DelayModel::Shaped { shape, delay_ns, jitter_ns } = few.chosen else { panic!("{:#?}", few.candidates) };
+    assert_eq!(shape, Shape::Pareto, "{:#?}", few.candidates);
+    assert!((delay_ns / truth.delay - 1.0).abs() < 0.15 && (jitter_ns / truth.jitter - 1.0).abs() < 0.15, "{few:#?}");
+    // Without a cut none is seen.
+    let whole = Shaped { delay: 30.0 * MS, jitter: 5.0 * MS, floor: None, ..truth };
+    assert_eq!(fitted_to(&simulate(&whole, 40_000, 20.0, None, 1)).cut_share, None);
+}
+
+#[test]
+fn a_constant_is_known_no_better_than_what_hosts_add_and_spread_is_none() {
+    // Hosts add 40 us, and to one packet in twenty some milliseconds.
+    let mut draws = Draws::new(9);
+    let late = |draws: &mut Draws| if draws.uniform() < 0.05 { 3.0 * MS * draws.uniform() } else { 0.0 };
+    let packet = |number: i64| {
+        let delay = 30.0 * MS + 40_000.0 + late(&mut draws);
+        Observed { sent_ns: number * 10_000_000, fate: Fate::Arrived(delay as i64), bytes: None }
+    };
+    let fit = fitted_to(&Series { packets: (0..4_000).map(packet).collect(), timed: true, absolute: true });
+    assert!(matches!(fit.chosen, DelayModel::Shaped { shape: Shape::Constant, .. }), "{:#?}", fit.candidates);
+    let interval = fit.parameters[0].interval.unwrap();
+    assert!(interval.low < 30.0 * MS && interval.high > 30.0 * MS, "{interval:?}");
+    assert_eq!(fit.cut_share, None);
+    // In a kept order of packets so dense that hardly one is free the noise is large, and all of them no constant yet.
+    let truth = Shaped { shape: Shape::Pareto, delay: 30.0 * MS, jitter: 10.0 * MS, floor: None };
+    let fit = fitted_to(&in_order(simulate(&truth, 4_000, 0.5, None, 3)));
+    let constant = &fit.candidates[0];
+    assert!(constant.ks > 0.25 && constant.shape == Some(Shape::Constant) && !constant.chosen, "{fit:#?}");
+}
+
+#[test]
 fn a_shape_without_a_name_becomes_a_table_of_it() {
     let mut draws = Draws::new(11);
     let packet = |number: i64| {

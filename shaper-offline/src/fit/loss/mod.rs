@@ -24,8 +24,11 @@ pub use runs::Distance;
 
 /// The least length of a gap, in packets received (RFC 3611, 4.7.2).
 pub(super) const GMIN: u64 = 16;
-/// Losses from which on chains are candidates: with fewer a burst says nothing.
+/// Losses in either half from which on chains with hidden states are candidates.
 const LEAST_LOSSES: u64 = 30;
+/// The same of bursts, and of what they are told by: those that ended.
+const LEAST_IN_BURSTS: u64 = 10;
+const LEAST_BURSTS: u64 = 3;
 /// The factor of the KS distance's bound at 99.9 %: `sqrt(-ln(0.001 / 2) / 2)`.
 pub(super) const KS_BOUND: f64 = 1.949_474_6;
 
@@ -195,7 +198,10 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     let may = |kind: LossKind| match kind {
         LossKind::None => all.lost == 0,
         LossKind::Independent => all.lost > 0,
-        _ => pairs.lost.min(test_pairs.lost) >= LEAST_LOSSES && pairs.n10 > 0 && pairs.n01 > 0,
+        LossKind::Bursts | LossKind::SimpleGilbert => {
+            pairs.lost.min(test_pairs.lost) >= LEAST_IN_BURSTS && pairs.n10.min(test_pairs.n10) >= LEAST_BURSTS
+        }
+        _ => pairs.lost.min(test_pairs.lost) >= LEAST_LOSSES && pairs.n10 > 0,
     };
     let mut candidates: Vec<(LossCandidate, Vec<f64>, f64)> = Vec::new();
     for kind in LossKind::ALL.into_iter().filter(|kind| may(*kind)) {

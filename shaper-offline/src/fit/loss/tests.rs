@@ -98,8 +98,24 @@ fn estimation_recovers_gilbert_and_elliott_from_200000_packets() {
 
 #[test]
 fn few_losses_are_not_taken_for_bursts() {
-    let fit = fitted_to(&LossModel::Bursts { ratio: 0.01, burst: 3.0 }, 2_000, 2);
+    let fit = fitted_to(&LossModel::Bursts { ratio: 0.005, burst: 3.0 }, 2_000, 2);
     assert_eq!(fit.candidates.iter().map(|candidate| candidate.kind).collect::<Vec<_>>(), [LossKind::Independent]);
+}
+
+#[test]
+fn bursts_are_known_again_from_a_few_dozens() {
+    let truth = LossModel::Bursts { ratio: 0.02, burst: 3.0 };
+    let mut found = 0;
+    for seed in 1..=5 {
+        let fit = fitted_to(&truth, 4_000, seed);
+        if fit.chosen.kind == LossKind::Bursts {
+            holds(&fit, &truth);
+            found += 1;
+        }
+        let single = fitted_to(&LossModel::Independent { ratio: 0.01 }, 4_000, seed);
+        assert_eq!(single.chosen.kind, LossKind::Independent, "{single:#?}");
+    }
+    assert!(found >= 3, "{found} of 5");
 }
 
 #[test]
@@ -134,9 +150,12 @@ fn what_nobody_knows_is_neither_lost_nor_received() {
 }
 
 #[test]
-fn an_outage_is_told_by_its_length_and_not_judged() {
+fn an_outage_without_times_is_told_by_its_length_and_not_judged() {
     let mut series = simulate(&LossModel::None, 4_000, 1);
     series.packets.iter_mut().skip(850).take(120).for_each(|packet| packet.fate = Fate::Lost);
+    let timed = crate::fit::fit(&series, &Options::default()).unwrap();
+    assert_eq!((timed.loss.chosen.kind, timed.outages.map(|outages| outages.lost)), (LossKind::None, Some(120)));
+    series.timed = false;
     let fit = crate::fit::fit(&series, &Options::default()).unwrap();
     let loss = &fit.loss;
     assert_eq!((loss.chosen.kind, loss.longest_burst, loss.accepted), (LossKind::Independent, 120, None), "{loss:#?}");

@@ -62,10 +62,9 @@ impl Rtcp {
         self.known.extend(pair(flow));
     }
 
-    /// A datagram whose second byte is a packet type of RTCP.
-    pub(super) fn datagram(&mut self, flow: &FlowKey, bytes: &[u8], length: u32, ts_ns: Option<i64>) {
-        let Some(pair) = pair(flow) else { return };
-        let Some(form) = form(bytes, length) else { return };
+    /// A datagram whose second byte is a packet type of RTCP; whether it counts as such.
+    pub(super) fn datagram(&mut self, flow: &FlowKey, bytes: &[u8], length: u32, ts_ns: Option<i64>) -> bool {
+        let Some((pair, form)) = pair(flow).zip(form(bytes, length)) else { return false };
         let known = self.known.contains(&pair);
         match form {
             Form::Compound => {
@@ -73,14 +72,14 @@ impl Rtcp {
                     self.known.insert(pair);
                 }
             }
-            Form::Reduced | Form::Encrypted if !known => return,
+            Form::Reduced | Form::Encrypted if !known => return false,
             Form::Reduced => {}
             Form::Encrypted => {
                 self.seen.encrypted += 1;
                 if let Some(source) = u32_at(bytes, 4).and_then(|sender| self.source(pair, sender)) {
                     source.encrypted += 1;
                 }
-                return;
+                return true;
             }
         }
         self.seen.datagrams += 1;
@@ -88,6 +87,7 @@ impl Rtcp {
             // What a packet is too short for is left out.
             let _ = self.part(pair, part, ts_ns);
         }
+        true
     }
 
     fn source(&mut self, pair: Pair, ssrc: u32) -> Option<&mut Source> {

@@ -6,6 +6,9 @@ mod two;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use shaper_offline::analyze;
+use shaper_report::summary::Severity;
+
 pub(super) use one::one;
 pub(super) use two::two;
 
@@ -21,6 +24,15 @@ const FOOTER: &str = concat!(
 /// A file by its name alone.
 fn short(path: &str) -> String {
     Path::new(path).file_name().and_then(OsStr::to_str).unwrap_or(path).to_owned()
+}
+
+/// As a page has it.
+const fn severity(of: analyze::Severity) -> Severity {
+    match of {
+        analyze::Severity::Error => Severity::Error,
+        analyze::Severity::Warning => Severity::Warning,
+        analyze::Severity::Note => Severity::Note,
+    }
 }
 
 /// What is to be said of rows left out.

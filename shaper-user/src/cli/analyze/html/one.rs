@@ -6,9 +6,8 @@ use shaper_offline::analyze::{Conversation, Description, Predicate};
 use shaper_offline::packet;
 use shaper_offline::pcapfile::Reader;
 use shaper_report::html::capture::{self, CapturePage, Cell, LoadPlot, Plotted, Section, Table};
-use shaper_report::summary::Severity;
 
-use super::{FOOTER, ROWS, left_out, short};
+use super::{FOOTER, ROWS, left_out, severity, short};
 
 /// The page of a capture that was described, of those packets that `only` says.
 pub(in super::super) fn one(path: &Path, only: Option<&Predicate<'_>>, found: &Description) -> anyhow::Result<String> {
@@ -45,8 +44,7 @@ fn page(found: &Description, load: LoadPlot) -> CapturePage {
         title: short(&found.path),
         about: Some(found.path.clone()).filter(|path| *path != short(path)).into_iter().collect(),
         tiles: tiles(found, conversations),
-        // A sentence each; which of them are grave nobody says of one capture.
-        findings: found.findings.iter().map(|text| (Severity::Note, text.clone())).collect(),
+        findings: found.findings.iter().map(|finding| (severity(finding.severity), finding.text.clone())).collect(),
         sections: vec![
             over_time,
             section("Conversations", vec![talk(found)], left_out(conversations, "conversations")),

@@ -5,9 +5,8 @@ use shaper_offline::analyze::{
 };
 use shaper_offline::stats::Summary;
 use shaper_report::html::capture::{self, CapturePage, Cell, PathFate, PathPlot, Plotted, Section, Table};
-use shaper_report::summary::Severity;
 
-use super::{FOOTER, ROWS, left_out, short};
+use super::{FOOTER, ROWS, left_out, severity, short};
 
 const WAYS: [(Way, &str); 2] = [(Way::AToB, "A to B"), (Way::BToA, "B to A")];
 
@@ -117,18 +116,7 @@ fn page(analysis: &Analysis, plots: [PathPlot; 2]) -> CapturePage {
         title: format!("{} and {}", title(a), title(b)),
         about: about(analysis),
         tiles: tiles(analysis),
-        findings: analysis
-            .findings
-            .iter()
-            .map(|finding| {
-                let severity = match finding.severity {
-                    analyze::Severity::Error => Severity::Error,
-                    analyze::Severity::Warning => Severity::Warning,
-                    analyze::Severity::Note => Severity::Note,
-                };
-                (severity, finding.to_string())
-            })
-            .collect(),
+        findings: analysis.findings.iter().map(|finding| (severity(finding.severity), finding.to_string())).collect(),
         sections: vec![
             Section {
                 heading: "Both directions".to_owned(),
