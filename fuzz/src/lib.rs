@@ -23,6 +23,7 @@ pub mod tables;
 pub mod toast;
 pub mod two_points;
 mod unnamed;
+#[cfg(feature = "webrtc")]
 pub mod webrtc;
 
 /// What takes any bytes and panics where something does not hold.
@@ -57,9 +58,13 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("toast_wire", toast::wire),
     ("trace", tables::trace),
     ("two_points", two_points::compare),
+    #[cfg(feature = "webrtc")]
     ("webrtc_logs", webrtc::logs),
+    #[cfg(feature = "webrtc")]
     ("webrtc_media", webrtc::media),
+    #[cfg(feature = "webrtc")]
     ("webrtc_offer", webrtc::offer),
+    #[cfg(feature = "webrtc")]
     ("webrtc_signal", webrtc::signal),
 ];
 

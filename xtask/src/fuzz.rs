@@ -88,14 +88,31 @@ impl Target {
     }
 }
 
-/// Builds the target of this name, or all of them, in the order of their names.
-pub(crate) fn build(repo: &Repo, name: Option<&str>) -> Result<Vec<Target>> {
+/// Which targets are built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'n> {
+    One(&'n str),
+    /// But those of WebRTC: with its server they take minutes to build.
+    Quick,
+    All,
+}
+
+/// Builds them, in the order of their names.
+pub(crate) fn build(repo: &Repo, which: Which<'_>) -> Result<Vec<Target>> {
     let mut cargo = repo.cargo();
     cargo.args(["build", "--release", "--package", PACKAGE, "--message-format=json-render-diagnostics"]);
-    match name {
-        Some(name) => cargo.args(["--bin", name]),
-        None => cargo.arg("--bins"),
+    match which {
+        Which::One(name) => cargo.args(["--bin", name]),
+        Which::Quick | Which::All => cargo.arg("--bins"),
     };
+    let needs_webrtc = match which {
+        Which::One(name) => name.starts_with("webrtc_"),
+        Which::Quick => false,
+        Which::All => true,
+    };
+    if !needs_webrtc {
+        cargo.arg("--no-default-features");
+    }
     cargo
         // With a target of its own, build scripts and macros are built without these flags.
         .arg(format!("--target={}-unknown-linux-gnu", env::consts::ARCH))
@@ -121,7 +138,7 @@ pub(crate) fn build(repo: &Repo, name: Option<&str>) -> Result<Vec<Target>> {
 /// inputs to take.
 pub(crate) fn run(repo: &Repo, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
     setup::run(repo, setup::For::Test)?;
-    let targets = build(repo, Some(name))?;
+    let targets = build(repo, Which::One(name))?;
     let target = targets.first().with_context(|| format!("{name} was not built"))?;
     let mut command = target.command()?;
     command.args(arguments);

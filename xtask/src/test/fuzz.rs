@@ -1,7 +1,8 @@
 //! The layer of the fuzz targets: each on the inputs that are kept for it, and then on what libFuzzer makes of them.
 //!
 //! In the ordinary run that is bounded by time and by a number of inputs, from a fixed seed and from what the repository
-//! keeps alone; in the full one each target goes on for minutes, from where it ended the last time that it was free to.
+//! keeps alone, and those of WebRTC, which take minutes to build, have their turn in unit tests with what is kept for them;
+//! in the full one each target goes on for minutes, from where it ended the last time that it was free to.
 
 use std::{
     fs, io,
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result};
 use super::summary::{Counts, Outcome};
 use crate::{
     Repo,
-    fuzz::{self, Target},
+    fuzz::{self, Target, Which},
     stream::{self, End},
 };
 
@@ -33,7 +34,7 @@ const SHOWN: usize = 40;
 
 /// Builds all targets and runs as many at a time as there are CPUs.
 pub(crate) fn run(repo: &Repo, full: bool) -> Result<Outcome> {
-    let mut targets = fuzz::build(repo, None)?;
+    let mut targets = fuzz::build(repo, if full { Which::All } else { Which::Quick })?;
     if !full {
         // What is found without bounds stays.
         let bounded = repo.target.join("fuzz/bounded");
