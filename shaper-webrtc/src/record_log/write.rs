@@ -102,6 +102,12 @@ impl<E: Entry> Batch<E> {
         }
     }
 
+    /// Counts a record that could not be made as lost.
+    pub(crate) fn miss(&mut self) {
+        self.lost += 1;
+        self.lost_in_all.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many records of all batches have found no room on their way so far.
     pub(crate) fn lost_in_all(&self) -> u64 {
         self.lost_in_all.load(Ordering::Relaxed)

@@ -174,10 +174,10 @@ const WAITING: [&str; 2] = ["shaper_webrtc", "cli_webrtc_load"];
 /// for what was started to end; those that take longest first. Others fill links, and have the machine to themselves: where
 /// a delay line's thread waits for a processor there, packets find no room.
 const QUIET: [&str; 13] = [
+    "ns_webrtc",
     "ns_run",
     "ns_presets",
     "ns_scenarios",
-    "ns_webrtc",
     "ns_kill",
     "ns_preview",
     "ns_apply_kill",

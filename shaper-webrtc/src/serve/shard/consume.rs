@@ -162,7 +162,7 @@ impl Shard {
             target: Some(highest),
             preferred: highest,
             rewriter,
-            origins: Origins::new(kind),
+            origins: Origins::default(),
             rate: RateMeter::new(now),
         };
         self.consumers.insert(id, consumer);

@@ -326,8 +326,13 @@ impl Shard {
             }
             return;
         }
-        let Some(origin) = consumer.origins.take(sequence) else { return };
         add(&self.metrics.rtp_forwarded, 1);
+        let Some(origin) = consumer.origins.take(sequence) else {
+            if let Some(log) = &mut self.log {
+                log.miss();
+            }
+            return;
+        };
         packet.key_frame = origin.key_frame;
         packet.payload_bytes = origin.payload_bytes;
         packet.sequence_in = origin.sequence_in;

@@ -1,5 +1,6 @@
 //! Tracks: what comes in (producers) and what goes out of it (consumers).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use str0m::format::Codec;
@@ -113,31 +114,27 @@ pub(crate) struct Origin {
     pub(crate) time_in: Instant,
 }
 
-/// The last packets that were handed to a leg, by outgoing sequence number, until they leave.
-#[derive(Debug)]
-pub(crate) struct Origins(Vec<Option<Origin>>);
+/// The packets that were handed to a leg and have not left yet, in their order. A leg that is paced, or a server that
+/// cannot keep up, holds many of them.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(VecDeque<Origin>);
 
 impl Origins {
-    /// Packets leave with the batch that they came in; of video a frame may come at once.
-    pub(crate) fn new(kind: MediaKind) -> Self {
-        let length = match kind {
-            MediaKind::Audio => 32,
-            MediaKind::Video => 256,
-        };
-        Self(vec![None; length])
-    }
+    /// The most that are remembered: a second of a stream of a hundred Mbit/s.
+    const MOST: usize = 1 << 13;
 
     pub(crate) fn put(&mut self, origin: Origin) {
-        let length = self.0.len();
-        if let Some(slot) = self.0.get_mut(usize::from(origin.sequence_out) % length) {
-            *slot = Some(origin);
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
         }
+        self.0.push_back(origin);
     }
 
+    /// That of the packet which leaves now: what was handed on before it has not left and will not.
     pub(crate) fn take(&mut self, sequence_out: u16) -> Option<Origin> {
-        let length = self.0.len();
-        let slot = self.0.get_mut(usize::from(sequence_out) % length)?;
-        slot.take_if(|origin| origin.sequence_out == sequence_out)
+        let place = self.0.iter().position(|origin| origin.sequence_out == sequence_out)?;
+        self.0.drain(..place);
+        self.0.pop_front()
     }
 }
 
@@ -219,7 +216,7 @@ mod tests {
             target: Some(1),
             preferred: 1,
             rewriter: Rewriter::new(90_000, 1, 1),
-            origins: Origins::new(MediaKind::Video),
+            origins: Origins::default(),
             rate: RateMeter::new(Instant::now()),
         }
     }
@@ -264,10 +261,8 @@ mod tests {
         assert_eq!(layer.place(12.into(), 8, start + LATE), Place::Replaced);
     }
 
-    #[test]
-    fn an_origin_is_given_back_once_and_not_for_another_number() {
-        let mut origins = Origins::new(MediaKind::Audio);
-        let origin = |sequence_out| Origin {
+    fn origin(sequence_out: u16) -> Origin {
+        Origin {
             sequence_out,
             sequence_in: 7,
             ssrc_in: 1,
@@ -275,10 +270,33 @@ mod tests {
             leg_in: 1,
             payload_bytes: 1,
             time_in: Instant::now(),
-        };
+        }
+    }
+
+    #[test]
+    fn an_origin_is_given_back_once_and_not_for_another_number() {
+        let mut origins = Origins::default();
         origins.put(origin(65_535));
+        origins.put(origin(0));
         assert!(origins.take(31).is_none());
         assert!(origins.take(65_535).is_some());
         assert!(origins.take(65_535).is_none());
+        assert!(origins.take(0).is_some());
+    }
+
+    #[test]
+    fn what_waits_in_a_queue_is_remembered_until_it_leaves() {
+        let mut origins = Origins::default();
+        (0..2000).for_each(|number| origins.put(origin(number)));
+        assert_eq!((0..2000).filter(|number| origins.take(*number).is_some()).count(), 2000);
+    }
+
+    #[test]
+    fn of_a_queue_without_end_the_newest_are_remembered() {
+        let mut origins = Origins::default();
+        (0..20_000).for_each(|number| origins.put(origin(number)));
+        assert!(origins.take(20_000 - 8193).is_none());
+        assert!(origins.take(20_000 - 8192).is_some());
+        assert_eq!(origins.0.len(), 8191);
     }
 }
