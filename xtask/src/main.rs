@@ -60,7 +60,8 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
-    /// Run a fuzz target until it fails, or on one input; without a target all of them, for seconds each.
+    /// Run a fuzz target until it fails, or on one input; without a target all but those of WebRTC, for seconds
+    /// each.
     Fuzz {
         /// The target: the name of a folder in fuzz/corpus.
         target: Option<String>,

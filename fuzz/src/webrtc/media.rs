@@ -7,7 +7,7 @@ use shaper_webrtc::serve::{LoneChange, LoneConsumer, LoneShard, LoneTrack, LoneT
 
 use super::clear::DTLS;
 use super::peer::{KEY_FRAME, OPUS, SSRCS, VP8, check, connect, offer, rtcp, rtp};
-use super::server;
+use super::{nothing_of_ours_panicked, server};
 use crate::draw::Draw;
 
 /// Steps of one input.
@@ -33,6 +33,7 @@ pub fn exchange(bytes: &[u8]) {
         room.step(&mut server, &mut draw);
     }
     goes_on(&mut server, room.now);
+    nothing_of_ours_panicked();
 }
 
 /// What peers of a server there are.

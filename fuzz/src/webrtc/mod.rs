@@ -18,22 +18,35 @@ pub use offer::read as offer;
 pub use signal::read as signal;
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use shaper_webrtc::serve::LoneShard;
 
-/// A server; none if this host gives it no socket.
+/// Whether anything of this repository has panicked, also where the server caught it.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// A server. A host that gives it no socket tests nothing, which is a failure.
 fn server() -> Option<LoneShard> {
     static HOOK: Once = Once::new();
     // libFuzzer's hook ends the process before a panic is caught, also one that the server catches. What nobody catches
     // ends it all the same.
     HOOK.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            if std::env::var_os("SHAPER_FUZZ_PANICS").is_some() || !of_dependency(panic) {
+            let is_ours = !of_dependency(panic);
+            PANICKED.fetch_or(is_ours, Ordering::Relaxed);
+            if is_ours || std::env::var_os("SHAPER_FUZZ_PANICS").is_some() {
                 eprintln!("{panic}");
             }
         }));
     });
-    LoneShard::new(clear::provider()).ok()
+    let server = LoneShard::new(clear::provider());
+    assert!(server.is_ok(), "this host gives a server no socket: {:?}", server.as_ref().err());
+    server.ok()
+}
+
+/// The server catches panics of str0m's. One of ours is a failure wherever it was caught.
+fn nothing_of_ours_panicked() {
+    assert!(!PANICKED.load(Ordering::Relaxed), "something of this repository panicked, and the server caught it");
 }
 
 /// Whether a panic comes from no file of this repository.

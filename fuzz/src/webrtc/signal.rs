@@ -7,7 +7,7 @@ use serde::Serialize;
 use shaper_webrtc::serve::{LoneConsumer, LoneShard, LoneTrack, LoneTransport};
 use shaper_webrtc::signal::{ClientMessage, decode_client, decode_server, encode};
 
-use super::server;
+use super::{nothing_of_ours_panicked, server};
 
 /// Decodes each line as a message of a client's and of a server's, and does what clients ask of transports and tracks.
 /// What decodes is encoded to what decodes the same.
@@ -34,6 +34,7 @@ pub fn read(bytes: &[u8]) {
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
+    nothing_of_ours_panicked();
 }
 
 fn encoded(message: &impl Serialize) -> String {
