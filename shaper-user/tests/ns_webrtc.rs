@@ -318,6 +318,10 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         (&["--profile", "wfi"], "wfi"),
         (&["--kill-server-at", "1min"], "--kill-server-at 60s: the run is over by then"),
         (&["--server-back-after", "1s"], "--kill-server-at"),
+        (
+            &["--kill-server-at", "5s", "--server-back-after", "1min"],
+            "--server-back-after 60s: the run is over by then",
+        ),
         (&["--kill-client", "7"], "such as 3@5s"),
         (&["--kill-client", "5@5s"], "--kill-client 5@5s: want a client from 0 to 4"),
     ] {

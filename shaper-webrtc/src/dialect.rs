@@ -62,6 +62,16 @@ pub(crate) fn fingerprint(parameters: &DtlsParameters) -> Result<Fingerprint, St
         .ok_or_else(|| "the fingerprint is no SHA-256 in hexadecimal: 32 bytes with colons between".to_owned())
 }
 
+/// What a server says of a transport that has ended by itself. The dialect has no message of its own for it.
+pub(crate) fn transport_ended(transport: &str, reason: &str) -> String {
+    format!("the transport {transport} has ended: {reason}")
+}
+
+/// The transport of which an error says that it has ended by itself.
+pub(crate) fn ended_transport(error: &str) -> Option<&str> {
+    Some(error.strip_prefix("the transport ")?.split_once(" has ended: ")?.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +94,11 @@ mod tests {
         for bad in [with("sha-1", short), with("sha-256", short), with("sha-256", ""), with("sha-256", "zz:é")] {
             assert!(fingerprint(&bad).is_err());
         }
+    }
+
+    #[test]
+    fn a_transport_that_has_ended_is_known_by_what_the_server_says_of_it() {
+        assert_eq!(ended_transport(&transport_ended("t-1", "no checks for 30 s")), Some("t-1"));
+        assert_eq!(ended_transport("the transport has ended"), None);
     }
 }

@@ -218,6 +218,11 @@ fn a_load_of_webrtc_clients_names_its_hosts_and_what_is_wrong_has_its_place() {
         ("{ ramp_up = \"20s\" }", "test.toml:4:22: workload[0].webrtc.ramp_up: ", "\"10s\""),
         ("{ kill_server_at = \"20s\" }", "test.toml:4:29: workload[0].webrtc.kill_server_at: ", "over by then"),
         ("{ server_back_after = \"2s\" }", "test.toml:4:32: workload[0].webrtc.server_back_after: ", "kill_server_at"),
+        (
+            "{ kill_server_at = \"8s\", server_back_after = \"12s\" }",
+            "test.toml:4:55: workload[0].webrtc.server_back_after: ",
+            "over by then",
+        ),
         ("{ kill_client = [\"5@9s\"] }", "test.toml:4:26: workload[0].webrtc.kill_client: ", "clients are 0 to 4"),
         ("{ kill_client = [\"x\"] }", "test.toml:4:26: workload[0].webrtc.kill_client: ", "[\"3@5s\"]"),
         ("{}\non = \"c1\"", "test.toml:5:1: workload[0].on: ", "all hosts"),

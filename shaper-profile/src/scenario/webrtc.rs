@@ -58,6 +58,12 @@ impl WebRtcSettings {
             let want = "no server is killed: write kill_server_at beside it, or leave it out".to_owned();
             return unfit("server_back_after", after.to_string(), want, after.to_string());
         }
+        if let Some((at, after)) = self.kill_server_at.zip(self.server_back_after)
+            && at.0.saturating_add(after.0) >= duration.0
+        {
+            let left = Duration(Nanos(duration.0.0.saturating_sub(at.0.0) / 2));
+            return unfit("server_back_after", after.to_string(), over, left.to_string());
+        }
         for (client, at) in &self.kill_clients {
             let value = format!("{client}@{at}");
             if *client >= self.clients {

@@ -14,7 +14,7 @@ use shaper_toast::plan as toast_plan;
 use shaper_toast::units::Nanos as Time;
 
 use super::scene::Scene;
-use super::workload::{ToastPlan, WebRtcPlan, Workload};
+use super::workload::{ServerKill, ToastPlan, WebRtcPlan, Workload};
 
 /// A run that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,17 @@ impl Plan {
                     value: Duration(Nanos(kill.at_ns)).to_string(),
                     want: format!("the run is over by then, after {:#}", self.duration),
                     example: Duration(Nanos(self.duration.0.0 / 2)).to_string(),
+                }))
+            }
+            Workload::WebRtc(WebRtcPlan {
+                kill: Some(ServerKill { at_ns, back_after_ns: Some(after_ns) }), ..
+            }) if at_ns.saturating_add(*after_ns) >= self.duration.0.0 => {
+                let left = self.duration.0.0.saturating_sub(*at_ns);
+                Err(RunError::Unfit(Unfit {
+                    key: "server-back-after",
+                    value: Duration(Nanos(*after_ns)).to_string(),
+                    want: format!("the run is over by then, after {:#}", self.duration),
+                    example: Duration(Nanos(left / 2)).to_string(),
                 }))
             }
             Workload::Toast(ToastPlan { peers, .. }) if !(1..=MOST_PEERS).contains(peers) => {

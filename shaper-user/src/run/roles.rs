@@ -233,6 +233,8 @@ impl Roles {
                 broken.push(format!("{} ended with {status}", role.name()));
             }
         }
+        let undone = self.second.as_ref().and_then(Second::undone).filter(|_| !interrupted);
+        broken.extend(undone.map(str::to_owned));
         Ok(broken)
     }
 

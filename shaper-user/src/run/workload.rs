@@ -110,6 +110,8 @@ pub struct ServerKill {
 impl WebRtcPlan {
     /// The host that the server is on.
     pub const SERVER: &'static str = WebRtcSettings::SERVER;
+    /// What the server is called that comes in place of one that was killed.
+    pub const SECOND_SERVER: &'static str = "server-2";
 
     /// These settings; `sending_ns` is for how long all send, in nanoseconds.
     #[must_use]

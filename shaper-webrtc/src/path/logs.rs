@@ -16,6 +16,8 @@ pub struct MapLog {
     pub(super) participants: BTreeMap<u32, u64>,
     pub(super) clocks: Clocks,
     pub(super) lost: u64,
+    /// When the last packet left of each server in whose place another came, CLOCK_MONOTONIC.
+    pub(super) replaced: Vec<u64>,
 }
 
 impl MapLog {
@@ -60,6 +62,7 @@ impl MapLog {
     }
 
     fn follow(&mut self, next: Self) {
+        self.replaced.extend(self.forwarded.iter().map(|packet| packet.time_out_ns).max());
         // Each counts its legs from 0.
         let legs = self.participants.keys().copied();
         let legs = legs.chain(self.forwarded.iter().flat_map(|packet| [packet.leg_in, packet.leg_out]));

@@ -15,6 +15,7 @@ use super::metrics::{Metrics, add, take};
 use super::rooms::{Access, Consumed, Produced, Rooms};
 use super::shard::ShardHandle;
 use super::shard::command::{Command, Flow, LegNumber, Owner, Reply, ShardEvent};
+use crate::dialect;
 use crate::signal::ServerMessage;
 use crate::signal::rtp::MediaKind;
 
@@ -157,8 +158,13 @@ impl Control {
             rooms.participants.iter().filter(|(_, of)| gone(&of.access)).map(|(id, _)| *id).collect()
         };
         for participant in overdue {
-            add(&self.metrics.participants_lost, 1);
-            self.leave(participant);
+            let is_gone = |access: &Access| matches!(access, Access::Chat { outbox: None, .. });
+            // Who has come back meanwhile stays.
+            let is_gone = self.rooms().participants.get(&participant).is_some_and(|of| is_gone(&of.access));
+            if is_gone {
+                add(&self.metrics.participants_lost, 1);
+                self.leave(participant);
+            }
         }
     }
 
@@ -258,7 +264,7 @@ impl Control {
                     let Some(of) = rooms.participants.get(&participant) else { return };
                     let (room, by_http) = (of.room.clone(), matches!(of.access, Access::Http { .. }));
                     rooms.transport_ended(participant, transport);
-                    let message = format!("the transport {transport} has ended: {reason}");
+                    let message = dialect::transport_ended(&transport.to_string(), &reason);
                     rooms.tell(participant, &ServerMessage::Error { message });
                     (room, by_http)
                 };

@@ -67,6 +67,8 @@ metrics! {
     rtp_too_long, "shaper_webrtc_rtp_too_long_total", "counter";
     /// RTP packets from before a consumer's stream began or changed its layer or SSRC, too late to be sent on.
     rtp_late, "shaper_webrtc_rtp_late_total", "counter";
+    /// RTP packets that were not sent on because too many wait for a transport already: losses of the server's own.
+    rtp_overflowed, "shaper_webrtc_rtp_overflowed_total", "counter";
     /// RTP packets sent again for a receiver's NACK.
     rtp_retransmitted, "shaper_webrtc_rtp_retransmitted_total", "counter";
     /// Key frames asked for by receivers.

@@ -14,9 +14,6 @@ use crate::run::bed::Bed;
 use crate::run::directory::RunDirectory;
 use crate::run::workload::{ServerKill, WebRtcPlan};
 
-/// What the second server is called.
-const NAME: &str = "server-2";
-
 /// When a server was not there, by CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::run) struct ServerOutage {
@@ -79,7 +76,13 @@ impl Second {
                 let back = self.kill.back_after_ns.map(|after| killed.saturating_add(Nanos(after)));
                 if back.is_some_and(|back| now >= back) {
                     self.state = State::Starting(killed);
-                    return Ok(Some(spawn(bed, directory, &self.on, NAME, self.arguments.clone())?));
+                    return Ok(Some(spawn(
+                        bed,
+                        directory,
+                        &self.on,
+                        WebRtcPlan::SECOND_SERVER,
+                        self.arguments.clone(),
+                    )?));
                 }
             }
             State::Starting(killed) if listens(&self.on, self.at)? => {
@@ -90,6 +93,19 @@ impl Second {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// What was asked for and has not come about.
+    pub(super) const fn undone(&self) -> Option<&'static str> {
+        match self.state {
+            State::Due => Some("the server was to be killed, and the run was over before that"),
+            State::Moot => Some("the server was to be killed, and had ended by itself before that"),
+            State::Killed(_) if self.kill.back_after_ns.is_some() => {
+                Some("another server was to come in place of the killed one, and the run was over before that")
+            }
+            State::Starting(_) => Some("the server that came in place of the killed one never listened"),
+            State::Killed(_) | State::Over(_) => None,
+        }
     }
 
     pub(super) const fn outage(&self) -> Option<ServerOutage> {

@@ -231,9 +231,11 @@ pub(super) fn thresholds(webrtc: &WebRtc, loaded: &Loaded) -> Vec<Threshold> {
     let connected = share(webrtc.connected.as_ref());
     let errors = loaded.total_errors;
     let received = share(webrtc.received_but_for_link.as_ref().or(webrtc.received_of_expected.as_ref()));
-    let server = webrtc.used.get(WebRtcPlan::SERVER);
-    let cpu = server.and_then(|server| server.cpu_percent);
-    let memory = server.map(|server| server.memory_bytes_most as f64 / 1e9);
+    // The worse one of a server that was killed and of that in its place.
+    let servers =
+        || [WebRtcPlan::SERVER, WebRtcPlan::SECOND_SERVER].into_iter().filter_map(|name| webrtc.used.get(name));
+    let cpu = servers().filter_map(|server| server.cpu_percent).max_by(f64::total_cmp);
+    let memory = servers().map(|server| server.memory_bytes_most).max().map(|bytes| bytes as f64 / 1e9);
     let slip = loaded.thresholds.iter().filter(|threshold| ["slip", "skipped"].contains(&&*threshold.name));
     let slip = slip.map(|of| {
         threshold(&of.name, format!("{:.1} {}", of.value, of.unit).trim_end().to_owned(), Some(of.level.to_string()))

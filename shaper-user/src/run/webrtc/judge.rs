@@ -55,7 +55,9 @@ pub(in crate::run) fn judge(
         tell_outage(&outage, summary);
         webrtc.server_outage = Some(outage);
     }
-    tell(&loaded, &report, evidence.server_outage.is_some(), summary);
+    // Of one in whose place another came the logs tell.
+    let is_gone = evidence.server_outage.as_ref().is_some_and(|outage| outage.listened.is_none());
+    tell(&loaded, &report, is_gone, summary);
     for losses in webrtc.losses.iter().filter(|losses| losses.adds_up == Some(false)) {
         let text = format!(
             "what captures, receivers and RTCP say of the {}s' losses does not add up: which of them, and by how much, \
@@ -131,11 +133,11 @@ fn path_of(loaded: &Loaded, evidence: &Evidence, directory: &RunDirectory) -> an
 }
 
 /// Says what tester and path found; what both found once, in the words of the path, which sees more.
-fn tell(loaded: &Loaded, report: &PathReport, is_killed: bool, summary: &mut Summary) {
+fn tell(loaded: &Loaded, report: &PathReport, is_gone: bool, summary: &mut Summary) {
     for finding in &report.findings {
-        // A server that was killed has stopped, as asked.
+        // A server that was killed for good has stopped, as asked.
         let severity = match finding.severity {
-            path::Severity::Error if is_killed && finding.kind == "server_stopped" => Severity::Warning,
+            path::Severity::Error if is_gone && finding.kind == "server_stopped" => Severity::Warning,
             severity => convert::severity(severity),
         };
         summary.find(severity, finding.text.clone());

@@ -57,6 +57,8 @@ pub(crate) struct Room {
     pub(super) sent: bool,
     /// Whether its transports have been up with media on them.
     pub(super) connected: bool,
+    /// Whether anything was received since ICE last went down or up.
+    pub(super) heard: bool,
     /// Not subscribed to yet.
     offered: VecDeque<Offered>,
     /// Asked for, and since when.
@@ -67,11 +69,6 @@ pub(crate) struct Room {
 impl Room {
     pub(super) fn legs(&self) -> impl Iterator<Item = LegNumber> + use<> {
         self.send.into_iter().chain(self.receive)
-    }
-
-    /// Whether anything was received.
-    pub(super) fn heard(&self) -> bool {
-        self.subscribed.values().any(|subscribed| subscribed.received)
     }
 
     fn offer(&mut self, participant: &str, producer: &str, kind: MediaKind) {
@@ -102,10 +99,8 @@ impl Room {
         self.offered.extend(self.asked.drain(..).map(|(offered, _)| offered));
     }
 
-    pub(super) async fn leave(mut self) {
-        // A server that does not listen any more needs no goodbye.
-        let _ = self.wire.send(&ClientMessage::LeaveRoom).await;
-        self.wire.close().await;
+    pub(super) async fn leave(self) {
+        self.wire.close(&ClientMessage::LeaveRoom).await;
     }
 }
 
@@ -160,6 +155,7 @@ impl Client {
             since: Instant::now(),
             sent: false,
             connected: false,
+            heard: false,
             offered: VecDeque::new(),
             asked: VecDeque::new(),
             subscribed: HashMap::new(),
@@ -392,6 +388,8 @@ impl Client {
     /// Whether a track of this run is being sent; of others that is not known.
     fn sends(&self, producer: &str) -> bool {
         let sender = self.owner(producer).and_then(|(client, _)| usize::try_from(client).ok());
+        // The server keeps the tracks of one that was killed for a while.
+        let sender = sender.filter(|client| !self.is_killed(*client));
         sender.and_then(|client| self.common.progress.get(client)).is_some_and(|sent| sent.load(Ordering::Relaxed) > 0)
     }
 
@@ -406,7 +404,7 @@ impl Client {
         let free = self.free(room);
         let wanted = room.offered.iter().any(|offered| free.contains(&(offered.kind, true)));
         let nothing_to_come = room.subscribed.is_empty() && room.asked.is_empty() && !wanted;
-        let comes = room.heard();
+        let comes = room.heard;
         let nobody_sends = !room.subscribed.is_empty()
             && room.asked.is_empty()
             && room.subscribed.keys().all(|producer| !self.sends(producer));
@@ -417,7 +415,7 @@ impl Client {
             room.connected = true;
             self.connected();
         }
-        if comes || self.out.as_ref().is_some_and(|out| !out.heard) {
+        if comes || nobody_sends || self.out.as_ref().is_some_and(|out| !out.heard) {
             self.back();
         }
     }

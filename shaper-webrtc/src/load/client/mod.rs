@@ -121,8 +121,7 @@ impl Client {
             () = over(&mut self.over) => return self.told,
         }
         self.began = Instant::now();
-        let kill = self.common.config.faults.kills.iter().filter(|(client, _)| *client == self.index);
-        let kill = kill.map(|(_, at)| start + *at).min();
+        let kill = self.killed_at(self.index);
         let killed = async {
             match kill {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -148,6 +147,17 @@ impl Client {
         }
         self.settle();
         self.told
+    }
+
+    /// When a client is killed, if it is.
+    fn killed_at(&self, client: usize) -> Option<Instant> {
+        let kills = self.common.config.faults.kills.iter().filter(|(of, _)| *of == client);
+        kills.map(|(_, at)| self.start + *at).min()
+    }
+
+    /// Whether a client has been killed.
+    fn is_killed(&self, client: usize) -> bool {
+        self.killed_at(client).is_some_and(|at| at <= Instant::now())
     }
 
     async fn live(&mut self) -> Result<(), Failure> {
@@ -217,9 +227,11 @@ impl Client {
 
     /// Ends all legs; what they measured is kept.
     pub(crate) fn close_legs(&mut self) {
+        // While it was away nothing could come: how long that was is told instead.
+        let since = self.out.as_ref().map(|out| out.since.into_std());
         let legs: Vec<LegNumber> = self.legs.all.drain().map(|(leg, _)| leg).collect();
         for leg in legs {
-            self.command(Command::Close { leg });
+            self.command(Command::Close { leg, since });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Times for which the media of a client that had been up was away: why, and for how long.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Client;
@@ -12,6 +14,8 @@ pub(super) struct Out {
     pub(super) since: Instant,
     /// Whether it received anything before, and so is not back before it does again.
     pub(super) heard: bool,
+    /// Until when it may enter anew, once what it had is lost.
+    until: Option<Instant>,
 }
 
 impl Client {
@@ -21,8 +25,22 @@ impl Client {
             self.note(failure);
             let at_seconds = since.saturating_duration_since(self.start).as_secs_f64();
             self.told.outages.push(Outage { at_seconds, reason: failure.to_string(), seconds: None });
-            self.out = Some(Out { stage: failure.stage, since, heard });
+            self.out = Some(Out { stage: failure.stage, since, heard, until: None });
         }
+    }
+
+    /// Lets it enter anew, for as long after the loss of what it had as a stage may take.
+    pub(super) fn come_back(&mut self, lost: Instant) {
+        let until = lost + self.timeout();
+        if let Some(out) = &mut self.out {
+            out.until.get_or_insert(until);
+        }
+    }
+
+    /// Whether there is time for another attempt to have media again that begins so late.
+    pub(super) fn may_come_back(&self, after: Duration) -> bool {
+        let until = self.out.as_ref().and_then(|out| out.until);
+        until.is_some_and(|until| Instant::now() + after < until)
     }
 
     /// Notes that media flows again.

@@ -143,13 +143,21 @@ impl Client {
                         Happened::Ended { reason } if event.leg == leg => {
                             return Err(Failure::new(self.stage_of(leg), format!("the transport has ended: {reason}")));
                         }
-                        Happened::IceDown => {
-                            self.fail(&Failure::new(Stage::Ice, "connectivity checks are not answered any more"));
+                        Happened::IceDown if event.leg == leg => {
+                            let failure = Failure::new(Stage::Ice, "connectivity checks are not answered any more");
+                            match self.told.connected_after {
+                                Some(_) => self.lost(&failure, Instant::now(), flow == Flow::In),
+                                None => self.fail(&failure),
+                            }
                         }
+                        Happened::IceUp if event.leg == leg && flow == Flow::Out => self.back(),
                         Happened::Sent => flows = true,
                         Happened::Received { .. } => {
                             flows = true;
-                            self.told.consumers_created += 1;
+                            match self.out {
+                                Some(_) => self.back(),
+                                None => self.told.consumers_created += 1,
+                            }
                         }
                         _ => {}
                     }
@@ -179,7 +187,7 @@ impl Client {
     }
 
     /// What a leg has not got beyond.
-    fn stage_of(&self, leg: LegNumber) -> Stage {
+    pub(super) fn stage_of(&self, leg: LegNumber) -> Stage {
         match self.legs.all.get(&leg) {
             Some(state) if state.up => Stage::Media,
             Some(state) if state.ice_up => Stage::Dtls,

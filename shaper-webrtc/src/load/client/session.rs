@@ -9,7 +9,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::chat::Room;
 use super::wire::Wire;
 use super::{Client, over};
+use crate::dialect::ended_transport;
 use crate::load::failure::{Failure, Stage};
+use crate::load::worker::LegNumber;
 use crate::load::worker::command::{Command, Happened, LegEvent};
 use crate::signal::{ClientMessage, ServerMessage};
 
@@ -33,6 +35,7 @@ enum Left {
 impl Client {
     pub(super) async fn live_in_rooms(&mut self, server: SocketAddr) -> Result<(), Failure> {
         let mut ending = self.over.clone();
+        let mut is_lost = false;
         loop {
             let entered = tokio::select! {
                 entered = self.enter(server) => entered,
@@ -44,7 +47,7 @@ impl Client {
                     Err(Failure::new(self.at(), "not done when the run ended"))
                 }
             };
-            if entered.is_ok() && self.out.is_some() {
+            if entered.is_ok() && std::mem::take(&mut is_lost) {
                 self.told.rejoins += 1;
             }
             let left = match entered {
@@ -58,23 +61,29 @@ impl Client {
                     }
                     // It was up, and comes back like somebody who opens the page again.
                     Err(failure) if room.connected && !self.is_over() => {
+                        if self.out.is_some() {
+                            // What was noticed first is the outage's reason; this is why it is not waited for any more.
+                            self.note(&failure);
+                        }
                         let since = self.signalling_lost.take().unwrap_or_else(Instant::now);
-                        self.lost(&failure, since, room.heard());
+                        self.lost(&failure, since, room.heard);
+                        self.come_back(since);
                         room.leave().await;
                         Ok(Left::Lost)
                     }
                     Err(failure) => Err(failure),
                 },
                 // A server that is coming back does not listen yet.
-                Err(failure) if failure.stage == Stage::Connect && self.may_come_back() => Ok(Left::Lost),
+                Err(failure) if failure.stage == Stage::Connect && self.may_come_back(AGAIN) => Ok(Left::Lost),
                 Err(failure) => Err(failure),
             };
             match left {
                 Ok(Left::Over) => return Ok(()),
                 Ok(Left::Churned) => self.close_legs(),
                 Ok(Left::Lost) => {
+                    is_lost = true;
                     self.close_legs();
-                    if !self.may_come_back() {
+                    if !self.may_come_back(AGAIN) {
                         return Ok(());
                     }
                     tokio::select! {
@@ -102,11 +111,6 @@ impl Client {
         }
     }
 
-    /// Whether there is time for another attempt to have media again.
-    fn may_come_back(&self) -> bool {
-        self.out.as_ref().is_some_and(|out| out.since.elapsed() + AGAIN < self.timeout())
-    }
-
     /// Sends nothing more, so that nothing is dropped on its way when tracks end.
     async fn fall_silent(&self, room: &Room) {
         if let Some(leg) = room.send {
@@ -129,6 +133,12 @@ impl Client {
                 () = over(&mut ending) => return Ok(Left::Over),
                 Some(event) = self.legs.events.recv() => self.happened(room, event)?,
                 message = room.wire.next() => {
+                    // Checks that a link has held up come too late for a server that has waited long enough for them.
+                    if let Ok(ServerMessage::Error { message }) = &message
+                        && let Some(leg) = self.ended_leg(message)
+                    {
+                        return Err(Failure::new(self.stage_of(leg), format!("by the server: {message}")));
+                    }
                     let lost = match message {
                         Ok(message) => self.told_by_server(room, message).await.err(),
                         Err(lost) => Some(lost),
@@ -163,23 +173,23 @@ impl Client {
         let of_room = room.send == Some(event.leg) || room.receive == Some(event.leg);
         match event.what {
             Happened::Ended { reason } if of_room => {
-                let leg = self.legs.all.get(&event.leg);
-                let stage = match leg {
-                    Some(leg) if leg.up => Stage::Media,
-                    Some(leg) if leg.ice_up => Stage::Dtls,
-                    _ => Stage::Ice,
-                };
-                return Err(Failure::new(stage, format!("the transport has ended: {reason}")));
+                return Err(Failure::new(self.stage_of(event.leg), format!("the transport has ended: {reason}")));
             }
             Happened::IceDown if of_room => {
                 let failure = Failure::new(Stage::Ice, "connectivity checks are not answered any more");
                 match room.connected {
-                    true => self.lost(&failure, Instant::now(), room.heard()),
+                    true => self.lost(&failure, Instant::now(), room.heard),
                     false => self.fail(&failure),
                 }
+                if room.receive == Some(event.leg) {
+                    room.heard = false;
+                }
             }
+            // What came before says nothing of what comes now.
+            Happened::IceUp if room.receive == Some(event.leg) => room.heard = false,
             Happened::Sent if of_room => room.sent = true,
             Happened::Received { producer } if of_room => {
+                room.heard = true;
                 if let Some(subscribed) = room.subscribed.get_mut(&producer) {
                     subscribed.received = true;
                 }
@@ -187,6 +197,12 @@ impl Client {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The transport of ours of which the server says that it has ended.
+    fn ended_leg(&self, error: &str) -> Option<LegNumber> {
+        let transport = ended_transport(error)?;
+        self.legs.all.iter().find(|(_, state)| state.transport_id == transport).map(|(leg, _)| *leg)
     }
 
     async fn restart_ice(&mut self, room: &mut Room) -> Result<(), String> {

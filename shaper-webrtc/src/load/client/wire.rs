@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -50,6 +50,8 @@ pub(crate) async fn tcp(
 /// A WebSocket.
 pub(crate) struct Wire {
     socket: WebSocketStream<TcpStream>,
+    /// How long a message may take to be taken.
+    limit: Duration,
     /// What came while something else was waited for.
     waiting: VecDeque<ServerMessage>,
 }
@@ -65,15 +67,19 @@ impl Wire {
         let limits = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
         let opening = client_async_with_config(common.config.server.as_str(), stream, Some(limits));
         match timeout_at(deadline, opening).await {
-            Ok(Ok((socket, _))) => Ok(Self { socket, waiting: VecDeque::new() }),
+            Ok(Ok((socket, _))) => Ok(Self { socket, limit: common.config.timeout, waiting: VecDeque::new() }),
             Ok(Err(error)) => Err(Failure::new(Stage::Connect, format!("no WebSocket: {error}"))),
             Err(_) => Err(Failure::new(Stage::Connect, "no WebSocket: no answer in time")),
         }
     }
 
+    /// Sends a message. Behind an error the WebSocket is of no use: half of the message may be on its way.
     pub(crate) async fn send(&mut self, message: &ClientMessage) -> Result<(), String> {
         let text = encode(message).map_err(|error| error.to_string())?;
-        self.socket.send(Message::text(text)).await.map_err(|error| format!("the WebSocket is lost: {error}"))
+        match timeout(self.limit, self.socket.send(Message::text(text))).await {
+            Ok(sent) => sent.map_err(|error| format!("the WebSocket is lost: {error}")),
+            Err(_) => Err(format!("the WebSocket is lost: nothing is taken for {} s", self.limit.as_secs_f64())),
+        }
     }
 
     /// The next message, those that waited first. It may be dropped while it waits.
@@ -132,8 +138,14 @@ impl Wire {
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
     }
 
-    /// Says goodbye.
-    pub(crate) async fn close(mut self) {
-        let _ = tokio::time::timeout(GOODBYE, self.socket.close(None)).await;
+    /// Says a last word, and goodbye.
+    pub(crate) async fn close(mut self, last: &ClientMessage) {
+        let goodbye = async {
+            // A server that does not listen any more needs no goodbye.
+            if self.send(last).await.is_ok() {
+                let _ = self.socket.close(None).await;
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
     }
 }

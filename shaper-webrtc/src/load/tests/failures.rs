@@ -74,17 +74,18 @@ fn a_server_that_ends_in_the_middle_is_named_and_the_counts_are_complete() {
 fn a_server_that_comes_back_has_its_clients_again_and_how_long_they_were_away_is_told() {
     let server = serve(ServeConfig::default());
     let listen = server.listening();
-    let config = LoadConfig { clients: 3, duration: Duration::from_secs(12), video: false, ..config(&server) };
+    let config = LoadConfig { clients: 3, duration: Duration::from_secs(15), video: false, ..config(&server) };
     let running = std::thread::spawn(move || load(config));
     std::thread::sleep(Duration::from_secs(3));
     server.stop().unwrap();
-    std::thread::sleep(Duration::from_secs(1));
+    // Longer than the tester's own slack: what is sent meanwhile is expected of nobody.
+    std::thread::sleep(Duration::from_secs(4));
     let again = Server::start(ServeConfig { listen, pin: false, ..ServeConfig::default() }).unwrap();
     let outcome = running.join().unwrap();
     again.stop().unwrap();
     for client in &outcome.clients {
         let [outage] = &client.outages[..] else { panic!("{client:#?}") };
-        assert!(outage.seconds.is_some_and(|seconds| seconds >= 1.0), "{outage:?}");
+        assert!(outage.seconds.is_some_and(|seconds| seconds >= 4.0), "{outage:?}");
         assert_eq!((client.failed_stage, client.rejoins), (None, 1), "{client:#?}");
         // Two of audio of each of the others, before and after.
         assert_eq!(client.subscriptions.len(), 4, "{client:#?}");

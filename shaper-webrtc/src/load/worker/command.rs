@@ -1,5 +1,7 @@
 //! What the signalling thread asks of workers, and what they tell it.
 
+use std::time::Instant;
+
 use str0m::ice::IceCreds;
 use tokio::sync::oneshot;
 
@@ -22,8 +24,8 @@ pub(crate) enum Command {
     RestartIce { leg: LegNumber, remote: IceCreds },
     /// Send nothing more on a leg: it will be closed.
     Quiet { leg: LegNumber },
-    /// End a leg; its report is kept.
-    Close { leg: LegNumber },
+    /// End a leg; its report is kept. Its subscriptions ended then, or end now.
+    Close { leg: LegNumber, since: Option<Instant> },
     /// Send no media any more.
     StopSending,
     /// End all legs, and the worker.
@@ -48,7 +50,7 @@ pub(crate) enum Happened {
     Up,
     /// The first media packet has gone out.
     Sent,
-    /// The first media packet of a subscription has come.
+    /// The first media packet of a subscription has come, or the first since ICE went down or up.
     Received { producer: String },
     /// The leg is over.
     Ended { reason: String },

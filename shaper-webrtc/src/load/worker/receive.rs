@@ -106,9 +106,13 @@ impl Leg {
             Event::RtpPacket(packet) => self.received(&packet, shared, now),
             Event::KeyframeRequest(request) => self.key_frame_asked(&request),
             Event::IceConnectionStateChange(IceConnectionState::Connected | IceConnectionState::Completed) => {
+                self.streams.iter_mut().for_each(|stream| stream.told = false);
                 self.tell(Happened::IceUp);
             }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => self.tell(Happened::IceDown),
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.streams.iter_mut().for_each(|stream| stream.told = false);
+                self.tell(Happened::IceDown);
+            }
             Event::Connected => {
                 self.connected = true;
                 self.tell(Happened::Up);
@@ -194,8 +198,8 @@ impl Leg {
     }
 
     /// All subscriptions end, because the leg does.
-    pub(super) fn unsubscribe_all(&mut self, shared: &Shared, now: Instant) {
-        let ended_ns = shared.clock.monotonic(now);
+    pub(super) fn unsubscribe_all(&mut self, shared: &Shared, ended: Instant) {
+        let ended_ns = shared.clock.monotonic(ended);
         for stream in &mut self.streams {
             stream.ended_ns.get_or_insert(ended_ns);
         }
@@ -219,7 +223,7 @@ impl Leg {
             at: now,
             time_ns: shared.clock.monotonic(now),
         };
-        let is_first = stream.packets == 0;
+        let is_told = std::mem::replace(&mut stream.told, true);
         let is_new = stream.take(&arrival);
         if let Some(log) = &mut shared.log {
             log.push(&Record::Received(Received {
@@ -238,7 +242,7 @@ impl Leg {
                 duplicate: !is_new,
             }));
         }
-        let producer = is_first.then(|| stream.new.producer.clone());
+        let producer = (!is_told).then(|| stream.new.producer.clone());
         if is_new {
             self.second.received += 1;
             if let Some(stamp) = stamp.filter(|stamp| stamp.clock == this_clock()) {

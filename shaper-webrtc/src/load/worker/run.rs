@@ -68,9 +68,9 @@ impl Worker {
                     leg.drive(shared, now);
                 }),
                 Command::Quiet { leg } => self.with(leg, |leg, _| leg.quiet = true),
-                Command::Close { leg } => {
-                    // What comes to others from now on is not for it any more.
-                    self.with(leg, |leg, shared| leg.unsubscribe_all(shared, now));
+                Command::Close { leg, since } => {
+                    // What comes to others from then on is not for it any more.
+                    self.with(leg, |leg, shared| leg.unsubscribe_all(shared, since.unwrap_or(now)));
                     self.close(leg, now);
                 }
                 Command::StopSending => self.stop_sending(now),

@@ -63,6 +63,8 @@ pub(crate) struct Stream {
     pub(crate) repaired: u64,
     /// Datagrams that str0m gave nothing for: replayed, or not to be decrypted.
     pub(crate) discarded: u64,
+    /// Whether the client knows that packets come.
+    pub(crate) told: bool,
     jitter: Jitter,
     pub(crate) ingress: Option<MediaIngressStats>,
 }
@@ -85,6 +87,7 @@ impl Stream {
             late: 0,
             repaired: 0,
             discarded: 0,
+            told: false,
             jitter: Jitter::new(clock_rate),
             ingress: None,
         }

@@ -118,8 +118,8 @@ impl Shard {
         if let Some(consumer) = self.consumers.get_mut(&id) {
             consumer.paused = false;
             // The same SSRC as before goes on with the numbers that it had.
-            if let Some(rewriter) = leg.spare.remove(&mid) {
-                consumer.rewriter = rewriter;
+            if let Some((rewriter, origins)) = leg.spare.remove(&mid) {
+                (consumer.rewriter, consumer.origins) = (rewriter, origins);
             }
         }
         Ok(())
@@ -202,7 +202,7 @@ impl Shard {
             leg.outgoing.retain(|_, outgoing| outgoing.consumer != id);
             if leg.by_sdp {
                 consumer.rewriter.begin_piece();
-                leg.spare.insert(mid, consumer.rewriter);
+                leg.spare.insert(mid, (consumer.rewriter, consumer.origins));
             } else {
                 leg.rtc.direct_api().remove_media(mid);
             }

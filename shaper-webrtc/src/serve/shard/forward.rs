@@ -170,7 +170,10 @@ impl Shard {
         }
         // The wire has the lower 16 bits.
         let sequence_out = out.sequence as u16;
-        consumer.origins.put(Origin { sequence_out, ..origin });
+        if !consumer.origins.put(Origin { sequence_out, ..origin }) {
+            add(&self.metrics.rtp_overflowed, 1);
+            return;
+        }
         consumer.rate.count(packet.payload.len(), now);
         let (number, ssrc, payload_type) = (consumer.leg, consumer.ssrc, consumer.payload_type);
         let nackable = consumer.rtx.is_some();

@@ -9,6 +9,7 @@ use str0m::ice::IceCreds;
 use str0m::media::Mid;
 
 use super::command::{Flow, LegNumber, Owner};
+use super::track::Origins;
 use crate::guard;
 use crate::serve::ids::Id;
 use crate::serve::rewrite::Rewriter;
@@ -67,8 +68,8 @@ pub(crate) struct Leg {
     pub(crate) consumers: Vec<Id>,
     /// Whether SDP made its media sections: those stay.
     pub(crate) by_sdp: bool,
-    /// How far the numbers of sections got whose consumer has ended.
-    pub(crate) spare: HashMap<Mid, Rewriter>,
+    /// How far the numbers of sections got whose consumer has ended, and what of it has not left.
+    pub(crate) spare: HashMap<Mid, (Rewriter, Origins)>,
     /// The number of the next media section.
     pub(crate) next_mid: u32,
     /// Bits a second towards the client, once feedback has come.

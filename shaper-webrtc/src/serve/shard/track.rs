@@ -120,14 +120,17 @@ pub(crate) struct Origin {
 pub(crate) struct Origins(VecDeque<Origin>);
 
 impl Origins {
-    /// The most that are remembered: a second of a stream of a hundred Mbit/s.
+    /// The most that may wait: a second of a stream of a hundred Mbit/s.
     const MOST: usize = 1 << 13;
 
-    pub(crate) fn put(&mut self, origin: Origin) {
-        if self.0.len() == Self::MOST {
-            self.0.pop_front();
+    /// Whether there is room for another one. Nothing bounds the queue of a leg but this.
+    #[must_use]
+    pub(crate) fn put(&mut self, origin: Origin) -> bool {
+        let has_room = self.0.len() < Self::MOST;
+        if has_room {
+            self.0.push_back(origin);
         }
-        self.0.push_back(origin);
+        has_room
     }
 
     /// That of the packet which leaves now: what was handed on before it has not left and will not.
@@ -276,8 +279,7 @@ mod tests {
     #[test]
     fn an_origin_is_given_back_once_and_not_for_another_number() {
         let mut origins = Origins::default();
-        origins.put(origin(65_535));
-        origins.put(origin(0));
+        assert!(origins.put(origin(65_535)) && origins.put(origin(0)));
         assert!(origins.take(31).is_none());
         assert!(origins.take(65_535).is_some());
         assert!(origins.take(65_535).is_none());
@@ -287,16 +289,14 @@ mod tests {
     #[test]
     fn what_waits_in_a_queue_is_remembered_until_it_leaves() {
         let mut origins = Origins::default();
-        (0..2000).for_each(|number| origins.put(origin(number)));
+        assert!((0..2000).all(|number| origins.put(origin(number))));
         assert_eq!((0..2000).filter(|number| origins.take(*number).is_some()).count(), 2000);
     }
 
     #[test]
-    fn of_a_queue_without_end_the_newest_are_remembered() {
+    fn a_queue_has_an_end_and_room_again_when_something_leaves() {
         let mut origins = Origins::default();
-        (0..20_000).for_each(|number| origins.put(origin(number)));
-        assert!(origins.take(20_000 - 8193).is_none());
-        assert!(origins.take(20_000 - 8192).is_some());
-        assert_eq!(origins.0.len(), 8191);
+        assert_eq!((0..20_000).filter(|number| origins.put(origin(*number))).count(), 8192);
+        assert!(origins.take(8191).is_some() && origins.put(origin(20_000)));
     }
 }
