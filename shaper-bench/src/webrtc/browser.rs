@@ -51,6 +51,7 @@ pub(super) struct Browser {
     _folder: TempDir,
 }
 
+/// Nobody waits for the first of them before the others are killed: the group's number could be another's then.
 struct Group(Child);
 
 impl Drop for Group {
@@ -122,14 +123,14 @@ impl Browser {
         command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg("about:blank");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let child = spawn_on(&mut command, &places.all).with_context(|| format!("cannot start {}", program.display()));
-        let mut group = Group(child?);
+        let group = Group(child?);
         let until = Instant::now() + PATIENCE;
         let (port, path) = loop {
             if let Some(there) = devtools(&profile.join("DevToolsActivePort")) {
                 break there;
             }
-            if let Some(status) = group.0.try_wait().context("cannot wait for the browser")? {
-                bail!("{} ended at once: {status}", program.display());
+            if let Some(status) = process::ended(group.0.id())? {
+                bail!("{} ended at once: {status:?}", program.display());
             }
             ensure!(Instant::now() < until, "{} is not up within {} s", program.display(), PATIENCE.as_secs());
             pause(session, Duration::from_millis(50))?;

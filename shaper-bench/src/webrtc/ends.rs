@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sched::CpuSet;
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -87,6 +87,13 @@ impl Server {
             }
             pause(session, Duration::from_millis(100))?;
         }
+    }
+
+    /// Ends it; an error where it did not end well.
+    pub(super) fn end(self, session: &Session) -> Result<()> {
+        let (_, was_well) = self.running.end(session)?;
+        ensure!(was_well, "the server ended with an error");
+        Ok(())
     }
 }
 

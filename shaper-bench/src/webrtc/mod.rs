@@ -258,7 +258,9 @@ fn core(
             Bound::Server => format!("the server could not: {}", taken.gravest()),
             Bound::Tester => format!("the tester could not: {}", taken.gravest()),
         };
-        session.tell(&format!("{received} tracks a client, {rate:.0} packets a second: {came}"));
+        let late = 1e3 * taken.steady.skew;
+        session
+            .tell(&format!("{received} tracks a client, {rate:.0} packets a second, told within {late:.0} ms: {came}"));
         Ok(taken)
     });
     session.check()?;

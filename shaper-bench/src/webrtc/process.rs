@@ -1,16 +1,19 @@
 //! Programs that run while they are measured: their processor time, their memory, and their end.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
@@ -24,9 +27,36 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A program that runs; it is killed when this is dropped.
 pub(super) struct Running {
     name: &'static str,
-    child: Child,
-    out: BufReader<ChildStdout>,
-    err: BufReader<ChildStderr>,
+    child: Killed,
+    out: Lines,
+    err: Lines,
+}
+
+/// What a program says, as it comes: a program whose pipe is full would stand still until somebody reads.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Result<Self> {
+        let (said, lines) = channel();
+        let drain = move || {
+            // What nobody waits for any more is read too.
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let _ = said.send(String::from_utf8_lossy(&line).into_owned());
+            }
+        };
+        thread::Builder::new().name("pipe".to_owned()).spawn(drain).context("cannot start a thread that reads")?;
+        Ok(Self(lines))
+    }
+
+    /// The next line, once it is there; none at the end.
+    fn line(&self) -> Option<String> {
+        self.0.recv().ok()
+    }
+
+    /// All that comes until the end.
+    fn rest(&self) -> Vec<String> {
+        self.0.iter().collect()
+    }
 }
 
 impl Running {
@@ -34,62 +64,56 @@ impl Running {
     pub(super) fn start(name: &'static str, program: &Path, arguments: &[String], on: &CpuSet) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            spawn_on(&mut command, on).with_context(|| format!("cannot start {name}, {}", program.display()))?;
-        let out = child.stdout.take().context("a program without standard output")?;
-        let err = child.stderr.take().context("a program without standard error")?;
-        Ok(Self { name, child, out: BufReader::new(out), err: BufReader::new(err) })
+        let child = spawn_on(&mut command, on).with_context(|| format!("cannot start {name}, {}", program.display()));
+        let mut child = Killed(child?);
+        let out = Lines::of(child.0.stdout.take().context("a program without standard output")?)?;
+        let err = Lines::of(child.0.stderr.take().context("a program without standard error")?)?;
+        Ok(Self { name, child, out, err })
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// The next line of what it says.
     pub(super) fn says(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.out.read_line(&mut line).with_context(|| format!("{}: cannot read what it says", self.name))?;
+        let line = self.out.line();
         self.some(line)
     }
 
     /// The next line of what it says on standard error.
     pub(super) fn warns(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.err.read_line(&mut line).with_context(|| format!("{}: cannot read its errors", self.name))?;
+        let line = self.err.line();
         self.some(line)
     }
 
-    fn some(&mut self, line: String) -> Result<String> {
-        if !line.is_empty() {
+    fn some(&mut self, line: Option<String>) -> Result<String> {
+        if let Some(line) = line {
             return Ok(line);
         }
-        let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let status = self.child.0.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         let complaint = self.complaint();
         bail!("{} has ended: {status}: {complaint}", self.name);
     }
 
     /// What it said last on standard error.
-    fn complaint(&mut self) -> String {
-        let mut text = String::new();
-        // What cannot be read is not told.
-        let _ = self.err.read_to_string(&mut text);
-        text.lines().last().unwrap_or("without a word").to_owned()
+    fn complaint(&self) -> String {
+        self.err.rest().pop().unwrap_or_else(|| "without a word".to_owned())
     }
 
     /// Asks it to end, waits for that, and gives back what it still said, and whether it succeeded.
     pub(super) fn end(mut self, session: &Session) -> Result<(String, bool)> {
         // One that has ended by itself needs no signal.
-        let _ = kill(pid(self.child.id()), Signal::SIGTERM);
+        let _ = kill(pid(self.child.0.id()), Signal::SIGTERM);
         let until = Instant::now() + GOODBYE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().with_context(|| format!("{}: cannot wait", self.name))? {
+            if let Some(status) = self.child.0.try_wait().with_context(|| format!("{}: cannot wait", self.name))? {
                 break status;
             }
             ensure!(Instant::now() < until, "{} does not end within {} s", self.name, GOODBYE.as_secs());
             pause(session, LOOK)?;
         };
-        let mut said = String::new();
-        self.out.read_to_string(&mut said).with_context(|| format!("{}: cannot read what it says", self.name))?;
+        let said = self.out.rest().join("\n");
         // A load that misses its expectations ends with 1.
         let complaint = self.complaint();
         ensure!(matches!(status.code(), Some(0 | 1)), "{} failed: {status}: {complaint}", self.name);
@@ -97,12 +121,21 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
+}
+
+/// How a child ended, if it did. Its number stays its own until somebody waits for it.
+pub(super) fn ended(child: u32) -> Result<Option<WaitStatus>> {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let status = waitid(Id::Pid(pid(child)), look).with_context(|| format!("cannot look whether {child} runs"))?;
+    Ok((status != WaitStatus::StillAlive).then_some(status))
 }
 
 /// Waits; an error once somebody asked to stop.
@@ -244,6 +277,43 @@ mod tests {
         busy.wait().unwrap();
         assert!(used >= Duration::from_millis(50), "{used:?}");
         assert!(processor_time(busy.id()).is_err(), "it is gone");
+    }
+
+    #[test]
+    fn a_program_that_says_much_does_not_wait_for_its_reader() {
+        // A pipe has 64 KiB.
+        let script = "i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo line $i of what it says; echo line $i of errors >&2; \
+                      done";
+        let arguments = ["-c", script].map(String::from);
+        let on = Places::find().unwrap().all;
+        let mut running = Running::start("the shell", Path::new("/bin/sh"), &arguments, &on).unwrap();
+        assert_eq!(running.says().unwrap(), "line 1 of what it says");
+        let until = Instant::now() + Duration::from_secs(60);
+        while ended(running.pid()).unwrap().is_none() {
+            assert!(Instant::now() < until, "it waits for us");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let said = running.out.rest();
+        assert_eq!((said.len(), said.last().unwrap().as_str()), (3_999, "line 4000 of what it says"));
+        assert_eq!(running.complaint(), "line 4000 of errors");
+        let over = running.says().unwrap_err().to_string();
+        assert!(over.starts_with("the shell has ended: exit status: 0"), "{over}");
+    }
+
+    #[test]
+    fn a_child_that_has_ended_keeps_its_number_until_it_is_waited_for() {
+        let mut child =
+            Command::new("/bin/sh").args(["-c", "read line; exit 3"]).stdin(Stdio::piped()).spawn().unwrap();
+        assert_eq!(ended(child.id()).unwrap(), None);
+        drop(child.stdin.take());
+        let until = Instant::now() + Duration::from_secs(60);
+        while ended(child.id()).unwrap().is_none() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let status = Some(WaitStatus::Exited(pid(child.id()), 3));
+        assert_eq!((ended(child.id()).unwrap(), ended(child.id()).unwrap()), (status, status));
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        assert!(ended(child.id()).is_err(), "it is gone");
     }
 
     #[test]
