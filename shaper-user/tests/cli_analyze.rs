@@ -353,18 +353,13 @@ fn of_a_file_that_ends_before_its_first_packet_it_is_not_said_that_it_holds_none
     capture(&path, &["eth0"], vec![(0, 0, datagram(5000, 1, 64))]);
     let at = Reader::open(&path).unwrap().next_packet().unwrap().unwrap().offset as usize;
     let bytes = std::fs::read(&path).unwrap();
-    let mut damaged = bytes.clone();
-    damaged[at + 20..][..4].fill(0xee);
-    for (bytes, words) in [(damaged, "cannot be read beyond"), (bytes[..at + 10].to_vec(), "cut off at")] {
-        std::fs::write(&path, bytes).unwrap();
-        let output = shaper(folder.path(), &["analyze", "a.pcapng", "--html", "page.html"]);
-        let [text, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(output.status.code(), Some(2), "{error}");
-        let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
-        for told in [&text, &page] {
-            assert!(told.contains(words) && !told.contains("holds no packet"), "{words}: {told}");
-        }
-        assert!(!error.contains("holds no packet"), "{error}");
-        std::fs::remove_file(folder.path().join("page.html")).unwrap();
+    std::fs::write(&path, &bytes[..at + 10]).unwrap();
+    let output = shaper(folder.path(), &["analyze", "a.pcapng", "--html", "page.html"]);
+    let [text, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    for told in [&text, &page] {
+        assert!(told.contains("cut off at") && !told.contains("holds no packet"), "{told}");
     }
+    assert!(!error.contains("holds no packet"), "{error}");
 }
