@@ -128,8 +128,8 @@ fn what_cannot_be_answered_ends_with_2_and_says_what_to_try() {
         (&["a.pcapng", "b.pcapng"][..], "No packet was recognised in both captures"),
         (&["a.pcapng", "none.pcapng"], "none.pcapng holds no packet: check its interface"),
         (&["a.pcapng", "b.pcapng", "--filter", "tcp"], "The filter leaves none of the 20 packets of a.pcapng"),
-        (&["a.pcapng", "--flow", "TCP"], "the filter leaves no packet"),
-        (&["none.pcapng"], "none.pcapng: holds no packet: check its interface"),
+        (&["a.pcapng", "--flow", "TCP"], "a.pcapng: The filter leaves no packet"),
+        (&["none.pcapng"], "none.pcapng: The capture holds no packet: check its interface"),
         (&["a.pcapng", "--flow", "ten"], "names no flow"),
         (&["a.pcapng", "a.pcapng"], "given twice"),
         (&["a.pcapng", "b.pcapng", "--filter", "prot 7"], "prot"),
@@ -344,4 +344,22 @@ fn a_damaged_capture_is_told_up_to_there_with_the_damage_first_and_exit_code_2()
     assert_eq!(found["files"][1]["damage"]["at"], at + 20);
     assert_eq!((&found["total"]["matched"], &found["total"]["lost"]), (&30.into(), &0.into()));
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn of_a_file_that_ends_before_its_first_packet_it_is_not_said_that_it_holds_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.pcapng");
+    capture(&path, &["eth0"], vec![(0, 0, datagram(5000, 1, 64))]);
+    let at = Reader::open(&path).unwrap().next_packet().unwrap().unwrap().offset as usize;
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..at + 10]).unwrap();
+    let output = shaper(folder.path(), &["analyze", "a.pcapng", "--html", "page.html"]);
+    let [text, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    for told in [&text, &page] {
+        assert!(told.contains("cut off at") && !told.contains("holds no packet"), "{told}");
+    }
+    assert!(!error.contains("holds no packet"), "{error}");
 }

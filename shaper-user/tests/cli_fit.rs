@@ -5,6 +5,8 @@
 
 #[path = "cli_fit/presets.rs"]
 mod of_presets;
+#[path = "cli_fit/runs.rs"]
+mod of_runs;
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +20,6 @@ use shaper_channel::Channel;
 use shaper_common::fate::Cause;
 use shaper_common::pipeline::Packet;
 use shaper_common::units::Nanos;
-use shaper_offline::pcapfile::Direction;
 use shaper_offline::writer::{NewInterface, NewPacket, Section, Writer};
 use shaper_profile::quantity::Duration;
 use shaper_profile::{Compile, CompiledDirection, Distribution, Loss, Order, Profile, presets};
@@ -186,33 +187,29 @@ fn a_trace_replays_every_packet_as_it_was() {
 }
 
 #[test]
-fn the_records_of_a_run_are_fitted_without_its_outages() {
+fn only_a_profile_whose_loss_is_without_what_met_a_full_queue_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let mut text =
-        "# shaper records 1 start_ns=5\ndirection,rule,sequence,arrival_ns,len,cause,release_ns\n".to_owned();
-    for number in 0..3_000u64 {
-        let arrival = number * 10_000_000;
-        let row = match number {
-            1_000..1_050 => "outage,".to_owned(),
-            _ if number % 37 == 0 => "loss,".to_owned(),
-            _ => format!("none,{}", arrival + 20_000_000 + number % 7 * 1_000),
-        };
-        // Before it a link that does nothing, behind it another one.
-        text.push_str(&format!("0,0,{number},{arrival},200,none,{arrival}\n"));
-        text.push_str(&format!("2,0,{number},{arrival},200,{row}\n"));
-        text.push_str(&format!("5,0,{number},{arrival},200,none,{}\n", arrival + 1));
-    }
-    fs::write(folder.path().join("records.csv"), text).unwrap();
-    let (code, stdout, _) = ended(folder.path(), &[".", "--json"]);
-    let told: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &told["a_to_b"]["unknown"], &told["b_to_a"]), (0, &Value::from(50), &Value::Null));
-    assert_eq!(told["a_to_b"]["delay"]["chosen"]["shape"], "constant");
-    assert_eq!(told["a_to_b"]["loss"]["chosen"]["kind"], "independent");
-    let notes = told["notes"].to_string();
-    assert!(
-        notes.contains("link 1, the first that delays or loses packets") && notes.contains("6000 packets"),
-        "{notes}"
-    );
+    // Bursts of 3 to 15 packets 30 ms apart, before a bottleneck that takes 1 ms for each.
+    let profile = |is_lost: fn(usize, usize) -> bool| {
+        let mut csv = "time_us,delay_us,bytes\n".to_owned();
+        let bursts = (0..400).flat_map(|burst| (0..3 + burst * 7 % 13).map(move |place| (burst, place)));
+        for (number, (burst, place)) in bursts.enumerate() {
+            let delay = if is_lost(number, place) { "lost".to_owned() } else { (21_000 + place * 990).to_string() };
+            csv.push_str(&format!("{},{delay},300\n", burst * 30_000 + place * 10));
+        }
+        let (told, _) = fitted(folder.path(), &csv, &[]);
+        (told["a_to_b"].clone(), fs::read_to_string(folder.path().join("fit.toml")).unwrap())
+    };
+    let (fit, text) = profile(|_, place| place > 8);
+    assert!(!fit["bottleneck"]["queue_ns"].is_null() && text.contains("kbit\", queue = "), "{text}");
+    assert!(text.contains("what met a full queue is not in the loss"), "{text}");
+    let known = fit["loss"]["known"].as_u64().unwrap();
+    assert!(text.contains(&format!("of {known} packets, 0 of them lost")), "{text}");
+    assert!(known < fit["packets"].as_u64().unwrap() - fit["lost"].as_u64().unwrap(), "{fit}");
+    // Losses anywhere say nothing of the queue, and are all in the loss.
+    let (fit, text) = profile(|number, _| number % 9 == 4);
+    assert!(fit["bottleneck"]["queue_ns"].is_null() && text.contains("kbit\" would say so"), "{text}");
+    assert!(!text.contains("full queue") && fit["loss"]["lost"] == fit["lost"], "{text}");
 }
 
 #[test]
@@ -326,71 +323,6 @@ fn what_the_analysis_warns_of_stands_in_the_notes() {
     for word in ["ambiguous", "5 packets"] {
         assert!(notes.iter().any(|note| note.as_str().unwrap().contains(word)), "{word}: {notes:?}");
     }
-}
-
-/// The captures of a run, of 1,000 datagrams 10 ms apart over a link of 20 ms: each left the link up to 5 ms late, a tenth of
-/// them much so, and the link was down for 30.
-fn run(folder: &Path) {
-    fs::create_dir(folder).unwrap();
-    let lost = |number: u64| (500..530).contains(&number);
-    for (name, at_b) in [("a.pcapng", false), ("b.pcapng", true)] {
-        let file = fs::File::create(folder.join(name)).unwrap();
-        let section = Section { comment: Some("shaper clock=1"), ..Section::default() };
-        let mut writer = Writer::new(file, &section).unwrap();
-        let interface = NewInterface { name, description: None, filter: None, linktype: 1, snaplen: 0 };
-        let id = writer.add_interface(&interface).unwrap();
-        for number in (0..1_000_u64).filter(|number| !(at_b && lost(*number))) {
-            let sent = 1_700_000_000_000_000_000 + number as i64 * 10_000_000;
-            let (due, late) =
-                (sent + 20_000_000, (number * 7 % 50) as i64 * if number % 10 == 0 { 100_000 } else { 500 });
-            let cause = if lost(number) { "outage" } else { "none" };
-            let comment = match cause {
-                "outage" => format!("shaper cause=outage rule=0 id={number} dir=0 seq={number}"),
-                _ => format!(
-                    "shaper cause=none rule=0 id={number} dir=0 seq={number} intended={due} actual={}",
-                    due + late
-                ),
-            };
-            let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-            frame.extend([
-                0x45, 0, 0, 48, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0x88, 0x17, 0x70, 0, 28, 0, 0,
-            ]);
-            frame.extend(number.to_be_bytes());
-            frame.resize(14 + 48, 0x33);
-            let ts_ns = if at_b { due + late } else { sent };
-            let direction = Some(if at_b { Direction::Inbound } else { Direction::Outbound });
-            let comments = &[comment];
-            let origlen = frame.len() as u32;
-            writer
-                .packet(id, &NewPacket { ts_ns, origlen, data: &frame, direction, comments, ..NewPacket::default() })
-                .unwrap();
-        }
-        writer.finish().unwrap();
-    }
-}
-
-#[test]
-fn delays_of_a_run_are_until_packets_were_due_and_its_outages_are_left_out() {
-    let folder = tempfile::tempdir().unwrap();
-    run(&folder.path().join("run"));
-    let told = |flags: &[&str]| -> Value {
-        let (code, stdout, stderr) = ended(folder.path(), &[flags, &["--json"]].concat());
-        assert_eq!((code, stderr.as_str()), (0, ""), "{flags:?}: {stdout}");
-        serde_json::from_str(&stdout).unwrap()
-    };
-    let of_run = told(&["run"]);
-    let fit = &of_run["a_to_b"];
-    assert_eq!((&fit["unknown"], &fit["lost"], &fit["outages"]), (&30.into(), &0.into(), &Value::Null), "{of_run}");
-    assert_eq!(fit["delay"]["chosen"]["shape"], "constant");
-    assert_eq!(fit["delay"]["chosen"]["delay_ns"].as_f64(), Some(20.0 * MS));
-    let notes = of_run["notes"].to_string();
-    assert!(notes.contains("no delay of the link") && notes.contains("30 packets met an outage"), "{notes}");
-    // By name they are what both captures measured.
-    let measured = told(&["run/a.pcapng", "run/b.pcapng"]);
-    let fit = &measured["a_to_b"];
-    assert_eq!((&fit["lost"], &fit["outages"]["lost"]), (&30.into(), &30.into()), "{measured}");
-    assert!(fit["delay"]["mean_ns"].as_f64().unwrap() > 20.1 * MS, "{fit}");
-    assert!(!measured["notes"].to_string().contains("no delay of the link"), "{measured}");
 }
 
 #[test]

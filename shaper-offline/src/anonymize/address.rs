@@ -35,9 +35,9 @@ const KEPT_V6: [(u128, u32); 4] = [
 ];
 /// Solicited-node multicast, ff02::1:ff00:0/104 (RFC 4291 section 2.7.1).
 const SOLICITED: (u128, u32) = (0xff02 << 112 | 0x1_ff00_0000, 104);
-
-/// Groups that are made from a host's name, ff02::2:ff00:0/104 (RFC 4620 section 4).
-const NAMED: (u128, u32) = (0xff02 << 112 | 0x2_ff00_0000, 104);
+/// Groups that are made from a host's name: ff02::2:ff00:0/104 (RFC 4620 section 4), and all of ff02::2:0:0/96 by the drafts
+/// before it (draft-ietf-ipngwg-icmp-name-lookups), which some systems join still.
+const NAMED: (u128, u32) = (0xff02 << 112 | 0x2_0000_0000, 96);
 
 /// Crypto-PAn.
 pub(super) struct Permutation {
@@ -97,7 +97,8 @@ impl Permutation {
     pub(super) fn ipv6(&self, address: u128) -> u128 {
         let stay = match (address >> 120, address >> 116 & 0xf) {
             (0xff, flags) if flags & 2 != 0 => 16,
-            (0xff, _) if is_of(address, SOLICITED) || is_of(address, NAMED) => SOLICITED.1,
+            (0xff, _) if is_of(address, SOLICITED) => SOLICITED.1,
+            (0xff, _) if is_of(address, NAMED) => NAMED.1,
             (0xff, _) => 128,
             _ => staying(address, KEPT_V6.iter().copied()),
         };

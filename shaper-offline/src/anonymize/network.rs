@@ -8,8 +8,6 @@ use crate::packet::{Layers, Transport, protocol};
 /// No operation, of IPv4 and of TCP alike.
 const NOP: u8 = 1;
 const END: u8 = 0;
-/// The extension header of fragments (RFC 8200 section 4.5).
-const FRAGMENT: u8 = 44;
 /// Options of TCP that stay: MSS, window scale, SACK permitted, SACK, timestamps. Others hold cookies and addresses.
 const OPTIONS: [u8; 5] = [2, 3, 4, 5, 8];
 
@@ -71,19 +69,19 @@ fn extensions(by: &Anonymizer, frame: &mut Frame<'_>, mut kind: u8, mut at: usiz
     while at < end {
         let Some([next, length]) = frame.chunk(at) else { return };
         let size = match kind {
-            FRAGMENT => 8,
+            protocol::FRAGMENT => 8,
             protocol::AUTHENTICATION => (usize::from(length) + 2) * 4,
             0 | 43 | 60 | 135 | 139 | 140 => (usize::from(length) + 1) * 8,
             _ => return,
         };
         let kept = match kind {
-            FRAGMENT => 4,
+            protocol::FRAGMENT => 4,
             // Type of routing, and how many segments are left.
             43 => 4,
             _ => 2,
         };
         frame.copy(at..(at + kept).min(end));
-        if let (FRAGMENT, Some(number)) = (kind, frame.chunk(at + 4).filter(|_| at + size <= end)) {
+        if let (protocol::FRAGMENT, Some(number)) = (kind, frame.chunk(at + 4).filter(|_| at + size <= end)) {
             let mapped = by.digest.number(digest::FRAGMENT, u32::from_be_bytes(number));
             frame.put(at + 4, &mapped.to_be_bytes());
         }

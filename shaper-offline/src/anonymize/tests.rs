@@ -100,10 +100,13 @@ fn addresses_with_a_meaning_stay_and_nothing_becomes_one() {
     assert_eq!(solicited.segments()[..7], [0xff02, 0, 0, 0, 0, 1, solicited.segments()[6]]);
     assert_eq!(solicited.segments()[6] >> 8, 0xff);
     assert_ne!(solicited, "ff02::1:ffaa:bbcc".parse::<Ipv6Addr>().unwrap());
-    // And the last 24 bits of a digest of a host's name.
-    let named = by.ipv6("ff02::2:ffab:cdef".parse().unwrap());
-    assert_eq!(named.segments()[..6], [0xff02, 0, 0, 0, 0, 2]);
-    assert!(named.segments()[6] >> 8 == 0xff && named != "ff02::2:ffab:cdef".parse::<Ipv6Addr>().unwrap());
+    // And 24 or 32 bits of a digest of a host's name.
+    let groups: [Ipv6Addr; 2] = ["ff02::2:ffab:cdef", "ff02::2:9d3c:55a1"].map(|group| group.parse().unwrap());
+    let mapped = groups.map(|group| by.ipv6(group));
+    for (group, named) in groups.into_iter().zip(mapped) {
+        assert!(named.segments()[..6] == [0xff02, 0, 0, 0, 0, 2] && named != group, "{group}: {named}");
+    }
+    assert_ne!(mapped[0].segments()[6..], mapped[1].segments()[6..]);
     let of_prefix = by.ipv6("ff3e:40:2001:db8:1234:5678:0:1".parse().unwrap());
     assert_eq!(of_prefix.segments()[0], 0xff3e);
     assert_ne!(of_prefix.segments()[2..6], [0x2001, 0xdb8, 0x1234, 0x5678]);
@@ -242,6 +245,20 @@ fn extension_headers_and_options_keep_their_lengths_and_lose_what_they_hold() {
     assert_eq!(fragments[0].0, [17, 0, 0, 1]);
     assert!(fragments[0].1 == fragments[1].1 && fragments[0].1 != fragments[2].1, "{fragments:x?}");
     assert_ne!(fragments[0].1, [0, 0, 0xfe, 0xed]);
+    // What stands behind the header of a later fragment is content, whatever headers it looks like.
+    for (next, like) in [(60, [17, 0]), (43, [59, 0]), (51, [60, 1]), (0, [44, 0])] {
+        let content = [&like[..], b"se", &secret, &secret].concat();
+        let frame = behind(44, &[&[next, 0, 5, 0xb9, 0, 0, 0xfe, 0xed][..], &content].concat(), [0; 3]);
+        let layers = packet::parse(1, &frame, frame.len() as u32).unwrap();
+        let ip = layers.ip.unwrap();
+        assert_eq!((ip.header_length, ip.protocol, ip.fragment), (48, next, true));
+        assert_eq!(layers.payload[..content.len()], content);
+        let out = anew(linktype::ETHERNET, &frame);
+        assert_eq!((out[54..58].to_vec(), out.len()), (vec![next, 0, 5, 0xb9], frame.len()));
+        for bytes in [&content[..4], &secret[..4], &secret[8..12], &datagram[..4]] {
+            assert!(!out.windows(bytes.len()).any(|window| window == bytes), "{next}: {bytes:x?} in {out:x?}");
+        }
+    }
     // Routes that were recorded, and stamps of hosts, are options of IPv4.
     let mut frame = udp(b"longer than eleven bytes");
     frame[14] = 0x48;

@@ -174,12 +174,17 @@ mod tests {
         crate::fit::fit(series, &crate::fit::Options::default()).unwrap().bottleneck
     }
 
-    /// A queue of 60 ms before 2 Mbit/s, behind which lie 20 ms, met by packets at random times.
+    /// A queue of 60 ms before 2 Mbit/s, behind which lie 20 ms, met by packets at random times: by 95 % of what it carries.
     fn queued() -> Series {
+        queued_by(2_400_000.0, 0.3)
+    }
+
+    /// The same, with packets so many nanoseconds apart in the mean and such a share of them large.
+    fn queued_by(mean_ns: f64, large: f64) -> Series {
         let mut free = 0;
         series(8_000, |_, sent, draws| {
-            let bytes = if draws.uniform() < 0.3 { 1_200 } else { 300 };
-            let apart = (-draws.uniform().ln() * 2_400_000.0) as i64;
+            let bytes = if draws.uniform() < large { 1_200 } else { 300 };
+            let apart = (-draws.uniform().ln() * mean_ns) as i64;
             let wait = (free - sent).max(0);
             let fate = if wait > 60_000_000 {
                 Fate::Lost
@@ -200,6 +205,37 @@ mod tests {
         assert!(interval.low <= rate && rate <= interval.high && interval.high - interval.low < 0.1 * rate);
         assert!(found.rate_pps.is_none() && found.agree > 0.8, "{found:?}");
         assert!((found.queue_ns.unwrap() - 60_000_000).abs() < 6_000_000, "{found:?}");
+    }
+
+    #[test]
+    fn with_a_queue_that_is_always_full_the_loss_beside_is_said_not_to_be_known() {
+        let full = crate::fit::fit(&queued_by(2_400_000.0, 1.0), &crate::fit::Options::default()).unwrap();
+        assert!(full.lost > 3_000 && full.bottleneck.is_some_and(|found| found.queue_ns.is_some()), "{full}");
+        assert!(full.loss.known < crate::fit::LEAST_PACKETS as u64, "{full}");
+        let said = full.loss_is_of();
+        assert!(said.len() == 2 && said[0].contains(&format!("of {} packets", full.loss.known)), "{said:?}");
+        assert!(said[1].contains("not known") && said[1].contains("send less"), "{said:?}");
+        assert!(said.iter().all(|line| full.to_string().contains(line)), "{full}");
+    }
+
+    #[test]
+    fn what_is_lost_at_random_beside_a_full_queue_is_what_the_loss_is_of() {
+        let mut lossy = queued_by(2_100_000.0, 0.3);
+        let mut draws = Draws::new(11);
+        for packet in lossy.packets.iter_mut().filter(|_| draws.uniform() < 0.03) {
+            packet.fate = Fate::Lost;
+        }
+        let fit = crate::fit::fit(&lossy, &crate::fit::Options::default()).unwrap();
+        assert!(fit.bottleneck.is_some_and(|found| found.queue_ns.is_some()), "{fit}");
+        assert!(fit.loss.known < 7_500 && fit.loss.lost < fit.lost as u64 / 2, "{fit}");
+        let interval = fit.loss.ratio_interval.unwrap();
+        assert!(interval.low < 0.03 && 0.03 < interval.high && interval.high < 0.045, "{fit}");
+        // Where all is left in there is nothing to be said of it.
+        let whole = series(1_000, |number, _, _| {
+            (1_000_000, 300, if number % 50 == 7 { Fate::Lost } else { Fate::Arrived(20_000_000) })
+        });
+        let whole = crate::fit::fit(&whole, &crate::fit::Options::default()).unwrap();
+        assert_eq!((whole.loss.known, whole.loss.lost, whole.loss_is_of()), (1_000, 20, Vec::new()));
     }
 
     #[test]

@@ -87,7 +87,8 @@ pub struct Fit {
     pub arrived: usize,
     /// Of these, that were lost.
     pub lost: usize,
-    /// Of these, of which nobody knows: edge and unmatched packets.
+    /// Of these, that are left out: edge and unmatched packets, of which nobody knows, and those that met a link known to be
+    /// down.
     pub unknown: usize,
     /// From the first to the last packet sent, in nanoseconds; `None` where the series has no times.
     pub span_ns: Option<i64>,
@@ -111,7 +112,7 @@ pub struct Fit {
 pub fn fit(series: &Series, options: &Options) -> Result<Fit, FitError> {
     let count = |which: fn(&Fate) -> bool| series.packets.iter().filter(|packet| which(&packet.fate)).count();
     let lost = count(|fate| matches!(fate, Fate::Lost));
-    let unknown = count(|fate| matches!(fate, Fate::Unknown));
+    let unknown = count(|fate| matches!(fate, Fate::Down | Fate::Unknown));
     let packets = series.packets.len();
     let arrived = packets - lost - unknown;
     let known = arrived + lost;

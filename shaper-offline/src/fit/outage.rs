@@ -1,5 +1,7 @@
 //! Outages: stretches in which nothing arrives, that no loss packet by packet makes. They are told and left out, not fitted.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::{Fate, Series};
@@ -53,22 +55,17 @@ pub struct Outages {
     pub per_second: f64,
     /// The first 100 of them.
     pub found: Vec<Outage>,
-    /// When each began, and how long it lasted, from the first packet of the series on, in nanoseconds.
+    /// Where each lies among the packets: several may have one stamp.
     #[serde(skip)]
-    stretches: Vec<(i64, i64)>,
+    stretches: Vec<Range<usize>>,
 }
 
 impl Outages {
     /// Sees to it that nothing is known of packets that were lost in them.
     pub(super) fn leave_out(&self, series: &mut Series) {
-        let first = series.packets.first().map_or(0, |packet| packet.sent_ns);
-        let mut stretches = self.stretches.iter().copied().peekable();
-        for packet in &mut series.packets {
-            let at = packet.sent_ns.saturating_sub(first);
-            while stretches.next_if(|(from, length)| at >= from.saturating_add(*length)).is_some() {}
-            if packet.fate == Fate::Lost && stretches.peek().is_some_and(|(from, _)| at >= *from) {
-                packet.fate = Fate::Unknown;
-            }
+        for stretch in &self.stretches {
+            let packets = series.packets.get_mut(stretch.clone()).into_iter().flatten();
+            packets.filter(|packet| packet.fate == Fate::Lost).for_each(|packet| packet.fate = Fate::Unknown);
         }
     }
 }
@@ -80,9 +77,9 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
     }
     let runs = runs(series);
     let may_be = |run: &&Outage| run.lost >= PACKETS && run.length_ns >= SHORT_NS;
-    let mut longest: Vec<&Outage> = runs.iter().filter(may_be).collect();
+    let mut longest: Vec<&Outage> = runs.iter().map(|(run, _)| run).filter(may_be).collect();
     longest.sort_by_key(|run| std::cmp::Reverse(run.lost));
-    let (mut number, mut lost) = (runs.len() as f64, runs.iter().map(|run| run.lost).sum::<u64>() as f64);
+    let (mut number, mut lost) = (runs.len() as f64, runs.iter().map(|(run, _)| run.lost).sum::<u64>() as f64);
     // From the longest on, each against all that are not longer.
     let mut unlikely = u64::MAX;
     for run in longest {
@@ -95,7 +92,8 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
         unlikely = run.lost;
     }
     // What geometric bursts have beyond a length is geometric again, whichever that is.
-    let beyond: Vec<f64> = runs.iter().filter(may_be).map(|run| run.lost.saturating_sub(PACKETS - 1) as f64).collect();
+    let suspects = runs.iter().map(|(run, _)| run).filter(may_be);
+    let beyond: Vec<f64> = suspects.map(|run| run.lost.saturating_sub(PACKETS - 1) as f64).collect();
     if beyond.len() >= TELLING && spread(&beyond).is_some_and(|(_, spread)| spread < ALIKE) {
         unlikely = PACKETS;
     }
@@ -103,7 +101,7 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
         let is_long = run.length_ns >= LONG_NS && accepted != Some(true);
         run.lost >= PACKETS && (is_long || run.length_ns >= SHORT_NS && run.lost >= unlikely)
     };
-    let found: Vec<Outage> = runs.into_iter().filter(is_outage).collect();
+    let (found, stretches): (Vec<Outage>, Vec<_>) = runs.into_iter().filter(|(run, _)| is_outage(run)).unzip();
     let lengths: Vec<f64> = found.iter().map(|run| run.length_ns as f64).collect();
     let (mean, spread) = spread(&lengths)?;
     let is_of_a_chain = found.len() >= TELLING && spread > GEOMETRIC && accepted == Some(true);
@@ -121,31 +119,31 @@ pub(super) fn find(series: &Series, accepted: Option<bool>) -> Option<Outages> {
         longest_ns: found.iter().map(|run| run.length_ns).max()?,
         every_ns: every.map(|(mean, _)| mean as i64),
         per_second: found.len() as f64 / (span as f64 / 1e9),
-        stretches: found.iter().map(|run| (run.from_ns, run.length_ns)).collect(),
+        stretches,
         found: found.into_iter().take(LISTED).collect(),
     })
 }
 
-/// Losses in a row with an arrival before and behind.
-fn runs(series: &Series) -> Vec<Outage> {
+/// Losses in a row with an arrival before and behind, and their places: from the first lost up to that arrival.
+fn runs(series: &Series) -> Vec<(Outage, Range<usize>)> {
     let first = series.packets.first().map_or(0, |packet| packet.sent_ns);
     let mut runs = Vec::new();
-    let mut open: Option<Outage> = None;
+    let mut open: Option<(Outage, usize)> = None;
     let mut has_arrived = false;
-    for packet in &series.packets {
+    for (place, packet) in series.packets.iter().enumerate() {
         match packet.fate.lost() {
             // What is not known neither ends a stretch nor counts.
             None => {}
             Some(true) if has_arrived => {
                 let from_ns = packet.sent_ns.saturating_sub(first);
-                open.get_or_insert(Outage { from_ns, length_ns: 0, lost: 0 }).lost += 1;
+                open.get_or_insert((Outage { from_ns, length_ns: 0, lost: 0 }, place)).0.lost += 1;
             }
             Some(true) => {}
             Some(false) => {
                 has_arrived = true;
-                if let Some(run) = open.take() {
+                if let Some((run, from)) = open.take() {
                     let length_ns = packet.sent_ns.saturating_sub(first).saturating_sub(run.from_ns);
-                    runs.push(Outage { length_ns, ..run });
+                    runs.push((Outage { length_ns, ..run }, from..place));
                 }
             }
         }
@@ -225,6 +223,20 @@ mod tests {
                 assert!(outages.is_none(), "seed {seed}, {leave}: {outages:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_lost_at_the_stamp_at_which_an_outage_ends_is_left_out_once() {
+        // Stamps of milliseconds, with five packets at each; two of those at the stamp where an outage ends are lost still.
+        let is_lost = |number: usize| (2_000..2_602).contains(&(number % 10_000));
+        let mut series = series(60_000, is_lost);
+        for (number, packet) in series.packets.iter_mut().enumerate() {
+            packet.sent_ns = (number / 5) as i64 * 1_000_000;
+        }
+        let fit = crate::fit::fit(&series, &Options::default()).unwrap();
+        let outages = fit.outages.unwrap();
+        assert_eq!((outages.count, outages.lost, outages.longest_ns), (6, 6 * 602, 120_000_000), "{outages:?}");
+        assert_eq!((fit.lost, fit.loss.longest_burst), (6 * 602, 0), "{:?}", fit.loss);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Fate {
     Untimed,
     /// It was lost.
     Lost,
+    /// It met a link that is known to have been down: no loss that comes packet by packet.
+    Down,
     /// Nobody knows whether it arrived.
     Unknown,
 }
@@ -41,17 +43,17 @@ impl Fate {
     pub const fn delay_ns(self) -> Option<i64> {
         match self {
             Self::Arrived(delay) => Some(delay),
-            Self::Untimed | Self::Lost | Self::Unknown => None,
+            Self::Untimed | Self::Lost | Self::Down | Self::Unknown => None,
         }
     }
 
-    /// Whether it was lost, where that is known.
+    /// Whether it was lost packet by packet, where that is known; what met a link that was down says nothing of it.
     #[must_use]
     pub const fn lost(self) -> Option<bool> {
         match self {
             Self::Arrived(_) | Self::Untimed => Some(false),
             Self::Lost => Some(true),
-            Self::Unknown => None,
+            Self::Down | Self::Unknown => None,
         }
     }
 }

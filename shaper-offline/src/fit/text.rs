@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::delay::{DelayFit, DelayModel, OrderVerdict};
 use super::loss::{Distance, LossFit};
-use super::{Bottleneck, Fit, LossModel, Outages, Parameter};
+use super::{Bottleneck, Fit, LEAST_PACKETS, LossModel, Outages, Parameter};
 use crate::stats::Interval;
 
 impl fmt::Display for Fit {
@@ -15,7 +15,7 @@ impl fmt::Display for Fit {
         }
         write!(f, ": {} arrived, {} lost", self.arrived, self.lost)?;
         if self.unknown > 0 {
-            write!(f, ", {} of unknown fate (left out)", self.unknown)?;
+            write!(f, ", {} of unknown fate or of a link that was down (left out)", self.unknown)?;
         }
         writeln!(f, "; {} blocks in time, every other one held out", self.blocks)?;
         for finding in self.not_fitted() {
@@ -23,6 +23,9 @@ impl fmt::Display for Fit {
         }
         writeln!(f)?;
         self.loss.fmt(f)?;
+        for line in self.loss_is_of() {
+            writeln!(f, "  {line}")?;
+        }
         writeln!(f)?;
         match &self.delay {
             Some(delay) => delay.fmt(f),
@@ -37,6 +40,25 @@ impl Fit {
     pub fn not_fitted(&self) -> Vec<String> {
         let outages = self.outages.as_ref().map(ToString::to_string);
         outages.into_iter().chain(self.bottleneck.as_ref().map(ToString::to_string)).collect()
+    }
+
+    /// What the loss is fitted to, in words, where that is less than all whose fate is known.
+    #[must_use]
+    pub fn loss_is_of(&self) -> Vec<String> {
+        let LossFit { known, lost, .. } = self.loss;
+        if known == (self.arrived + self.lost) as u64 {
+            return Vec::new();
+        }
+        let is_full = self.bottleneck.is_some_and(|bottleneck| bottleneck.queue_ns.is_some());
+        let mut lines =
+            vec![format!("of {known} packets, {lost} of them lost: outages and what met a full queue are left out")];
+        if known < LEAST_PACKETS as u64 {
+            let instead = if is_full { ": send less than the link carries" } else { "" };
+            lines.push(format!(
+                "with fewer than {LEAST_PACKETS} the loss beside these is not known, whatever is said of it{instead}"
+            ));
+        }
+        lines
     }
 }
 

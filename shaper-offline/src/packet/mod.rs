@@ -21,6 +21,8 @@ pub(crate) mod protocol {
     pub(crate) const ICMP: u8 = 1;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
+    /// The extension header of fragments (RFC 8200 section 4.5).
+    pub(crate) const FRAGMENT: u8 = 44;
     pub(crate) const AUTHENTICATION: u8 = 51;
     pub(crate) const ICMPV6: u8 = 58;
 }
@@ -321,7 +323,29 @@ fn authenticated(network: &[u8], fragment: bool) -> Option<(u8, usize)> {
 fn extended(network: &[u8], captured: usize) -> Option<(u8, bool, usize)> {
     let (slice, _) = LaxIpv6Slice::from_slice(network).ok()?;
     let payload = slice.payload();
-    Some((payload.ip_number.0, payload.fragmented, captured.checked_sub(payload.payload.len())?))
+    let end = captured.checked_sub(payload.payload.len())?;
+    match later_fragment(network, end).filter(|_| payload.fragmented) {
+        Some((protocol, end)) => Some((protocol, true, end)),
+        None => Some((payload.ip_number.0, payload.fragmented, end)),
+    }
+}
+
+/// What a fragment that is not the first is one of, and where its headers end: behind the fragment header stands content,
+/// whatever headers it looks like. `end` is where they would end then.
+fn later_fragment(network: &[u8], end: usize) -> Option<(u8, usize)> {
+    let (mut kind, mut at) = (*network.get(6)?, 40);
+    while at < end {
+        let [next, length, high, low] = *network.get(at..)?.first_chunk()?;
+        at += match kind {
+            // The last three bits are none of the offset.
+            protocol::FRAGMENT if u16::from_be_bytes([high, low]) >= 8 => return Some((next, at + 8)),
+            protocol::FRAGMENT => 8,
+            protocol::AUTHENTICATION => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
+        };
+        kind = next;
+    }
+    None
 }
 
 #[cfg(test)]

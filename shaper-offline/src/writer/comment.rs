@@ -130,6 +130,12 @@ impl Comment {
         self
     }
 
+    /// The first of a packet's comments that is one. What somebody else wrote, or wrote wrong, is none.
+    #[must_use]
+    pub fn first<'a>(comments: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        comments.into_iter().find_map(|text| Self::parse(text).ok().flatten())
+    }
+
     /// Reads a comment; `Ok(None)` if it does not carry the tag.
     ///
     /// # Errors

@@ -232,15 +232,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
                 output.text(&html::one(&args.a, chosen, &description)?)?;
             }
             let text = if args.json { json(&description)? } else { description.to_string() };
-            let is_broken = description.damage.is_some() || description.cut_at.is_some();
-            if description.packets == 0 && (chosen.is_some() || !is_broken) {
-                let said = if chosen.is_some() {
-                    "the filter leaves no packet: try it with fewer conditions, or without it to see which flows there are"
-                } else {
-                    "holds no packet: check its interface, its filter, and that it ran at that time"
-                };
-                unanswered.push(format!("{}: {said}", description.path));
-            }
+            let nothing = description.without_packets(chosen.is_some());
+            unanswered.extend(nothing.map(|said| format!("{}: {said}", description.path)));
             (text, Cut::of_description(&description).into_iter().collect())
         }
     };

@@ -30,25 +30,24 @@ struct Told {
     unknown: u64,
     /// Packets that met a link that was down.
     down: u64,
+    /// Packets that the run's own machinery lost.
+    ours: u64,
 }
 
 impl Sink for Collected {
     fn packet(&mut self, packet: &PacketRecord<'_>) {
+        use analyze::Fate as Found;
         let (Some(way), Some(sent)) = (packet.way, packet.sent()) else { return };
         let fate = match packet.fate {
-            analyze::Fate::Matched => self.delay(packet).map_or(Fate::Untimed, Fate::Arrived),
-            analyze::Fate::Corrupted => Fate::Untimed,
-            analyze::Fate::Lost if self.was_down(way, sent.frame) => {
-                self.told.down += 1;
-                Fate::Unknown
-            }
-            analyze::Fate::Lost => Fate::Lost,
-            analyze::Fate::Unmatched | analyze::Fate::Edge => Fate::Unknown,
-            analyze::Fate::Duplicate | analyze::Fate::ArrivalOnly | analyze::Fate::Uncounted => return,
+            Found::Duplicate | Found::ArrivalOnly | Found::Uncounted => return,
+            // Of what is not held nothing is told either.
+            _ if !self.of(way).has_room() => return,
+            Found::Matched => self.delay(packet).map_or(Fate::Untimed, Fate::Arrived),
+            Found::Corrupted => Fate::Untimed,
+            Found::Lost => self.not_arrived(way, sent.frame),
+            Found::Unmatched | Found::Edge => Fate::Unknown,
         };
-        let [a_to_b, b_to_a] = &mut self.ways;
-        let packets = if way == Way::AToB { a_to_b } else { b_to_a };
-        packets.push(sent.ts_ns, fate, Some(packet.bytes));
+        self.of(way).push(sent.ts_ns, fate, Some(packet.bytes));
     }
 
     fn finish(&mut self, _: &Analysis, ending: &Ending) {
@@ -57,6 +56,11 @@ impl Sink for Collected {
 }
 
 impl Collected {
+    fn of(&mut self, way: Way) -> &mut Packets {
+        let [a_to_b, b_to_a] = &mut self.ways;
+        if way == Way::AToB { a_to_b } else { b_to_a }
+    }
+
     /// The delay of a packet that arrived: where a run wrote when it was due, until then.
     fn delay(&mut self, packet: &PacketRecord<'_>) -> Option<i64> {
         let measured = packet.delay_ns?;
@@ -76,9 +80,13 @@ impl Collected {
         }
     }
 
-    fn was_down(&self, way: Way, frame: Option<u64>) -> bool {
-        let Some([of_a, of_b]) = &self.due else { return false };
-        if way == Way::AToB { of_a } else { of_b }.was_down(frame)
+    /// What a packet that did not arrive tells of the link.
+    fn not_arrived(&mut self, way: Way, frame: Option<u64>) -> Fate {
+        let Some([of_a, of_b]) = &self.due else { return Fate::Lost };
+        let fate = if way == Way::AToB { of_a } else { of_b }.not_arrived(frame);
+        self.told.down += u64::from(fate == Fate::Down);
+        self.told.ours += u64::from(fate == Fate::Unknown);
+        fate
     }
 
     /// The series, with what is known only at the end.
@@ -134,11 +142,18 @@ impl Told {
                 ));
             }
         }
-        if self.down > 0 {
-            notes.push(format!("{} packets met an outage and were left out: outages are not fitted", self.down));
-        }
+        notes.extend(missing(self.down, self.ours));
         notes
     }
+}
+
+/// What is to be known of packets that did not arrive and are no loss of the link's, packet by packet.
+pub(super) fn missing(down: u64, ours: u64) -> impl Iterator<Item = String> {
+    let down = (down > 0).then(|| format!("{down} packets met an outage and were left out: outages are not fitted"));
+    let ours = (ours > 0).then(|| {
+        format!("{ours} packets were lost by the run's own machinery, which is no loss of the link, and were left out")
+    });
+    down.into_iter().chain(ours)
 }
 
 /// Reads two captures; of those that a run wrote, `of_run`, also when packets were due.

@@ -1,20 +1,46 @@
-//! When packets of a run were due, by what the run wrote at each: how late its own machinery was is no delay of the link.
+//! What a run wrote at each packet of its captures: when it was due, and what became of it. How late the run's own machinery
+//! was, and what it lost, is none of the link's.
 
 use std::path::Path;
 
-use shaper_offline::pcapfile::{self, Reader};
+use shaper_common::fate::Cause;
+use shaper_offline::fit::Fate;
+use shaper_offline::pcapfile::{self, Direction, Reader};
 use shaper_offline::writer::Comment;
 
-/// No time.
-const NONE: i64 = i64::MIN;
+use super::measured::MOST;
+use crate::stored::records;
 
-/// Of each packet of one capture, by its frame's number.
+/// Frames of a capture that are read: the packets of both directions that are held, and as many copies and others as of one.
+const FRAMES: usize = 3 * MOST;
+
+/// Of the packets of one capture, by their frames' numbers.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    /// When it was to be released, and how late it was, in nanoseconds; of packets that left the link here.
-    released: Vec<(i64, i64)>,
-    /// Frames of packets that the link dropped because it was down, in order.
-    down: Vec<u64>,
+    /// What left the link here, in order.
+    released: Vec<Released>,
+    /// What the run wrote of the fate of each frame.
+    causes: Vec<Option<Cause>>,
+}
+
+/// A packet that left the link.
+#[derive(Clone, Copy, Debug)]
+struct Released {
+    frame: u64,
+    /// When it was to be released, in nanoseconds since 1970.
+    due_ns: i64,
+    /// By how much later it was.
+    late_ns: i64,
+}
+
+/// What a packet that did not arrive tells of the link, by the cause that the run wrote for it: one that was let through was
+/// lost by the run's own machinery.
+pub(super) fn not_arrived(cause: Option<Cause>) -> Fate {
+    match cause {
+        Some(Cause::Outage | Cause::InFlight) => Fate::Down,
+        Some(cause) if cause == Cause::None || cause.is_of_the_harness() => Fate::Unknown,
+        Some(_) | None => Fate::Lost,
+    }
 }
 
 impl Due {
@@ -22,31 +48,33 @@ impl Due {
     pub(super) fn read(path: &Path) -> Result<Self, pcapfile::Error> {
         let mut due = Self::default();
         let mut reader = Reader::open(path)?;
-        let mut frame = 0;
         // What stands behind damage the comparison does not read either, and says so.
         while let Ok(Some(packet)) = reader.next_packet() {
-            frame += 1;
-            let comment = packet.comments().find_map(|text| Comment::parse(text).ok().flatten()).unwrap_or_default();
-            let released = match (comment.intended, comment.actual) {
-                (Some(intended), Some(actual)) => (intended, actual.saturating_sub(intended)),
-                _ => (NONE, 0),
-            };
-            due.released.push(released);
-            if matches!(comment.cause.as_deref(), Some("outage" | "in_flight")) {
-                due.down.push(frame);
+            if due.causes.len() == FRAMES {
+                break;
+            }
+            let comment = Comment::first(packet.comments()).unwrap_or_default();
+            due.causes.push(comment.cause.as_deref().and_then(records::cause));
+            let frame = due.causes.len() as u64;
+            if let (Some(due_ns), Some(actual)) = (comment.intended, comment.actual)
+                && packet.direction() != Some(Direction::Outbound)
+            {
+                due.released.push(Released { frame, due_ns, late_ns: actual.saturating_sub(due_ns) });
             }
         }
         Ok(due)
     }
 
-    /// When the packet of a frame was due, and by how much later it left.
+    /// When the packet of a frame was due, and by how much later it left, in nanoseconds.
     pub(super) fn of(&self, frame: Option<u64>) -> Option<(i64, i64)> {
-        let place = usize::try_from(frame?.checked_sub(1)?).ok()?;
-        self.released.get(place).copied().filter(|(due, _)| *due != NONE)
+        let frame = frame?;
+        let place = self.released.binary_search_by_key(&frame, |released| released.frame).ok()?;
+        self.released.get(place).map(|released| (released.due_ns, released.late_ns))
     }
 
-    /// Whether the packet of a frame met a link that was down.
-    pub(super) fn was_down(&self, frame: Option<u64>) -> bool {
-        frame.is_some_and(|frame| self.down.binary_search(&frame).is_ok())
+    /// What the packet of a frame, which did not arrive, tells of the link.
+    pub(super) fn not_arrived(&self, frame: Option<u64>) -> Fate {
+        let place = frame.and_then(|frame| usize::try_from(frame.checked_sub(1)?).ok());
+        not_arrived(place.and_then(|place| *self.causes.get(place)?))
     }
 }

@@ -12,7 +12,7 @@ use super::{captures, delays, irtt, records};
 use crate::cut::Cut;
 
 /// Packets of a direction that are held: 96 MiB.
-const MOST: usize = 1 << 22;
+pub(super) const MOST: usize = 1 << 22;
 
 /// What the user says beside the files.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +66,16 @@ pub(super) struct Packets {
 
 impl Packets {
     pub(super) fn push(&mut self, sent_ns: i64, fate: Fate, bytes: Option<u32>) {
-        if self.all.len() < MOST {
+        if self.has_room() {
             self.all.push(Observed { sent_ns, fate, bytes });
-        } else {
-            self.left_out += 1;
         }
+    }
+
+    /// Whether one more is held; else it is counted as left out.
+    pub(super) fn has_room(&mut self) -> bool {
+        let has_room = self.all.len() < MOST;
+        self.left_out += u64::from(!has_room);
+        has_room
     }
 
     /// What is to be said of those that were not held.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use shaper_offline::fit::{
-    ChosenLoss, DelayFit, DelayModel, Fate, Fit, LossFit, LossModel, OrderVerdict, Parameter, Series, Shape, TablePoint,
+    ChosenLoss, DelayFit, DelayModel, Fate, Fit, LossFit, LossModel, Observed, OrderVerdict, Parameter, Series, Shape,
+    TablePoint,
 };
 use shaper_offline::stats::Interval;
 use shaper_profile::quantity::Duration;
@@ -47,7 +48,8 @@ pub(crate) fn write(measured: &Measured, fits: &Both, outputs: &Outputs<'_>) -> 
         comment(&mut text, &counts(fit));
         fit.not_fitted().iter().for_each(|line| comment(&mut text, line));
         hints(fit).iter().for_each(|line| comment(&mut text, line));
-        let (loss, about) = (loss_words(&fit.loss.chosen)?, about_loss(&fit.loss));
+        let (loss, mut about) = (loss_words(&fit.loss.chosen)?, about_loss(&fit.loss));
+        about.extend(fit.loss_is_of().iter().map(|line| format!("  {line}")));
         if let Some(trace) = outputs.trace {
             let path = if both { beside(trace, way) } else { trace.to_owned() };
             let (rows, notes) = trace_rows(series);
@@ -149,7 +151,11 @@ fn named(path: &Path, profile: &Path) -> anyhow::Result<String> {
 
 fn counts(fit: &Fit) -> String {
     let span = fit.span_ns.map_or_else(String::new, |span| format!(" over {:.1} s", span as f64 / 1e9));
-    let unknown = if fit.unknown > 0 { format!(", {} of unknown fate", fit.unknown) } else { String::new() };
+    let unknown = if fit.unknown > 0 {
+        format!(", {} of unknown fate or of a link that was down", fit.unknown)
+    } else {
+        String::new()
+    };
     format!("{} packets{span}: {} arrived, {} lost{unknown}", fit.packets, fit.arrived, fit.lost)
 }
 
@@ -171,10 +177,14 @@ fn hints(fit: &Fit) -> Vec<String> {
     if let Some(bottleneck) = &fit.bottleneck
         && let Some(rate) = bottleneck.rate_bps
     {
-        let queue =
-            bottleneck.queue_ns.map_or_else(String::new, |queue| format!(", queue = \"{}\"", duration(queue as f64)));
+        let (queue, full) = match bottleneck.queue_ns {
+            Some(queue) => {
+                (format!(", queue = \"{}\"", duration(queue as f64)), ", and what met a full queue is not in the loss")
+            }
+            None => (String::new(), ""),
+        };
         let rate = (rate / 1e3).round();
-        lines.push(format!("  rate = \"{rate}kbit\"{queue} would say so; the waiting is in the delay below, and what met a full queue is not in the loss"));
+        lines.push(format!("  rate = \"{rate}kbit\"{queue} would say so; the waiting is in the delay below{full}"));
     }
     lines
 }
@@ -353,27 +363,32 @@ fn table(points: &[TablePoint]) -> String {
     text
 }
 
-/// A row a packet: its delay, and whether it was lost; and what is to be said of it.
+/// A row a packet: its delay, and whether it was lost; and what is to be said of it. One between others has a row
+/// whatever is known of it, so that all behind it meet theirs.
 fn trace_rows(series: &Series) -> (String, Vec<String>) {
     let least = series.packets.iter().filter_map(|packet| packet.fate.delay_ns()).min().unwrap_or(0);
     let shift = if series.absolute { 0 } else { least };
     let mut text = "delay_us,lost\n".to_owned();
     let mut last = least.saturating_sub(shift);
-    let (mut rows, mut guessed, mut left_out) = (0u64, 0u64, 0u64);
-    for packet in &series.packets {
+    let (mut rows, mut untimed, mut unknown) = (0u64, 0u64, 0u64);
+    let is_known = |packet: &Observed| packet.fate != Fate::Unknown;
+    let from = series.packets.iter().position(is_known).unwrap_or(series.packets.len());
+    let to = series.packets.iter().rposition(is_known).map_or(from, |last| last + 1);
+    for packet in series.packets.get(from..to).unwrap_or_default() {
         let lost = match packet.fate {
             Fate::Arrived(delay) => {
                 last = delay.saturating_sub(shift);
                 0
             }
             Fate::Untimed => {
-                guessed += 1;
+                untimed += 1;
                 0
             }
-            Fate::Lost => 1,
+            // An outage is as it was, too.
+            Fate::Lost | Fate::Down => 1,
             Fate::Unknown => {
-                left_out += 1;
-                continue;
+                unknown += 1;
+                0
             }
         };
         rows += 1;
@@ -382,11 +397,15 @@ fn trace_rows(series: &Series) -> (String, Vec<String>) {
     }
     let mut notes =
         vec![format!("trace: {rows} packets as they were, over and over; the n-th packet meets the n-th row")];
-    if guessed > 0 {
-        notes.push(format!("  {guessed} that arrived nobody knows when have the delay of the one before"));
+    if untimed > 0 {
+        notes.push(format!("  {untimed} that arrived nobody knows when have the delay of the one before"));
     }
-    if left_out > 0 {
-        notes.push(format!("  {left_out} of unknown fate have no row"));
+    if unknown > 0 {
+        notes.push(format!("  {unknown} of unknown fate are taken to have arrived, with the delay of the one before"));
+    }
+    let ends = series.packets.len() - (to - from);
+    if ends > 0 {
+        notes.push(format!("  {ends} of unknown fate, before and behind all others, have no row"));
     }
     (text, notes)
 }

@@ -6,9 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use shaper_common::layout::DIRECTIONS;
 use shaper_offline::fit::{Fate, Series};
 
+use super::captures::missing;
+use super::due::not_arrived;
 use super::measured::{Measured, Packets};
+use crate::stored::records::cause;
 
 /// Its name in a run's directory.
 pub(super) const FILE: &str = "records.csv";
@@ -17,23 +21,70 @@ const COLUMNS: [&str; 4] = ["direction", "arrival_ns", "cause", "release_ns"];
 /// A column that is taken if it is there: bytes of the frame.
 const LENGTH: &str = "len";
 
-/// The packets of a link, in both directions.
+/// What a row says.
+struct Row {
+    link: u32,
+    is_forward: bool,
+    /// In nanoseconds since the run's start.
+    arrival: i64,
+    fate: Fate,
+    bytes: Option<u32>,
+}
+
+/// What there is of a link.
 #[derive(Default)]
 struct Link {
-    ways: [Packets; 2],
     packets: u64,
-    outages: u64,
-    /// Whether a packet was delayed or lost.
+    /// Whether a packet was delayed, or lost by the link.
     impairs: bool,
 }
 
+/// Reads twice: of all links first, and then the packets of the one that is fitted, so that no others are held.
 pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
+    let mut links: BTreeMap<u32, Link> = BTreeMap::new();
+    each(path, |row| {
+        let link = links.entry(row.link).or_default();
+        link.packets += 1;
+        link.impairs |=
+            matches!(row.fate, Fate::Lost | Fate::Down) || row.fate.delay_ns().is_some_and(|delay| delay > 0);
+    })?;
+    let first = links.iter().find(|(_, link)| link.impairs).or_else(|| links.iter().next());
+    let number = first.map_or(0, |(number, _)| *number);
+    let mut ways = <[Packets; 2]>::default();
+    let (mut down, mut ours) = (0, 0);
+    each(path, |row| {
+        let [forward, back] = &mut ways;
+        let packets = if row.is_forward { forward } else { back };
+        if row.link == number && packets.has_room() {
+            down += u64::from(row.fate == Fate::Down);
+            ours += u64::from(row.fate == Fate::Unknown);
+            packets.push(row.arrival, row.fate, row.bytes);
+        }
+    })?;
+    let mut notes = vec![
+        "delays are those that the link decided, from the records of the run; the host's own are not in them"
+            .to_owned(),
+    ];
+    notes.extend(ways.iter().filter_map(Packets::left_out));
+    notes.extend(missing(down, ours));
+    if links.len() > 1 {
+        let others = links.iter().filter(|(other, _)| **other != number).map(|(_, link)| link.packets).sum::<u64>();
+        notes.push(format!(
+            "the run has several links: link {number}, the first that delays or loses packets, was fitted, and {others} \
+             packets of others left out"
+        ));
+    }
+    let series = ways.map(|packets| Series::sorted(packets.all, true, true));
+    let from = format!("the records of a run, {}", path.display());
+    Ok(Measured { from, series, first_ns: None, notes, cuts: Vec::new() })
+}
+
+/// Reads all rows.
+fn each(path: &Path, mut row: impl FnMut(Row)) -> anyhow::Result<()> {
     let name = path.display();
     let failed = || format!("{name}: cannot be read");
-    let mut lines = (1..).zip(BufReader::new(File::open(path).with_context(failed)?).lines());
     let mut places = None;
-    let mut links: BTreeMap<usize, Link> = BTreeMap::new();
-    for (number, line) in &mut lines {
+    for (number, line) in (1..).zip(BufReader::new(File::open(path).with_context(failed)?).lines()) {
         let line = line.with_context(failed)?;
         if line.starts_with('#') || line.trim().is_empty() {
             continue;
@@ -47,44 +98,21 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Measured> {
             places = Some(([direction, arrival, cause, release], place(LENGTH)));
             continue;
         };
-        let wrong = || format!("{name}:{number}: no record: {line}");
-        let [direction, arrival, cause, release] = found.map(|place| cells.get(place).copied().unwrap_or_default());
-        let direction: usize = direction.parse().ok().with_context(wrong)?;
-        let arrival: i64 = arrival.parse().ok().with_context(wrong)?;
-        let fate = match (cause, release) {
-            // Outages are of the link, and no loss that comes packet by packet.
-            ("outage", _) => Fate::Unknown,
-            (_, "") => Fate::Lost,
-            (_, release) => Fate::Arrived(release.parse::<i64>().ok().with_context(wrong)?.saturating_sub(arrival)),
+        row(Row::parse(&cells, found, length).with_context(|| format!("{name}:{number}: no record: {line}"))?);
+    }
+    Ok(())
+}
+
+impl Row {
+    fn parse(cells: &[&str], places: [usize; 4], length: Option<usize>) -> Option<Self> {
+        let [direction, arrival, why, release] = places.map(|place| cells.get(place).copied().unwrap_or_default());
+        let direction = direction.parse::<u32>().ok().filter(|direction| *direction < DIRECTIONS)?;
+        let arrival: i64 = arrival.parse().ok()?;
+        let fate = match release {
+            "" => not_arrived(cause(why)),
+            release => Fate::Arrived(release.parse::<i64>().ok()?.saturating_sub(arrival)),
         };
-        let link = links.entry(direction / 2).or_default();
-        link.packets += 1;
-        link.outages += u64::from(fate == Fate::Unknown);
-        link.impairs |= fate == Fate::Lost || fate.delay_ns().is_some_and(|delay| delay > 0);
-        let [forward, back] = &mut link.ways;
         let bytes = length.and_then(|place| cells.get(place)?.parse().ok());
-        if direction.is_multiple_of(2) { forward } else { back }.push(arrival, fate, bytes);
+        Some(Self { link: direction / 2, is_forward: direction.is_multiple_of(2), arrival, fate, bytes })
     }
-    let several = links.len() > 1;
-    let of_all: u64 = links.values().map(|link| link.packets).sum();
-    let first = links.iter().find(|(_, link)| link.impairs).or_else(|| links.iter().next()).map(|(number, _)| *number);
-    let number = first.unwrap_or(0);
-    let Link { ways, packets, outages, .. } = links.remove(&number).unwrap_or_default();
-    let mut notes = vec![
-        "delays are those that the link decided, from the records of the run; the host's own are not in them"
-            .to_owned(),
-    ];
-    notes.extend(ways.iter().filter_map(Packets::left_out));
-    if outages > 0 {
-        notes.push(format!("{outages} packets met an outage and were left out: outages are not fitted"));
-    }
-    if several {
-        notes.push(format!(
-            "the run has several links: link {number}, the first that delays or loses packets, was fitted, and {} packets of \
-             others left out",
-            of_all - packets
-        ));
-    }
-    let series = ways.map(|packets| Series::sorted(packets.all, true, true));
-    Ok(Measured { from: format!("the records of a run, {name}"), series, first_ns: None, notes, cuts: Vec::new() })
 }

@@ -48,8 +48,7 @@ pub(super) fn read(path: &Path, mut each: impl FnMut(&Captured) -> bool) -> Resu
     let mut reader = Reader::open(path)?;
     while let Some(packet) = reader.next_packet()? {
         let (Some(ts_ns), Some(way)) = (packet.ts_ns, packet.direction()) else { continue };
-        // What somebody else wrote, or wrote wrong, is no fate.
-        let Some(comment) = packet.comments().find_map(|text| Comment::parse(text).ok().flatten()) else { continue };
+        let Some(comment) = Comment::first(packet.comments()) else { continue };
         let (Some(dir), Some(seq)) = (comment.dir, comment.seq) else { continue };
         let (entered, rule) = (way == Direction::Outbound, comment.rule.unwrap_or(0));
         if !each(&Captured { ts_ns, entered, dir, rule, seq, comment }) {

@@ -118,6 +118,11 @@ impl Table {
     }
 }
 
+/// The cause of a name.
+pub(crate) fn cause(name: &str) -> Option<Cause> {
+    Cause::ALL.into_iter().find(|known| known.name() == name)
+}
+
 impl Row {
     fn parse(line: &str, start: Nanos) -> Option<Self> {
         let mut cells = line.split(',');
@@ -135,8 +140,7 @@ impl Row {
             payload: number(&mut cells)?.try_into().ok()?,
             ecn: number(&mut cells)?.try_into().ok()?,
         };
-        let cause = cells.next()?;
-        let cause = Cause::ALL.into_iter().find(|known| known.name() == cause)?;
+        let cause = cause(cells.next()?)?;
         let release = cells.next()?;
         let release = if release.is_empty() { Nanos::ZERO } else { time(release)? };
         let spacing = Nanos(number(&mut cells)?);

@@ -18,18 +18,25 @@ use super::{
 const DETAILS: usize = 8;
 
 impl Description {
+    /// That there is no packet, and what to try; `filtered`: only some packets were to be looked at. Of a file that is damaged
+    /// or cut off before its first one that is said instead.
+    #[must_use]
+    pub fn without_packets(&self, filtered: bool) -> Option<&'static str> {
+        let is_whole = self.damage.is_none() && self.cut_at.is_none();
+        let told = if filtered {
+            "The filter leaves no packet: try it with fewer conditions, or without it to see which flows there are."
+        } else {
+            "The capture holds no packet: check its interface, its filter, and that it ran at that time."
+        };
+        (self.packets == 0 && (filtered || is_whole)).then_some(told)
+    }
+
     /// Findings; `filtered`: only some packets were to be looked at.
     pub(super) fn sentences(&self, filtered: bool) -> Vec<Sentence> {
         let mut found = Vec::new();
         let damage = self.damage.as_ref().map(|damage| findings::damaged("The file", damage, self.compression));
         found.extend(damage.map(Sentence::error));
-        if self.packets == 0 {
-            found.push(Sentence::error(if filtered {
-                "The filter leaves no packet: try it with fewer conditions, or without it to see which flows there are."
-            } else {
-                "The capture holds no packet: check its interface, its filter, and that it ran at that time."
-            }));
-        }
+        found.extend(self.without_packets(filtered).map(Sentence::error));
         if let Some(at) = self.cut_at {
             found.push(Sentence::warning(format!(
                 "The file is cut off at {}: read up to there.",

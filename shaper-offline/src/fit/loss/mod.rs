@@ -144,7 +144,11 @@ pub struct ChosenLoss {
 /// Loss, fitted.
 #[derive(Clone, Debug, Serialize)]
 pub struct LossFit {
-    /// Packets lost over packets whose fate is known.
+    /// Packets that it is fitted to: those whose fate is known, without what outages and a full queue took out.
+    pub known: u64,
+    /// Of these, that were lost.
+    pub lost: u64,
+    /// The second over the first.
     pub ratio: f64,
     /// Wilson's 95 % interval of that, as if losses were independent; where they are not it is too narrow.
     pub ratio_interval: Option<Interval>,
@@ -236,6 +240,8 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
     let [bursts_accepted, gaps_accepted] = of_both;
     let accepted = of_both.into_iter().flatten().reduce(|one, other| one && other);
     LossFit {
+        known: all.known,
+        lost: all.lost,
         ratio: all.lost as f64 / all.known.max(1) as f64,
         ratio_interval: crate::stats::wilson(all.lost, all.known),
         burst: mean(&all_runs.bursts),
