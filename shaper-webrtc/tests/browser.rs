@@ -22,17 +22,24 @@ fn page(server: &Server, name: &str) -> String {
     format!("http://{}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}", server.listening())
 }
 
+/// Two pages that see and hear each other.
+fn ann_and_bob(server: &Server) -> (Browser, Tab, Tab) {
+    let mut browser = Browser::start(None);
+    let [ann, bob] = ["ann", "bob"].map(|name| browser.open(&page(server, name)));
+    for tab in [&ann, &bob] {
+        browser.until_stats(tab, "seen and heard", plays);
+    }
+    (browser, ann, bob)
+}
+
 #[test]
 fn two_pages_see_and_hear_each_other() {
     if !there_is_a_browser() {
         return;
     }
     let server = serve();
-    let mut browser = Browser::start(None);
-    let ann = browser.open(&page(&server, "ann"));
-    let bob = browser.open(&page(&server, "bob"));
+    let (mut browser, ann, bob) = ann_and_bob(&server);
     for tab in [&ann, &bob] {
-        browser.until_stats(tab, "seen and heard", plays);
         // Each row of the table has a figure for both directions.
         let told = "[...document.querySelectorAll('#figures td')].every((cell) => /\\d/.test(cell.textContent))";
         browser.until(tab, told);
@@ -71,12 +78,7 @@ fn a_page_whose_connection_is_lost_takes_its_stay_up_again_while_media_goes_on()
         return;
     }
     let server = serve();
-    let mut browser = Browser::start(None);
-    let ann = browser.open(&page(&server, "ann"));
-    let bob = browser.open(&page(&server, "bob"));
-    for tab in [&ann, &bob] {
-        browser.until_stats(tab, "seen and heard", plays);
-    }
+    let (mut browser, ann, bob) = ann_and_bob(&server);
     browser.evaluate(&ann, "sockets[0].close()");
     browser.until(&ann, &format!("{TOLD} === 'Back in the room test.'"));
     assert_eq!(browser.evaluate(&ann, "[sockets.length, connections.length]"), serde_json::json!([2, 2]));
@@ -101,11 +103,8 @@ fn a_page_joins_anew_when_the_server_has_begun_anew() {
         return;
     }
     let server = serve();
-    let mut browser = Browser::start(None);
-    let ann = browser.open(&page(&server, "ann"));
-    let bob = browser.open(&page(&server, "bob"));
+    let (mut browser, ann, bob) = ann_and_bob(&server);
     for tab in [&ann, &bob] {
-        browser.until_stats(tab, "seen and heard", plays);
         browser.evaluate(tab, "connections.length = 0");
     }
     let listen = server.listening();

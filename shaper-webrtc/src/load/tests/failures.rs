@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::{config, load, serve};
 use crate::load::results::Level;
-use crate::load::{Faults, LoadConfig, Stage, Stop, Target, run};
+use crate::load::{Faults, LoadConfig, Outcome, Stage, Stop, Target, run};
 use crate::serve::{Limits, ServeConfig, Server};
 
 /// Longer than any of these takes on a busy machine.
@@ -152,11 +152,9 @@ fn nobody_there_is_told_as_the_stage_of_connecting_or_resolving() {
     assert!(run(layers, &Stop::new(), |_| {}).unwrap_err().to_string().contains("only with SimplestChat"));
 }
 
-#[test]
-fn a_run_that_is_stopped_has_what_it_measured() {
-    let server = serve(ServeConfig::default());
+/// A load that somebody stops after four seconds: it says so, and has what came.
+fn stopped(config: LoadConfig) -> Outcome {
     let stop = Stop::new();
-    let config = LoadConfig { clients: 2, duration: Duration::from_secs(3600), ..config(&server) };
     let asked = stop.clone();
     let stopping = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(4));
@@ -165,6 +163,13 @@ fn a_run_that_is_stopped_has_what_it_measured() {
     let outcome = run(config, &stop, |_| {}).unwrap();
     stopping.join().unwrap();
     assert!(outcome.summary.interrupted && outcome.summary.total_packets_received > 0, "{:#?}", outcome.summary);
+    outcome
+}
+
+#[test]
+fn a_run_that_is_stopped_has_what_it_measured() {
+    let server = serve(ServeConfig::default());
+    let outcome = stopped(LoadConfig { clients: 2, duration: Duration::from_secs(3600), ..config(&server) });
     assert_eq!(outcome.summary.total_errors, 0, "{:#?}", outcome.clients);
 }
 
@@ -174,16 +179,7 @@ fn a_run_that_is_stopped_does_not_wait_for_its_drain() {
     let drain = Duration::from_secs(3600);
     // Before sending ends, and behind that.
     for duration in [Duration::from_secs(3600), Duration::from_secs(1)] {
-        let stop = Stop::new();
-        let config = LoadConfig { clients: 2, video: false, duration, drain, ..config(&server) };
-        let asked = stop.clone();
-        let stopping = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_secs(4));
-            asked.stop();
-        });
-        let outcome = run(config, &stop, |_| {}).unwrap();
-        stopping.join().unwrap();
-        assert!(outcome.summary.interrupted && outcome.summary.total_packets_received > 0, "{:#?}", outcome.summary);
+        stopped(LoadConfig { clients: 2, video: false, duration, drain, ..config(&server) });
     }
 }
 
