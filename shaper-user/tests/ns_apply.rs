@@ -90,8 +90,8 @@ fn in_the_foreground_it_ends_by_itself_or_when_told_and_says_how_it_went() {
     on_own_host(|_| {
         let cable = Cable::laid();
         let before = Traces::now();
-        let by_itself = apply(&[DEVICE, "--delay", "5ms", "--loss", "every 4", "--for", "3s", "--json"]);
-        assert!(impaired());
+        let mut by_itself = apply(&[DEVICE, "--delay", "5ms", "--loss", "every 4", "--for", "3s", "--json"]);
+        impaired(&mut by_itself);
         // Every fourth is lost: the first of them is the fourth.
         let took = cable.echo(3);
         assert!(took.iter().all(Option::is_some), "{took:?}");
@@ -111,8 +111,8 @@ fn in_the_foreground_it_ends_by_itself_or_when_told_and_says_how_it_went() {
         let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((output.status.code(), told["expectations"][0]["held"].as_bool()), (Some(1), Some(false)), "{told}");
 
-        let told_to = apply(&[DEVICE, "--egress", "--delay 10ms"]);
-        assert!(impaired());
+        let mut told_to = apply(&[DEVICE, "--egress", "--delay 10ms"]);
+        impaired(&mut told_to);
         assert!(cable.takes(|took| took >= Duration::from_millis(10)));
         signal(ProcessId::of(told_to.id()).unwrap(), libc::SIGINT);
         let output = told_to.wait_with_output().unwrap();
@@ -239,8 +239,8 @@ fn an_interface_that_goes_away_ends_it_and_nothing_is_left() {
     on_own_host(|_| {
         let cable = Cable::laid();
         let rtnl = Rtnl::open().unwrap();
-        let running = apply(&[DEVICE, "--delay", "5ms"]);
-        assert!(impaired());
+        let mut running = apply(&[DEVICE, "--delay", "5ms"]);
+        impaired(&mut running);
         // Another name is no reason to end.
         let device = rtnl.link(DEVICE).unwrap().index;
         if renamed(device, "other0") {
@@ -263,8 +263,8 @@ fn what_is_recorded_what_is_not_to_be_and_what_was_lost_are_three_figures() {
     on_own_host(|_| {
         let cable = Cable::laid();
         for mode in ["all", "drops", "1/7", "off"] {
-            let running = apply(&[DEVICE, "--egress", "--loss 'every 4'", "--records", mode, "--json"]);
-            assert!(impaired());
+            let mut running = apply(&[DEVICE, "--egress", "--loss 'every 4'", "--records", mode, "--json"]);
+            impaired(&mut running);
             let socket = UdpSocket::bind((NEAR, 0)).unwrap();
             for _ in 0..PACKETS {
                 socket.send_to(b"anything", (FAR, 7007)).unwrap();

@@ -80,8 +80,8 @@ fn changed_at_random_under_traffic_every_packet_is_accounted_for_and_memory_stay
     on_own_host(|_| {
         let cable = Cable::laid();
         let before = Traces::now();
-        let running = apply(&[DEVICE, "--delay", "1ms", "--json"]);
-        assert!(impaired());
+        let mut running = apply(&[DEVICE, "--delay", "1ms", "--json"]);
+        impaired(&mut running);
         let memory = || {
             let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().to_owned();

@@ -41,7 +41,7 @@ fn what_a_dead_one_left_is_taken_back_where_it_was_whoever_clears() {
         let there = devices();
         // In the other namespace, which it does not know by any name.
         let mut running = cable.far.run(|| apply(&[DEVICE, "--delay", "5ms"])).unwrap();
-        assert!(impaired());
+        impaired(&mut running);
         assert!(devices().len() > there.len());
         let guard = child(running.id(), "__guard").unwrap();
         signal(guard, libc::SIGKILL);
@@ -63,8 +63,8 @@ fn what_is_held_comes_out_before_it_is_cleared() {
     on_own_host(|_| {
         let cable = Cable::laid();
         for engine in engines() {
-            let running = apply(&[DEVICE, "--engine", engine, "--egress", "--delay 6s", "--json"]);
-            assert!(impaired());
+            let mut running = apply(&[DEVICE, "--engine", engine, "--egress", "--delay 6s", "--json"]);
+            impaired(&mut running);
             UdpSocket::bind((NEAR, 0)).unwrap().send_to(b"late", (FAR, 9)).unwrap();
             assert!(until(SOON, || status()[0]["directions"][0]["arrived"] == 1));
             assert!(shaper(&["clear", DEVICE]).status.success());
@@ -80,8 +80,8 @@ fn what_is_held_comes_out_before_it_is_cleared() {
 fn while_its_process_stands_still_traffic_passes_unimpaired_and_that_is_told() {
     on_own_host(|_| {
         let cable = Cable::laid();
-        let running = apply(&[DEVICE, "--engine", "xsk", "--delay", "20ms"]);
-        assert!(impaired());
+        let mut running = apply(&[DEVICE, "--engine", "xsk", "--delay", "20ms"]);
+        impaired(&mut running);
         let process = ProcessId::of(running.id()).unwrap();
         assert!(cable.takes(|took| took >= Duration::from_millis(40)));
         signal(process, libc::SIGSTOP);
@@ -108,8 +108,8 @@ fn what_the_kernel_holds_it_holds_while_the_process_stands_still() {
             return;
         }
         let cable = Cable::laid();
-        let running = apply(&[DEVICE, "--engine", "edt", "--delay", "20ms"]);
-        assert!(impaired());
+        let mut running = apply(&[DEVICE, "--engine", "edt", "--delay", "20ms"]);
+        impaired(&mut running);
         let process = ProcessId::of(running.id()).unwrap();
         signal(process, libc::SIGSTOP);
         let took = cable.echo(20);

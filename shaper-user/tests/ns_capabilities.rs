@@ -185,7 +185,7 @@ fn what_is_not_needed_is_given_up_also_by_the_guard() {
     on_own_host(|_| {
         let cable = Cable::laid();
         let mut running = apply(&[DEVICE, "--delay", "20ms"]);
-        assert!(impaired());
+        impaired(&mut running);
         let guard = child(running.id(), "__guard").unwrap();
         let of = |task: Task| bits(task.needs().iter().chain(task.uses()));
         for (pid, task) in [(running.id(), Task::Apply), (guard.pid, Task::Guard)] {

@@ -19,7 +19,7 @@ pub(crate) fn shaper(arguments: &[&str]) -> Output {
 /// Starts the command; what it prints can be read when it has ended.
 pub(crate) fn start(arguments: &[&str]) -> Child {
     let mut command = Command::new(SHAPER);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
