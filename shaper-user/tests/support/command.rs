@@ -9,8 +9,9 @@ use shaper_net::process::ProcessId;
 
 use crate::support::SHAPER;
 
-/// How soon what must happen has happened. It needs a fraction of this; other work on the machine may need the rest.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
+/// How soon what must happen has happened. It needs a fraction of this: in a guest with an emulated processor some
+/// seconds; other work on the machine may need the rest.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) fn shaper(arguments: &[&str]) -> Output {
     Command::new(SHAPER).args(arguments).output().unwrap()
