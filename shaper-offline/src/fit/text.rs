@@ -244,8 +244,22 @@ impl fmt::Display for DelayFit {
                     f,
                     "  order kept: no packet was overtaken, where {expected} would have been with a free order"
                 )?;
-                if self.order.taken_off {
-                    writeln!(f, "  what packets waited for those before them was taken off the delays")?;
+                match self.order.left_worth {
+                    Some(worth) => {
+                        writeln!(
+                            f,
+                            "  what packets waited for those before them was taken off the delays: what is left tells as much \
+                             as {worth:.0} would that waited for none"
+                        )?;
+                    }
+                    None => writeln!(f, "  delays are as measured, with what packets waited for those before them")?,
+                }
+                if self.order.leaves_too_little() {
+                    writeln!(
+                        f,
+                        "  that is too little to go by, and no shape or interval here is to be trusted: measure with packets \
+                         further apart"
+                    )?;
                 }
                 Ok(())
             }

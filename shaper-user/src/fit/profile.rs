@@ -306,7 +306,9 @@ fn about_order(fit: &DelayFit) -> String {
     match fit.order.verdict {
         OrderVerdict::Free => format!("order: {} packets were overtaken", fit.order.reordered),
         OrderVerdict::Kept => {
-            let off = if fit.order.taken_off {
+            let off = if fit.order.leaves_too_little() {
+                "; packets that waited for no other are too few to go by: measure with packets further apart"
+            } else if fit.order.taken_off {
                 "; what packets waited for those before them is not in the delay"
             } else {
                 ""

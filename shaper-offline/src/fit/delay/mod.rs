@@ -177,6 +177,7 @@ pub(super) fn fit(series: &Series, blocks: &[Range<usize>], options: &Options) -
         && !is_correlated(series, &correlation, &whole, &test_blocks, options)
     {
         order.taken_off = true;
+        order.left_worth = Some(whole.worth);
         correlation.independent();
     }
     let is_own = order.taken_off;

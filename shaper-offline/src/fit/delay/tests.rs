@@ -180,6 +180,15 @@ fn what_packets_waited_for_those_before_them_is_taken_off() {
 }
 
 #[test]
+fn where_hardly_a_packet_did_not_wait_the_fit_says_that_it_is_too_little_to_go_by() {
+    let truth = Shaped { shape: Shape::Pareto, delay: 21.0 * MS, jitter: 39.0 * MS, floor: Some(0.0) };
+    let close = fitted_to(&in_order(simulate(&truth, 20_000, 1.0, None, 1))).order;
+    assert!(close.left_worth.unwrap() < 100.0 && close.leaves_too_little(), "{close:?}");
+    let apart = fitted_to(&in_order(simulate(&truth, 4_000, 10.0, None, 1))).order;
+    assert!(apart.left_worth.unwrap() > 300.0 && !apart.leaves_too_little(), "{apart:?}");
+}
+
+#[test]
 fn delays_that_hang_together_in_a_kept_order_stay_as_they_were_measured() {
     let truth = Shaped { shape: Shape::Normal, delay: 30.0 * MS, jitter: 5.0 * MS, floor: None };
     let fit = fitted_to(&in_order(simulate(&truth, 40_000, 2.0, Some(100.0), 5)));
