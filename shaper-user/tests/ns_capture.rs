@@ -318,7 +318,7 @@ fn what_the_capture_drops_is_told_at_the_end_of_the_file_and_on_standard_error()
 fn it_ends_by_itself_after_a_number_or_a_time_and_writes_to_a_pipe() {
     on_own_host(|host| {
         let cable = carrying();
-        let mut counted = Capturing::started(&[DEVICE, "-w", "-", "--count", "7", "--snaplen", "60B"]);
+        let mut counted = Capturing::started(&[DEVICE, "-w", "-", "--count", "7", "--snaplen", "60"]);
         send(20, 500, FAR);
         let mut bytes = Vec::new();
         counted.child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();

@@ -67,8 +67,10 @@ pub(crate) struct Args {
 /// The longest packet that Wireshark reads.
 const LONGEST: u64 = 256 << 10;
 
+/// Bytes also without a unit, as tcpdump's `-s` has them.
 fn snaplen(text: &str) -> anyhow::Result<u32> {
-    size(text, 16, LONGEST).context("bytes of a packet, from 16 to 256KiB, such as 128B")
+    let bytes = text.parse::<u32>().map(|bytes| format!("{bytes}B"));
+    size(bytes.as_deref().unwrap_or(text), 16, LONGEST).context("bytes of a packet, from 16 to 256KiB, such as 128B")
 }
 
 fn buffer(text: &str) -> anyhow::Result<u32> {
