@@ -149,3 +149,33 @@ impl Wire {
         let _ = timeout(GOODBYE, goodbye).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_takes_nothing_any_more_loses_the_websocket_in_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio_tungstenite::accept_async(stream).await.unwrap()
+        });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async_with_config(format!("ws://{address}/ws"), stream, None).await.unwrap();
+        let _unread = accepting.await.unwrap();
+        let mut wire = Wire { socket, limit: Duration::from_millis(300), waiting: VecDeque::new() };
+        let message =
+            ClientMessage::JoinRoom { room_id: "r".repeat(LONGEST), participant_name: String::new(), password: None };
+        let lost = async {
+            loop {
+                if let Err(lost) = wire.send(&message).await {
+                    return lost;
+                }
+            }
+        };
+        let lost = timeout(Duration::from_secs(60), lost).await.expect("a message is waited for without end");
+        assert_eq!(lost, "the WebSocket is lost: nothing is taken for 0.3 s");
+    }
+}
