@@ -1,5 +1,5 @@
 //! A server and clients of it, on loopback, each client's media by str0m and on the real clock. Nobody
-//! sleeps: clients are pumped until what is waited for is there, or a deadline is over.
+//! sleeps for a time: clients are pumped until what is waited for is there, or a deadline is over.
 
 mod chat;
 mod http;
@@ -13,6 +13,7 @@ mod signalling;
 mod simulcast;
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::{ServeConfig, Server};
 
@@ -27,4 +28,19 @@ fn metric(server: &Server, name: &str) -> u64 {
     let text = server.metrics();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("shaper_webrtc_{name} ")));
     line.unwrap_or_else(|| panic!("no metric {name}")).parse().unwrap()
+}
+
+/// Waits for metrics.
+fn until(server: &Server, what: &str, holds: impl Fn(&Server) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds(server) {
+        assert!(Instant::now() < deadline, "{what}: not within a minute\n{}", server.metrics());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until a counter has come to a value, and asserts that it went no further.
+fn counts(server: &Server, name: &str, value: u64) {
+    until(server, name, |server| metric(server, name) >= value);
+    assert_eq!(metric(server, name), value, "{name}");
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind as RtcKind};
@@ -12,21 +11,12 @@ use super::chat::{Chat, encoding};
 use super::http::request;
 use super::peer::{Peer, pump_until, vp8};
 use super::sdp::{SDP, offered};
-use super::{metric, serve};
+use super::{counts, metric, serve, until};
+use crate::serve::ServeConfig;
 use crate::serve::shard::command::Command;
-use crate::serve::{ServeConfig, Server};
 use crate::signal::codecs::{codec_parameters, extension_parameters};
 use crate::signal::rtp::{MediaKind, RtpParameters};
 use crate::signal::{ClientMessage, ServerMessage};
-
-/// Waits for metrics.
-fn until(server: &Server, what: &str, holds: impl Fn(&Server) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds(server) {
-        assert!(Instant::now() < deadline, "{what}: not within a minute\n{}", server.metrics());
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// An offer with audio and video.
 fn offer(direction: Direction) -> String {
@@ -84,8 +74,7 @@ fn viewers_are_fed_once_with_each_track_however_fast_tracks_come() {
     // Whatever one of them was still asked for is through when another is fed.
     let fed = request(&server, "POST /whep/room", &[SDP], &offer);
     assert_eq!(fed.status, 201);
-    until(&server, "the last is fed", |server| metric(server, "consumers") >= 2 * VIEWERS + 2);
-    assert_eq!(metric(&server, "consumers"), 2 * VIEWERS + 2);
+    counts(&server, "consumers", 2 * VIEWERS + 2);
 }
 
 #[test]
@@ -98,7 +87,7 @@ fn a_viewer_gets_another_track_when_one_has_ended() {
     let (transport, _peer) = chat.sender();
     chat.produce(&transport, "0", 111, encoding(1, None));
     let video = chat.produce(&transport, "1", 96, encoding(2, None));
-    assert_eq!(metric(&server, "producers"), 4);
+    counts(&server, "producers", 4);
     request(&server, &format!("DELETE {}", first.header("location").unwrap()), &[], "");
     until(&server, "fed by the second", |server| (metric(server, "producers"), metric(server, "consumers")) == (2, 2));
     for _ in 0..2 {
