@@ -198,7 +198,11 @@ fn fate_lines(fated: &Fated, path: &Path) -> String {
     }
     text.push('\n');
     if fated.ambiguous > 0 {
-        let _ = writeln!(text, "{} look like others: each has the fate of one of them", fated.ambiguous);
+        let _ = writeln!(
+            text,
+            "{} have length and checksum of others of their flow: they have the fates of these, in order",
+            fated.ambiguous
+        );
     }
     if fated.lost > 0 {
         let _ = writeln!(text, "{} fates were lost on their way or are beyond what is kept", fated.lost);
