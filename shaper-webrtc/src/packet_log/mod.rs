@@ -135,6 +135,8 @@ pub struct Reported {
     pub time_ns: u64,
     /// Cumulative (RFC 3550, section 6.4.1); below 0 with duplicates.
     pub packets_lost: i64,
+    /// Of an outgoing stream the lower 16 bits of the highest sequence number received.
+    pub highest: Option<u16>,
     /// Sent (out) or received (in) so far.
     pub packets: u64,
     /// Interarrival jitter (RFC 3550, appendix A.8).
@@ -220,7 +222,9 @@ impl Record {
             }
             Record::Reported(said) => {
                 let known = [said.jitter_ns.is_some(), said.round_trip_ns.is_some()];
-                put(0, &[REPORTED, flags([said.video, said.out]) | flags(known) << 4]);
+                let known = flags(known) << 4 | u8::from(said.highest.is_some()) << 6;
+                put(0, &[REPORTED, flags([said.video, said.out]) | known]);
+                put(2, &said.highest.unwrap_or(0).to_le_bytes());
                 put(4, &said.ssrc.to_le_bytes());
                 put(8, &said.client.to_le_bytes());
                 put(12, &said.jitter_ns.unwrap_or(0).to_le_bytes());
@@ -290,6 +294,7 @@ impl Record {
                 ssrc: field.u32(4),
                 time_ns: field.u64(24),
                 packets_lost: i64::from_le_bytes(field.at(32)),
+                highest: bit(6).then(|| field.u16(2)),
                 packets: field.u64(40),
                 jitter_ns: bit(4).then(|| field.u32(12)),
                 round_trip_ns: bit(5).then(|| field.u32(16)),

@@ -50,6 +50,7 @@ fn what_is_written_is_read_again_in_order() {
             ssrc: 9,
             time_ns: 6,
             packets_lost: -3,
+            highest: jitter_ns.map(|_| 65_535),
             packets: 1 << 40,
             jitter_ns,
             round_trip_ns,

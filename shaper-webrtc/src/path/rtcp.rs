@@ -31,7 +31,8 @@ pub(super) fn said_of_up(inputs: &Inputs) -> HashMap<u32, Said> {
         for said in log.reported.iter().filter(|said| said.out) {
             let at = log.clocks.wall(said.time_ns);
             let (jitter_ns, round_trip_ns) = (said.jitter_ns, said.round_trip_ns);
-            keep(&mut last, said.ssrc, Said { lost: said.packets_lost, at, highest: None, jitter_ns, round_trip_ns });
+            let (lost, highest) = (said.packets_lost, said.highest);
+            keep(&mut last, said.ssrc, Said { lost, at, highest, jitter_ns, round_trip_ns });
         }
     }
     last
@@ -71,7 +72,8 @@ fn keep(last: &mut HashMap<u32, Said>, ssrc: u32, said: Said) {
 /// from the first number that came to the highest, less received (RFC 3550, appendix A.3), with what
 /// came as a retransmission. `got` are numbers and times, each number once.
 ///
-/// A report that tells the highest number was made between that one and the next higher.
+/// A report that tells the highest number was made between that one and the next higher, however old it is: later ones may
+/// have been lost.
 pub(super) fn missing(mut got: Vec<(i64, i64)>, said: &Said, video: bool) -> Option<(i64, i64)> {
     got.sort_unstable_by_key(|(number, time)| (*time, *number));
     let first = got.first()?.0;
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(missing(got.clone(), &said(5 * SECOND, Some(5)), true), Some((1, 1)));
         assert_eq!(missing(got.clone(), &said(19 * SECOND, Some(9)), true), Some((2, 2)));
         assert_eq!(missing(got.clone(), &said(40 * SECOND, Some(9)), true), Some((1, 1)), "repaired");
+        assert_eq!(missing(got.clone(), &said(19 * SECOND, Some(5)), true), Some((1, 1)), "later reports were lost");
         assert_eq!(missing(got, &said(-1, None), true), None);
     }
 

@@ -300,6 +300,8 @@ impl Leg {
                     ssrc: track.new.ssrc,
                     time_ns,
                     packets_lost: i64::try_from(remote.packets_lost).unwrap_or(i64::MAX),
+                    // The wire has the lower 16 bits.
+                    highest: Some(*remote.maximum_sequence_number as u16),
                     packets: u64::from(track.number),
                     // Whole nanoseconds of what is far below 4 s.
                     jitter_ns: Some((jitter * 1e9) as u32),
@@ -324,6 +326,7 @@ impl Leg {
                 ssrc: stream.new.ssrc,
                 time_ns,
                 packets_lost: i64::try_from(stream.sequences.missing()).unwrap_or(i64::MAX),
+                highest: None,
                 packets: stream.packets,
                 jitter_ns: Some(u32::try_from(stream.jitter().as_nanos()).unwrap_or(u32::MAX)),
                 round_trip_ns: stats.rtt.map(|rtt| u32::try_from(rtt.as_nanos()).unwrap_or(u32::MAX)),

@@ -120,6 +120,7 @@ fn last_words(stream: &Stream, client: u32, time_ns: u64) -> Reported {
         ssrc: stream.new.ssrc,
         time_ns,
         packets_lost: i64::try_from(stream.sequences.missing()).unwrap_or(i64::MAX),
+        highest: None,
         packets: stream.packets,
         jitter_ns: Some(u32::try_from(stream.jitter().as_nanos()).unwrap_or(u32::MAX)),
         round_trip_ns: None,

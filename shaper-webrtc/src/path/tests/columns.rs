@@ -58,6 +58,24 @@ fn streams_longer_than_the_space_of_numbers_are_matched() {
 }
 
 #[test]
+fn a_report_that_is_old_because_later_ones_were_lost_is_held_against_its_own_time() {
+    let mut world = World::new(2, 2_000);
+    world.up.loses = Box::new(|ssrc, index| ssrc == ssrc_in(0, false) && index % 50 == 10);
+    let highest = world.first + 100;
+    let (mut inputs, truth) = world.run();
+    let log = inputs.packets.as_mut().unwrap();
+    let said = log.reported.iter_mut().find(|said| said.ssrc == ssrc_in(0, false)).unwrap();
+    assert_eq!(said.packets_lost, 40);
+    (said.packets_lost, said.highest) = (2, Some(highest));
+    adds_up(&inputs, &truth);
+    // It is no age that would be believed without the number.
+    let log = inputs.packets.as_mut().unwrap();
+    log.reported.iter_mut().for_each(|said| said.highest = None);
+    let report = analyse(&inputs, None).unwrap();
+    assert!(report.legs.iter().flat_map(|leg| &leg.checks).any(|check| !check.holds));
+}
+
+#[test]
 fn what_is_reordered_or_doubled_is_not_lost() {
     let mut world = World::new(3, 300);
     world.up.delay = Box::new(|_, index| if index % 10 == 3 { 90 * MS } else { 10 * MS });

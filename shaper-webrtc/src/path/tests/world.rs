@@ -347,6 +347,7 @@ impl Run {
                     video,
                     ssrc: *ssrc,
                     packets_lost,
+                    highest: Some(self.world.first.wrapping_add(highest as u16)),
                     ..Default::default()
                 };
                 self.log.push(packet_log::Record::Reported(packet_log::Reported { time_ns: end as u64, ..reported }));
