@@ -87,6 +87,7 @@ fn one_way_by_the_receiver_itself_is_not_the_link() {
     let report = analyse(&inputs, None).unwrap();
     let text = texts(&report);
     assert!(text.contains("one-way: client 1 sends (200 packets) and gets nothing: 200 arrived at its own"), "{text}");
+    assert!(!kinds(&report).contains(&"tester_loss"), "it is said once: {text}");
     assert!(
         text.contains("one-way: nobody gets what client 0 sends (200 packets): 200 arrived at the server's"),
         "{text}"
