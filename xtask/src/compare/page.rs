@@ -85,9 +85,9 @@ fn section(out: &mut String, run: &Run) {
     } else if run.emulated {
         let _ = write!(
             out,
-            "\n## Linux {kernel}, emulated\n\n**Emulated in software** (qemu, TCG), {} processors in one thread, {} datagrams of a delay, \
-             {} floods: times and rates are quoted as ratios only, to netem's in the same run. They say who is better on \
-             that kernel, not how fast it is.\n",
+            "\n## Linux {kernel}, emulated\n\n**Emulated in software** (qemu, TCG), {} processors in one thread, \
+             {} datagrams of a delay, {} floods: times and rates are quoted as ratios only, to netem's in the same run. \
+             They say who is better on that kernel, not how fast it is.\n",
             run.processors, run.probes, run.repeats
         );
     } else {
