@@ -1,7 +1,8 @@
 //! The guard: a small process that undoes the journal when its ward can no longer do so itself.
 //!
 //! It is this same executable, started again with hidden arguments, detached from terminal and signals. It is started
-//! before the first change, and ends when its ward has ended or has undone the journal itself.
+//! before the first change, and ends when its ward has ended or has undone the journal itself. One that was given a time ends
+//! its ward when that is over, whatever the ward does then.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -9,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -23,6 +24,8 @@ pub const ARGUMENT: &str = "__guard";
 
 /// What the guard says on its pipe once it watches.
 const READY: &[u8] = b"ready\n";
+/// How long the kernel may take to end a process that is killed.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// A running guard. Dropped after the journal was undone, it ends the guard process.
 #[derive(Debug)]
@@ -39,8 +42,18 @@ impl Guard {
         Self::start_with(journal, Path::new("/proc/self/exe"), &[])
     }
 
+    /// The same; once so much time has passed the guard kills this process, should it still be there with its journal, and
+    /// undoes that.
+    pub fn start_for(journal: &Journal, most: Duration) -> Result<Self> {
+        Self::spawn(journal, Path::new("/proc/self/exe"), &[], Some(most))
+    }
+
     /// Starts a guard from another executable, which gets `first` before [`ARGUMENT`].
     pub fn start_with(journal: &Journal, executable: &Path, first: &[&OsStr]) -> Result<Self> {
+        Self::spawn(journal, executable, first, None)
+    }
+
+    fn spawn(journal: &Journal, executable: &Path, first: &[&OsStr], most: Option<Duration>) -> Result<Self> {
         let failed = |tried: &str, e| Error::os(tried, "guard", e);
         let ward = journal.header().owner;
         let path = std::path::absolute(journal.path()).map_err(|e| failed("find the journal", e))?;
@@ -53,6 +66,7 @@ impl Guard {
             .arg(&path)
             .arg(ward.pid.to_string())
             .arg(ward.start_time.to_string())
+            .args(most.map(|most| most.as_millis().to_string()))
             .current_dir("/")
             .stdin(tether_end)
             .stdout(out)
@@ -117,7 +131,8 @@ fn watch(args: impl IntoIterator<Item = OsString>) -> Result<bool> {
     }
     // SAFETY: called at the start of the program, when it has opened nothing: what is open there was inherited.
     unsafe { sys::close_from(3) }.map_err(|e| Error::os("close what was inherited", "guard", e))?;
-    let (path, ward) = arguments(args)?;
+    let (path, ward, most) = arguments(args)?;
+    let deadline = most.and_then(|most| Instant::now().checked_add(most));
     let tether = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| Error::os("take the pipe", "guard", e))?;
     let tether = PipeReader::from(tether);
     // The ward may have died before this line: then there is nothing to watch, and undoing is due at once.
@@ -130,13 +145,27 @@ fn watch(args: impl IntoIterator<Item = OsString>) -> Result<bool> {
         if tethered {
             fds.push(PollFd::new(tether.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // A millisecond more, since a part of one is cut off; what is too long for it is waited for in parts.
+        let left = left.map(|left| left.saturating_add(Duration::from_millis(1)));
+        let timeout = left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let woken = match poll(&mut fds, timeout) {
             Err(nix::errno::Errno::EINTR) => continue,
             Err(e) => return Err(failed("watch", e)),
-            Ok(_) => {}
-        }
+            Ok(woken) => woken,
+        };
         if ward.ended(Duration::ZERO)? {
             return undo(&path);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if path.exists() {
+                ward.signal(libc::SIGKILL)?;
+                ward.ended(KILLED)?;
+            }
+            return undo(&path);
+        }
+        if woken == 0 {
+            continue;
         }
         // The ward let go of us while it runs on: it has undone its journal, or we stay until it ends.
         if !path.exists() {
@@ -150,17 +179,20 @@ fn undo(path: &Path) -> Result<bool> {
     Ok(journal::undo_path(path)?.is_none_or(|report| report.failures.is_empty()))
 }
 
-fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<(PathBuf, ProcessId)> {
+/// The journal, the ward, and how long the ward has at most.
+fn arguments(args: impl IntoIterator<Item = OsString>) -> Result<(PathBuf, ProcessId, Option<Duration>)> {
     let usage = || Error::Child {
         name: "guard".into(),
-        why: format!("{ARGUMENT} takes a journal, a pid and a start time, and is not for use by hand"),
+        why: format!(
+            "{ARGUMENT} takes a journal, a pid, a start time and perhaps milliseconds, and is not for use by hand"
+        ),
     };
     let mut args = args.into_iter();
     let path = args.next().map(PathBuf::from).ok_or_else(usage)?;
     let mut number = || args.next().and_then(|a| a.to_str()?.parse::<u64>().ok());
     let pid = number().and_then(|n| u32::try_from(n).ok()).ok_or_else(usage)?;
     let start_time = number().ok_or_else(usage)?;
-    Ok((path, ProcessId { pid, start_time }))
+    Ok((path, ProcessId { pid, start_time }, number().map(Duration::from_millis)))
 }
 
 /// Says that we watch, and lets go of the pipe: the ward reads to its end.

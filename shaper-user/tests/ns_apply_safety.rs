@@ -121,6 +121,24 @@ fn what_the_kernel_holds_it_holds_while_the_process_stands_still() {
     });
 }
 
+#[test]
+fn what_the_default_route_was_allowed_for_is_undone_in_time_though_its_process_stands_still() {
+    on_own_host(|_| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        for engine in engines() {
+            let of_a_time = ["--engine", engine, "--delay", "5ms", "--allow-default-route", "--for", "1s"];
+            let mut running = apply(&[&[DEVICE], &of_a_time[..]].concat());
+            impaired(&mut running);
+            signal(ProcessId::of(running.id()).unwrap(), libc::SIGSTOP);
+            assert!(until(SOON, || running.try_wait().unwrap().is_some()), "{engine} is not ended by its guard");
+            assert!(until(SOON, || Traces::now() == before), "{engine}: {:?}", Traces::now());
+            assert!(cable.takes(|took| took < Duration::from_millis(10)));
+        }
+        cable.cut();
+    });
+}
+
 /// What `tc` says of the interface.
 fn tc(arguments: &str) -> String {
     let output = Command::new("tc").args(arguments.split(' ')).output().unwrap();

@@ -29,6 +29,10 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: Duration = Duration::from_secs(2);
 /// From the last word to the programs until outage schedules count, in nanoseconds.
 const LEAD: u64 = 20_000_000;
+/// How long after its time, and what it holds, the guard undoes what a process that stands still has not: what setting up and
+/// draining take is within it, and for each rule a little more.
+const UNDONE_WITHIN: Duration = Duration::from_secs(30);
+const RULE_SET_UP: Duration = Duration::from_millis(1);
 
 /// Impaired interfaces. Fields are dropped in this order: programs before devices, and the ground last.
 pub(crate) struct Attached {
@@ -130,7 +134,15 @@ impl Attached {
     ///
     /// An interface that may not or cannot be impaired; it is as it was then.
     pub(crate) fn up(request: &Request, worked: &Worked) -> anyhow::Result<Self> {
-        let ground = Ground::prepare(&request.told())?;
+        let ground = match lasts(request).filter(|_| request.allow_default_route) {
+            Some(lasts) => {
+                let rules: usize = worked.directions.iter().map(|compiled| compiled.rule_names.len()).sum();
+                let most = lasts.saturating_add(longest_held(worked)).0;
+                let most = Duration::from_nanos(most) + UNDONE_WITHIN + RULE_SET_UP * u32::try_from(rules)?;
+                Ground::prepare_for(&request.told(), most)?
+            }
+            None => Ground::prepare(&request.told())?,
+        };
         Self::up_on(ground, request, worked)
     }
 
@@ -164,10 +176,8 @@ impl Attached {
                 .with_context(|| format!("cannot impair {name}"))?;
         let start = Nanos(clock::monotonic().saturating_add(LEAD));
         engine.begin(start)?;
-        let duration = request.duration.map(|duration| duration.0);
-        let own = request.allow_default_route.then_some(Nanos(DEFAULT_FOR_MINUTES * 60_000_000_000));
-        let ends = duration.or(own).map(|duration| start.saturating_add(duration));
-        let longest = worked.directions.iter().map(|one| one.held().longest.0).max().unwrap_or(0);
+        let ends = lasts(request).map(|lasts| start.saturating_add(lasts));
+        let longest = longest_held(worked).0;
         let told = Told {
             name,
             is_for_a_command: request.command.is_some(),
@@ -444,4 +454,15 @@ impl Attached {
         let outcome = outcome.with_context(|| format!("cannot account for what passed {name}"))?;
         Ok(Finished { name, engine: kind, is_for_a_command, ended, outcome, rule_names, expected })
     }
+}
+
+/// How long it is to last, where that is known before.
+fn lasts(request: &Request) -> Option<Nanos> {
+    let own = request.allow_default_route.then_some(Nanos(DEFAULT_FOR_MINUTES * 60 * SECOND));
+    request.duration.map(|duration| duration.0).or(own)
+}
+
+/// The longest that a packet is held.
+fn longest_held(worked: &Worked) -> Nanos {
+    worked.directions.iter().map(|one| one.held().longest).max().unwrap_or(Nanos::ZERO)
 }

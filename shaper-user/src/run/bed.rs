@@ -39,6 +39,19 @@ impl Ground {
     ///
     /// When the host does not allow it; nothing stays behind then.
     pub fn prepare(command: &str) -> anyhow::Result<Self> {
+        Self::guarded_by(command, Guard::start)
+    }
+
+    /// The same; whatever becomes of this process, all is undone when so much time has passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_for(command: &str, most: Duration) -> anyhow::Result<Self> {
+        Self::guarded_by(command, |journal| Guard::start_for(journal, most))
+    }
+
+    fn guarded_by(command: &str, guard: impl FnOnce(&Journal) -> shaper_net::Result<Guard>) -> anyhow::Result<Self> {
         for report in journal::recover(Owners::Dead).context("cannot look for what dead runs left behind")? {
             if !report.failures.is_empty() {
                 // Where nobody reads it, it is not said.
@@ -46,7 +59,7 @@ impl Ground {
             }
         }
         let journal = Journal::create(command)?;
-        match Guard::start(&journal) {
+        match guard(&journal) {
             Ok(guard) => Ok(Self { journal, _guard: guard }),
             Err(error) => {
                 journal.undo()?;
