@@ -1,8 +1,8 @@
 //! The guard: a small process that undoes the journal when its ward can no longer do so itself.
 //!
 //! It is this same executable, started again with hidden arguments, detached from terminal and signals. It is started
-//! before the first change, and ends when its ward has ended or has undone the journal itself. One that was given a time ends
-//! its ward when that is over, whatever the ward does then.
+//! before the first change, and ends when its ward has ended or has undone the journal itself. One that was given a time
+//! ends its ward when that is over, whatever the ward does then.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -42,8 +42,8 @@ impl Guard {
         Self::start_with(journal, Path::new("/proc/self/exe"), &[])
     }
 
-    /// The same; once so much time has passed the guard kills this process, should it still be there with its journal, and
-    /// undoes that.
+    /// The same; once so much time has passed the guard kills this process, should it still be there with its journal,
+    /// and undoes that.
     pub fn start_for(journal: &Journal, most: Duration) -> Result<Self> {
         Self::spawn(journal, Path::new("/proc/self/exe"), &[], Some(most))
     }

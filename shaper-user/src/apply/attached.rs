@@ -29,8 +29,8 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: Duration = Duration::from_secs(2);
 /// From the last word to the programs until outage schedules count, in nanoseconds.
 const LEAD: u64 = 20_000_000;
-/// How long after its time, and what it holds, the guard undoes what a process that stands still has not: what setting up and
-/// draining take is within it, and for each rule a little more.
+/// How long after its time, and what it holds, the guard undoes what a process that stands still has not: what setting
+/// up and draining take is within it, and for each rule a little more.
 const UNDONE_WITHIN: Duration = Duration::from_secs(30);
 const RULE_SET_UP: Duration = Duration::from_millis(1);
 
