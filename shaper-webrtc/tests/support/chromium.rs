@@ -125,6 +125,8 @@ impl Browser {
                       constructor(...all) { super(...all); sockets.push(this); } };";
         self.ask(Some(&tab), "Page.addScriptToEvaluateOnNewDocument", &json!({"source": source}));
         self.ask(Some(&tab), "Page.navigate", &json!({"url": address}));
+        // What is asked before is asked of the empty page.
+        self.until(&tab, "location.href !== 'about:blank' && document.readyState === 'complete'");
         tab
     }
 
