@@ -9,7 +9,7 @@ use browser::{fits, folder, is_drawn, there_is_a_browser};
 use shaper_report::html::{Plots, report};
 use shaper_report::stats::{Distribution, Proportion};
 use shaper_report::summary::{
-    Client, LatencySplit, LegLosses, Second, Severity, Stage, Summary, Threshold, Used, WebRtc,
+    Client, ClientSecond, LatencySplit, LegLosses, Second, Severity, Stage, Summary, Threshold, Used, WebRtc,
 };
 use shaper_report::text::{WIDTH, levels, table};
 
@@ -36,6 +36,16 @@ fn sample() -> Summary {
         // Nothing arrived in one second.
         end_to_end_p50_ms: (at != 10).then_some(31.0),
         end_to_end_p95_ms: (at != 10).then_some(48.0),
+        uplink_rate_bps: (at >= 10).then_some(6e6),
+    };
+    let of_client = |at: u32| ClientSecond {
+        at_s: f64::from(at),
+        sent: 150,
+        received: if at == 10 { 0 } else { 600 },
+        missed: u64::from(at == 11) * 600,
+        target_bitrate: None,
+        end_to_end_p50_ms: (at != 10).then_some(31.0),
+        end_to_end_p95_ms: (at != 10).then_some(48.0),
     };
     let client = |number: u32| Client {
         name: format!("client-{number}"),
@@ -47,6 +57,8 @@ fn sample() -> Summary {
         expected: 12_000,
         end_to_end_p50_ms: (number != 6).then_some(31.0),
         end_to_end_p95_ms: (number != 6).then_some(48.0),
+        // Of two, those that fared worst, a page shows how it went.
+        over_time: if number >= 5 { (0..20).map(of_client).collect() } else { Vec::new() },
         ..Client::default()
     };
     let threshold = |what: &str, value: &str, level: &str| Threshold {
@@ -154,11 +166,24 @@ fn levels_stand_one_below_the_other() {
 fn the_page_draws_rate_latency_and_where_it_went() {
     let summary = sample();
     let page = report(&summary, &Plots::default()).unwrap();
-    assert_eq!(page.matches("<svg ").count(), 3);
+    assert_eq!(page.matches("<svg ").count(), 3 + 2 * 2);
     for title in ["Bit rate over time", "Latency from end to end over time", "Where the latency went"] {
         assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
     }
     assert!(page.contains("Medians of 40,000 packets"), "{page}");
+    assert!(page.contains("what their access links carry"), "{page}");
+    let (worst, next) =
+        (page.find("<summary>client-6: sent 0, received 0 of 12,000, not connected"), page.find("<summary>client-5"));
+    assert!(worst.is_some() && worst < next, "{page}");
+    assert!(page.contains("2 of 6 are drawn"), "{page}");
+    for title in ["Packets, client-5", "Latency from end to end, client-5"] {
+        assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
+    }
+    // What WebRTC came to is said before each direction of each link is drawn.
+    let (_, plots) = common::sample(640).unwrap();
+    let page = report(&summary, &plots).unwrap();
+    let place = |words: &str| page.find(words).unwrap();
+    assert!(place("<h2>WebRTC</h2>") < place("The link, plotted"), "{page}");
     assert!(page.contains("in the server"));
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use children::child;
 use nix::libc;
-use shaper_report::summary::{LegLosses, Severity, Summary, WebRtc};
+use shaper_report::summary::{LegLosses, Second, Severity, Summary, WebRtc};
 use support::{SHAPER, on_own_host, until};
 
 /// Enough for a server, a tester and their first media to be up on a busy machine.
@@ -111,6 +111,51 @@ fn what_a_lossy_link_loses_three_sources_agree_on() {
         let parsed: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(ended.out.join("webrtc_path.json")).unwrap()).unwrap();
         assert_eq!(parsed["joined_by"], "mapping_log");
+    });
+}
+
+#[test]
+fn what_a_sender_sends_follows_what_its_link_carries() {
+    const STEPS: &str = r#"
+name = "steps"
+delay = "20ms"
+[up]
+rate = "2mbit"
+queue = "300ms"
+[[change]]
+at = "12s"
+[change.up]
+rate = "500kbit"
+[[change]]
+at = "26s"
+[change.up]
+rate = "2mbit"
+"#;
+    on_own_host(|host| {
+        let profile = host.folder.path().join("steps.toml");
+        fs::write(&profile, STEPS).unwrap();
+        let arguments = format!(
+            "webrtc --clients 2 --publish-ratio 0.5 --ramp-up 1s --duration 44s --profile {}",
+            profile.display()
+        );
+        let ended = host.run(&arguments);
+        let summary = ended.summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let seconds = &webrtc(&summary).over_time;
+        let phases: Vec<&[Second]> =
+            seconds.chunk_by(|one, other| one.uplink_rate_bps == other.uplink_rate_bps).collect();
+        let rates: Vec<_> = phases.iter().map(|phase| phase[0].uplink_rate_bps).collect();
+        assert_eq!(rates, [Some(2e6), Some(5e5), Some(2e6)], "{seconds:?}");
+        let [before, narrow, after] = phases[..] else { panic!("{seconds:?}") };
+        let most = |seconds: &[Second]| seconds.iter().map(|second| second.sent_bitrate).fold(0.0, f64::max);
+        // What the estimate needs to see that the link carries less is let go by.
+        let narrow = &narrow[5.min(narrow.len())..];
+        let mean = narrow.iter().map(|second| second.sent_bitrate).sum::<f64>() / narrow.len() as f64;
+        assert!(narrow.len() >= 5 && (1e5..6e5).contains(&mean), "{mean} bit/s: {seconds:?}");
+        assert!(most(before) > 1.5 * mean, "it did not send more before: {seconds:?}");
+        assert!(most(after) > 1.25 * mean, "it does not send more again: {seconds:?}");
+        let page = fs::read_to_string(ended.out.join("report.html")).unwrap();
+        assert!(page.contains("what their access links carry") && page.contains("Clients over time"));
     });
 }
 

@@ -59,6 +59,18 @@ impl Link {
         Self { a_to_b: direction.clone(), b_to_a: direction, outages, ..Self::default() }
     }
 
+    /// The settings of both directions, from a to b first, so long after the link's start.
+    #[must_use]
+    pub fn at(&self, since_start: crate::quantity::Duration) -> (&Direction, &Direction) {
+        let since_start = since_start.0.0;
+        let within = match self.repeat {
+            Some(repeat) if !repeat.is_zero() => since_start % repeat.0.0,
+            _ => since_start,
+        };
+        let holds = self.changes.iter().rev().find(|change| change.at.0.0 <= within);
+        holds.map_or((&self.a_to_b, &self.b_to_a), |change| (&change.a_to_b, &change.b_to_a))
+    }
+
     /// Whether these settings can be.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub fn report(summary: &Summary, plots: &Plots) -> Result<String, HtmlError> {
             (headline(summary))
             (tables::findings(summary))
             (tables::links(summary))
+            (webrtc::webrtc(summary, &outages(summary), end_of(summary, plots))?)
             (plotted(summary, plots)?)
             (scene::scene(summary))
             (tables::application(summary))
@@ -202,7 +203,6 @@ fn application_plots(summary: &Summary, plots: &Plots) -> Result<Markup, HtmlErr
         @if !figures.is_empty() {
             section.plots aria-label="The application, plotted" { @for figure in &figures { (figure) } }
         }
-        (webrtc::webrtc(summary, &windows, end_of(summary, plots))?)
     })
 }
 

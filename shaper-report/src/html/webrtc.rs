@@ -5,10 +5,13 @@ use maud::{Markup, html};
 use super::HtmlError;
 use super::chart::{HEIGHT, Shape, figure};
 use super::charts::{MARGIN, Plot, above, frame_over_time, latency_split, shade, swatch};
-use super::palette::{CONFIGURED, MEASURED, OUTAGE};
-use crate::summary::{Second, Summary, WebRtc, Window};
+use super::palette::{CONFIGURED, Ink, LOSS, MEASURED, OUTAGE, QUEUE};
+use crate::summary::{Client, ClientSecond, Second, Summary, WebRtc, Window};
 use crate::text::adds_up;
 use crate::words;
+
+/// The height of a plot of one client.
+const CLIENT_HEIGHT: u32 = 300;
 
 /// The section, where the workload was WebRTC.
 pub(super) fn webrtc(summary: &Summary, windows: &[Window], end_s: f64) -> Result<Markup, HtmlError> {
@@ -30,27 +33,35 @@ pub(super) fn webrtc(summary: &Summary, windows: &[Window], end_s: f64) -> Resul
             section.plots aria-label="WebRTC, plotted" { @for figure in &figures { (figure) } }
         }
         section { (used(webrtc)) (clients(webrtc)) }
+        (clients_over_time(webrtc, windows, end_s)?)
     })
 }
 
-/// A line through what there is, broken where there is nothing.
-fn lines(seconds: &[Second], of: impl Fn(&Second) -> Option<f64>, ink: &super::palette::Ink, width: u32) -> Vec<Shape> {
+/// A line through what there is, broken where there is nothing; each value stands at the middle of its second.
+fn lines(values: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
+    runs(values.map(|(at_s, value)| (value, [Some(at_s + 0.5), None])), ink, width)
+}
+
+/// The same in steps: a value holds for the whole of its second.
+fn steps(values: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
+    runs(values.map(|(at_s, value)| (value, [Some(at_s), Some(at_s + 1.0)])), ink, width)
+}
+
+/// Values at one place or two, in lines that end where there is none.
+fn runs(values: impl Iterator<Item = (Option<f64>, [Option<f64>; 2])>, ink: &Ink, width: u32) -> Vec<Shape> {
     let mut shapes = Vec::new();
     let mut through = Vec::new();
-    for second in seconds {
-        match of(second) {
-            Some(value) => through.push((second.at_s + 0.5, value)),
+    for (value, places) in values.chain([(None, [None; 2])]) {
+        match value {
+            Some(value) => through.extend(places.into_iter().flatten().map(|at_s| (at_s, value))),
             None if through.is_empty() => {}
             None => shapes.push(Shape::Line { through: std::mem::take(&mut through), ink: ink.light, width }),
         }
     }
-    if !through.is_empty() {
-        shapes.push(Shape::Line { through, ink: ink.light, width });
-    }
     shapes
 }
 
-/// What senders were allowed and what they sent.
+/// What senders were allowed, what they sent, and what their links carry.
 fn bitrate_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     let seconds = &webrtc.over_time;
     if seconds.is_empty() {
@@ -58,14 +69,21 @@ fn bitrate_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     }
     let mbit = |bits: f64| bits / 1e6;
     let most = |second: &Second| mbit(second.sent_bitrate.max(second.target_bitrate.unwrap_or(0.0)));
-    let top = above(seconds.iter().map(most).fold(0.0, f64::max));
+    let sent_most = seconds.iter().map(most).fold(0.0, f64::max);
+    // A link that carries far more than anybody sends would press the lines to the ground.
+    let capacity = |second: &Second| second.uplink_rate_bps.map(mbit).filter(|rate| *rate <= 4.0 * sent_most);
+    let top = above(seconds.iter().filter_map(capacity).fold(sent_most, f64::max));
     let end_s = end_of(seconds, end_s);
     let mut shapes = vec![shade(windows, end_s, top)];
-    shapes.extend(lines(seconds, |second| second.target_bitrate.map(mbit), &CONFIGURED, 3));
-    shapes.extend(lines(seconds, |second| Some(mbit(second.sent_bitrate)), &MEASURED, 3));
+    let carried = steps(seconds.iter().map(|second| (second.at_s, capacity(second))), &QUEUE, 2);
+    let is_limited = !carried.is_empty();
+    shapes.extend(carried);
+    shapes.extend(lines(seconds.iter().map(|second| (second.at_s, second.target_bitrate.map(mbit))), &CONFIGURED, 3));
+    shapes.extend(lines(seconds.iter().map(|second| (second.at_s, Some(mbit(second.sent_bitrate)))), &MEASURED, 3));
     let caption = html! {
         (swatch(&MEASURED, "payload that clients sent, together"))
         (swatch(&CONFIGURED, "what their estimates of the bandwidth allowed"))
+        @if is_limited { (swatch(&QUEUE, "what their access links carry, packets as a whole")) }
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
     };
     let sent: u64 = seconds.iter().map(|second| second.sent).sum();
@@ -74,27 +92,38 @@ fn bitrate_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     figure("Bit rate over time", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
 }
 
-/// End-to-end latency.
+/// End-to-end latency of all clients together.
 fn latency_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     let seconds = &webrtc.over_time;
-    let values = || seconds.iter().filter_map(|second| second.end_to_end_p95_ms);
-    if values().next().is_none() {
-        return Ok(None);
-    }
-    let top = above(values().fold(0.0, f64::max));
-    let end_s = end_of(seconds, end_s);
+    let values: Vec<_> =
+        seconds.iter().map(|second| (second.at_s, second.end_to_end_p50_ms, second.end_to_end_p95_ms)).collect();
+    let description = format!("From end to end, {} packets.", words::count(webrtc.end_to_end_ms.n));
+    let title = "Latency from end to end over time";
+    latency(title, &description, HEIGHT, &values, windows, end_of(seconds, end_s))
+}
+
+/// Medians and 95th percentiles, in milliseconds, of the seconds that begin at a time.
+fn latency(
+    title: &str,
+    description: &str,
+    height: u32,
+    seconds: &[(f64, Option<f64>, Option<f64>)],
+    windows: &[Window],
+    end_s: f64,
+) -> Plot {
+    let Some(most) = seconds.iter().filter_map(|(_, _, p95)| *p95).max_by(f64::total_cmp) else { return Ok(None) };
+    let top = above(most);
     let mut shapes = vec![shade(windows, end_s, top)];
-    shapes.extend(lines(seconds, |second| second.end_to_end_p95_ms, &CONFIGURED, 2));
-    shapes.extend(lines(seconds, |second| second.end_to_end_p50_ms, &MEASURED, 3));
+    shapes.extend(lines(seconds.iter().map(|(at_s, _, p95)| (*at_s, *p95)), &CONFIGURED, 2));
+    shapes.extend(lines(seconds.iter().map(|(at_s, p50, _)| (*at_s, *p50)), &MEASURED, 3));
     let caption = html! {
         (swatch(&MEASURED, "median of each second"))
         (swatch(&CONFIGURED, "95th percentile"))
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
         "lost packets have no latency"
     };
-    let description = format!("From end to end, {} packets.", words::count(webrtc.end_to_end_ms.n));
     let frame = frame_over_time(end_s, top, "end to end in ms");
-    figure("Latency from end to end over time", &description, &frame, MARGIN, HEIGHT, &shapes, caption).map(Some)
+    figure(title, description, &frame, MARGIN, height, &shapes, caption).map(Some)
 }
 
 fn end_of(seconds: &[Second], end_s: f64) -> f64 {
@@ -251,4 +280,75 @@ fn clients(webrtc: &WebRtc) -> Markup {
             } }
         }
     }
+}
+
+/// Each client that the summary has second by second, folded up: what came and what did not, and how late.
+fn clients_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Result<Markup, HtmlError> {
+    let worst: Vec<&Client> = webrtc.worst_first().into_iter().filter(|client| !client.over_time.is_empty()).collect();
+    let mut drawn = Vec::new();
+    for client in &worst {
+        let last = client.over_time.last().map_or(end_s, |last| end_s.max(last.at_s + 1.0));
+        let mut figures = Vec::new();
+        figures.extend(packets_of(client, windows, last)?);
+        figures.extend(latency_of(client, windows, last)?);
+        drawn.push((client, figures));
+    }
+    Ok(html! {
+        @if !drawn.is_empty() {
+            section {
+                h2 { "Clients over time" }
+                p.soft {
+                    "Those that fared worst first. "
+                    @if worst.len() < webrtc.clients.len() {
+                        (worst.len()) " of " (words::count(webrtc.clients.len() as u64)) " are drawn; "
+                        "load_test_results.json has all of them second by second."
+                    }
+                }
+                @for (client, figures) in &drawn {
+                    details {
+                        summary {
+                            (client.name) ": sent " (words::count(client.sent)) ", received "
+                            (words::count(client.received)) " of " (words::count(client.expected)) @if !client.connected { ", not connected" }
+                        }
+                        div.plots { @for figure in figures { (figure) } }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Packets that a client sent and received in each second, and those that it missed.
+fn packets_of(client: &Client, windows: &[Window], end_s: f64) -> Plot {
+    let seconds = &client.over_time;
+    let most = |second: &ClientSecond| second.sent.max(second.received).max(second.missed);
+    let top = above(seconds.iter().map(most).max().unwrap_or(0) as f64);
+    let missed = seconds.iter().filter(|second| second.missed > 0);
+    let corners = missed.map(|second| [(second.at_s + 0.1, 0.0), (second.at_s + 0.9, second.missed as f64)]);
+    let mut shapes = vec![shade(windows, end_s, top)];
+    shapes.push(Shape::Boxes { corners: corners.collect(), ink: LOSS.light, opacity: 0.9 });
+    let of =
+        |value: fn(&ClientSecond) -> u64| seconds.iter().map(move |second| (second.at_s, Some(value(second) as f64)));
+    shapes.extend(lines(of(|second| second.sent), &CONFIGURED, 2));
+    shapes.extend(lines(of(|second| second.received), &MEASURED, 3));
+    let caption = html! {
+        (swatch(&MEASURED, "received"))
+        (swatch(&CONFIGURED, "sent"))
+        (swatch(&LOSS, "new gaps in what came"))
+        @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
+    };
+    let description = format!("{} packets received in {} seconds.", words::count(client.received), seconds.len());
+    let frame = frame_over_time(end_s, top, "packets a second");
+    let title = format!("Packets, {}", client.name);
+    figure(&title, &description, &frame, MARGIN, CLIENT_HEIGHT, &shapes, caption).map(Some)
+}
+
+/// How late what a client received was.
+fn latency_of(client: &Client, windows: &[Window], end_s: f64) -> Plot {
+    let seconds = client.over_time.iter();
+    let values: Vec<_> =
+        seconds.map(|second| (second.at_s, second.end_to_end_p50_ms, second.end_to_end_p95_ms)).collect();
+    let median = words::figure_or_dash(client.end_to_end_p50_ms);
+    let description = format!("From end to end, {median} ms in the median.");
+    latency(&format!("Latency from end to end, {}", client.name), &description, CLIENT_HEIGHT, &values, windows, end_s)
 }

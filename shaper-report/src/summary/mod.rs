@@ -22,7 +22,7 @@ pub use link::{
 };
 pub use outcome::{Expectation, Finding, Grade, GradeLevel, GradePart, GradeParts, Severity, SyncLevel};
 pub use scene::{Phase, PhaseDirection, Program};
-pub use webrtc::{Client, ClientOutage, LegLosses, Second, ServerOutage, Threshold, Used, WebRtc};
+pub use webrtc::{Client, ClientOutage, ClientSecond, LegLosses, Second, ServerOutage, Threshold, Used, WebRtc};
 
 use crate::stats::Distribution;
 

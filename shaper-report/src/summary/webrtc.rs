@@ -50,6 +50,19 @@ pub struct WebRtc {
     pub clients: Vec<Client>,
 }
 
+impl WebRtc {
+    /// The clients, those that fared worst first: who was not connected, then by the share received of what was expected.
+    #[must_use]
+    pub fn worst_first(&self) -> Vec<&Client> {
+        // Who expects nothing misses nothing.
+        let missed = |client: &Client| client.expected.saturating_sub(client.received);
+        let share = |client: &Client| 1.0 - missed(client) as f64 / client.expected.max(1) as f64;
+        let mut worst: Vec<_> = self.clients.iter().collect();
+        worst.sort_by(|one, other| one.connected.cmp(&other.connected).then(share(one).total_cmp(&share(other))));
+        worst
+    }
+}
+
 /// Losses of one kind of leg by the three who see them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LegLosses {
@@ -133,7 +146,30 @@ pub struct Second {
     pub target_bitrate: Option<f64>,
     /// What they sent, in bit/s of payload.
     pub sent_bitrate: f64,
+    /// What the access links of senders carry towards the server by the settings, together, in bit/s of packets; null
+    /// where nothing limits them, or a trace does.
+    #[serde(default)]
+    pub uplink_rate_bps: Option<f64>,
     /// The median from end to end, in milliseconds; null where nothing arrived.
+    pub end_to_end_p50_ms: Option<f64>,
+    /// The 95th percentile.
+    pub end_to_end_p95_ms: Option<f64>,
+}
+
+/// One second of one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientSecond {
+    /// Since the first client began, in seconds.
+    pub at_s: f64,
+    /// Media packets sent.
+    pub sent: u64,
+    /// Media packets received, each once.
+    pub received: u64,
+    /// New gaps in the numbers of what came.
+    pub missed: u64,
+    /// What its estimate of the bandwidth allowed for video, in bit/s; null for who does not publish.
+    pub target_bitrate: Option<f64>,
+    /// The median from end to end of what came, in milliseconds; null where nothing did.
     pub end_to_end_p50_ms: Option<f64>,
     /// The 95th percentile.
     pub end_to_end_p95_ms: Option<f64>,
@@ -166,4 +202,7 @@ pub struct Client {
     pub end_to_end_p50_ms: Option<f64>,
     /// The 95th percentile.
     pub end_to_end_p95_ms: Option<f64>,
+    /// Second by second, of as many clients as a page shows, those that fared worst first; empty for the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over_time: Vec<ClientSecond>,
 }

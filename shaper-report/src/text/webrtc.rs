@@ -174,12 +174,7 @@ fn thresholds(out: &mut String, webrtc: &WebRtc) {
 }
 
 fn clients(out: &mut String, webrtc: &WebRtc) {
-    let mut worst: Vec<_> = webrtc.clients.iter().collect();
-    let share = |received: u64, expected: u64| received as f64 / expected.max(1) as f64;
-    worst.sort_by(|one, other| {
-        let one_share = share(one.received, one.expected);
-        one.connected.cmp(&other.connected).then(one_share.total_cmp(&share(other.received, other.expected)))
-    });
+    let mut worst = webrtc.worst_first();
     let left_out = worst.len().saturating_sub(SHOWN);
     worst.truncate(SHOWN);
     let mut columns = Columns::new([

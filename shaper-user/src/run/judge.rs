@@ -41,7 +41,7 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, directory: &RunDirectory) 
         Workload::Toast(toast) => commands::judge(plan, toast, evidence, &correlated, &mut summary)?,
         Workload::Probe(_) => probe::judge(plan, evidence, &mut summary)?,
         #[cfg(feature = "webrtc")]
-        Workload::WebRtc(webrtc) => webrtc::judge(webrtc, evidence, directory, &mut summary)?,
+        Workload::WebRtc(webrtc) => webrtc::judge(webrtc, &plan.profile.link, evidence, directory, &mut summary)?,
         #[cfg(not(feature = "webrtc"))]
         Workload::WebRtc(_) => {}
         Workload::Commands => {}

@@ -1,13 +1,16 @@
 //! What tester and path say, as a run's summary has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shaper_common::units::Nanos;
+use shaper_profile::Link;
+use shaper_profile::quantity::Duration;
 use shaper_report::stats::{Distribution, Missing, Proportion};
 use shaper_report::summary::{
-    Client, ClientOutage, LatencySplit, LegLosses, ServerOutage, Severity, Stage, Threshold, Used, WebRtc,
+    Client, ClientOutage, ClientSecond, LatencySplit, LegLosses, Second, ServerOutage, Severity, Stage, Threshold,
+    Used, WebRtc,
 };
-use shaper_webrtc::load::results::{ClientResult, Outage, Percentiles, Summary as Loaded};
+use shaper_webrtc::load::results::{ClientResult, Outage, Percentiles, Second as LoadSecond, Summary as Loaded};
 use shaper_webrtc::path::{self, Direction, Leg, PathReport};
 
 use crate::run::roles as run;
@@ -18,6 +21,8 @@ const NS_PER_MS: f64 = 1e6;
 const NS_PER_S: f64 = 1e9;
 /// A client may notice a kill before the run has seen the process to be gone.
 const NOTICED_AHEAD_S: f64 = 0.25;
+/// Clients that a summary has second by second; the tester's own results have all.
+const CLIENTS_OVER_TIME: usize = 16;
 
 /// A distribution by its percentiles; what it does not have stays unknown.
 fn distribution(of: Option<&Percentiles>) -> Distribution {
@@ -39,7 +44,7 @@ fn distribution(of: Option<&Percentiles>) -> Distribution {
 /// What the tester says by itself.
 pub(super) fn by_tester(loaded: &Loaded, clients: &[ClientResult], plan: &WebRtcPlan) -> WebRtc {
     let failed = loaded.failed_stages.iter().map(|(stage, count)| (stage.to_string(), *count));
-    WebRtc {
+    let mut webrtc = WebRtc {
         connected: Some(Proportion::of(loaded.successful_connections, loaded.total_clients)),
         failed: failed.collect(),
         connection_time_ms: distribution(loaded.connection_time.as_ref()),
@@ -50,6 +55,25 @@ pub(super) fn by_tester(loaded: &Loaded, clients: &[ClientResult], plan: &WebRtc
         slip_ms: distribution(loaded.schedule_slip.as_ref()),
         clients: clients.iter().map(|client| of_client(client, plan)).collect(),
         ..WebRtc::default()
+    };
+    let worst = webrtc.worst_first().into_iter().take(CLIENTS_OVER_TIME);
+    let worst: BTreeSet<String> = worst.map(|client| client.name.clone()).collect();
+    for (client, result) in webrtc.clients.iter_mut().zip(clients).filter(|(client, _)| worst.contains(&client.name)) {
+        client.over_time = result.time_series.iter().map(second).collect();
+    }
+    webrtc
+}
+
+/// A second of the tester's is named by its end.
+fn second(of: &LoadSecond) -> ClientSecond {
+    ClientSecond {
+        at_s: of.second.saturating_sub(1) as f64,
+        sent: of.sent,
+        received: of.received,
+        missed: of.lost,
+        target_bitrate: of.target_bitrate.map(|target| target as f64),
+        end_to_end_p50_ms: of.e2e_p50_ms,
+        end_to_end_p95_ms: of.e2e_p95_ms,
     }
 }
 
@@ -66,6 +90,7 @@ fn of_client(client: &ClientResult, plan: &WebRtcPlan) -> Client {
         expected: client.packets_expected,
         end_to_end_p50_ms: client.e2e.map(|e2e| e2e.p50_ms),
         end_to_end_p95_ms: client.e2e.map(|e2e| e2e.p95_ms),
+        over_time: Vec::new(),
     }
 }
 
@@ -90,12 +115,31 @@ pub(super) fn server_outage(killed: &run::ServerOutage, started: u64, clients: &
     }
 }
 
+/// What the access links of those who publish carry towards the server together, in each second since `first_client`;
+/// both times are in the same nanoseconds. Nothing where nothing limits them, or a trace does.
+pub(super) fn uplink_rates(
+    link: &Link,
+    plan: &WebRtcPlan,
+    clients: &[ClientResult],
+    link_start: Nanos,
+    first_client: Nanos,
+    seconds: &mut [Second],
+) {
+    let of_publishers = clients.iter().filter(|client| client.publishes);
+    let links: BTreeSet<usize> = of_publishers.map(|client| client.client as usize % plan.links.max(1)).collect();
+    for second in seconds.iter_mut().filter(|_| link.a_to_b.trace.is_none()) {
+        // What holds in its middle; the link's settings begin to change before the first client is there.
+        let at = Nanos(first_client.0 + ((second.at_s + 0.5) * NS_PER_S) as u64).saturating_sub(link_start);
+        let rate = link.at(Duration(at)).0.rate;
+        second.uplink_rate_bps = (!rate.is_unlimited()).then_some(rate.0.0 as f64 * links.len() as f64);
+    }
+}
+
 /// What senders were allowed together, by the second.
 pub(super) fn target_bitrate(clients: &[ClientResult]) -> BTreeMap<u64, f64> {
     let mut seconds = BTreeMap::new();
     for second in clients.iter().flat_map(|client| &client.time_series) {
         if let Some(target) = second.target_bitrate {
-            // A second of the tester is named by its end.
             *seconds.entry(second.second.saturating_sub(1)).or_insert(0.0) += target as f64;
         }
     }
@@ -266,6 +310,10 @@ pub(super) const fn severity(of: path::Severity) -> Severity {
 
 #[cfg(test)]
 mod tests {
+    use shaper_common::units::BitsPerSec;
+    use shaper_profile::quantity::Rate;
+    use shaper_profile::{Change, Direction as OneWay};
+
     use super::*;
 
     fn leg(rtcp: Option<path::ByRtcp>, holds: bool) -> Leg {
@@ -295,6 +343,35 @@ mod tests {
         assert_eq!(adds_up(&[leg(rtcp, true), leg(None, true)]), Some(true));
         assert_eq!(adds_up(&[leg(rtcp, true), leg(None, false)]), Some(false));
         assert_eq!(adds_up(&[]), None);
+    }
+
+    #[test]
+    fn what_links_carry_follows_their_changes_and_counts_links_of_publishers_alone() {
+        let limited = |bits: u64| OneWay { rate: Rate(BitsPerSec(bits)), ..OneWay::default() };
+        let change = |at: u64, bits: u64| Change {
+            at: Duration(Nanos(at * 1_000_000_000)),
+            a_to_b: limited(bits),
+            b_to_a: OneWay::default(),
+        };
+        let mut link = Link { a_to_b: limited(1_000), changes: vec![change(4, 500), change(6, 0)], ..Link::default() };
+        let plan = WebRtcPlan { clients: 4, links: 2, sending_ns: 0, tester: Vec::new(), kill: None };
+        let client = |client, publishes| ClientResult { client, publishes, ..ClientResult::default() };
+        // 0 and 2 share a link.
+        let clients = [client(0, true), client(1, true), client(2, true), client(3, false)];
+        let of = |link: &Link, clients: &[ClientResult]| {
+            let mut seconds: Vec<Second> =
+                (0..5).map(|at| Second { at_s: f64::from(at), ..Second::default() }).collect();
+            let (start, first) = (Nanos(10_000_000_000), Nanos(12_000_000_000));
+            uplink_rates(link, &plan, clients, start, first, &mut seconds);
+            seconds.iter().map(|second| second.uplink_rate_bps).collect::<Vec<_>>()
+        };
+        let whole = [Some(2_000.0), Some(2_000.0), Some(1_000.0), Some(1_000.0), None];
+        assert_eq!(of(&link, &clients), whole);
+        assert_eq!(of(&link, &clients[2..])[0], Some(1_000.0));
+        link.repeat = Some(Duration(Nanos(7_000_000_000)));
+        link.changes.pop();
+        let again = |at: u64| link.at(Duration(Nanos(at * 1_000_000_000))).0.rate.0.0;
+        assert_eq!([3, 4, 6, 7, 10, 11, 14].map(again), [1_000, 500, 500, 1_000, 1_000, 500, 1_000]);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
+use shaper_common::units::Nanos;
+use shaper_profile::Link;
 use shaper_report::summary::{ServerOutage, Severity, Summary};
 use shaper_webrtc::load::results::{ClientResult, RESULTS_FILE, SUMMARY_FILE, Summary as Loaded};
 use shaper_webrtc::packet_log::read_packet_log;
@@ -25,6 +27,7 @@ const PATH_FILE: &str = "webrtc_path.json";
 /// Fills in what clients sent each other, and says what must be said of it.
 pub(in crate::run) fn judge(
     plan: &WebRtcPlan,
+    link: &Link,
     evidence: &Evidence,
     directory: &RunDirectory,
     summary: &mut Summary,
@@ -43,6 +46,8 @@ pub(in crate::run) fn judge(
     let log = directory.file(PACKET_LOG);
     if log.exists() {
         webrtc.over_time = over_time(read_packet_log(&log)?, loaded.started_monotonic_ns, &targets)?;
+        let first_client = Nanos(loaded.started_monotonic_ns);
+        convert::uplink_rates(link, plan, &clients, evidence.start, first_client, &mut webrtc.over_time);
     }
     let report = path_of(&loaded, evidence, directory)?;
     let mut json = serde_json::to_string_pretty(&report).context("cannot write the ways of packets as JSON")?;

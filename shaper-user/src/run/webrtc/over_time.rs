@@ -66,6 +66,7 @@ pub(super) fn over_time<E>(
             sent_bitrate: 8.0 * second.payload_bytes as f64,
             end_to_end_p50_ms: quantile(&second.end_to_end_ms, 0.5),
             end_to_end_p95_ms: quantile(&second.end_to_end_ms, 0.95),
+            uplink_rate_bps: None,
         }
     };
     Ok((0..=last).map(filled).collect())
