@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cable::{Cable, DEVICE};
-use chromium::{Browser, figure, plays, report, there_is_a_browser};
+use chromium::{Browser, Tab, figure, plays, report, there_is_a_browser};
 use command::{shaper, signal, stderr};
 use nix::libc;
 use nix::sys::signal::Signal;
@@ -106,6 +106,28 @@ fn number(of: &Value, key: &str) -> f64 {
 
 #[test]
 fn what_a_browser_measures_of_an_impaired_link_agrees_with_captures_of_it() {
+    measures(|browser, origin| {
+        let page = |name: &str| format!("{origin}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}");
+        let [ann, bob] = ["ann", "bob"].map(|name| browser.open(&page(name)));
+        for tab in [&ann, &bob] {
+            browser.until_stats(tab, "seen and heard", plays);
+        }
+        [ann, bob]
+    });
+}
+
+#[test]
+fn what_a_browser_measures_by_whip_and_whep_agrees_with_captures_too() {
+    measures(|browser, origin| {
+        let (publisher, _) = browser.session(origin, "whip", "publish", "");
+        let (player, _) = browser.session(origin, "whep", "play", "");
+        browser.until_stats(&player, "seen and heard", plays);
+        [publisher, player]
+    });
+}
+
+/// A browser behind an impaired link, whose pages are opened as told and send and receive sound.
+fn measures(open: fn(&mut Browser, &str) -> [Tab; 2]) {
     if !there_is_a_browser() {
         return;
     }
@@ -116,16 +138,14 @@ fn what_a_browser_measures_of_an_impaired_link_agrees_with_captures_of_it() {
         let files = [0, 1].map(|index| host.folder.path().join(format!("{index}.pcapng")));
         let captures = [0, 1].map(|index| Capture::start(&lab, index, &files[index]));
         let mut browser = lab.inside(1, || Browser::start(Some(&origin)));
-        let page = |name: &str| format!("{origin}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}");
-        let [ann, bob] = ["ann", "bob"].map(|name| browser.open(&page(name)));
-        for tab in [&ann, &bob] {
-            browser.until_stats(tab, "seen and heard", plays);
-        }
+        let [sender, receiver] = open(&mut browser, &origin);
         // Enough packets for some losses, and reports of all that is compared.
-        let stats = browser.until_stats(&ann, "600 packets of sound each way, and a report", |stats| {
+        let sending = browser.until_stats(&sender, "600 packets of sound sent, and a report", |stats| {
             figure(stats, "outbound-rtp", "audio", "packetsSent") > 600.0
-                && figure(stats, "inbound-rtp", "audio", "packetsReceived") > 600.0
                 && report(stats, "remote-inbound-rtp", "audio").is_some_and(|one| !one["roundTripTime"].is_null())
+        });
+        let receiving = browser.until_stats(&receiver, "600 packets of sound received", |stats| {
+            figure(stats, "inbound-rtp", "audio", "packetsReceived") > 600.0
         });
         drop(browser);
         captures.into_iter().for_each(Capture::stop);
@@ -133,17 +153,17 @@ fn what_a_browser_measures_of_an_impaired_link_agrees_with_captures_of_it() {
         let [at_server, at_browser] = files.each_ref().map(|file| streams(file));
 
         // What the browser received: its own numbers, beside the capture at its host, behind the link.
-        let received = report(&stats, "inbound-rtp", "audio").unwrap();
+        let received = report(&receiving, "inbound-rtp", "audio").unwrap();
         let captured = stream(&at_browser, number(received, "ssrc"));
         // Between the question and the end of the browser a second may pass.
         assert!(number(captured, "missing") >= 3.0, "{captured}");
         agrees("received", received, captured, 50.0);
         // What it sent: by the server's reports, beside the capture at the server's host, behind the link.
-        let sent = report(&stats, "remote-inbound-rtp", "audio").unwrap();
+        let sent = report(&sending, "remote-inbound-rtp", "audio").unwrap();
         let captured = stream(&at_server, number(sent, "ssrc"));
         agrees("sent", sent, captured, BETWEEN_REPORTS);
         // The server does not ask for what was lost of sound.
-        assert_eq!(figure(&stats, "outbound-rtp", "audio", "retransmittedPacketsSent"), 0.0);
+        assert_eq!(figure(&sending, "outbound-rtp", "audio", "retransmittedPacketsSent"), 0.0);
         assert_eq!(number(captured, "reordered"), 0.0, "{captured}");
         let round_trip = number(sent, "roundTripTime") * 1e3;
         // The link's two delays, and the processors' for a report and its answer on a busy machine.

@@ -7,8 +7,10 @@
 mod chromium;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use chromium::{Browser, Tab, figure, plays, there_is_a_browser};
+use shaper_webrtc::load::{self, LoadConfig, Quality, Stop};
 use shaper_webrtc::serve::{ServeConfig, Server};
 
 /// Starts a server on ports that are free.
@@ -17,9 +19,14 @@ fn serve() -> Server {
     Server::start(ServeConfig { listen, pin: false, page: true, ..ServeConfig::default() }).unwrap()
 }
 
+/// Where its pages are.
+fn at(server: &Server) -> String {
+    format!("http://{}", server.listening())
+}
+
 /// The page, with media that needs no camera, small pictures, and in the room at once.
 fn page(server: &Server, name: &str) -> String {
-    format!("http://{}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}", server.listening())
+    format!("{}/?room=test&fake=1&join=1&size=160x120&fps=10&name={name}", at(server))
 }
 
 /// Two pages that see and hear each other.
@@ -120,60 +127,6 @@ fn a_page_joins_anew_when_the_server_has_begun_anew() {
     server.stop().unwrap();
 }
 
-/// A few lines of script that publish by WHIP and play by WHEP, in a page of the server's that has joined nothing: `publish` and `play` make a session at an address, and say
-/// where it is; `publish` may be given layers.
-const SMALL_PAGE: &str = "
-    globalThis.negotiate = async (connection, address) => {
-      await connection.setLocalDescription();
-      const { sdp } = connection.localDescription;
-      const answer = await fetch(address, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
-      if (answer.status !== 201) throw new Error(await answer.text());
-      await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
-      return new URL(answer.headers.get('location'), address).href;
-    };
-    globalThis.publish = (address, layers) => {
-      const canvas = document.createElement('canvas');
-      [canvas.width, canvas.height] = layers ? [640, 360] : [160, 120];
-      const context = canvas.getContext('2d');
-      let count = 0;
-      setInterval(() => {
-        context.fillStyle = `hsl(${(count += 7)} 60% 50%)`;
-        context.fillRect(0, 0, canvas.width, canvas.height);
-      }, 100);
-      const sound = new AudioContext();
-      const [tone, out] = [sound.createOscillator(), sound.createMediaStreamDestination()];
-      tone.connect(out);
-      tone.start();
-      const connection = new RTCPeerConnection();
-      for (const stream of [out.stream, canvas.captureStream(10)]) {
-        const [track] = stream.getTracks();
-        const sendEncodings = (track.kind === 'video' && layers) || [{}];
-        connection.addTransceiver(track, { direction: 'sendonly', sendEncodings });
-      }
-      return negotiate(connection, address);
-    };
-    globalThis.play = (address) => {
-      const connection = new RTCPeerConnection();
-      for (const kind of ['audio', 'video']) connection.addTransceiver(kind, { direction: 'recvonly' });
-      connection.ontrack = ({ track }) => {
-        const element = document.body.appendChild(document.createElement(track.kind));
-        element.autoplay = true;
-        element.srcObject = new MediaStream([track]);
-      };
-      return negotiate(connection, address);
-    };
-    true";
-
-/// A page with a session at an endpoint, and the address of that.
-fn session(browser: &mut Browser, server: &Server, endpoint: &str, does: &str, more: &str) -> (Tab, String) {
-    let tab = browser.open(&format!("http://{}/", server.listening()));
-    browser.until(&tab, "document.readyState === 'complete'");
-    browser.evaluate(&tab, SMALL_PAGE);
-    let made = browser.evaluate(&tab, &format!("{does}('http://{}/{endpoint}/room'{more})", server.listening()));
-    let address = made.as_str().unwrap().to_owned();
-    (tab, address)
-}
-
 #[test]
 fn a_browser_publishes_layers_by_whip_and_the_largest_is_played() {
     if !there_is_a_browser() {
@@ -182,7 +135,7 @@ fn a_browser_publishes_layers_by_whip_and_the_largest_is_played() {
     let server = serve();
     let mut browser = Browser::start(None);
     let layers = ", [{ rid: 'q', scaleResolutionDownBy: 2 }, { rid: 'f' }]";
-    let (publisher, _) = session(&mut browser, &server, "whip", "publish", layers);
+    let (publisher, _) = browser.session(&at(&server), "whip", "publish", layers);
     browser.until_stats(&publisher, "both layers sent", |stats| {
         ["q", "f"].iter().all(|rid| {
             stats.iter().any(|one| {
@@ -190,7 +143,7 @@ fn a_browser_publishes_layers_by_whip_and_the_largest_is_played() {
             })
         })
     });
-    let (player, _) = session(&mut browser, &server, "whep", "play", "");
+    let (player, _) = browser.session(&at(&server), "whep", "play", "");
     browser.until_stats(&player, "the large layer", |stats| {
         plays(stats) && figure(stats, "inbound-rtp", "video", "frameWidth") == 640.0
     });
@@ -209,8 +162,8 @@ fn a_browser_publishes_by_whip_and_another_page_plays_by_whep() {
     let server = serve();
     let mut browser = Browser::start(None);
     // Who plays is there first, and is fed when there is something.
-    let (player, played) = &session(&mut browser, &server, "whep", "play", "");
-    let (publisher, published) = &session(&mut browser, &server, "whip", "publish", "");
+    let (player, played) = &browser.session(&at(&server), "whep", "play", "");
+    let (publisher, published) = &browser.session(&at(&server), "whip", "publish", "");
     let stats = browser.until_stats(player, "seen and heard", plays);
     assert_eq!(figure(&stats, "inbound-rtp", "video", "frameWidth"), 160.0);
     for (tab, session) in [(publisher, published), (player, played)] {
@@ -222,4 +175,54 @@ fn a_browser_publishes_by_whip_and_another_page_plays_by_whep() {
     drop(browser);
     assert!(server.metrics().contains("\nshaper_webrtc_participants 0\n"), "{}", server.metrics());
     server.stop().unwrap();
+}
+
+#[test]
+fn a_browser_decodes_what_the_tester_sends() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let server = serve();
+    let load = LoadConfig {
+        server: format!("ws://{}/ws", server.listening()),
+        room: "test".to_owned(),
+        clients: 1,
+        duration: Duration::from_secs(600),
+        quality: Quality::P720,
+        workers: Some(1),
+        ..LoadConfig::default()
+    };
+    let stop = Stop::new();
+    std::thread::scope(|scope| {
+        let tester = scope.spawn(|| load::run(load, &stop, |_| {}).unwrap());
+        let stopped = Stopped(&stop);
+        let mut browser = Browser::start(None);
+        let tab = browser.open(&page(&server, "ann"));
+        let stats = browser.until_stats(&tab, "the tester's pictures and sound decoded", |stats| {
+            figure(stats, "inbound-rtp", "video", "framesDecoded") > 20.0
+                && figure(stats, "inbound-rtp", "audio", "packetsReceived") > 200.0
+        });
+        // It never had to ask for another key frame than the first.
+        let [width, keys, asked] =
+            ["frameWidth", "keyFramesDecoded", "pliCount"].map(|name| figure(&stats, "inbound-rtp", "video", name));
+        assert_eq!((width, keys, asked), (1280.0, 1.0, 0.0), "{stats:#?}");
+        assert_eq!(figure(&stats, "inbound-rtp", "audio", "audioLevel"), 0.0, "nobody is to be deafened");
+        // A second of sound is 48,000 samples; what is concealed could not be decoded.
+        let [samples, concealed] =
+            ["totalSamplesReceived", "concealedSamples"].map(|name| figure(&stats, "inbound-rtp", "audio", name));
+        assert!(samples > 96_000.0 && concealed < 0.1 * samples, "{samples}, {concealed}");
+        drop(browser);
+        drop(stopped);
+        assert!(tester.join().unwrap().summary.total_packets_received > 0, "it hears the browser too");
+    });
+    server.stop().unwrap();
+}
+
+/// Stops a load when it goes away, also where the test fails.
+struct Stopped<'a>(&'a Stop);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }

@@ -29,6 +29,50 @@ pub(crate) fn there_is_a_browser() -> bool {
     found
 }
 
+/// A few lines of script that publish by WHIP and play by WHEP, in a page of the server's that has joined nothing:
+/// `publish` and `play` make a session at an address, and say where it is; `publish` may be given layers.
+const SMALL_PAGE: &str = "
+    globalThis.negotiate = async (connection, address) => {
+      await connection.setLocalDescription();
+      const { sdp } = connection.localDescription;
+      const answer = await fetch(address, { method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: sdp });
+      if (answer.status !== 201) throw new Error(await answer.text());
+      await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+      return new URL(answer.headers.get('location'), address).href;
+    };
+    globalThis.publish = (address, layers) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = layers ? [640, 360] : [160, 120];
+      const context = canvas.getContext('2d');
+      let count = 0;
+      setInterval(() => {
+        context.fillStyle = `hsl(${(count += 7)} 60% 50%)`;
+        context.fillRect(0, 0, canvas.width, canvas.height);
+      }, 100);
+      const sound = new AudioContext();
+      const [tone, out] = [sound.createOscillator(), sound.createMediaStreamDestination()];
+      tone.connect(out);
+      tone.start();
+      const connection = new RTCPeerConnection();
+      for (const stream of [out.stream, canvas.captureStream(10)]) {
+        const [track] = stream.getTracks();
+        const sendEncodings = (track.kind === 'video' && layers) || [{}];
+        connection.addTransceiver(track, { direction: 'sendonly', sendEncodings });
+      }
+      return negotiate(connection, address);
+    };
+    globalThis.play = (address) => {
+      const connection = new RTCPeerConnection();
+      for (const kind of ['audio', 'video']) connection.addTransceiver(kind, { direction: 'recvonly' });
+      connection.ontrack = ({ track }) => {
+        const element = document.body.appendChild(document.createElement(track.kind));
+        element.autoplay = true;
+        element.srcObject = new MediaStream([track]);
+      };
+      return negotiate(connection, address);
+    };
+    true";
+
 /// A browser, ended with all its processes.
 pub(crate) struct Browser {
     socket: WebSocket<TcpStream>,
@@ -128,6 +172,15 @@ impl Browser {
         // What is asked before is asked of the empty page.
         self.until(&tab, "location.href !== 'about:blank' && document.readyState === 'complete'");
         tab
+    }
+
+    /// A page of a server's with a session at one of its endpoints, and the address of that session.
+    pub(crate) fn session(&mut self, server: &str, endpoint: &str, does: &str, more: &str) -> (Tab, String) {
+        let tab = self.open(&format!("{server}/"));
+        self.evaluate(&tab, SMALL_PAGE);
+        let made = self.evaluate(&tab, &format!("{does}('{server}/{endpoint}/room'{more})"));
+        let address = made.as_str().unwrap().to_owned();
+        (tab, address)
     }
 
     /// Makes the window of a page as wide as a phone or a desk.

@@ -4,3 +4,4 @@
 pub(crate) mod opus;
 pub(crate) mod stamp;
 pub(crate) mod vp8;
+mod vp8_modes;

@@ -1,6 +1,7 @@
-//! Opus packets (RFC 6716): one frame of 20 ms, stereo. The table of contents and, with in-band error
-//! correction, the frame's first flags are as an encoder would set them; the rest of the frame is
-//! arbitrary, which a decoder plays as noise.
+//! Opus packets (RFC 6716): one frame of 20 ms, stereo. The table of contents and the frame's first flags are as an
+//! encoder would set them, the rest of the frame is arbitrary. A frame of CELT says that it is silent, so that nobody
+//! who listens to a room of these is deafened; with in-band error correction, which CELT does not have, a decoder plays
+//! noise.
 
 use super::stamp::{STAMP, Stamp};
 
@@ -24,6 +25,9 @@ const fn toc(configuration: u8) -> u8 {
 const CELT: u8 = toc(31);
 /// SILK and CELT, fullband, 20 ms: error correction is SILK's.
 const HYBRID: u8 = toc(15);
+/// Section 4.3: the flag of a silent frame has a probability of one in 32,768, and the range decoder reads it from bits
+/// that are all set. What follows is not read then.
+const SILENT: u8 = 0xff;
 /// Section 4.2.3: the first bits of a SILK frame, of probability one half each: voice activity and
 /// error correction (LBRR), of the middle and of the side.
 const VOICE_AND_LBRR: u8 = 0xf0;
@@ -62,8 +66,8 @@ pub(crate) fn payload(frame: Frame, fec: bool, stamp: &Stamp) -> Option<Vec<u8>>
         Frame::Speech { .. } => BYTES,
     };
     let mut payload = Vec::with_capacity(length);
-    payload.extend(if fec { [HYBRID, VOICE_AND_LBRR] } else { [CELT, 0x55] });
-    payload.resize(length - STAMP, 0x55);
+    payload.extend(if fec { [HYBRID, VOICE_AND_LBRR] } else { [CELT, SILENT] });
+    payload.resize(length - STAMP, if fec { 0x55 } else { SILENT });
     stamp.put(&mut payload);
     Some(payload)
 }

@@ -1,69 +1,106 @@
 //! VP8 frames in RTP (RFC 7741; RFC 6386).
 //!
-//! The payload descriptor has a picture id of 15 bits. A frame begins with its tag and, if it is a key
-//! frame, the start code and the picture's size. Its first partition is zeros, which the boolean
-//! decoder reads as default settings and modes; what follows are residues, and any bytes are some.
+//! The payload descriptor has a picture id of 15 bits. A key frame is a picture of one colour, and those that follow
+//! repeat it; see [`super::vp8_modes`]. The rest of a frame's bytes is behind what a decoder reads.
+//!
+//! The modes of a large key frame do not fit into its first packet, and the stamp at the end of that is then read as
+//! modes, as is all that comes after it: some macroblocks look otherwise, and a few of them have residues. Any bytes are
+//! some, and there are enough of them.
 
 use super::stamp::{STAMP, Stamp};
+use super::vp8_modes::{self, macroblocks};
 
 /// The largest payload in bytes.
 pub(crate) const MOST: usize = 1100;
 /// A descriptor with a picture id of 15 bits.
 const DESCRIPTOR: usize = 4;
-/// The first partition, in bytes.
-const FIRST_PARTITION: usize = 32;
 const KEY_HEADER: usize = 10;
-/// The smallest frame that is made.
-const LEAST: usize = DESCRIPTOR + KEY_HEADER + FIRST_PARTITION + STAMP;
+/// The least that is left for the last packet: a descriptor and a stamp.
+const LEAST: usize = DESCRIPTOR + STAMP;
+/// What arbitrary bytes take for the modes of a macroblock of a key frame, in bytes, with room: 3.1 in the mean.
+const ARBITRARY_MODES: usize = 4;
+/// And for the residues of all macroblocks together that have any: about one of 200.
+const ARBITRARY_RESIDUES: usize = 1;
+const FILLER: u8 = 0xa5;
 
-/// A frame to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) key: bool,
-    pub(crate) picture_id: u16,
-    pub(crate) width: u16,
-    pub(crate) height: u16,
-    /// Payloads of all packets together, in bytes.
-    pub(crate) bytes: usize,
+/// What frames of one size begin with.
+pub(crate) struct Picture {
+    width: u16,
+    height: u16,
+    key: Vec<u8>,
+    /// How long the first partition of a key frame is said to be.
+    key_partition: usize,
+    /// Bytes for what is read behind that.
+    key_residues: usize,
+    repeat: Vec<u8>,
 }
 
-impl Frame {
-    /// How long the payload of each packet is: at least one, each with room for its stamp.
-    pub(crate) fn packets(&self) -> Vec<usize> {
-        let bytes = self.bytes.max(LEAST);
-        let count = bytes.div_ceil(MOST);
-        let each = bytes / count;
-        let longer = bytes % count;
-        (0..count).map(|index| (each + usize::from(index < longer)).max(LEAST)).collect()
+impl Picture {
+    pub(crate) fn new(width: u16, height: u16) -> Self {
+        let (key, repeat) = (vp8_modes::key(width, height), vp8_modes::repeat(width, height));
+        let (columns, rows) = macroblocks(width, height);
+        let in_first = MOST - LEAST - KEY_HEADER;
+        let (key_partition, key_residues) = if key.len() <= in_first {
+            (key.len(), 0)
+        } else {
+            let arbitrary = columns * rows * (key.len() - in_first) / key.len();
+            (in_first + ARBITRARY_MODES * arbitrary, ARBITRARY_RESIDUES * arbitrary)
+        };
+        Self { width, height, key, key_partition, key_residues, repeat }
     }
 
-    /// The payload of a packet.
-    pub(crate) fn payload(&self, first: bool, length: usize, frame_bytes: usize, stamp: &Stamp) -> Vec<u8> {
-        // X; S where a partition begins; I and M: a picture id of 15 bits.
-        let [high, low] = (self.picture_id & 0x7fff).to_be_bytes();
-        let mut payload = Vec::with_capacity(length);
-        payload.extend([if first { 0x90 } else { 0x80 }, 0x80, 0x80 | high, low]);
-        if first {
-            self.put_header(&mut payload, frame_bytes);
-        }
-        payload.resize(length.max(payload.len() + STAMP) - STAMP, 0xa5);
-        stamp.put(&mut payload);
-        payload
+    /// The payloads of a frame of so many bytes, or as many as it takes; each packet's stamp by its place.
+    pub(crate) fn payloads(
+        &self,
+        key: bool,
+        picture_id: u16,
+        bytes: usize,
+        stamp: impl Fn(u32) -> Stamp,
+    ) -> Vec<Vec<u8>> {
+        let header = self.header(key);
+        let modes = if key { &self.key } else { &self.repeat };
+        let mut content = header.iter().chain(modes).copied().chain(std::iter::repeat(FILLER));
+        let [high, low] = (picture_id & 0x7fff).to_be_bytes();
+        let packet = |(place, length): (u32, usize)| {
+            // X; S where a partition begins; I and M: a picture id of 15 bits.
+            let mut payload = Vec::with_capacity(length);
+            payload.extend([if place == 0 { 0x90 } else { 0x80 }, 0x80, 0x80 | high, low]);
+            payload.extend(content.by_ref().take(length - LEAST));
+            // Who reads on reads the stamp.
+            content.by_ref().take(STAMP).for_each(drop);
+            stamp(place).put(&mut payload);
+            payload
+        };
+        (0..).zip(self.lengths(key, bytes)).map(packet).collect()
+    }
+
+    /// How long the payload of each packet is. The first of a key frame takes as much as it can of what is read.
+    fn lengths(&self, key: bool, bytes: usize) -> Vec<usize> {
+        let read =
+            if key { KEY_HEADER + self.key_partition + self.key_residues } else { KEY_HEADER + self.repeat.len() };
+        let least = (read + STAMP).div_ceil(MOST - DESCRIPTOR) * DESCRIPTOR + read + STAMP;
+        let bytes = bytes.max(least);
+        let first = if key { MOST.min(bytes) } else { 0 };
+        let count = (bytes - first).div_ceil(MOST);
+        let (each, longer) = ((bytes - first).checked_div(count).unwrap_or(0), (bytes - first).checked_rem(count));
+        let even = (0..count).map(|index| (each + usize::from(Some(index) < longer)).max(LEAST));
+        (first > 0).then_some(first).into_iter().chain(even).collect()
     }
 
     /// RFC 6386, section 9.1.
-    fn put_header(&self, payload: &mut Vec<u8>, frame_bytes: usize) {
-        let first_partition = u32::try_from(FIRST_PARTITION.min(frame_bytes)).unwrap_or(0);
+    fn header(&self, key: bool) -> Vec<u8> {
+        let partition = if key { self.key_partition } else { self.repeat.len() };
         let shown = 1 << 4;
-        let tag = u32::from(!self.key) | shown | (first_partition << 5);
+        // 19 bits: half a megabyte.
+        let tag = u32::from(!key) | shown | u32::try_from(partition).unwrap_or(0) << 5;
         let [low, middle, high, _] = tag.to_le_bytes();
-        payload.extend([low, middle, high]);
-        if self.key {
-            payload.extend([0x9d, 0x01, 0x2a]);
-            payload.extend(self.width.to_le_bytes());
-            payload.extend(self.height.to_le_bytes());
+        let mut header = vec![low, middle, high];
+        if key {
+            header.extend([0x9d, 0x01, 0x2a]);
+            header.extend(self.width.to_le_bytes());
+            header.extend(self.height.to_le_bytes());
         }
-        payload.resize(payload.len() + FIRST_PARTITION, 0);
+        header
     }
 }
 
@@ -75,29 +112,30 @@ mod tests {
 
     const STAMPED: Stamp = Stamp { clock: 1, client: 2, track: 1, number: 3, time_ns: 4 };
 
-    fn frame(key: bool, bytes: usize) -> Frame {
-        Frame { key, picture_id: 0x1234, width: 1280, height: 720, bytes }
+    fn payloads(picture: &Picture, key: bool, bytes: usize) -> Vec<Vec<u8>> {
+        picture.payloads(key, 0x1234, bytes, |place| Stamp { number: place, ..STAMPED })
     }
 
     #[test]
     fn packets_share_a_frame_and_none_is_too_long_or_too_short() {
-        for bytes in [0, 1, 500, 1100, 1101, 10_416, 60_000] {
-            let packets = frame(true, bytes).packets();
-            assert!(packets.iter().all(|length| (LEAST..=MOST).contains(length)), "{bytes}: {packets:?}");
-            assert!(packets.iter().sum::<usize>() >= bytes);
-            assert_eq!(packets.len(), bytes.div_ceil(MOST).max(1));
+        let picture = Picture::new(320, 180);
+        for (key, bytes) in
+            [0, 1, 500, 1100, 1101, 1110, 10_416, 60_000].into_iter().flat_map(|n| [(true, n), (false, n)])
+        {
+            let packets = payloads(&picture, key, bytes);
+            let lengths: Vec<usize> = packets.iter().map(Vec::len).collect();
+            assert!(lengths.iter().all(|length| (LEAST..=MOST).contains(length)), "{bytes}: {lengths:?}");
+            assert!((bytes..bytes.max(300) + LEAST).contains(&lengths.iter().sum()), "{bytes}: {lengths:?}");
+            assert_eq!(packets.len(), bytes.max(300).div_ceil(MOST), "{bytes}");
         }
     }
 
     #[test]
     fn a_key_frame_has_start_code_size_and_descriptor_and_each_packet_its_stamp() {
-        let frame = frame(true, 5000);
-        for (index, length) in frame.packets().into_iter().enumerate() {
-            let payload = frame.payload(index == 0, length, 5000, &STAMPED);
-            assert_eq!(payload.len(), length);
-            assert_eq!(Stamp::read(&payload), Some(STAMPED));
-            let descriptor = Vp8Descriptor::parse(&payload).unwrap();
-            assert_eq!(descriptor.starts_keyframe(&payload), index == 0);
+        for (index, payload) in payloads(&Picture::new(1280, 720), true, 9_000).iter().enumerate() {
+            assert_eq!(Stamp::read(payload), Some(Stamp { number: index as u32, ..STAMPED }));
+            let descriptor = Vp8Descriptor::parse(payload).unwrap();
+            assert_eq!(descriptor.starts_keyframe(payload), index == 0);
             assert_eq!(u16::from_be_bytes([payload[2], payload[3]]), 0x8000 | 0x1234);
             if index == 0 {
                 assert_eq!(payload[4] & 1, 0);
@@ -105,15 +143,54 @@ mod tests {
                 assert_eq!(u16::from_le_bytes([payload[10], payload[11]]), 1280);
                 assert_eq!(u16::from_le_bytes([payload[12], payload[13]]), 720);
                 let tag = u32::from_le_bytes([payload[4], payload[5], payload[6], 0]);
-                assert!((tag >> 5) as usize <= 5000);
+                assert!((tag >> 5) as usize <= 9_000);
             }
         }
     }
 
     #[test]
     fn what_is_no_key_frame_does_not_begin_one() {
-        let payload = frame(false, 800).payload(true, 800, 800, &STAMPED);
-        assert!(!Vp8Descriptor::parse(&payload).unwrap().starts_keyframe(&payload));
+        let [payload] = &payloads(&Picture::new(1280, 720), false, 800)[..] else { panic!() };
+        assert!(!Vp8Descriptor::parse(payload).unwrap().starts_keyframe(payload));
         assert_eq!(payload[4] & 1, 1);
+    }
+
+    /// A picture of the web is a key frame in a box.
+    fn decoded(frame: &[u8]) -> Result<Vec<u8>, image_webp::DecodingError> {
+        let odd = frame.len() % 2;
+        let size = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+        let mut file = Vec::from(b"RIFF");
+        file.extend(size(4 + 8 + frame.len() + odd));
+        file.extend(b"WEBPVP8 ");
+        file.extend(size(frame.len()));
+        file.extend(frame);
+        file.resize(file.len() + odd, 0);
+        let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(file))?;
+        let mut pixels = vec![0; decoder.output_buffer_size().unwrap()];
+        decoder.read_image(&mut pixels)?;
+        Ok(pixels)
+    }
+
+    #[test]
+    fn a_decoder_takes_key_frames_of_all_sizes_whatever_their_stamps_say() {
+        for (width, height, is_one_colour) in
+            [(160, 90, true), (320, 180, true), (854, 480, true), (1280, 720, false), (1920, 1080, false)]
+        {
+            let picture = Picture::new(width, height);
+            for (number, bytes) in [0, 3_000, 31_000, 60_000].into_iter().cycle().take(8).enumerate() {
+                let stamp = |place: u32| Stamp {
+                    clock: 0x9e37_79b9,
+                    number: place + 40 * number as u32,
+                    time_ns: 0x0123_4567_89ab * (number as u64 + 1),
+                    ..STAMPED
+                };
+                let packets = picture.payloads(true, 7, bytes, stamp);
+                let frame: Vec<u8> = packets.iter().flat_map(|payload| &payload[DESCRIPTOR..]).copied().collect();
+                let pixels = decoded(&frame).unwrap();
+                assert_eq!(pixels.len(), usize::from(width) * usize::from(height) * 3);
+                let same = pixels.iter().filter(|value| **value == pixels[0]).count();
+                assert_eq!(same == pixels.len(), is_one_colour, "{width} x {height}: {same} of {}", pixels.len());
+            }
+        }
     }
 }

@@ -12,8 +12,8 @@ use super::command::Happened;
 use super::leg::{Leg, Outgoing};
 use super::track::{NewTrack, Shape, Track};
 use crate::guard;
+use crate::load::payload::opus;
 use crate::load::payload::stamp::{Stamp, this_clock};
-use crate::load::payload::{opus, vp8};
 use crate::packet_log::{Record, Sent, Stream as LoggedStream};
 use crate::rtp_header::rtp_numbers;
 use crate::signal::codecs;
@@ -117,13 +117,12 @@ impl Leg {
                 marker_first = frame == opus::Frame::Speech { first: true };
                 payloads.extend(opus::payload(frame, fec, &stamp(track.number)));
             }
-            Shape::Video { width, height, .. } => {
+            Shape::Video { .. } => {
                 key = track.take_key_frame();
                 let bytes = track.frame_bytes(rate, key);
-                let frame = vp8::Frame { key, picture_id: track.picture_id, width, height, bytes };
-                for (place, length) in (0_u32..).zip(frame.packets()) {
-                    let stamp = stamp(track.number.wrapping_add(place));
-                    payloads.push(frame.payload(place == 0, length, bytes, &stamp));
+                if let Some(picture) = &track.picture {
+                    let stamp = |place| stamp(track.number.wrapping_add(place));
+                    payloads = picture.payloads(key, track.picture_id, bytes, stamp);
                 }
                 track.picture_id = track.picture_id.wrapping_add(1) & 0x7fff;
             }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use str0m::media::{Mid, Rid};
 use str0m::stats::MediaEgressStats;
 
+use crate::load::payload::vp8::Picture;
 use crate::signal::rtp::MediaKind;
 
 /// From one key frame to the next that nobody asks for.
@@ -91,6 +92,8 @@ pub(crate) struct Track {
     pub(crate) first_sequence: u16,
     pub(crate) first_timestamp: u32,
     pub(crate) picture_id: u16,
+    /// None for audio.
+    pub(crate) picture: Option<Picture>,
     next_key_frame: u64,
     key_frame_asked: bool,
     pub(crate) bytes: u64,
@@ -106,6 +109,10 @@ impl Track {
     /// `random` is for what must not be guessed or the same (RFC 3550, section 5.1).
     pub(crate) fn new(new: NewTrack, random: u64) -> Self {
         let [low_0, low_1, high_0, high_1, id_0, id_1, ..] = random.to_le_bytes();
+        let picture = match new.shape {
+            Shape::Audio { .. } => None,
+            Shape::Video { width, height, .. } => Some(Picture::new(width, height)),
+        };
         Self {
             new,
             began: None,
@@ -116,6 +123,7 @@ impl Track {
             first_sequence: u16::from_le_bytes([low_0, low_1]) & 0x7fff,
             first_timestamp: u32::from_le_bytes([low_0, low_1, high_0, high_1]),
             picture_id: u16::from_le_bytes([id_0, id_1]) & 0x7fff,
+            picture,
             next_key_frame: 0,
             key_frame_asked: false,
             bytes: 0,
