@@ -92,6 +92,7 @@ fn sample() -> Summary {
                 sent: 15_000,
                 by_captures: Some(750),
                 repaired: Some(740),
+                not_witnessed: Some(0),
                 by_receiver: Some(10),
                 by_rtcp: Some(10),
                 causes: [("loss".to_owned(), 700), ("outage".to_owned(), 50)].into(),
@@ -149,6 +150,19 @@ fn the_table_has_each_figure_in_its_width() {
     let row = |leg: &str| text.lines().find(|line| line.trim_start().starts_with(leg)).unwrap().to_owned();
     assert!(row("uplink").ends_with("yes"), "{text}");
     assert!(row("downlink").ends_with("NO"), "{text}");
+}
+
+#[test]
+fn losses_that_captures_alone_saw_are_said_beside_what_adds_up() {
+    let mut summary = sample();
+    let losses = &mut summary.webrtc.as_mut().unwrap().losses[0];
+    (losses.repaired, losses.by_receiver, losses.by_rtcp, losses.not_witnessed) =
+        (Some(0), Some(0), Some(0), Some(750));
+    let (text, page) = (table(&summary), report(&summary, &Plots::default()).unwrap());
+    for told in [&text, &page] {
+        assert!(told.contains("yes, but for 750 not witnessed"), "{told}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod cable;
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/impaired.rs"]
 mod impaired;
 #[path = "support/moments.rs"]
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use cable::{Cable, DEVICE, FAR, NEAR};
 use command::{SOON, shaper, signal, stderr};
+use engines::engines;
 use impaired::{apply, impaired, status};
 use moments::moment;
 use nix::libc;
@@ -70,7 +73,7 @@ fn flags(number: u64) -> Vec<String> {
         &["--delay", "5ms", "--reorder", "10%", "--slot", "4ms"],
         &["--delay", "6ms", "--jitter", "3ms", "--order", "keep", "--correlation-time", "20ms"],
     ];
-    let drawn = moment(number, Duration::ZERO, Duration::from_secs(1)).as_nanos() as usize;
+    let drawn = moment(number, Duration::ZERO, Duration::from_secs(1)).as_millis() as usize;
     CHOICES.get(drawn % CHOICES.len()).copied().unwrap_or_default().iter().map(|flag| (*flag).to_owned()).collect()
 }
 
@@ -80,48 +83,55 @@ fn changed_at_random_under_traffic_every_packet_is_accounted_for_and_memory_stay
     on_own_host(|_| {
         let cable = Cable::laid();
         let before = Traces::now();
-        let mut running = apply(&[DEVICE, "--delay", "1ms", "--json"]);
-        impaired(&mut running);
-        let memory = || {
-            let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().to_owned();
-            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
-        };
-        let done = AtomicBool::new(false);
-        let mut sizes = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    send(2_000);
-                }
-            });
-            // Also when a change fails: else nobody tells the sender.
-            let _ended = Ended(&done);
-            let end = Instant::now() + lasts;
-            let mut number = 0;
-            while Instant::now() < end {
-                let flags = flags(number);
-                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-                let changed = shaper(&[&["apply", DEVICE, "--change"], &flags[..]].concat());
-                assert!(changed.status.success(), "change {number} {flags:?}: {}", stderr(&changed));
-                number += 1;
-                std::thread::sleep(Duration::from_millis(700));
-                sizes.push(memory());
-            }
-        });
-        signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
-        let output = running.wait_with_output().unwrap();
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((output.status.code(), told["findings"].as_array().unwrap().len()), (Some(0), 0), "{told}");
-        let egress = &told["directions"][0];
-        assert_eq!(egress["fates_checked"], egress["arrived"], "{told}");
-        assert!(egress["arrived"].as_u64().unwrap() > 10_000, "{told}");
-        // The first changes touch memory for the first time.
-        let (first, last) = (sizes[sizes.len() / 3], sizes[sizes.len() - 1]);
-        assert!(last < first + first / 10 + 4_096, "{first} kB became {last} kB: {sizes:?}");
-        assert_eq!(Traces::now(), before);
+        for engine in engines() {
+            changed_at_random(engine, lasts);
+            assert_eq!(Traces::now(), before);
+        }
         cable.cut();
     });
+}
+
+/// The interface impaired by this engine, with other settings again and again, and packets all the while.
+fn changed_at_random(engine: &str, lasts: Duration) {
+    let mut running = apply(&[DEVICE, "--engine", engine, "--delay", "1ms", "--json"]);
+    impaired(&mut running);
+    let memory = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().to_owned();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let done = AtomicBool::new(false);
+    let mut sizes = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                send(2_000);
+            }
+        });
+        // Also when a change fails: else nobody tells the sender.
+        let _ended = Ended(&done);
+        let end = Instant::now() + lasts;
+        let mut number = 0;
+        while Instant::now() < end {
+            let flags = flags(number);
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            let changed = shaper(&[&["apply", DEVICE, "--change"], &flags[..]].concat());
+            assert!(changed.status.success(), "change {number} {flags:?}: {}", stderr(&changed));
+            number += 1;
+            std::thread::sleep(Duration::from_millis(700));
+            sizes.push(memory());
+        }
+    });
+    signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
+    let output = running.wait_with_output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), told["findings"].as_array().unwrap().len()), (Some(0), 0), "{told}");
+    let egress = &told["directions"][0];
+    assert_eq!(egress["fates_checked"], egress["arrived"], "{told}");
+    assert!(egress["arrived"].as_u64().unwrap() > 10_000, "{told}");
+    // The first changes touch memory for the first time.
+    let (first, last) = (sizes[sizes.len() / 3], sizes[sizes.len() - 1]);
+    assert!(last < first + first / 10 + 4_096, "{first} kB became {last} kB: {sizes:?}");
 }
 
 /// Says so when it goes away.

@@ -74,6 +74,10 @@ pub struct LegLosses {
     pub by_captures: Option<u64>,
     /// Of these, got by a retransmission later; null where nobody says.
     pub repaired: Option<u64>,
+    /// Of these, lost while the server had no reason to send the stream on: nobody but the captures can say of them
+    /// anything, not even whether they were repaired. Of uplinks; null where nobody says.
+    #[serde(default)]
+    pub not_witnessed: Option<u64>,
     /// Missing in the end, by the receiver's own numbers.
     pub by_receiver: Option<u64>,
     /// Missing in the end, by the last RTCP report of each stream.

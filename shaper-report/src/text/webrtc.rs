@@ -149,16 +149,17 @@ fn row(losses: &LegLosses) -> [String; 7] {
         count(losses.repaired),
         count(losses.by_receiver),
         losses.by_rtcp.map_or_else(|| "-".to_owned(), |lost| lost.to_string()),
-        adds_up(losses).to_owned(),
+        adds_up(losses),
     ]
 }
 
-/// Whether the columns add up, in a word.
-pub(crate) const fn adds_up(losses: &LegLosses) -> &'static str {
-    match losses.adds_up {
-        Some(true) => "yes",
-        Some(false) => "NO",
-        None => "not known",
+/// Whether the columns add up, in a word; and for how many packets there is but one column.
+pub(crate) fn adds_up(losses: &LegLosses) -> String {
+    match (losses.adds_up, losses.not_witnessed) {
+        (Some(true), None | Some(0)) => "yes".to_owned(),
+        (Some(true), Some(alone)) => format!("yes, but for {} not witnessed", words::count(alone)),
+        (Some(false), _) => "NO".to_owned(),
+        (None, _) => "not known".to_owned(),
     }
 }
 

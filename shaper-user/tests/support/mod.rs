@@ -30,6 +30,13 @@ pub(crate) struct Host {
     programs: Programs,
 }
 
+impl Host {
+    /// Sees that no program of this test's is in the kernel that no process holds.
+    pub(crate) fn assert_no_program_left(&self) {
+        self.programs.assert_none_left();
+    }
+}
+
 /// Runs a test on a host of its own, one at a time, and sees that nothing is left behind there.
 pub(crate) fn on_own_host(test: impl FnOnce(&Host) + Send) {
     static ONE: Mutex<()> = Mutex::new(());
@@ -44,7 +51,7 @@ pub(crate) fn on_own_host(test: impl FnOnce(&Host) + Send) {
             let host = Host { folder, before: Traces::now(), programs: Programs::now() };
             test(&host);
             assert_eq!(Traces::now(), host.before, "left behind");
-            host.programs.assert_none_left();
+            host.assert_no_program_left();
             host.folder.close().unwrap();
         });
         inside.join()

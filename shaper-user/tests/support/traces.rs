@@ -13,8 +13,12 @@ use shaper_net::rtnl::Rtnl;
 pub(crate) struct Traces {
     /// Named namespaces, and whatever else lies beside them.
     pub(crate) namespaces: Vec<String>,
-    /// Devices with their settings, qdiscs and the offloads that are on.
+    /// Devices with their settings, qdiscs, filters and the offloads that are on.
     pub(crate) devices: Vec<String>,
+    /// Whether addresses are forwarded, and each device's settings of both families.
+    pub(crate) sysctls: Vec<String>,
+    /// What is pinned in the BPF file system.
+    pub(crate) pins: Vec<String>,
     /// Mounts below `/run`, and BPF file systems.
     pub(crate) mounts: Vec<String>,
     /// Journals and states of labs.
@@ -28,6 +32,8 @@ impl Traces {
         Self {
             namespaces: entries(Path::new(netns::NETNS_DIR)),
             devices: devices(),
+            sysctls: sysctls(),
+            pins: entries(Path::new("/sys/fs/bpf")),
             mounts: mounts(),
             files: entries(Path::new("/run/shaper")),
             processes: processes(),
@@ -47,6 +53,8 @@ fn devices() -> Vec<String> {
     let ethtool = Ethtool::open().unwrap();
     let described = rtnl.links().unwrap().into_iter().filter_map(|link| {
         let qdiscs = rtnl.qdiscs(link.index).unwrap();
+        // Also what a dead process left is one filter too many.
+        let filters = [true, false].map(|egress| rtnl.filter_priorities(link.index, egress).unwrap_or_default());
         let mut on = match ethtool.features(&link.name) {
             // It is being taken away just now.
             Err(error) if error.errno() == Some(libc::ENODEV) => return None,
@@ -54,9 +62,27 @@ fn devices() -> Vec<String> {
         };
         on.retain(|feature| feature.active);
         let on: Vec<_> = on.into_iter().map(|feature| feature.name).collect();
-        Some(format!("{link:?} {qdiscs:?} {on:?}"))
+        Some(format!("{link:?} {qdiscs:?} {filters:?} {on:?}"))
     });
     described.collect()
+}
+
+/// What `/proc/sys/net` has of this host's own devices and of all of them.
+fn sysctls() -> Vec<String> {
+    let mut found = Vec::new();
+    for family in ["ipv4", "ipv6"] {
+        let folder = Path::new("/proc/sys/net").join(family).join("conf");
+        for device in entries(&folder) {
+            // Some, such as a secret, cannot be read; and a device may go away just now.
+            let values = entries(&folder.join(&device)).into_iter().filter_map(|name| {
+                let value = fs::read_to_string(folder.join(&device).join(&name)).ok()?;
+                Some(format!("{family}.{device}.{name}={}", value.trim()))
+            });
+            found.extend(values);
+        }
+    }
+    found.push(format!("forwards={}", fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim()));
+    found
 }
 
 /// Where something is mounted that a run could have mounted. The shared folder of all namespaces stays, as with

@@ -35,6 +35,9 @@ fn check(offer: &str) -> Result<(), String> {
         return Err(format!("a=mid must not be longer than {MID_BYTES} bytes\n"));
     }
     let all = mids.len();
+    if all < sections {
+        return Err("each media section needs an a=mid of its own (RFC 8843)\n".to_owned());
+    }
     mids.sort_unstable();
     mids.dedup();
     if mids.len() < all {
@@ -68,6 +71,7 @@ mod tests {
         assert_eq!(check(&offer(32)), Ok(()));
         assert!(check(&offer(33)).is_err_and(|message| message.contains("32 media sections")));
         assert!(check(&offer(33).replace("\r\n", "\r")).is_err());
+        assert!(check("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n").is_err_and(|message| message.contains("a=mid")));
         assert!(check(&(section("0") + &section("0"))).is_err_and(|message| message.contains("same")));
         assert_eq!(check(&section(&"x".repeat(16))), Ok(()));
         assert!(check(&section(&"x".repeat(17))).is_err_and(|message| message.contains("16 bytes")));

@@ -215,6 +215,7 @@ fn losses<'a>(name: &str, legs: impl Iterator<Item = &'a Leg>) -> LegLosses {
     let legs: Vec<&Leg> = legs.collect();
     let checks: Vec<bool> = legs.iter().flat_map(|leg| &leg.checks).map(|check| check.holds).collect();
     let captures = || legs.iter().filter_map(|leg| leg.captures.as_ref());
+    let joined = || legs.iter().filter_map(|leg| leg.joined.as_ref());
     let by_captures = sum(captures().map(|captures| captures.lost));
     let by_receiver = sum(legs.iter().filter_map(|leg| leg.receiver.as_ref()).map(|receiver| receiver.missing));
     let by_rtcp = sum(legs.iter().filter_map(|leg| leg.rtcp.as_ref()).map(|rtcp| rtcp.lost));
@@ -224,7 +225,8 @@ fn losses<'a>(name: &str, legs: impl Iterator<Item = &'a Leg>) -> LegLosses {
         leg: name.to_owned(),
         sent: captures().map(|captures| captures.left).sum(),
         by_captures,
-        repaired: sum(legs.iter().filter_map(|leg| leg.joined.as_ref()).map(|joined| joined.repaired)),
+        repaired: sum(joined().map(|joined| joined.repaired)),
+        not_witnessed: sum(joined().map(|joined| joined.not_witnessed)),
         by_receiver,
         by_rtcp,
         causes: legs.iter().flat_map(|leg| &leg.causes).fold(BTreeMap::new(), |mut causes, (cause, count)| {
