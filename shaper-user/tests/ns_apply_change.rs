@@ -26,6 +26,7 @@ use engines::engines;
 use impaired::{apply, impaired, status};
 use moments::moment;
 use nix::libc;
+use serde_json::Value;
 use shaper_net::process::ProcessId;
 use support::{Traces, on_own_host, until};
 
@@ -124,8 +125,12 @@ fn changed_at_random(engine: &str, lasts: Duration) {
     });
     signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
     let output = running.wait_with_output().unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), told["findings"].as_array().unwrap().len()), (Some(0), 0), "{told}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    // A machine that is busy, or emulated, may keep it from its CPUs: then packets pass, and that is told.
+    let is_late = |finding: &Value| finding.as_str().unwrap().contains("while the delay line did not come round");
+    assert!(findings.iter().all(is_late), "{told}");
+    assert_eq!(output.status.code(), Some(i32::from(!findings.is_empty())), "{told}");
     let egress = &told["directions"][0];
     assert_eq!(egress["fates_checked"], egress["arrived"], "{told}");
     assert!(egress["arrived"].as_u64().unwrap() > 10_000, "{told}");

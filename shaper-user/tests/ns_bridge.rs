@@ -5,17 +5,19 @@
 
 #[path = "support/command.rs"]
 mod command;
+#[path = "support/passes.rs"]
+mod passes;
 #[path = "support/renamed.rs"]
 mod renamed;
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use command::{SOON, shaper, signal, start, stderr};
 use nix::libc;
+use passes::{group_passes, stream_passes, tagged_frame_passes};
 use renamed::renamed;
 use shaper_net::journal::Journal;
 use shaper_net::netns::NetNs;
@@ -28,7 +30,6 @@ const LEFT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 const LEFT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 1);
 const RIGHT6: Ipv6Addr = Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, 2);
-const GROUP: Ipv4Addr = Ipv4Addr::new(239, 7, 7, 7);
 const PORT: u16 = 7008;
 
 /// Two hosts, each at an interface of the test's own: `to-left` and `to-right`. Nothing joins these.
@@ -147,51 +148,15 @@ fn both_families_and_their_neighbour_discovery_pass_delayed() {
 
 #[test]
 fn tcp_with_all_offloads_multicast_and_tagged_frames_pass_whole() {
-    const BYTES: usize = 20 << 20;
     on_own_host(|_| {
         let ends = Ends::new();
         let before = Traces::now();
         let running = bridge(&["--delay", "1ms"]);
         assert!(stands());
 
-        let listener = ends.right.run(|| TcpListener::bind((RIGHT, PORT)).unwrap()).unwrap();
-        let received = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let mut all = Vec::new();
-                listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
-                all
-            });
-            let mut stream = ends.left.run(|| TcpStream::connect((RIGHT, PORT)).unwrap()).unwrap();
-            let sent: Vec<u8> = (0..BYTES).map(|at| (at / 7) as u8).collect();
-            stream.write_all(&sent).unwrap();
-            drop(stream);
-            (reader.join().unwrap(), sent)
-        });
-        assert!(received.0 == received.1, "what arrived is not what was sent");
-
-        let member = ends.right.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap()).unwrap();
-        member.join_multicast_v4(&GROUP, &RIGHT).unwrap();
-        member.set_read_timeout(Some(SOON)).unwrap();
-        let sender = ends.left.run(|| UdpSocket::bind((LEFT, 0)).unwrap()).unwrap();
-        sender.send_to(b"all", (GROUP, PORT)).unwrap();
-        assert_eq!(member.recv(&mut [0; 16]).unwrap(), 3);
-
-        // To nobody's address, with a tag: 802.1Q, VLAN 12, and a protocol for experiments.
-        let mut frame = vec![0x02, 0, 0, 0, 0, 0x77, 0x02, 0, 0, 0, 0, 0x66, 0x81, 0x00, 0x00, 12, 0x88, 0xb5];
-        frame.resize(200, 0x5a);
-        let mut tap = ends
-            .right
-            .run(|| {
-                let tap =
-                    pcap::Capture::from_device("eth0").unwrap().immediate_mode(true).promisc(true).open().unwrap();
-                tap.setnonblock().unwrap()
-            })
-            .unwrap();
-        let mut source = ends.left.run(|| pcap::Capture::from_device("eth0").unwrap().open().unwrap()).unwrap();
-        source.sendpacket(frame.as_slice()).unwrap();
-        let arrives = until(SOON, || tap.next_packet().is_ok_and(|packet| packet.data == frame));
-        assert!(arrives, "the tagged frame did not arrive as it was sent");
-
+        stream_passes(Some(&ends.left), &ends.right, RIGHT, 20 << 20);
+        group_passes((Some(&ends.left), LEFT), (&ends.right, RIGHT));
+        tagged_frame_passes(Some(&ends.left), &ends.right, "eth0");
         is_sound(&end(running));
         assert_eq!(Traces::now(), before);
         ends.gone();
@@ -200,7 +165,6 @@ fn tcp_with_all_offloads_multicast_and_tagged_frames_pass_whole() {
 
 #[test]
 fn by_xdp_at_the_interfaces_each_queue_is_served_and_all_is_as_before() {
-    const BYTES: usize = 4 << 20;
     const QUEUES: u32 = 2;
     on_own_host(|_| {
         let ends = Ends::with_queues(QUEUES);
@@ -218,20 +182,8 @@ fn by_xdp_at_the_interfaces_each_queue_is_served_and_all_is_as_before() {
         assert!(until(SOON, || passes(|took| took >= Duration::from_millis(10))));
 
         // Flows fall to queues by their ports.
-        let listener = ends.right.run(|| TcpListener::bind((RIGHT, PORT)).unwrap()).unwrap();
-        let sent: Vec<u8> = (0..BYTES).map(|at| (at / 7) as u8).collect();
         for _ in 0..2 * QUEUES {
-            std::thread::scope(|scope| {
-                let reader = scope.spawn(|| {
-                    let mut all = Vec::new();
-                    listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
-                    all
-                });
-                let mut stream = ends.left.run(|| TcpStream::connect((RIGHT, PORT)).unwrap()).unwrap();
-                stream.write_all(&sent).unwrap();
-                drop(stream);
-                assert!(reader.join().unwrap() == sent, "what arrived is not what was sent");
-            });
+            stream_passes(Some(&ends.left), &ends.right, RIGHT, 4 << 20);
         }
         is_sound(&end(running));
         assert_eq!(Traces::now(), before);

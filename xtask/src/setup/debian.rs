@@ -89,6 +89,12 @@ const TEST: &[Need] = &[
         present: || process::find("ethtool").is_some(),
     },
     Need {
+        package: "iperf3",
+        what: "iperf3, to send through impaired links",
+        elsewhere: ("iperf3", "iperf3"),
+        present: || process::find("iperf3").is_some(),
+    },
+    Need {
         package: "chromium",
         what: "chromium, to look at pages, and as a client of the WebRTC server",
         elsewhere: ("chromium", "chromium"),

@@ -17,7 +17,7 @@ use crate::{
 
 /// The binaries: programs against the oracle, the whole data path between the hosts of a lab, each effect on it, one
 /// interface, and the commands.
-const BINARIES: [&str; 12] = [
+const BINARIES: [&str; 15] = [
     "bpf_frames",
     "bpf_oracle",
     "bpf_ports",
@@ -28,11 +28,14 @@ const BINARIES: [&str; 12] = [
     "ns_interface",
     "ns_apply",
     "ns_apply_safety",
+    "ns_apply_kill",
+    "ns_apply_change",
+    "ns_apply_traffic",
     "ns_bridge",
     "ns_exec",
 ];
 /// Those of them that a kernel of its own tells less about: they have their turn in the long form.
-const LONG: [&str; 9] = [
+const LONG: [&str; 12] = [
     "bpf_frames",
     "bpf_ports",
     "bpf_rules",
@@ -40,11 +43,14 @@ const LONG: [&str; 9] = [
     "ns_effects",
     "ns_interface",
     "ns_apply",
+    "ns_apply_kill",
+    "ns_apply_change",
+    "ns_apply_traffic",
     "ns_bridge",
     "ns_exec",
 ];
 /// What they start, beside `shaper`.
-const TOOLS: [&str; 8] = ["bash", "cat", "date", "seq", "sh", "sleep", "tc", "true"];
+const TOOLS: [&str; 9] = ["bash", "cat", "date", "iperf3", "seq", "sh", "sleep", "tc", "true"];
 /// The longest that one of them may take, software emulation included.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
 
