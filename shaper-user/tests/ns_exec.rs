@@ -10,7 +10,7 @@ mod cable;
 mod command;
 mod support;
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use std::time::Duration;
 use cable::{Cable, FAR, NEAR};
 use command::{SOON, shaper, signal, start, stderr};
 use nix::libc;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use shaper_net::process::ProcessId;
 use support::{SHAPER, Traces, on_own_host, until};
 
@@ -107,6 +108,58 @@ fn a_command_reaches_out_through_the_link_and_its_code_is_returned() {
             assert_eq!(inside.status.code(), Some(0), "{}", told(&inside));
             assert_eq!(Traces::now(), before);
         });
+    });
+}
+
+/// The answer to a question for an address (RFC 1035, section 4): this one.
+fn named(question: &[u8], address: Ipv4Addr) -> Vec<u8> {
+    let mut answer = question.to_vec();
+    // An answer without an error; one question and one record, which is of the name that the question begins with; an
+    // address of the internet, for a minute. What is beside the question, such as the size that the asker takes, is not
+    // answered.
+    answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    let name = question[12..].iter().position(|byte| *byte == 0).unwrap();
+    answer.truncate(12 + name + 1 + 4);
+    answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+    answer.extend(address.octets());
+    answer
+}
+
+#[test]
+fn names_are_found_from_inside_also_where_the_hosts_own_resolver_cannot_be_reached() {
+    // A guest has neither a resolver's file nor who asks.
+    let Ok(at) = std::fs::canonicalize("/etc/resolv.conf") else { return };
+    on_own_host(|host| {
+        let cable = Cable::laid();
+        let before = Traces::now();
+        // As with systemd-resolved: the host's own resolver listens on its loopback device, which is another inside.
+        let shown = host.folder.path().join("resolv.conf");
+        std::fs::write(&shown, "nameserver 127.0.0.53\n").unwrap();
+        mount(Some(&shown), &at, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        let inside = |command: &[&str]| shaper(&[&["exec", "--delay", "5ms", "-q", "--"], command].concat());
+        let file = || String::from_utf8(inside(&["cat", "/etc/resolv.conf"]).stdout).unwrap();
+        assert_eq!(file(), "nameserver 127.0.0.53\n", "nobody knows a better one");
+        std::fs::create_dir_all("/run/systemd/resolve").unwrap();
+        let beyond = format!("# theirs\nnameserver ::1\nnameserver {FAR}\n");
+        std::fs::write("/run/systemd/resolve/resolv.conf", beyond).unwrap();
+        assert_eq!(file(), format!("nameserver {FAR}\n"));
+
+        let server = cable.far.run(|| UdpSocket::bind((FAR, 53)).unwrap()).unwrap();
+        server.set_read_timeout(Some(SOON)).unwrap();
+        let found = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut buffer = [0; 512];
+                let (length, peer) = server.recv_from(&mut buffer).unwrap();
+                server.send_to(&named(&buffer[..length], Ipv4Addr::new(192, 0, 2, 7)), peer).unwrap();
+            });
+            inside(&["getent", "ahostsv4", "somewhere.test"])
+        });
+        assert!(told(&found).starts_with("192.0.2.7 "), "{}", told(&found));
+        // The host's own file stays as it is.
+        assert_eq!(std::fs::read_to_string(&at).unwrap(), "nameserver 127.0.0.53\n");
+        umount2(&at, MntFlags::MNT_DETACH).unwrap();
+        assert_eq!(Traces::now(), before);
+        cable.cut();
     });
 }
 

@@ -1,7 +1,7 @@
 //! All that a run could leave behind on its host, but for BPF programs.
 
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use nix::libc;
 use shaper_net::netns;
@@ -16,7 +16,7 @@ pub(crate) struct Traces {
     /// Devices with their settings, qdiscs, filters and the offloads that are on.
     pub(crate) devices: Vec<String>,
     /// Whether addresses are forwarded, and each device's settings of both families.
-    pub(crate) sysctls: Vec<String>,
+    pub(crate) sysctls: Settings,
     /// What is pinned in the BPF file system.
     pub(crate) pins: Vec<String>,
     /// Mounts below `/run`, and BPF file systems.
@@ -25,6 +25,16 @@ pub(crate) struct Traces {
     pub(crate) files: Vec<String>,
     /// Processes that share our mounts.
     pub(crate) processes: Vec<String>,
+}
+
+/// Some hundreds of them: shown by their number alone.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Settings(Vec<String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} settings, forwarding: {:?}", self.0.len(), self.0.last())
+    }
 }
 
 impl Traces {
@@ -68,7 +78,7 @@ fn devices() -> Vec<String> {
 }
 
 /// What `/proc/sys/net` has of this host's own devices and of all of them.
-fn sysctls() -> Vec<String> {
+fn sysctls() -> Settings {
     let mut found = Vec::new();
     for family in ["ipv4", "ipv6"] {
         let folder = Path::new("/proc/sys/net").join(family).join("conf");
@@ -82,7 +92,7 @@ fn sysctls() -> Vec<String> {
         }
     }
     found.push(format!("forwards={}", fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim()));
-    found
+    Settings(found)
 }
 
 /// Where something is mounted that a run could have mounted. The shared folder of all namespaces stays, as with
