@@ -12,7 +12,7 @@ mod trace;
 mod window;
 
 pub use channel::Channel;
-pub use oracle::{Mismatch, Oracle, Verdict};
+pub use oracle::{Kept, Mismatch, Oracle, Verdict};
 pub use spec::{Changes, ChannelSpec, Rules, Tables, TooMany};
 pub use trace::{PacketTrace, Row, StepTrace, Trace, Unfit};
 pub use window::{Followed, PacketWindow, StepWindow};

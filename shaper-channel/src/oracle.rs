@@ -6,8 +6,9 @@
 //! that the record met: that is the check that no update was lost between CPUs.
 
 use shaper_common::fate::{Cause, Fate};
-use shaper_common::layout::{Carried, Record, State, features, flags};
-use shaper_common::pipeline::{decide, recall, remember};
+use shaper_common::layout::{Carried, Params, Record, State, features, flags};
+use shaper_common::order::Order;
+use shaper_common::pipeline::{Settings, decide, recall, remember};
 use shaper_common::units::Nanos;
 
 use crate::memory::Memories;
@@ -36,6 +37,21 @@ pub struct Verdict {
     pub undecided: u64,
     /// The first of them.
     pub first: Option<Mismatch>,
+    /// What a kept order did.
+    pub kept: Kept,
+}
+
+/// What a kept order adds to delays: a packet that would leave before one that came before it leaves with that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Packets let through where order was kept.
+    pub packets: u64,
+    /// Those that would have left earlier on their own.
+    pub held_back: u64,
+    /// By how much, of all together.
+    pub by: Nanos,
+    /// By how much at most.
+    pub most: Nanos,
 }
 
 impl Verdict {
@@ -47,6 +63,12 @@ impl Verdict {
             mismatches: self.mismatches + other.mismatches,
             undecided: self.undecided + other.undecided,
             first: self.first.or(other.first),
+            kept: Kept {
+                packets: self.kept.packets + other.kept.packets,
+                held_back: self.kept.held_back + other.kept.held_back,
+                by: self.kept.by.saturating_add(other.kept.by),
+                most: self.kept.most.max(other.kept.most),
+            },
         }
     }
 }
@@ -122,6 +144,19 @@ impl Oracle {
         };
         decide(features::ALL, &settings, &mut state, &packet);
         let fate = state.work.fate;
+        if params.order == Order::Keep as u32 && record.fate.cause == Cause::None as u32 {
+            self.verdict.kept.packets += 1;
+            if record.release() == record.before.flow.last_release {
+                // On its own it would have left then, or earlier.
+                let free = Params { order: Order::Free as u32, ..*params };
+                let mut alone = State { next_sequence: record.sequence, carried: record.before, ..State::default() };
+                decide(features::ALL, &Settings { params: &free, ..settings }, &mut alone, &packet);
+                let by = record.release().saturating_sub(alone.work.fate.release);
+                self.verdict.kept.held_back += u64::from(by > Nanos::ZERO);
+                self.verdict.kept.by = self.verdict.kept.by.saturating_add(by);
+                self.verdict.kept.most = self.verdict.kept.most.max(by);
+            }
+        }
         if self.is_whole {
             remember(features::ALL, params, &mut memory, &mut state);
         }
@@ -212,7 +247,8 @@ mod tests {
     fn a_true_recording_replays_without_mismatch_also_with_gaps() {
         for spec in [settings(), of_flows()] {
             let mut records = recorded(&spec);
-            assert_eq!(replay(&spec, &records), Verdict { checked: 1000, ..Verdict::default() });
+            let verdict = replay(&spec, &records);
+            assert_eq!((verdict.checked, verdict.mismatches, verdict.undecided), (1000, 0, 0));
             for recording in ["drops", "1/7", "1/100"].map(|text| text.parse::<Recording>().unwrap()) {
                 let is_due = |record: &&Record| {
                     Recording::is_due(recording.raw(), record.sequence, record.cause() != Some(Cause::None))
@@ -225,6 +261,33 @@ mod tests {
             records.retain(|record| record.sequence % 7 != 3);
             assert_eq!(replay(&spec, &records).mismatches, 0);
         }
+    }
+
+    #[test]
+    fn what_a_kept_order_adds_is_what_a_free_one_does_not_have() {
+        let params = Params {
+            seed: 7,
+            loss: Probability(1 << 28),
+            delay: Nanos(5_000_000),
+            jitter: Nanos(2_000_000),
+            jitter_kind: 1,
+            ..Params::default()
+        };
+        let of = |order: Order| recorded(&ChannelSpec::plain(Params { order: order as u32, ..params }));
+        let (kept, free) = (of(Order::Keep), of(Order::Free));
+        let through = kept.iter().zip(&free).filter(|(kept, _)| kept.fate.cause == 0);
+        let by: Vec<u64> = through.map(|(kept, free)| kept.release().0 - free.release().0).collect();
+        let verdict = replay(&ChannelSpec::plain(Params { order: Order::Keep as u32, ..params }), &kept);
+        let expected = Kept {
+            packets: by.len() as u64,
+            held_back: by.iter().filter(|by| **by > 0).count() as u64,
+            by: Nanos(by.iter().sum()),
+            most: Nanos(by.iter().copied().max().unwrap()),
+        };
+        assert_eq!(verdict.kept, expected);
+        assert!(expected.held_back > 100 && expected.packets < 1000, "{expected:?}");
+        let verdict = replay(&ChannelSpec::plain(Params { order: Order::Free as u32, ..params }), &free);
+        assert_eq!(verdict.kept, Kept::default());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use follow::{Chunk, Following, Next};
 pub use outcome::{DirectionOutcome, Outcome, Recorded, Snapshot};
 pub use room::{Room, Share};
 pub use shaper_bpf::{Exclusion, Hook};
-pub use shaper_channel::{ChannelSpec, Mismatch, Rules, Verdict};
+pub use shaper_channel::{ChannelSpec, Kept, Mismatch, Rules, Verdict};
 pub use shaper_common::layout::Recording;
 pub use spec::{Behind, DirectionSpec, EngineKind, LinkSpec, Options, PortMode, Site, SiteSpec};
 pub use xsk::RING;

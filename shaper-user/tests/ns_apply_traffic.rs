@@ -93,7 +93,11 @@ fn tcp_with_all_offloads_both_families_groups_and_tagged_frames_pass_whole() {
             tagged_frame_passes(None, &cable.far, DEVICE);
             let told = ends_soundly(running);
             assert_eq!(told["engine"], *engine);
-            assert!(told["directions"][0]["arrived"].as_u64().unwrap() > 100, "{told}");
+            let egress = &told["directions"][0];
+            assert!(egress["arrived"].as_u64().unwrap() > 100, "{told}");
+            let kept = &egress["order_kept"];
+            assert_eq!(kept["packets"], egress["out"], "{told}");
+            assert!(kept["held_back"].as_u64().unwrap() > 0 && kept["mean_ms"].as_f64().unwrap() > 0.0, "{told}");
             assert_eq!(Traces::now(), before, "{engine}");
         }
         cable.cut();

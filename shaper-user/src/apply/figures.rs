@@ -7,7 +7,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use shaper_common::fate::Cause;
 use shaper_common::layout::Counts;
-use shaper_engine::{Account, DirectionOutcome, Recorded, Snapshot};
+use shaper_common::units::Nanos;
+use shaper_engine::{Account, DirectionOutcome, Kept, Recorded, Snapshot};
 
 /// One direction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,8 +35,34 @@ pub(crate) struct Figures {
     pub(crate) releases_lost: u64,
     /// Actual minus intended release.
     pub(crate) lateness_ns: Lateness,
+    /// What a kept order added to delays, of packets that there are records of; null where none was to be kept, and before
+    /// the end.
+    #[serde(default)]
+    pub(crate) order_kept: Option<OrderKept>,
     /// By rule, in their order.
     pub(crate) rules: Vec<RuleFigures>,
+}
+
+/// Packets that left with one before them, where they would have left earlier on their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OrderKept {
+    /// Packets let through where order was kept.
+    pub(crate) packets: u64,
+    /// Those held back.
+    pub(crate) held_back: u64,
+    /// By how much, in milliseconds, in the mean of all of them.
+    pub(crate) mean_ms: f64,
+    /// At most.
+    pub(crate) max_ms: f64,
+}
+
+impl OrderKept {
+    /// None where no packet was let through with its order kept.
+    fn of(kept: Kept) -> Option<Self> {
+        let ms = |nanos: Nanos| nanos.0 as f64 / 1e6;
+        let Kept { packets, held_back, by, most } = kept;
+        (packets > 0).then(|| Self { packets, held_back, mean_ms: ms(by) / packets as f64, max_ms: ms(most) })
+    }
 }
 
 /// How late packets were released, in nanoseconds; zero where none were.
@@ -100,6 +127,7 @@ impl Figures {
             names,
         );
         figures.releases_lost = direction.releases_lost;
+        figures.order_kept = OrderKept::of(direction.oracle.kept);
         figures
     }
 
@@ -129,6 +157,7 @@ impl Figures {
             flows_evicted,
             records: recorded.into(),
             releases_lost: 0,
+            order_kept: None,
             lateness_ns: Lateness { p50: at(0.5), p99: at(0.99), max: lateness.max() },
             rules: rules.collect(),
         }
@@ -173,6 +202,12 @@ impl Figures {
         }
         if self.releases_lost > 0 {
             lines.push(format!("{} releases were not written down, for want of room", self.releases_lost));
+        }
+        if let Some(OrderKept { packets, held_back, mean_ms, max_ms }) = self.order_kept {
+            lines.push(format!(
+                "order kept: {held_back} of {packets} waited for one before them, {mean_ms:.3} ms in the mean of all, \
+                 {max_ms:.3} ms at most"
+            ));
         }
         for RuleFigures { name, matched, dropped } in &self.rules {
             lines.push(format!("rule {name}: {matched}, of them dropped {}", told(dropped)));
