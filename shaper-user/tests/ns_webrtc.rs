@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use children::child;
 use nix::libc;
-use shaper_report::summary::{LegLosses, Second, Severity, Summary, WebRtc};
+use shaper_report::summary::{ClientSecond, LegLosses, Second, Severity, Summary, WebRtc};
 use support::{SHAPER, on_own_host, until};
 
 /// Enough for a server, a tester and their first media to be up on a busy machine.
@@ -160,6 +160,42 @@ rate = "2mbit"
 }
 
 #[test]
+fn who_is_behind_a_narrow_link_is_sent_a_smaller_layer() {
+    const NARROW: &str = r#"
+name = "narrow"
+delay = "10ms"
+[down]
+rate = "4mbit"
+queue = "200ms"
+[[change]]
+at = "10s"
+[change.down]
+rate = "400kbit"
+"#;
+    on_own_host(|host| {
+        let profile = host.folder.path().join("narrow.toml");
+        fs::write(&profile, NARROW).unwrap();
+        let arguments = format!(
+            "webrtc --clients 2 --publish-ratio 0.5 --simulcast --ramp-up 1s --duration 27s --profile {}",
+            profile.display()
+        );
+        let summary = host.run(&arguments).summary();
+        assert_eq!(errors(&summary), [""; 0]);
+        let client = webrtc(&summary).clients.iter().find(|client| client.expected > 0).unwrap();
+        let seconds = &client.over_time;
+        assert!(seconds.len() > 25, "{seconds:?}");
+        let received = |seconds: &[ClientSecond]| seconds.iter().map(|second| second.received).sum::<u64>();
+        let missed = |seconds: &[ClientSecond]| seconds.iter().map(|second| second.missed).sum::<u64>();
+        // Beside 50 packets of sound each second: some 200 of the largest layer, and of the smallest 30, all of which
+        // come. Of the largest a link of 400 kbit/s would drop four of five.
+        let (before, after) = (&seconds[4..9], &seconds[18..23]);
+        assert!(received(before) > 5 * 150, "{seconds:?}");
+        assert!((5 * 60..5 * 130).contains(&received(after)), "{seconds:?}");
+        assert!(missed(after) < received(after) / 10, "{seconds:?}");
+    });
+}
+
+#[test]
 fn a_server_that_is_killed_is_named_and_what_was_counted_stands() {
     on_own_host(|host| {
         let run = host.start("webrtc --clients 2 --ramp-up 1s --duration 20s --profile clean --audio-only");
@@ -283,7 +319,7 @@ fn a_link_that_is_out_for_seconds_comes_back_with_its_clients() {
 fn on_a_congested_link_each_client_is_connected_or_says_why_and_three_sources_agree() {
     on_own_host(|host| {
         let summary = host
-            .run("webrtc --clients 4 --ramp-up 2s --duration 10s --profile congested --audio-only --drain 2s")
+            .run("webrtc --clients 4 --ramp-up 2s --duration 10s --profile congested --quality 480p --drain 2s")
             .summary();
         assert_eq!(errors(&summary), [""; 0]);
         let webrtc = webrtc(&summary);

@@ -59,6 +59,19 @@ const DESCRIPTORS: u64 = 8_192;
 
 const KIB: f64 = 1024.0;
 
+const SERVER_MEMORY: Column<Taken> = Column {
+    name: "server, memory a client",
+    unit: "KiB",
+    of: |taken| taken.a_client(taken.server_grew) / KIB,
+    aim: None,
+};
+const TESTER_MEMORY: Column<Taken> = Column {
+    name: "tester, memory a client",
+    unit: "KiB",
+    of: |taken| taken.a_client(taken.tester_grew) / KIB,
+    aim: None,
+};
+
 const MEDIA: [Column<Taken>; 9] = [
     Column { name: "server, a forwarded packet", unit: "ns", of: |taken| taken.steady.server_a_packet(), aim: None },
     Column {
@@ -67,18 +80,8 @@ const MEDIA: [Column<Taken>; 9] = [
         of: |taken| taken.steady.tester_a_packet(),
         aim: None,
     },
-    Column {
-        name: "server, memory a client",
-        unit: "KiB",
-        of: |taken| taken.a_client(taken.server_grew) / KIB,
-        aim: None,
-    },
-    Column {
-        name: "tester, memory a client",
-        unit: "KiB",
-        of: |taken| taken.a_client(taken.tester_grew) / KIB,
-        aim: None,
-    },
+    SERVER_MEMORY,
+    TESTER_MEMORY,
     Column {
         name: "forwarded",
         unit: "packets/s",
@@ -106,9 +109,12 @@ const MEDIA: [Column<Taken>; 9] = [
     Column { name: "slip at p99", unit: "ms", of: Taken::slip, aim: Some(Aim::Below(SLIP_MS)) },
 ];
 
-const HANDSHAKES: [Column<Taken>; 2] = [
+const HANDSHAKES: [Column<Taken>; 4] = [
     Column { name: "server, a handshake", unit: "us", of: Taken::server_a_handshake, aim: None },
     Column { name: "tester, a handshake", unit: "us", of: Taken::tester_a_handshake, aim: None },
+    // Also of as many as this host cannot carry with media.
+    SERVER_MEMORY,
+    TESTER_MEMORY,
 ];
 
 /// What a search found, with a load that was carried.
