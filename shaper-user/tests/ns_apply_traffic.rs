@@ -120,17 +120,20 @@ fn iperf3(cable: &Cable, how: &[&str]) -> Value {
     let address = FAR.to_string();
     let serve = || Command::new("iperf3").args(["-s", "-1", "-B", &address]).stdout(Stdio::null()).spawn();
     let mut server = cable.far.run(serve).unwrap().unwrap();
-    let mut said = Vec::new();
-    // It may not listen yet.
+    let mut told = Value::Null;
+    // It may not listen yet, which the one that asks tells in its JSON, and not by its exit code.
     let passed = until(SOON, || {
         let fixed = ["-c", &address, "-t", "1", "--json", "--connect-timeout", "5000"];
         let output = Command::new("iperf3").args(fixed).args(how).output().unwrap();
-        said = output.stdout;
-        output.status.success()
+        told = serde_json::from_slice(&output.stdout).unwrap();
+        output.status.success() && told["error"].is_null()
     });
-    assert!(passed, "{}", String::from_utf8_lossy(&said));
+    if !passed {
+        server.kill().unwrap();
+    }
     server.wait().unwrap();
-    serde_json::from_slice(&said).unwrap()
+    assert!(passed, "{told}");
+    told
 }
 
 #[test]
