@@ -308,7 +308,8 @@ fn clients_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Result<
                     details {
                         summary {
                             (client.name) ": sent " (words::count(client.sent)) ", received "
-                            (words::count(client.received)) " of " (words::count(client.expected)) @if !client.connected { ", not connected" }
+                            (words::count(client.received)) " of " (words::count(client.expected))
+                            @if !client.connected { ", not connected" }
                         }
                         div.plots { @for figure in figures { (figure) } }
                     }

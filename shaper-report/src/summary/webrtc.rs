@@ -51,7 +51,8 @@ pub struct WebRtc {
 }
 
 impl WebRtc {
-    /// The clients, those that fared worst first: who was not connected, then by the share received of what was expected.
+    /// The clients, those that fared worst first: who was not connected, then by the share received of what was
+    /// expected.
     #[must_use]
     pub fn worst_first(&self) -> Vec<&Client> {
         // Who expects nothing misses nothing.

@@ -35,8 +35,8 @@ pub(crate) struct Figures {
     pub(crate) releases_lost: u64,
     /// Actual minus intended release.
     pub(crate) lateness_ns: Lateness,
-    /// What a kept order added to delays, of packets that there are records of; null where none was to be kept, and before
-    /// the end.
+    /// What a kept order added to delays, of packets that there are records of; null where none was to be kept, and
+    /// before the end.
     #[serde(default)]
     pub(crate) order_kept: Option<OrderKept>,
     /// By rule, in their order.

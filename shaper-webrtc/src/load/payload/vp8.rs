@@ -4,8 +4,8 @@
 //! repeat it; see [`super::vp8_modes`]. The rest of a frame's bytes is behind what a decoder reads.
 //!
 //! The modes of a large key frame do not fit into its first packet, and the stamp at the end of that is then read as
-//! modes, as is all that comes after it: some macroblocks look otherwise, and a few of them have residues. Any bytes are
-//! some, and there are enough of them.
+//! modes, as is all that comes after it: some macroblocks look otherwise, and a few of them have residues. Any bytes
+//! are some, and there are enough of them.
 
 use super::stamp::{STAMP, Stamp};
 use super::vp8_modes::{self, macroblocks};
@@ -17,7 +17,8 @@ const DESCRIPTOR: usize = 4;
 const KEY_HEADER: usize = 10;
 /// The least that is left for the last packet: a descriptor and a stamp.
 const LEAST: usize = DESCRIPTOR + STAMP;
-/// What arbitrary bytes take for the modes of a macroblock of a key frame, in bytes, with room: 3.1 in the mean.
+/// What arbitrary bytes take for the modes of a macroblock of a key frame, in bytes, with room: by the probabilities of
+/// modes it is some 26 bits.
 const ARBITRARY_MODES: usize = 4;
 /// And for the residues of all macroblocks together that have any: about one of 200.
 const ARBITRARY_RESIDUES: usize = 1;
