@@ -200,7 +200,9 @@ pub(crate) fn boot(repo: &Repo, kernel: &Kernel, guest: &Guest<'_>, mut line: im
 }
 
 fn qemu(kernel: &Kernel, initrd: &Path, guest: &Guest<'_>) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
+    // It ends with who waits for it, however that ends: nobody else would stop it.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     // One thread for both processors: with one each, a processor runs now and then into the breakpoint by which the other
     // changed the kernel's code, when nobody waits for it there any more (`Oops: int3`).
     qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", if guest.counted { "1" } else { "2" }]);
