@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::errno::Errno;
@@ -23,6 +23,10 @@ const WARM: Duration = Duration::from_millis(300);
 const COUNTED: Duration = Duration::from_millis(1_000);
 /// What is under way when nothing has come for so long is lost.
 const QUIET: Duration = Duration::from_millis(100);
+/// The share of what came flat out at which nothing may be lost that was not asked for.
+const EASE: f64 = 0.8;
+/// From one look at whether something is due to the next, where less is offered than can be.
+const LOOK: Duration = Duration::from_micros(50);
 /// Bytes of a frame.
 const SIZE: usize = 64;
 /// Bytes that all frames under way may take.
@@ -64,6 +68,19 @@ pub(super) fn run(bed: &Bed, ahead: Option<u64>, repeats: u32, figures: &mut Fig
     Ok(())
 }
 
+/// Offers 80 % of what came flat out, for as long, and counts what of it did not come.
+pub(super) fn at_ease(bed: &Bed, ahead: Option<u64>, figures: &mut Figures) -> Result<()> {
+    let rate = EASE * figures.get("pps").copied().context("nothing came flat out")?;
+    let before = bed.arrived()?;
+    let (_, sent) = while_sending(bed, ahead, Some(rate), |_| {
+        std::thread::sleep(WARM + COUNTED);
+        Ok(())
+    })?;
+    figures.insert("ease_sent", sent as f64);
+    figures.insert("ease_lost", sent.saturating_sub(bed.arrived()? - before) as f64);
+    Ok(())
+}
+
 /// Floods once more and tells what each program of ours takes a packet that arrives, counting included.
 pub(super) fn count_programs(bed: &Bed, figures: &mut Figures) -> Result<()> {
     let times = RunTimes::count()?;
@@ -82,25 +99,37 @@ pub(super) fn count_programs(bed: &Bed, figures: &mut Figures) -> Result<()> {
 }
 
 fn once(bed: &Bed, ahead: Option<u64>, times: Option<&RunTimes>) -> Result<(Counts, Counts)> {
+    let (counted, _) = while_sending(bed, ahead, None, |sent| {
+        std::thread::sleep(WARM);
+        let from = counts(bed, sent, times)?;
+        std::thread::sleep(COUNTED);
+        Ok((from, counts(bed, sent, times)?))
+    })?;
+    Ok(counted)
+}
+
+/// Sends while something is done, at a rate in packets a second or as fast as it goes; once nothing more arrives, what
+/// that came to, and how many were sent.
+fn while_sending<T>(
+    bed: &Bed,
+    ahead: Option<u64>,
+    rate: Option<f64>,
+    what: impl FnOnce(&AtomicU64) -> Result<T>,
+) -> Result<(T, u64)> {
     let socket = bed.near.run(packet_socket)??;
     if ahead.is_some() {
         probe::departs(&socket)?;
     }
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
-    let taken = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| send(&socket, bed.device, ahead, &stop, &sent));
-        let taken = (|| {
-            std::thread::sleep(WARM);
-            let from = counts(bed, &sent, times)?;
-            std::thread::sleep(COUNTED);
-            Ok((from, counts(bed, &sent, times)?))
-        })();
+    let done = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| send(&socket, bed.device, ahead, rate, &stop, &sent));
+        let done = what(&sent);
         stop.store(true, Ordering::Relaxed);
         sending.join().map_err(|_| anyhow!("the sender panicked"))??;
-        taken
+        done
     });
     settle(bed)?;
-    taken
+    Ok((done?, sent.into_inner()))
 }
 
 fn packet_socket() -> Result<OwnedFd> {
@@ -111,9 +140,21 @@ fn packet_socket() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn send(socket: &OwnedFd, device: u32, ahead: Option<u64>, stop: &AtomicBool, sent: &AtomicU64) -> Result<()> {
+fn send(
+    socket: &OwnedFd,
+    device: u32,
+    ahead: Option<u64>,
+    rate: Option<f64>,
+    stop: &AtomicBool,
+    sent: &AtomicU64,
+) -> Result<()> {
     let mut batch = Batch::new(frame::udp(frame::FROM, frame::TO, SIZE), device)?;
+    let begun = Instant::now();
     while !stop.load(Ordering::Relaxed) {
+        if rate.is_some_and(|rate| sent.load(Ordering::Relaxed) as f64 >= rate * begun.elapsed().as_secs_f64()) {
+            std::thread::sleep(LOOK);
+            continue;
+        }
         match batch.send(socket, ahead) {
             Ok(count) => {
                 sent.fetch_add(count, Ordering::Relaxed);

@@ -148,6 +148,9 @@ fn measure(
     if setting.is_flooded() {
         session.check()?;
         flood::run(bed, ahead, arguments.repeats, &mut figures)?;
+        if setting == Setting::Delay {
+            flood::at_ease(bed, ahead, &mut figures)?;
+        }
         if setting == Setting::Delay && matches!(contender, Contender::Engine(_)) {
             flood::count_programs(bed, &mut figures)?;
         }

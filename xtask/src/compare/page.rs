@@ -284,6 +284,10 @@ fn floods(out: &mut String, run: &Run) {
     table(out, "Lost of what was offered flat out", &|setting, contender| {
         Some(format!("{:.1} %", 100.0 * run.figure(setting, contender, "flood_lost")?.max(0.0)))
     });
+    table(out, "Lost at 80 % of what came flat out, of so many", &|setting, contender| {
+        let [lost, sent] = ["ease_lost", "ease_sent"].map(|name| run.figure(setting, contender, name));
+        Some(format!("{} of {}", grouped(lost?), grouped(sent?)))
+    });
     table(
         out,
         &format!(
