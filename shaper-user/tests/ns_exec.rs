@@ -127,8 +127,12 @@ fn named(question: &[u8], address: Ipv4Addr) -> Vec<u8> {
 
 #[test]
 fn names_are_found_from_inside_also_where_the_hosts_own_resolver_cannot_be_reached() {
-    // A guest has neither a resolver's file nor who asks.
-    let Ok(at) = std::fs::canonicalize("/etc/resolv.conf") else { return };
+    // A guest has nobody who asks.
+    if std::process::Command::new("getent").arg("--version").output().is_err() {
+        println!("skipped: there is no getent, which is of every host's C library");
+        return;
+    }
+    let at = std::fs::canonicalize("/etc/resolv.conf").unwrap();
     on_own_host(|host| {
         let cable = Cable::laid();
         let before = Traces::now();
