@@ -138,6 +138,11 @@ fn names_are_found_from_inside_also_where_the_hosts_own_resolver_cannot_be_reach
         let before = Traces::now();
         // As with systemd-resolved: the host's own resolver listens on its loopback device, which is another inside.
         let shown = host.folder.path().join("resolv.conf");
+        // What it is a link to may have lain below /run, of which this host has its own.
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if !at.exists() {
+            std::fs::write(&at, "").unwrap();
+        }
         std::fs::write(&shown, "nameserver 127.0.0.53\n").unwrap();
         mount(Some(&shown), &at, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
         let inside = |command: &[&str]| shaper(&[&["exec", "--delay", "5ms", "-q", "--"], command].concat());

@@ -202,10 +202,10 @@ fn a_browser_decodes_what_the_tester_sends() {
             figure(stats, "inbound-rtp", "video", "framesDecoded") > 20.0
                 && figure(stats, "inbound-rtp", "audio", "packetsReceived") > 200.0
         });
-        // It never had to ask for another key frame than the first.
-        let [width, keys, asked] =
-            ["frameWidth", "keyFramesDecoded", "pliCount"].map(|name| figure(&stats, "inbound-rtp", "video", name));
-        assert_eq!((width, keys, asked), (1280.0, 1.0, 0.0), "{stats:#?}");
+        // It need not ask for key frames to go on: one comes each 5 s, and perhaps it asked for the first.
+        let [width, keys, decoded, asked] = ["frameWidth", "keyFramesDecoded", "framesDecoded", "pliCount"]
+            .map(|name| figure(&stats, "inbound-rtp", "video", name));
+        assert!(width == 1280.0 && decoded > 4.0 * keys && asked <= 1.0, "{stats:#?}");
         assert_eq!(figure(&stats, "inbound-rtp", "audio", "audioLevel"), 0.0, "nobody is to be deafened");
         // A second of sound is 48,000 samples; what is concealed could not be decoded.
         let [samples, concealed] =

@@ -83,7 +83,7 @@ fn bitrate_over_time(webrtc: &WebRtc, windows: &[Window], end_s: f64) -> Plot {
     let caption = html! {
         (swatch(&MEASURED, "payload that clients sent, together"))
         (swatch(&CONFIGURED, "what their estimates of the bandwidth allowed"))
-        @if is_limited { (swatch(&QUEUE, "what their access links carry, packets as a whole")) }
+        @if is_limited { (swatch(&QUEUE, "what their access links carry, packets as a whole, where that is below four times what was sent")) }
         @if !windows.is_empty() { (swatch(&OUTAGE, "link down")) }
     };
     let sent: u64 = seconds.iter().map(|second| second.sent).sum();

@@ -70,6 +70,10 @@ fn leave_the_real_host() {
         let _ = umount2(place.as_str(), MntFlags::MNT_DETACH);
     }
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    // What others pin meanwhile is in theirs.
+    if fs::exists("/sys/fs/bpf").unwrap() {
+        mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), None::<&str>).unwrap();
+    }
     let rtnl = Rtnl::open().unwrap();
     rtnl.create_veth(&VethEnd::new(None, "bystander0"), &VethEnd::new(None, "bystander1")).unwrap();
     for end in rtnl.links().unwrap() {

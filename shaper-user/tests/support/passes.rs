@@ -22,13 +22,17 @@ fn on<T: Send>(host: Option<&NetNs>, run: impl FnOnce() -> T + Send) -> T {
 pub(crate) fn stream_passes(from: Option<&NetNs>, to: &NetNs, address: Ipv4Addr, bytes: usize) {
     let listener = on(Some(to), || TcpListener::bind((address, 0)).unwrap());
     let port = listener.local_addr().unwrap().port();
+    // Connected first: nobody waits for one that does not come.
+    let mut stream = on(from, || TcpStream::connect((address, port)).unwrap());
+    stream.set_write_timeout(Some(SOON)).unwrap();
     let (received, sent) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut all = Vec::new();
-            listener.accept().unwrap().0.read_to_end(&mut all).unwrap();
+            let mut taken = listener.accept().unwrap().0;
+            taken.set_read_timeout(Some(SOON)).unwrap();
+            taken.read_to_end(&mut all).unwrap();
             all
         });
-        let mut stream = on(from, || TcpStream::connect((address, port)).unwrap());
         let sent: Vec<u8> = (0..bytes).map(|at| (at / 7) as u8).collect();
         stream.write_all(&sent).unwrap();
         drop(stream);

@@ -1,5 +1,7 @@
 //! All that a run could leave behind on its host, but for BPF programs.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::{fmt, fs};
 
@@ -27,13 +29,20 @@ pub(crate) struct Traces {
     pub(crate) processes: Vec<String>,
 }
 
-/// Some hundreds of them: shown by their number alone.
+/// Some hundreds of them: shown by a number for all of a device, which differs where one of them does.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Settings(Vec<String>);
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} settings, forwarding: {:?}", self.0.len(), self.0.last())
+        let mut devices = BTreeMap::new();
+        for setting in &self.0 {
+            let device = setting.rsplit_once('.').map_or(setting.as_str(), |(device, _)| device);
+            let mut hasher = DefaultHasher::new();
+            setting.hash(&mut hasher);
+            *devices.entry(device).or_insert(0_u64) ^= hasher.finish() & 0xffff;
+        }
+        devices.fmt(f)
     }
 }
 
@@ -64,7 +73,13 @@ fn devices() -> Vec<String> {
     let described = rtnl.links().unwrap().into_iter().filter_map(|link| {
         let qdiscs = rtnl.qdiscs(link.index).unwrap();
         // Also what a dead process left is one filter too many.
-        let filters = [true, false].map(|egress| rtnl.filter_priorities(link.index, egress).unwrap_or_default());
+        let mut filters = Vec::new();
+        for egress in [true, false] {
+            match rtnl.filter_priorities(link.index, egress) {
+                Err(error) if error.errno() == Some(libc::ENODEV) => return None,
+                of_one_side => filters.push(of_one_side.unwrap()),
+            }
+        }
         let mut on = match ethtool.features(&link.name) {
             // It is being taken away just now.
             Err(error) if error.errno() == Some(libc::ENODEV) => return None,

@@ -36,7 +36,7 @@ fn check(offer: &str) -> Result<(), String> {
     }
     let all = mids.len();
     if all < sections {
-        return Err("each media section needs an a=mid of its own (RFC 8843)\n".to_owned());
+        return Err("each media section needs an a=mid of its own (RFC 9429, JSEP)\n".to_owned());
     }
     mids.sort_unstable();
     mids.dedup();
