@@ -88,7 +88,7 @@ pub(crate) fn start(start: Start) -> io::Result<(WorkerHandle, JoinHandle<Worker
             sending: true,
             faults: start.faults,
         };
-        let next_second = Instant::now();
+        let next_second = shared.began + run::SECOND;
         let worker = Worker { shared, legs: HashMap::new(), reports: Vec::new(), epoll, incoming, woken, next_second };
         worker.run()
     })?;

@@ -335,8 +335,8 @@ impl Leg {
         stream.ingress = Some(stats);
     }
 
-    /// Ends a second of the time series.
-    pub(super) fn end_second(&mut self, shared: &Shared, now: Instant) {
+    /// Ends a second, whole or not, that is the `number`th since the run began, from 1.
+    pub(super) fn end_second(&mut self, shared: &Shared, now: Instant, number: u64) {
         let time_ns = shared.clock.monotonic(now);
         for track in &mut self.tracks {
             if track.samples.last().is_none_or(|(_, number)| *number != track.number) {
@@ -344,7 +344,7 @@ impl Leg {
             }
         }
         let lost: u64 = self.streams.iter().map(|stream| stream.numbers.missing()).sum();
-        self.second.second = now.saturating_duration_since(shared.began).as_secs();
+        self.second.second = number;
         self.second.lost = lost.saturating_sub(self.lost_before);
         // What is repaired in a later second is not taken back from an earlier one.
         self.lost_before = lost;

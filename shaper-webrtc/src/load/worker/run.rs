@@ -19,7 +19,7 @@ const READY: usize = 256;
 /// A frame that has been due for so long when sending ends should have been sent.
 const OVERDUE: Duration = Duration::from_millis(20);
 /// From one point of the time series to the next.
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Runs until told to stop.
@@ -98,7 +98,9 @@ impl Worker {
 
     fn close(&mut self, number: LegNumber, now: Instant) {
         if let Some(mut leg) = self.legs.remove(&number) {
-            leg.end_second(&self.shared, now);
+            // The one that it is within.
+            let number = now.saturating_duration_since(self.shared.began).as_secs() + 1;
+            leg.end_second(&self.shared, now, number);
             // Its socket goes with it, and out of the set.
             self.reports.push(LegReport::of(*leg, &mut self.shared, now));
         }
@@ -161,9 +163,13 @@ impl Worker {
         if now < self.next_second {
             return;
         }
-        self.next_second = now + SECOND;
+        // Those that nobody came round for are one.
+        while self.next_second <= now {
+            self.next_second += SECOND;
+        }
+        let number = now.saturating_duration_since(self.shared.began).as_secs();
         for leg in self.legs.values_mut() {
-            leg.end_second(&self.shared, now);
+            leg.end_second(&self.shared, now, number);
         }
         if let Some(log) = &mut self.shared.log {
             log.flush();
