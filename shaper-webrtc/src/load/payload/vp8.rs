@@ -24,30 +24,39 @@ const ARBITRARY_MODES: usize = 4;
 const ARBITRARY_RESIDUES: usize = 1;
 const FILLER: u8 = 0xa5;
 
-/// What frames of one size begin with.
+/// Frames of one size.
 pub(crate) struct Picture {
-    width: u16,
-    height: u16,
-    key: Vec<u8>,
-    /// How long the first partition of a key frame is said to be.
-    key_partition: usize,
-    /// Bytes for what is read behind that.
-    key_residues: usize,
-    repeat: Vec<u8>,
+    key: Frame,
+    /// As the picture before.
+    repeat: Frame,
+}
+
+/// How a frame begins, which never changes, and how many bytes of it a decoder reads.
+struct Frame {
+    begins: Vec<u8>,
+    read: usize,
 }
 
 impl Picture {
     pub(crate) fn new(width: u16, height: u16) -> Self {
-        let (key, repeat) = (vp8_modes::key(width, height), vp8_modes::repeat(width, height));
+        let modes = vp8_modes::key(width, height);
         let (columns, rows) = macroblocks(width, height);
         let in_first = MOST - LEAST - KEY_HEADER;
-        let (key_partition, key_residues) = if key.len() <= in_first {
-            (key.len(), 0)
+        let (partition, residues) = if modes.len() <= in_first {
+            (modes.len(), 0)
         } else {
-            let arbitrary = columns * rows * (key.len() - in_first) / key.len();
+            let arbitrary = columns * rows * (modes.len() - in_first) / modes.len();
             (in_first + ARBITRARY_MODES * arbitrary, ARBITRARY_RESIDUES * arbitrary)
         };
-        Self { width, height, key, key_partition, key_residues, repeat }
+        let mut begins = tag(true, partition).to_vec();
+        begins.extend([0x9d, 0x01, 0x2a]);
+        begins.extend(width.to_le_bytes());
+        begins.extend(height.to_le_bytes());
+        begins.extend(modes);
+        let key = Frame { read: KEY_HEADER + partition + residues, begins };
+        let modes = vp8_modes::repeat(width, height);
+        let begins = [&tag(false, modes.len())[..], &modes].concat();
+        Self { key, repeat: Frame { read: begins.len(), begins } }
     }
 
     /// The payloads of a frame of so many bytes, or as many as it takes; each packet's stamp by its place.
@@ -58,28 +67,29 @@ impl Picture {
         bytes: usize,
         stamp: impl Fn(u32) -> Stamp,
     ) -> Vec<Vec<u8>> {
-        let header = self.header(key);
-        let modes = if key { &self.key } else { &self.repeat };
-        let mut content = header.iter().chain(modes).copied().chain(std::iter::repeat(FILLER));
+        let frame = if key { &self.key } else { &self.repeat };
         let [high, low] = (picture_id & 0x7fff).to_be_bytes();
+        let mut begins = frame.begins.as_slice();
         let packet = |(place, length): (u32, usize)| {
             // X; S where a partition begins; I and M: a picture id of 15 bits.
             let mut payload = Vec::with_capacity(length);
             payload.extend([if place == 0 { 0x90 } else { 0x80 }, 0x80, 0x80 | high, low]);
-            payload.extend(content.by_ref().take(length - LEAST));
-            // Who reads on reads the stamp.
-            content.by_ref().take(STAMP).for_each(drop);
+            let (here, rest) = begins.split_at(begins.len().min(length - LEAST));
+            payload.extend_from_slice(here);
+            payload.resize(length - STAMP, FILLER);
+            // Who reads on reads the stamp in place of what would stand there.
+            begins = rest.get(STAMP..).unwrap_or_default();
             stamp(place).put(&mut payload);
             payload
         };
-        (0..).zip(self.lengths(key, bytes)).map(packet).collect()
+        (0..).zip(frame.lengths(key, bytes)).map(packet).collect()
     }
+}
 
+impl Frame {
     /// How long the payload of each packet is. The first of a key frame takes as much as it can of what is read.
     fn lengths(&self, key: bool, bytes: usize) -> Vec<usize> {
-        let read =
-            if key { KEY_HEADER + self.key_partition + self.key_residues } else { KEY_HEADER + self.repeat.len() };
-        let least = (read + STAMP).div_ceil(MOST - DESCRIPTOR) * DESCRIPTOR + read + STAMP;
+        let least = (self.read + STAMP).div_ceil(MOST - DESCRIPTOR) * DESCRIPTOR + self.read + STAMP;
         let bytes = bytes.max(least);
         let first = if key { MOST.min(bytes) } else { 0 };
         let count = (bytes - first).div_ceil(MOST);
@@ -87,22 +97,14 @@ impl Picture {
         let even = (0..count).map(|index| (each + usize::from(Some(index) < longer)).max(LEAST));
         (first > 0).then_some(first).into_iter().chain(even).collect()
     }
+}
 
-    /// RFC 6386, section 9.1.
-    fn header(&self, key: bool) -> Vec<u8> {
-        let partition = if key { self.key_partition } else { self.repeat.len() };
-        let shown = 1 << 4;
-        // 19 bits: half a megabyte.
-        let tag = u32::from(!key) | shown | u32::try_from(partition).unwrap_or(0) << 5;
-        let [low, middle, high, _] = tag.to_le_bytes();
-        let mut header = vec![low, middle, high];
-        if key {
-            header.extend([0x9d, 0x01, 0x2a]);
-            header.extend(self.width.to_le_bytes());
-            header.extend(self.height.to_le_bytes());
-        }
-        header
-    }
+/// How each frame begins (RFC 6386, section 9.1); the size of the first partition has 19 bits, half a megabyte.
+fn tag(key: bool, partition: usize) -> [u8; 3] {
+    let shown = 1 << 4;
+    let tag = u32::from(!key) | shown | u32::try_from(partition).unwrap_or(0) << 5;
+    let [low, middle, high, _] = tag.to_le_bytes();
+    [low, middle, high]
 }
 
 #[cfg(test)]
