@@ -38,22 +38,22 @@ pub(super) fn webrtc(summary: &Summary, windows: &[Window], end_s: f64) -> Resul
 }
 
 /// A line through what there is, broken where there is nothing; each value stands at the middle of its second.
-fn lines(values: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
-    runs(values.map(|(at_s, value)| (value, [Some(at_s + 0.5), None])), ink, width)
+fn lines(seconds: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
+    unbroken(seconds.map(|(at_s, value)| (at_s + 0.5, value)), ink, width)
 }
 
 /// The same in steps: a value holds for the whole of its second.
-fn steps(values: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
-    runs(values.map(|(at_s, value)| (value, [Some(at_s), Some(at_s + 1.0)])), ink, width)
+fn steps(seconds: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
+    unbroken(seconds.flat_map(|(at_s, value)| [(at_s, value), (at_s + 1.0, value)]), ink, width)
 }
 
-/// Values at one place or two, in lines that end where there is none.
-fn runs(values: impl Iterator<Item = (Option<f64>, [Option<f64>; 2])>, ink: &Ink, width: u32) -> Vec<Shape> {
+/// Points as lines that end where there is no value.
+fn unbroken(points: impl Iterator<Item = (f64, Option<f64>)>, ink: &Ink, width: u32) -> Vec<Shape> {
     let mut shapes = Vec::new();
     let mut through = Vec::new();
-    for (value, places) in values.chain([(None, [None; 2])]) {
+    for (at_s, value) in points.chain([(0.0, None)]) {
         match value {
-            Some(value) => through.extend(places.into_iter().flatten().map(|at_s| (at_s, value))),
+            Some(value) => through.push((at_s, value)),
             None if through.is_empty() => {}
             None => shapes.push(Shape::Line { through: std::mem::take(&mut through), ink: ink.light, width }),
         }
