@@ -204,9 +204,10 @@ impl Figures {
             lines.push(format!("{} releases were not written down, for want of room", self.releases_lost));
         }
         if let Some(OrderKept { packets, held_back, mean_ms, max_ms }) = self.order_kept {
+            let those = if left_out > 0 || lost > 0 { " with a record" } else { "" };
             lines.push(format!(
-                "order kept: {held_back} of {packets} waited for one before them, {mean_ms:.3} ms in the mean of all, \
-                 {max_ms:.3} ms at most"
+                "order kept: {held_back} of {packets}{those} waited for one before them, {mean_ms:.3} ms in the mean of \
+                 all, {max_ms:.3} ms at most"
             ));
         }
         for RuleFigures { name, matched, dropped } in &self.rules {

@@ -77,10 +77,15 @@ fn second(of: &LoadSecond) -> ClientSecond {
     }
 }
 
+/// The access link of a client, from 0: they take turns on them.
+fn link_of(client: &ClientResult, plan: &WebRtcPlan) -> usize {
+    client.client as usize % plan.links.max(1)
+}
+
 fn of_client(client: &ClientResult, plan: &WebRtcPlan) -> Client {
     Client {
         name: client.client_id.clone(),
-        host: format!("c{}", client.client as usize % plan.links.max(1) + 1),
+        host: format!("c{}", link_of(client, plan) + 1),
         connected: client.connection_successful,
         errors: client.errors.clone(),
         outages: client.outages.iter().map(away).collect(),
@@ -126,7 +131,7 @@ pub(super) fn uplink_rates(
     seconds: &mut [Second],
 ) {
     let of_publishers = clients.iter().filter(|client| client.publishes);
-    let links: BTreeSet<usize> = of_publishers.map(|client| client.client as usize % plan.links.max(1)).collect();
+    let links: BTreeSet<usize> = of_publishers.map(|client| link_of(client, plan)).collect();
     for second in seconds.iter_mut().filter(|_| link.a_to_b.trace.is_none()) {
         // What holds in its middle; the link's settings begin to change before the first client is there.
         let at = Nanos(first_client.0 + ((second.at_s + 0.5) * NS_PER_S) as u64).saturating_sub(link_start);
