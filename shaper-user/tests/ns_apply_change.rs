@@ -13,6 +13,8 @@ mod engines;
 mod impaired;
 #[path = "support/moments.rs"]
 mod moments;
+#[path = "support/soundly.rs"]
+mod soundly;
 mod support;
 
 use std::fs;
@@ -21,13 +23,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cable::{Cable, DEVICE, FAR, NEAR};
-use command::{SOON, shaper, signal, stderr};
+use command::{SOON, shaper, stderr};
 use engines::engines;
 use impaired::{apply, impaired, status};
 use moments::moment;
-use nix::libc;
-use serde_json::Value;
-use shaper_net::process::ProcessId;
+use soundly::ends_soundly;
 use support::{Traces, on_own_host, until};
 
 #[test]
@@ -123,18 +123,10 @@ fn changed_at_random(engine: &str, lasts: Duration) {
             sizes.push(memory());
         }
     });
-    signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
-    let output = running.wait_with_output().unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let findings = told["findings"].as_array().unwrap();
-    // A machine that is busy, or emulated, may keep it from its CPUs: then packets pass, and that is told.
-    let is_late = |finding: &Value| finding.as_str().unwrap().contains("while the delay line did not come round");
+    let told = ends_soundly(running);
     let egress = &told["directions"][0];
-    let [arrived, let_pass] = ["arrived", "let_pass"].map(|name| egress[name].as_u64().unwrap());
-    assert!(findings.iter().all(is_late) && let_pass < arrived / 10, "{told}");
-    assert_eq!(output.status.code(), Some(i32::from(!findings.is_empty())), "{told}");
     assert_eq!(egress["fates_checked"], egress["arrived"], "{told}");
-    assert!(arrived > 10_000, "{told}");
+    assert!(egress["arrived"].as_u64().unwrap() > 10_000, "{told}");
     // The first changes touch memory for the first time.
     let (first, last) = (sizes[sizes.len() / 3], sizes[sizes.len() - 1]);
     assert!(last < first + first / 10 + 4_096, "{first} kB became {last} kB: {sizes:?}");

@@ -14,6 +14,8 @@ mod engines;
 mod impaired;
 #[path = "support/passes.rs"]
 mod passes;
+#[path = "support/soundly.rs"]
+mod soundly;
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -21,15 +23,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cable::{Cable, DEVICE, FAR, NEAR};
-use command::{SOON, shaper, signal, stderr};
+use command::{SOON, shaper, stderr};
 use engines::engines;
 use impaired::{apply, impaired};
-use nix::libc;
 use passes::{group_passes, stream_passes, tagged_frame_passes};
 use serde_json::Value;
 use shaper_net::offload::Ethtool;
-use shaper_net::process::ProcessId;
 use shaper_net::rtnl::{Route, Rtnl};
+use soundly::ends_soundly;
 use support::{Traces, on_own_host, until};
 
 const NEAR6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
@@ -47,24 +48,6 @@ fn cable() -> Cable {
     let is_on = |name: &str| on.iter().any(|feature| feature.name == name && feature.active);
     assert!(is_on("tx-tcp-segmentation") && is_on("tx-checksum-ip-generic"), "{on:?}");
     cable
-}
-
-/// Tells it to end: every packet is accounted for, and nothing went wrong but what a machine that is busy, or emulated,
-/// does to it: it may keep it from its CPUs, and then packets pass, and that is told.
-fn ends_soundly(running: Child) -> Value {
-    signal(ProcessId::of(running.id()).unwrap(), libc::SIGTERM);
-    let output = running.wait_with_output().unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let findings = told["findings"].as_array().unwrap();
-    let is_late = |finding: &Value| finding.as_str().unwrap().contains("while the delay line did not come round");
-    assert!(findings.iter().all(is_late), "{told}");
-    assert_eq!(output.status.code(), Some(i32::from(!findings.is_empty())), "{told}");
-    for direction in told["directions"].as_array().unwrap() {
-        let figure = |name: &str| direction[name].as_u64().unwrap();
-        assert_eq!(figure("held"), 0, "{told}");
-        assert_eq!(figure("fates_checked") + figure("fates_unrecorded"), figure("arrived"), "{told}");
-    }
-    told
 }
 
 /// How long a datagram takes there and back by IPv6; none when it is lost.
@@ -101,7 +84,10 @@ fn tcp_with_all_offloads_both_families_groups_and_tagged_frames_pass_whole() {
             let egress = &told["directions"][0];
             assert!(egress["arrived"].as_u64().unwrap() > 100, "{told}");
             let kept = &egress["order_kept"];
-            assert!(kept["packets"].as_u64() <= egress["out"].as_u64(), "{told}");
+            // Each packet let through that there is a record of, which is all of them unless a busy machine lost some.
+            let [packets, out, unrecorded] =
+                [&kept["packets"], &egress["out"], &egress["fates_unrecorded"]].map(|one| one.as_u64().unwrap());
+            assert!(packets <= out && out <= packets + unrecorded, "{told}");
             assert!(kept["held_back"].as_u64().unwrap() > 0 && kept["mean_ms"].as_f64().unwrap() > 0.0, "{told}");
             assert_eq!(Traces::now(), before, "{engine}");
         }
@@ -166,7 +152,8 @@ fn iperf3_by_tcp_and_by_udp_runs_through() {
             let [packets, lost] = ["packets", "lost_packets"].map(|name| sum[name].as_u64().unwrap());
             assert!(packets > 100 && lost < packets / 10, "{sum}");
             let told = ends_soundly(running);
-            assert_eq!(told["directions"][0]["dropped"], serde_json::json!({}), "{told}");
+            let egress = &told["directions"][0];
+            assert_eq!((&egress["dropped"], &egress["out"]), (&serde_json::json!({}), &egress["arrived"]), "{told}");
         }
         cable.cut();
     });

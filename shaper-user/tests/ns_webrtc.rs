@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use children::child;
 use nix::libc;
+use runs::Ended;
 use shaper_report::summary::{ClientSecond, LegLosses, Second, Severity, Summary, WebRtc};
-use support::{SHAPER, on_own_host, until};
+use support::{Host, SHAPER, on_own_host, until};
 
 /// Enough for a server, a tester and their first media to be up on a busy machine.
 const UP: Duration = Duration::from_secs(30);
@@ -114,6 +115,13 @@ fn what_a_lossy_link_loses_three_sources_agree_on() {
     });
 }
 
+/// A client that sends and one that receives, each behind a link with a profile of the test's own.
+fn one_sends_through(host: &Host, profile: &str, more: &str) -> Ended {
+    let file = host.folder.path().join("own.toml");
+    fs::write(&file, profile).unwrap();
+    host.run(&format!("webrtc --clients 2 --publish-ratio 0.5 --profile {} {more}", file.display()))
+}
+
 #[test]
 fn what_a_sender_sends_follows_what_its_link_carries() {
     const STEPS: &str = r#"
@@ -132,13 +140,7 @@ at = "26s"
 rate = "2mbit"
 "#;
     on_own_host(|host| {
-        let profile = host.folder.path().join("steps.toml");
-        fs::write(&profile, STEPS).unwrap();
-        let arguments = format!(
-            "webrtc --clients 2 --publish-ratio 0.5 --ramp-up 1s --duration 44s --profile {}",
-            profile.display()
-        );
-        let ended = host.run(&arguments);
+        let ended = one_sends_through(host, STEPS, "--ramp-up 1s --duration 44s");
         let summary = ended.summary();
         assert_eq!(errors(&summary), [""; 0]);
         let seconds = &webrtc(&summary).over_time;
@@ -173,13 +175,7 @@ at = "10s"
 rate = "400kbit"
 "#;
     on_own_host(|host| {
-        let profile = host.folder.path().join("narrow.toml");
-        fs::write(&profile, NARROW).unwrap();
-        let arguments = format!(
-            "webrtc --clients 2 --publish-ratio 0.5 --simulcast --ramp-up 1s --duration 27s --profile {}",
-            profile.display()
-        );
-        let summary = host.run(&arguments).summary();
+        let summary = one_sends_through(host, NARROW, "--ramp-up 1s --duration 27s --simulcast").summary();
         assert_eq!(errors(&summary), [""; 0]);
         let client = webrtc(&summary).clients.iter().find(|client| client.expected > 0).unwrap();
         let seconds = &client.over_time;

@@ -18,6 +18,8 @@ pub(crate) const DEVICE: &str = "eth0";
 pub(crate) struct Cable {
     pub(crate) far: NetNs,
     pub(crate) journal: Journal,
+    /// How long an answer is waited for.
+    pub(crate) patience: Duration,
 }
 
 impl Cable {
@@ -31,7 +33,7 @@ impl Cable {
             rtnl.set_up(device, true).unwrap();
             rtnl.add_address(device, IpAddr::V4(address), 24).unwrap();
         }
-        Self { far, journal }
+        Self { far, journal, patience: Duration::from_secs(1) }
     }
 
     /// How long `count` datagrams took there and back, one after another; none for those that were lost.
@@ -40,7 +42,7 @@ impl Cable {
         let server = self.far.run(|| UdpSocket::bind((FAR, PORT)).unwrap()).unwrap();
         let client = UdpSocket::bind((NEAR, 0)).unwrap();
         client.connect((FAR, PORT)).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        client.set_read_timeout(Some(self.patience)).unwrap();
         server.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
